@@ -1,0 +1,115 @@
+/**
+ * Builds dist/ with esbuild. `--types` adds the declarations with tsc, which only the published package needs.
+ *
+ *   dist/index.js, dist/kernels.js   one file each, for browsers: no imports, WGSL inlined
+ *   dist/node/*.js                   for Node, sharing chunks, so that every entry means the same Engine
+ *   dist/kernels/NAME.wgsl           each kernel's complete source, to paste into any WebGPU page
+ */
+
+import { spawnSync } from "node:child_process";
+import { existsSync } from "node:fs";
+import { chmod, mkdir, readdir, readFile, rm, writeFile } from "node:fs/promises";
+import { createRequire } from "node:module";
+import { dirname, join, relative } from "node:path";
+import { pathToFileURL } from "node:url";
+import { gzipSync } from "node:zlib";
+import { build, transform } from "esbuild";
+
+const ROOT = import.meta.dirname;
+const DIST = join(ROOT, "dist");
+
+const shared = {
+  absWorkingDir: ROOT,
+  bundle: true,
+  write: false,
+  format: "esm",
+  loader: { ".wgsl": "text" },
+  logLevel: "warning",
+};
+
+const browser = await build({
+  ...shared,
+  entryPoints: entries({ index: "src/index.ts", kernels: "src/kernels/index.ts" }),
+  outdir: "dist",
+  platform: "browser",
+  target: "es2022",
+});
+const node = await build({
+  ...shared,
+  entryPoints: entries({
+    index: "src/node/index.ts",
+    browser: "src/index.ts",
+    kernels: "src/kernels/index.ts",
+    main: "src/node/main.ts",
+    conformance: "src/node/conformance.ts",
+    reference: "src/node/reference.ts",
+  }),
+  outdir: "dist/node",
+  platform: "node",
+  target: "node20",
+  splitting: true,
+  chunkNames: "chunk-[hash]",
+  packages: "external",
+});
+
+await write(DIST, browser.outputFiles, ".js");
+await write(join(DIST, "node"), node.outputFiles, ".js");
+await makeExecutable(join(DIST, "node/main.js"));
+await write(join(DIST, "kernels"), await kernelSources(), ".wgsl");
+await report(join(DIST, "index.js"));
+if (process.argv.includes("--types")) await declarations();
+
+/** Entries whose source exists. */
+function entries(sources) {
+  return Object.fromEntries(Object.entries(sources).filter(([, source]) => existsSync(join(ROOT, source))));
+}
+
+/** Writes the files and removes what an earlier build left, without a moment in which the folder is empty. */
+async function write(folder, files, extension) {
+  await mkdir(folder, { recursive: true });
+  for (const { path, contents } of files) await writeFile(path, contents);
+  const written = new Set(files.map(({ path }) => path));
+  for (const name of await readdir(folder)) {
+    const path = join(folder, name);
+    if (name.endsWith(extension) && !written.has(path)) await rm(path, { force: true });
+  }
+}
+
+async function makeExecutable(file) {
+  if (!existsSync(file)) return;
+  await writeFile(file, `#!/usr/bin/env node\n${await readFile(file, "utf8")}`);
+  await chmod(file, 0o755);
+}
+
+async function kernelSources() {
+  const file = join(DIST, "kernels.js");
+  if (!existsSync(file)) return [];
+  const exported = Object.values(await import(pathToFileURL(file).href));
+  return exported
+    .filter((value) => typeof value?.source === "string" && typeof value.plan === "function")
+    .map(({ name, source }) => ({ path: join(DIST, "kernels", `${name}.wgsl`), contents: source }));
+}
+
+async function report(file) {
+  const bytes = await readFile(file);
+  const { code } = await transform(bytes, { minify: true, format: "esm" });
+  const kilobytes = (data) => `${(data.length / 1000).toFixed(1)} kB`;
+  console.log(
+    `${relative(ROOT, file)}  ${kilobytes(bytes)}, gzip ${kilobytes(gzipSync(bytes))}; ` +
+      `minified ${kilobytes(Buffer.from(code))}, gzip ${kilobytes(gzipSync(code))}`,
+  );
+}
+
+/** @throws Error when tsc fails, or when a declaration imports what the package does not ship. */
+async function declarations() {
+  const folder = join(DIST, "types");
+  await rm(folder, { recursive: true, force: true });
+  const tsc = join(dirname(createRequire(import.meta.url).resolve("typescript/package.json")), "bin/tsc");
+  const { status } = spawnSync(process.execPath, [tsc, "-p", "tsconfig.build.json"], { cwd: ROOT, stdio: "inherit" });
+  if (status !== 0) throw new Error(`tsc failed with status ${status}`);
+  for (const name of await readdir(folder, { recursive: true })) {
+    if (!name.endsWith(".d.ts")) continue;
+    const [leak] = (await readFile(join(folder, name), "utf8")).match(/from\s+"[^"]+\.(?:ts|wgsl)"/) ?? [];
+    if (leak) throw new Error(`dist/types/${name} imports ${leak}, which is not in the package`);
+  }
+}

@@ -1,0 +1,254 @@
+/**
+ * A BERT with its weights on the GPU. `forward` takes sequences of any lengths, without padding, and computes what is
+ * asked for; it is recorded once per shape and replayed.
+ */
+
+import { type Folder, readText } from "../runtime/bytes.ts";
+import { openCheckpoint } from "../runtime/checkpoint.ts";
+import type { Engine } from "../runtime/engine.ts";
+import { linear, softmax, topK } from "../runtime/ops.ts";
+import type { InputData, Program, RunOptions } from "../runtime/program.ts";
+import type { Recorder, Ref } from "../runtime/recorder.ts";
+import type { Tensor } from "../runtime/tensor.ts";
+import { type Batch, packBatch, type Sequence } from "./batch.ts";
+import { type BertConfig, ModelError, parseConfig } from "./config.ts";
+import { encode } from "./encoder.ts";
+import { maskedLm, pooler, sentenceEmbedding } from "./heads.ts";
+import { collect, type Forward, type Wanted } from "./outputs.ts";
+import { type BertWeights, checkWeights, type LoadOptions, loadWeights, type Parts } from "./weights.ts";
+
+/** What `classifier` classifies, by the model's architecture. */
+export type ClassifierKind = "sequence" | "token" | "choice";
+
+/** Programs kept for shapes seen lately; the least recently used goes first. They hold no GPU memory of their own. */
+const KEPT_PROGRAMS = 64;
+
+export class BertModel {
+  readonly name: string;
+  readonly config: BertConfig;
+  readonly dtype: "f32" | "f16";
+  readonly classifierKind: ClassifierKind | undefined;
+  readonly #engine: Engine;
+  readonly #weights: BertWeights;
+  readonly #tensors: readonly Tensor[];
+  readonly #programs = new Map<string, Promise<Program>>();
+  #disposed = false;
+
+  private constructor(
+    engine: Engine,
+    name: string,
+    config: BertConfig,
+    dtype: "f32" | "f16",
+    loaded: { weights: BertWeights; tensors: readonly Tensor[] },
+  ) {
+    this.#engine = engine;
+    this.name = name;
+    this.config = config;
+    this.dtype = dtype;
+    this.#weights = loaded.weights;
+    this.#tensors = loaded.tensors;
+    this.classifierKind = loaded.weights.classifier && classifierKind(config);
+  }
+
+  /**
+   * Loads a model folder in Hugging Face layout: config.json beside model.safetensors or its shards.
+   * @throws ModelError or SafetensorsError with every fault, before anything is allocated on the GPU
+   */
+  static async load(engine: Engine, folder: Folder, options: Partial<LoadOptions> = {}): Promise<BertModel> {
+    const { dtype = "f32" } = options;
+    if (dtype === "f16" && !engine.hasF16) {
+      throw new ModelError(folder.name, [
+        `dtype f16 needs the feature shader-f16, which ${engine.adapter.name} lacks; use f32`,
+      ]);
+    }
+    const { config, checkpoint, parts } = await openModel(folder);
+    try {
+      const loaded = await loadWeights(engine, config, checkpoint, parts, { ...options, dtype });
+      return new BertModel(engine, folder.name, config, dtype, loaded);
+    } finally {
+      await checkpoint.close();
+    }
+  }
+
+  /** Bytes of the weights on the GPU. */
+  get weightBytes(): number {
+    return this.#tensors.reduce((sum, { bytes }) => sum + bytes, 0);
+  }
+
+  /** Which outputs this checkpoint has weights for. */
+  has(output: keyof Wanted): boolean {
+    const { pooler, maskedLm, nextSentence, classifier, qaOutputs } = this.#weights;
+    if (output === "poolerOutput") return pooler !== undefined;
+    if (output.startsWith("prediction")) return maskedLm !== undefined;
+    if (output === "seqRelationshipLogits") return nextSentence !== undefined && pooler !== undefined;
+    if (output === "logits") {
+      return classifier !== undefined && (this.classifierKind === "token" || pooler !== undefined);
+    }
+    if (output === "spanLogits") return qaOutputs !== undefined;
+    return true;
+  }
+
+  /**
+   * Computes what is wanted for a batch. Sequences do not see each other: a batched row equals the same row alone.
+   * @throws RangeError for ids, types or positions out of range, ModelError for an output the checkpoint has no head for
+   */
+  async forward(sequences: readonly Sequence[], wanted: Wanted, options: RunOptions = {}): Promise<Forward> {
+    const { batch, program, inputs } = await this.#prepare(sequences, wanted);
+    return collect(await program.run(inputs, options), batch.cuSeqlens, wanted, {
+      ...this.config,
+      labels: this.#weights.classifier?.weight.rows ?? 0,
+    });
+  }
+
+  /** The recorded program for these shapes, its inputs and what it will do: for benches and for profiling. */
+  async program(
+    sequences: readonly Sequence[],
+    wanted: Wanted,
+  ): Promise<{ program: Program; inputs: Record<string, InputData> }> {
+    return this.#prepare(sequences, wanted);
+  }
+
+  /** Frees the weights. Safe to call twice. */
+  dispose(): void {
+    if (this.#disposed) return;
+    this.#disposed = true;
+    this.#programs.clear();
+    for (const tensor of this.#tensors) tensor.dispose();
+  }
+
+  async #prepare(
+    sequences: readonly Sequence[],
+    wanted: Wanted,
+  ): Promise<{ batch: Batch; program: Program; inputs: Record<string, InputData> }> {
+    if (this.#disposed) throw new Error(`${this.name}: the model was disposed; load it again`);
+    this.#requireHeads(wanted);
+    const batch = packBatch(sequences, this.config);
+    const total = batch.wordIds.length;
+    const rows = wanted.predictionRows;
+    const bad = rows?.find((row) => !Number.isInteger(row) || row < 0 || row >= total);
+    if (bad !== undefined) throw new RangeError(`predictionRows holds ${bad}, the batch has tokens 0 to ${total - 1}`);
+    const k = wanted.predictionTopK;
+    if (k !== undefined && !(Number.isInteger(k) && k >= 1 && k <= this.config.vocabSize)) {
+      throw new RangeError(`predictionTopK is ${k}, it must be from 1 to the vocabulary's ${this.config.vocabSize}`);
+    }
+    const probOffsets = probabilityOffsets(batch.cuSeqlens, this.config.numAttentionHeads);
+    const probSize = probOffsets.at(-1)!;
+    const shape = {
+      tokens: total,
+      sequences: sequences.length,
+      masked: batch.masked,
+      rows: rows?.length,
+      probSize: wanted.attentions ? probSize : 0,
+    };
+    const key = JSON.stringify([shape, { ...wanted, predictionRows: undefined }]);
+    const program = await this.#programFor(key, (r) => this.#record(r, shape, wanted));
+    const inputs: Record<string, InputData> = { tokens: batch.tokens, cuSeqlens: batch.cuSeqlens };
+    if (this.#weights.embeddings.word.parts.length > 1) inputs.wordIds = batch.wordIds;
+    if (wanted.attentions) inputs.probOffsets = probOffsets.subarray(0, sequences.length);
+    if (rows) inputs.predictionRows = Uint32Array.from(rows);
+    return { batch, program, inputs };
+  }
+
+  #programFor(key: string, build: (r: Recorder) => void): Promise<Program> {
+    const program = this.#programs.get(key) ?? this.#engine.record(`bert ${key}`, build);
+    this.#programs.delete(key);
+    this.#programs.set(key, program); // now the most recent
+    program.catch(() => this.#programs.delete(key));
+    const oldest = this.#programs.keys().next().value;
+    if (this.#programs.size > KEPT_PROGRAMS && oldest !== undefined) this.#programs.delete(oldest);
+    return program;
+  }
+
+  #record(
+    r: Recorder,
+    shape: { tokens: number; sequences: number; masked: boolean; rows: number | undefined; probSize: number },
+    wanted: Wanted,
+  ): void {
+    const weights = this.#weights;
+    const inputs = {
+      tokens: r.input("tokens", [shape.tokens, 4], "u32"),
+      cuSeqlens: r.input("cuSeqlens", [shape.sequences + 1], "u32"),
+      masked: shape.masked,
+      wordIds: weights.embeddings.word.parts.length > 1 ? r.input("wordIds", [shape.tokens], "u32") : undefined,
+      probOffsets: wanted.attentions ? r.input("probOffsets", [shape.sequences], "u32") : undefined,
+      probSize: shape.probSize,
+    };
+    const { hiddenStates, attentions } = encode(r, inputs, weights, this.config, this.dtype);
+    const hidden = hiddenStates.at(-1)!;
+    if (wanted.lastHiddenState) r.output("lastHiddenState", hidden);
+    if (wanted.hiddenStates) for (const [i, ref] of hiddenStates.entries()) r.output(`hiddenStates.${i}`, ref);
+    if (wanted.attentions) for (const [i, ref] of attentions.entries()) r.output(`attentions.${i}`, ref);
+
+    const onTokens = this.classifierKind === "token";
+    let pooled: Ref | undefined;
+    if (wanted.poolerOutput || wanted.seqRelationshipLogits || (wanted.logits && !onTokens)) {
+      pooled = pooler(r, hidden, inputs, weights.pooler!);
+    }
+    if (wanted.poolerOutput) r.output("poolerOutput", pooled!);
+    if (wanted.seqRelationshipLogits) r.output("seqRelationshipLogits", linear(r, pooled!, weights.nextSentence!));
+    if (wanted.logits) r.output("logits", linear(r, onTokens ? hidden : pooled!, weights.classifier!));
+    if (wanted.spanLogits) r.output("spanLogits", linear(r, hidden, weights.qaOutputs!));
+    if (wanted.embedding) {
+      const { pooling: mode, normalize } = wanted.embedding;
+      r.output("embedding", sentenceEmbedding(r, hidden, inputs, { mode, normalize }));
+    }
+    if (wanted.predictionLogits || wanted.predictionProbabilities || wanted.predictionTopK) {
+      const rows = shape.rows === undefined ? undefined : r.input("predictionRows", [shape.rows], "u32");
+      const logits = maskedLm(r, hidden, rows, weights.maskedLm!, this.config);
+      if (wanted.predictionLogits) r.output("predictionLogits", logits);
+      if (wanted.predictionProbabilities || wanted.predictionTopK) {
+        const probabilities = softmax(r, logits);
+        if (wanted.predictionProbabilities) r.output("predictionProbabilities", probabilities);
+        if (wanted.predictionTopK) {
+          const { values, indices } = topK(r, probabilities, wanted.predictionTopK);
+          r.output("topProbabilities", values);
+          r.output("topIds", indices);
+        }
+      }
+    }
+  }
+
+  #requireHeads(wanted: Wanted): void {
+    const faults = (Object.keys(wanted) as (keyof Wanted)[])
+      .filter((output) => wanted[output] && !this.has(output))
+      .map((output) => `${output} asked, but the checkpoint has no weights for it (${describeHeads(this.#weights)})`);
+    if (faults.length > 0) throw new ModelError(this.name, faults);
+  }
+}
+
+/** Reads and checks a model folder without touching the GPU. The caller closes the checkpoint. */
+export async function openModel(folder: Folder): Promise<{
+  config: BertConfig;
+  checkpoint: Awaited<ReturnType<typeof openCheckpoint>>;
+  parts: Parts;
+}> {
+  const text = await readText(folder, "config.json");
+  if (text === undefined) throw new ModelError(folder.name, ["there is no config.json; is it a model folder?"]);
+  const config = parseConfig(text, `${folder.name}/config.json`);
+  const checkpoint = await openCheckpoint(folder);
+  try {
+    return { config, checkpoint, parts: checkWeights(config, checkpoint) };
+  } catch (error) {
+    await checkpoint.close();
+    throw error;
+  }
+}
+
+function classifierKind({ architectures }: BertConfig): ClassifierKind {
+  if (architectures.includes("BertForTokenClassification")) return "token";
+  return architectures.includes("BertForMultipleChoice") ? "choice" : "sequence";
+}
+
+function describeHeads({ pooler, maskedLm, nextSentence, classifier, qaOutputs }: BertWeights): string {
+  const heads = Object.entries({ pooler, maskedLm, nextSentence, classifier, qaOutputs });
+  return `it has the encoder${heads.map(([name, head]) => (head ? `, ${name}` : "")).join("")}`;
+}
+
+/** First element of each sequence's probabilities, and the number of all: [sequences + 1] */
+function probabilityOffsets(cuSeqlens: Uint32Array, heads: number): Uint32Array {
+  const offsets = new Uint32Array(cuSeqlens.length);
+  for (let s = 0; s + 1 < cuSeqlens.length; s++) {
+    offsets[s + 1] = offsets[s]! + heads * (cuSeqlens[s + 1]! - cuSeqlens[s]!) ** 2;
+  }
+  return offsets;
+}

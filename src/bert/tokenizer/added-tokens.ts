@@ -1,0 +1,78 @@
+/**
+ * Added tokens: strings found in the text before it is cut into words, [MASK] first of all. Mirrors
+ * tokenizers/src/tokenizer/added_vocabulary.rs.
+ */
+
+export interface AddedToken {
+  readonly id: number;
+  readonly content: string;
+  /** Left out of `decode` when special tokens are skipped. */
+  readonly special: boolean;
+  /** Takes the white space before (after) it into its offsets. */
+  readonly lstrip: boolean;
+  readonly rstrip: boolean;
+  /** Does not match inside a word. */
+  readonly singleWord: boolean;
+  /** Looked for in the normalised text, in its own normalised form, instead of in the text as given. */
+  readonly normalized: boolean;
+}
+
+/** An added token at [start, end) of the searched text. */
+export interface AddedMatch {
+  readonly id: number;
+  readonly start: number;
+  readonly end: number;
+}
+
+export type FindAdded = (text: string) => readonly AddedMatch[];
+
+const NONE: readonly AddedMatch[] = [];
+const WORD_BEFORE = /[\p{Alphabetic}\p{M}\p{Nd}\p{Pc}\p{Join_Control}]$/u;
+const WORD_AFTER = /^[\p{Alphabetic}\p{M}\p{Nd}\p{Pc}\p{Join_Control}]/u;
+const SPACE_BEFORE = /\p{White_Space}/u;
+
+/**
+ * Finds the leftmost, longest matches. `spell` gives the form in which a token is looked for; an empty form never
+ * matches. Undefined when there is nothing to look for, so that the caller can skip the search.
+ */
+export function createAddedFinder(
+  tokens: readonly AddedToken[],
+  spell: (content: string) => string = (content) => content,
+): FindAdded | undefined {
+  const forms = new Map<string, AddedToken>();
+  // Special ones first: of two tokens of one form, the first wins.
+  for (const token of [...tokens.filter((t) => t.special), ...tokens.filter((t) => !t.special)]) {
+    const form = spell(token.content);
+    if (form !== "" && !forms.has(form)) forms.set(form, token);
+  }
+  if (forms.size === 0) return undefined;
+  // Alternatives are tried in order, so the longest goes first.
+  const longestFirst = [...forms.keys()].sort((a, b) => b.length - a.length);
+  const source = longestFirst.map((form) => form.replace(/[\\^$.*+?()[\]{}|/-]/g, "\\$&")).join("|");
+
+  return (text) => {
+    const pattern = new RegExp(source, "g");
+    let found = pattern.exec(text);
+    if (found === null) return NONE;
+    const matches: AddedMatch[] = [];
+    let free = 0; // up to here the text is taken
+    for (; found !== null; found = pattern.exec(text)) {
+      const token = forms.get(found[0])!;
+      let start = found.index;
+      let end = start + found[0].length;
+      if (token.singleWord && (touchesWord(text, start, WORD_BEFORE, -2) || touchesWord(text, end, WORD_AFTER, 2))) {
+        continue;
+      }
+      if (token.lstrip) while (start > free && SPACE_BEFORE.test(text[start - 1]!)) start--;
+      if (token.rstrip) while (end < text.length && SPACE_BEFORE.test(text[end]!)) end++;
+      matches.push({ id: token.id, start, end });
+      free = end;
+    }
+    return matches;
+  };
+}
+
+/** Two units are enough for one code point. */
+function touchesWord(text: string, at: number, pattern: RegExp, units: number): boolean {
+  return pattern.test(text.slice(Math.max(0, Math.min(at, at + units)), Math.max(at, at + units)));
+}

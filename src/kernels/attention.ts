@@ -1,0 +1,115 @@
+/** Attention over packed sequences of any lengths, with a running softmax: no matrix of scores is ever stored. */
+import wgsl from "./attention.wgsl";
+import { foldWorkgroups, type Kernel, type KernelLimits, type Plan, type Scalar } from "./kernel.ts";
+import { requireIndexable, requireOffsets, requireSizes } from "./shape.ts";
+import scalarOperands from "./shared/attention_scalar.wgsl";
+import vec4Operands from "./shared/attention_vec4.wgsl";
+
+export interface AttentionShape {
+  /** Rows of q, over all sequences. */
+  readonly tokens: number;
+  readonly sequences: number;
+  readonly heads: number;
+  /** Elements of a head of q and of k. */
+  readonly headDim: number;
+  /** Elements of a head of v; default `headDim`. */
+  readonly valueDim?: number;
+  readonly dtype: Scalar;
+  /** What scores are multiplied by; default 1 / sqrt(headDim). */
+  readonly scale?: number;
+  /** Whether keys whose `tokens[row].w` is 0 are masked. */
+  readonly mask: boolean;
+  /** Whether a query sees only the keys up to its own place in the sequence; default false. */
+  readonly causal?: boolean;
+  /** Elements between rows; default the width of all heads. With offsets, one packed buffer can serve q, k and v. */
+  readonly qStride?: number;
+  readonly kStride?: number;
+  readonly vStride?: number;
+  /** Elements before row 0; default 0. */
+  readonly qOffset?: number;
+  readonly kOffset?: number;
+  readonly vOffset?: number;
+}
+
+/** Queries of a workgroup, as in the .wgsl. */
+const QUERIES = 16;
+/** A workgroup is 4 threads for each four columns of v, up to this many fours; a wider v takes several workgroups. */
+const MOST_GROUPS = 32;
+const LEAST_GROUPS = 4;
+
+/**
+ * Dimensions, strides and offsets must be multiples of 4. Bindings: q, k, v, cu_seqlens u32 [sequences + 1],
+ * cu_seqlens_k u32 [sequences + 1], tokens u32 [rows of k, 4] (.w: key mask), out [tokens, heads * valueDim].
+ */
+export const attention: Kernel<AttentionShape> = {
+  name: "attention",
+  source: [vec4Operands, wgsl].join("\n"),
+  plan(shape, limits) {
+    const odd = Object.entries(extents(shape)).find(([, value]) => value % 4 !== 0);
+    if (odd !== undefined) {
+      throw new RangeError(`attention: ${odd[0]} is ${odd[1]}, not a multiple of 4; attention_unaligned takes any`);
+    }
+    return planOf("attention", shape, limits);
+  },
+};
+
+/** As `attention`, for any dimensions, with scalar loads. */
+export const attentionUnaligned: Kernel<AttentionShape> = {
+  name: "attention_unaligned",
+  source: [scalarOperands, wgsl].join("\n"),
+  plan: (shape, limits) => planOf("attention_unaligned", shape, limits),
+};
+
+/** The fast kernel that fits the shape. */
+export function attentionKernelFor(shape: AttentionShape): Kernel<AttentionShape> {
+  return Object.values(extents(shape)).every((value) => value % 4 === 0) ? attention : attentionUnaligned;
+}
+
+/** Dimensions, strides and offsets, defaults filled in. */
+function extents(shape: AttentionShape) {
+  const { heads, headDim, valueDim = headDim } = shape;
+  return {
+    headDim,
+    valueDim,
+    qStride: shape.qStride ?? heads * headDim,
+    kStride: shape.kStride ?? heads * headDim,
+    vStride: shape.vStride ?? heads * valueDim,
+    qOffset: shape.qOffset ?? 0,
+    kOffset: shape.kOffset ?? 0,
+    vOffset: shape.vOffset ?? 0,
+  };
+}
+
+function planOf(kernel: string, shape: AttentionShape, limits: KernelLimits): Plan {
+  const { tokens, sequences, heads, headDim, dtype, mask, causal = false, scale = 1 / Math.sqrt(headDim) } = shape;
+  const { valueDim, qStride, kStride, vStride, qOffset, kOffset, vOffset } = extents(shape);
+  requireSizes(kernel, { tokens, sequences, heads, headDim, valueDim, qStride, kStride, vStride });
+  requireOffsets(kernel, { qOffset, kOffset, vOffset });
+  requireIndexable(kernel, { q: tokens * qStride + qOffset, out: tokens * heads * valueDim });
+  if (!Number.isFinite(scale)) throw new RangeError(`${kernel}: scale is ${scale}, it must be finite`);
+
+  const columns = Math.ceil(valueDim / 4);
+  const slices = Math.ceil(columns / MOST_GROUPS);
+  const groups = Math.max(LEAST_GROUPS, Math.ceil(columns / slices));
+  const tiles = Math.floor(tokens / QUERIES) + sequences;
+  return {
+    constants: { Scalar: dtype, GROUPS: groups, HAS_MASK: mask, CAUSAL: causal },
+    params: {
+      tiles,
+      slices,
+      sequences,
+      heads,
+      head_dim: headDim,
+      value_dim: valueDim,
+      q_stride: qStride,
+      k_stride: kStride,
+      v_stride: vStride,
+      q_offset: qOffset,
+      k_offset: kOffset,
+      v_offset: vOffset,
+      scale,
+    },
+    workgroups: foldWorkgroups(tiles * slices * heads, limits),
+    label: `${tokens}x${heads}x${headDim}`,
+  };
+}

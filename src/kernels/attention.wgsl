@@ -1,0 +1,161 @@
+// out = softmax(q k^T * scale) v for every head, each sequence by itself, sequences packed without padding.
+//   q             head h of row r begins at element r * q_stride + q_offset + h * head_dim   } declared, with q_at, k_at
+//   k             the same with k_stride, k_offset; its rows may be other tokens than q's    } and v_at, in shared/
+//   v             the same with v_stride, v_offset, value_dim                                } attention_vec4 or _scalar
+//   cu_seqlens    [sequences + 1]  row of q where each sequence begins, and the end of the last
+//   cu_seqlens_k  [sequences + 1]  the same for rows of k and v
+//   tokens        one for each row of k; .w is 0 where the key is masked   read if HAS_MASK
+//   out           [tokens, heads * value_dim]; a query without any visible key gives zeros
+// One workgroup owns 16 queries of one sequence and head, and up to 4 * GROUPS columns of v. It takes the keys in blocks of
+// 4 * GROUPS and keeps a running softmax (Milakov and Gimelshein 2018), so that scores never leave it. One thread owns 4
+// queries: against 4 keys while scores are made, and on 4 columns of v while they are used. Computes in f32.
+
+const GROUPS = 16; // threads for each four queries
+const WORKGROUP_SIZE = GROUPS * 4;
+const QUERIES = 16;
+const HAS_MASK = false;
+const CAUSAL = false; // a query sees the keys up to its own place in the sequence
+const LOWEST = -3.4028234e38; // the score of a masked key, and the maximum of no keys
+
+struct Params {
+  tiles: u32, // of 16 queries, over all sequences
+  slices: u32, // of 4 * GROUPS columns of v
+  sequences: u32,
+  heads: u32,
+  head_dim: u32,
+  value_dim: u32,
+  q_stride: u32,
+  k_stride: u32,
+  v_stride: u32,
+  q_offset: u32,
+  k_offset: u32,
+  v_offset: u32,
+  scale: f32,
+}
+
+@group(0) @binding(3) var<storage, read> cu_seqlens: array<u32>;
+@group(0) @binding(4) var<storage, read> cu_seqlens_k: array<u32>;
+@group(0) @binding(5) var<storage, read> tokens: array<vec4<u32>>;
+@group(0) @binding(6) var<storage, read_write> out: array<Scalar>;
+@group(0) @binding(7) var<uniform> params: Params;
+
+// A vector of four queries: of their best scores in this block, or of their sums.
+var<workgroup> by_query: array<vec4f, WORKGROUP_SIZE>;
+// The weights of a thread's four keys, for each of its four queries.
+var<workgroup> weights: array<array<vec4f, 4>, WORKGROUP_SIZE>;
+
+@compute @workgroup_size(WORKGROUP_SIZE)
+fn main(
+  @builtin(workgroup_id) workgroup: vec3u,
+  @builtin(num_workgroups) workgroups: vec3u,
+  @builtin(local_invocation_index) lane: u32,
+) {
+  let item = workgroup.y * workgroups.x + workgroup.x;
+  let tile = item % params.tiles;
+  let slice = item / params.tiles % params.slices;
+  let head = item / params.tiles / params.slices;
+  if (head >= params.heads) { return; }
+  let sequence = sequence_of(tile);
+  let first_query = cu_seqlens[sequence];
+  let queries = cu_seqlens[sequence + 1] - first_query;
+  let first_key = cu_seqlens_k[sequence];
+  let tile_start = (tile - first_tile(sequence)) * QUERIES;
+  if (tile_start >= queries) { return; }
+  var keys = cu_seqlens_k[sequence + 1] - first_key;
+  if (CAUSAL) { keys = min(keys, tile_start + QUERIES); }
+
+  let lane4 = lane % 4; // which four queries
+  let group = lane / 4; // which four keys of a block, and which four columns of v
+  let column = (slice * GROUPS + group) * 4;
+  let has_column = column < params.value_dim;
+  let query = tile_start + lane4 * 4 + vec4u(0, 1, 2, 3); // counted in the sequence, as keys are
+  let q = (first_query + min(query, vec4u(queries - 1))) * params.q_stride + params.q_offset + head * params.head_dim;
+
+  var best = vec4f(LOWEST);
+  var total = vec4f();
+  var o0 = vec4f(); var o1 = vec4f(); var o2 = vec4f(); var o3 = vec4f();
+  for (var block = 0u; block < keys; block += GROUPS * 4) {
+    let key = block + group * 4 + vec4u(0, 1, 2, 3);
+    let key_row = first_key + min(key, vec4u(keys - 1));
+    let k = key_row * params.k_stride + params.k_offset + head * params.head_dim;
+    var s0 = vec4f(); var s1 = vec4f(); var s2 = vec4f(); var s3 = vec4f();
+    for (var d = 0u; d < params.head_dim; d += 4) {
+      let key4 = mat4x4f(k_at(k.x, d), k_at(k.y, d), k_at(k.z, d), k_at(k.w, d));
+      s0 += q_at(q.x, d) * key4;
+      s1 += q_at(q.y, d) * key4;
+      s2 += q_at(q.z, d) * key4;
+      s3 += q_at(q.w, d) * key4;
+    }
+    var seen = key < vec4u(keys);
+    if (HAS_MASK) { seen &= vec4u(tokens[key_row.x].w, tokens[key_row.y].w, tokens[key_row.z].w, tokens[key_row.w].w) > vec4u(0); }
+    let seen0 = seen & causal(key, query.x); let seen1 = seen & causal(key, query.y);
+    let seen2 = seen & causal(key, query.z); let seen3 = seen & causal(key, query.w);
+    s0 = select(vec4f(LOWEST), s0 * params.scale, seen0);
+    s1 = select(vec4f(LOWEST), s1 * params.scale, seen1);
+    s2 = select(vec4f(LOWEST), s2 * params.scale, seen2);
+    s3 = select(vec4f(LOWEST), s3 * params.scale, seen3);
+
+    by_query[lane] = vec4f(max4(s0), max4(s1), max4(s2), max4(s3));
+    workgroupBarrier();
+    var new_best = best;
+    for (var g = 0u; g < GROUPS; g++) { new_best = max(new_best, by_query[g * 4 + lane4]); }
+    let shrink = exp(best - new_best);
+    best = new_best;
+    let p0 = select(vec4f(), exp(s0 - best.x), seen0);
+    let p1 = select(vec4f(), exp(s1 - best.y), seen1);
+    let p2 = select(vec4f(), exp(s2 - best.z), seen2);
+    let p3 = select(vec4f(), exp(s3 - best.w), seen3);
+    weights[lane] = array<vec4f, 4>(p0, p1, p2, p3);
+    total = total * shrink + vec4f(dot(p0, vec4f(1)), dot(p1, vec4f(1)), dot(p2, vec4f(1)), dot(p3, vec4f(1)));
+    workgroupBarrier();
+
+    // No barrier follows: the next block writes by_query, which nobody reads here, and weights only after a barrier.
+    o0 *= shrink.x; o1 *= shrink.y; o2 *= shrink.z; o3 *= shrink.w;
+    let filled = min(u32(GROUPS), (keys - block + 3) / 4);
+    for (var g = 0u; g < filled && has_column; g++) {
+      let row = first_key + min(block + g * 4 + vec4u(0, 1, 2, 3), vec4u(keys - 1));
+      let v = row * params.v_stride + params.v_offset + head * params.value_dim;
+      let value4 = mat4x4f(v_at(v.x, column), v_at(v.y, column), v_at(v.z, column), v_at(v.w, column));
+      let from = g * 4 + lane4;
+      o0 += value4 * weights[from][0];
+      o1 += value4 * weights[from][1];
+      o2 += value4 * weights[from][2];
+      o3 += value4 * weights[from][3];
+    }
+  }
+
+  by_query[lane] = total;
+  workgroupBarrier();
+  total = vec4f();
+  for (var g = 0u; g < GROUPS; g++) { total += by_query[g * 4 + lane4]; }
+  if (!has_column) { return; }
+  let start = (first_query + query) * params.heads * params.value_dim + head * params.value_dim + column;
+  let results = array<vec4f, 4>(o0, o1, o2, o3);
+  for (var i = 0u; i < 4 && query[i] < queries; i++) {
+    let result = select(results[i] / total[i], vec4f(), total[i] == 0.0);
+    for (var j = 0u; j < min(4u, params.value_dim - column); j++) { out[start[i] + j] = Scalar(result[j]); }
+  }
+}
+
+// Every sequence has a tile more than its queries can fill, so that the grid does not depend on the lengths.
+fn first_tile(sequence: u32) -> u32 {
+  return cu_seqlens[sequence] / QUERIES + sequence;
+}
+
+fn sequence_of(tile: u32) -> u32 {
+  var low = 0u;
+  var high = params.sequences;
+  while (high - low > 1) {
+    let middle = (low + high) / 2;
+    if (first_tile(middle) <= tile) { low = middle; } else { high = middle; }
+  }
+  return low;
+}
+
+fn causal(key: vec4u, query: u32) -> vec4<bool> {
+  return vec4<bool>(!CAUSAL) | (key <= vec4u(query));
+}
+
+fn max4(v: vec4f) -> f32 {
+  return max(max(v.x, v.y), max(v.z, v.w));
+}

@@ -1,0 +1,44 @@
+/** BERT's input layer: three embeddings summed and normalised. */
+import wgsl from "./embed_layernorm.wgsl";
+import { foldWorkgroups, type Kernel, type Scalar } from "./kernel.ts";
+import { requireEpsilon, requireIndexable, requireSizes, rowWorkgroupSize } from "./shape.ts";
+import normalizeRow from "./shared/normalize_row.wgsl";
+import reduce from "./shared/reduce.wgsl";
+
+export interface EmbedLayernormShape {
+  readonly tokens: number;
+  readonly hidden: number;
+  /** Added to the variance. */
+  readonly eps: number;
+  readonly dtype: Scalar;
+  /** Whether `word` holds one row per token, gathered before, and not the whole table; default false. */
+  readonly gathered?: boolean;
+  /** Whether `token_type` is added; default true. */
+  readonly tokenTypes?: boolean;
+}
+
+/**
+ * Bindings: tokens u32 [tokens, 4] (word id, token type, position, key mask), word, position and token_type tables of
+ * `hidden` columns, gamma [hidden], beta [hidden], out [tokens, hidden]. Ids must lie within their tables: the GPU reads
+ * some other row for one that does not.
+ */
+export const embedLayernorm: Kernel<EmbedLayernormShape> = {
+  name: "embed_layernorm",
+  source: [wgsl, normalizeRow, reduce].join("\n"),
+  plan({ tokens, hidden, eps, dtype, gathered = false, tokenTypes = true }, limits) {
+    requireSizes("embed_layernorm", { tokens, hidden });
+    requireIndexable("embed_layernorm", { out: tokens * hidden });
+    requireEpsilon("embed_layernorm", eps);
+    return {
+      constants: {
+        Scalar: dtype,
+        WORKGROUP_SIZE: rowWorkgroupSize(hidden, limits),
+        GATHERED: gathered,
+        HAS_TOKEN_TYPES: tokenTypes,
+      },
+      params: { rows: tokens, cols: hidden, eps },
+      workgroups: foldWorkgroups(tokens, limits),
+      label: `${tokens}x${hidden}`,
+    };
+  },
+};

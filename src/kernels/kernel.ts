@@ -1,0 +1,135 @@
+/**
+ * The kernel contract. A kernel is a WGSL file, a plan (arithmetic on shapes), a CPU twin in reference.ts and rows in
+ * test/cases.ts. Nothing here touches a GPU: a kernel can be planned, specialised and inspected anywhere.
+ */
+
+/** Element type of a tensor on the GPU. Kernels accumulate in f32 whatever the storage is. */
+export type Scalar = "f32" | "f16";
+
+/** The device limits that plans depend on; a `GPUSupportedLimits` fits. */
+export interface KernelLimits {
+  readonly maxComputeWorkgroupsPerDimension: number;
+  readonly maxComputeInvocationsPerWorkgroup: number;
+  readonly maxComputeWorkgroupStorageSize: number;
+}
+
+/** WebGPU's default limits: what every device grants. */
+export const DEFAULT_LIMITS: KernelLimits = {
+  maxComputeWorkgroupsPerDimension: 65535,
+  maxComputeInvocationsPerWorkgroup: 256,
+  maxComputeWorkgroupStorageSize: 16384,
+};
+
+/** A value for a top-level `const` (number, boolean) or `alias` (type name) of a .wgsl file. */
+export type Constant = number | boolean | string;
+
+export type Workgroups = readonly [x: number, y: number, z: number];
+
+/** How to run a kernel on one shape. */
+export interface Plan {
+  /** New values for the source's `const` and `alias` declarations. */
+  readonly constants: Readonly<Record<string, Constant>>;
+  /** Values of the fields of the source's `struct Params`, by name. */
+  readonly params: Readonly<Record<string, number>>;
+  readonly workgroups: Workgroups;
+  /** The shape in words, for labels and profiles: `128x768x768`. */
+  readonly label: string;
+}
+
+export interface Kernel<Shape> {
+  readonly name: string;
+  /** Complete WGSL, valid as it stands with its default values. */
+  readonly source: string;
+  plan(shape: Shape, limits: KernelLimits): Plan;
+}
+
+export interface Binding {
+  readonly binding: number;
+  readonly name: string;
+  readonly access: "read" | "read_write" | "uniform";
+  /** WGSL type as written, e.g. `array<Scalar>`. */
+  readonly type: string;
+}
+
+export interface ParamField {
+  readonly name: string;
+  readonly type: "u32" | "i32" | "f32";
+}
+
+/** The bindings of a WGSL source in the order of their numbers. Only group 0 is used. */
+export function bindingsOf(source: string): Binding[] {
+  const pattern =
+    /@group\(0\)\s*@binding\((\d+)\)\s*var<\s*(uniform|storage)\s*(?:,\s*(read_write|read)\s*)?>\s*(\w+)\s*:\s*([^;]+);/g;
+  const bindings: Binding[] = [];
+  for (const [, binding, space, access, name, type] of stripComments(source).matchAll(pattern)) {
+    bindings.push({
+      binding: Number(binding),
+      name: name!,
+      access: space === "uniform" ? "uniform" : ((access ?? "read") as "read" | "read_write"),
+      type: type!.trim(),
+    });
+  }
+  return bindings.sort((a, b) => a.binding - b.binding);
+}
+
+/** The fields of `struct Params`, in order: 4-byte scalars only. Empty when the source has none. */
+export function paramsOf(source: string): ParamField[] {
+  const body = /struct\s+Params\s*\{([^}]*)\}/.exec(stripComments(source))?.[1];
+  if (body === undefined) return [];
+  return [...body.matchAll(/(\w+)\s*:\s*([\w<>]+)/g)].map(([, name, type]) => {
+    if (type !== "u32" && type !== "i32" && type !== "f32") {
+      throw new TypeError(`Params.${name} is ${type}; a field of Params must be u32, i32 or f32`);
+    }
+    return { name: name!, type };
+  });
+}
+
+/** The bytes of `struct Params` for these values, padded to 16 as uniform buffers want. Every field must be given. */
+export function packParams(fields: readonly ParamField[], values: Readonly<Record<string, number>>): Uint8Array {
+  const bytes = new Uint8Array(Math.max(16, Math.ceil((fields.length * 4) / 16) * 16));
+  const view = new DataView(bytes.buffer);
+  fields.forEach(({ name, type }, i) => {
+    const value = values[name];
+    if (value === undefined) throw new TypeError(`no value for Params.${name}`);
+    if (type === "f32") view.setFloat32(4 * i, value, true);
+    else if (type === "i32") view.setInt32(4 * i, value, true);
+    else view.setUint32(4 * i, value, true);
+  });
+  return bytes;
+}
+
+/**
+ * Re-values top-level `const NAME = ...;` and `alias Name = ...;` declarations, and adds `enable f16;` when a type is f16.
+ * @throws TypeError when the source declares no such name: a misspelt constant must not pass silently.
+ */
+export function specialize(source: string, constants: Readonly<Record<string, Constant>>): string {
+  let result = source;
+  for (const [name, value] of Object.entries(constants)) {
+    const isType = typeof value === "string";
+    const pattern = isType
+      ? new RegExp(`^(alias\\s+${name}\\s*=)[^;]*;`, "m")
+      : new RegExp(`^(const\\s+${name}\\s*(?::\\s*\\w+\\s*)?=)[^;]*;`, "m");
+    if (!pattern.test(result)) {
+      throw new TypeError(`the WGSL source declares no ${isType ? "alias" : "const"} ${name} to re-value`);
+    }
+    result = result.replace(pattern, `$1 ${String(value)};`);
+  }
+  const needsF16 = Object.values(constants).some((value) => typeof value === "string" && /\bf16\b/.test(value));
+  return needsF16 ? `enable f16;\n${result}` : result;
+}
+
+/**
+ * Workgroups for `count` independent items in one dispatch: a row of them, folded into y where one dimension is too
+ * short. Kernels recover the item as `workgroup_id.y * num_workgroups.x + workgroup_id.x` and return past `count`.
+ */
+export function foldWorkgroups(count: number, limits: KernelLimits): Workgroups {
+  const most = limits.maxComputeWorkgroupsPerDimension;
+  if (count <= most) return [Math.max(count, 1), 1, 1];
+  const y = Math.ceil(count / most);
+  if (y > most) throw new RangeError(`${count} workgroups asked, the device dispatches at most ${most} x ${most}`);
+  return [Math.ceil(count / y), y, 1];
+}
+
+function stripComments(source: string): string {
+  return source.replace(/\/\*[\s\S]*?\*\//g, "").replace(/\/\/[^\n]*/g, "");
+}

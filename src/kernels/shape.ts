@@ -1,0 +1,50 @@
+/** Checks that plans share: a shape that the GPU cannot index must fail by name, before anything is dispatched. */
+
+import type { KernelLimits } from "./kernel.ts";
+
+/** Elements that a u32 can number. */
+const INDEXABLE = 2 ** 32;
+
+/**
+ * Checks that each size is a whole number of at least 1.
+ * @throws TypeError for what is not a whole number, RangeError for zero, negative or beyond a u32
+ */
+export function requireSizes(kernel: string, sizes: Readonly<Record<string, number>>): void {
+  requireWhole(kernel, sizes, 1);
+}
+
+/** As `requireSizes`, for offsets: zero is allowed. */
+export function requireOffsets(kernel: string, offsets: Readonly<Record<string, number>>): void {
+  requireWhole(kernel, offsets, 0);
+}
+
+/** @throws RangeError when a tensor of so many elements cannot be indexed by the kernels' u32 arithmetic */
+export function requireIndexable(kernel: string, elements: Readonly<Record<string, number>>): void {
+  for (const [tensor, count] of Object.entries(elements)) {
+    if (count > INDEXABLE) {
+      throw new RangeError(`${kernel}: ${tensor} has ${count} elements, kernels index at most ${INDEXABLE}; split it`);
+    }
+  }
+}
+
+/** @throws RangeError when `value` is not a finite number of at least 0 */
+export function requireEpsilon(kernel: string, value: number): void {
+  if (!(Number.isFinite(value) && value >= 0)) {
+    throw new RangeError(`${kernel}: eps is ${value}, it must be finite and not negative`);
+  }
+}
+
+function requireWhole(kernel: string, values: Readonly<Record<string, number>>, least: number): void {
+  for (const [field, value] of Object.entries(values)) {
+    if (!Number.isInteger(value)) throw new TypeError(`${kernel}: ${field} is ${value}, it must be a whole number`);
+    if (value < least || value >= INDEXABLE) {
+      throw new RangeError(`${kernel}: ${field} is ${value}, it must be from ${least} to ${INDEXABLE - 1}`);
+    }
+  }
+}
+
+/** Threads for a workgroup that owns a row: enough to share a long one, few where barriers would cost more than the row. */
+export function rowWorkgroupSize(cols: number, limits: KernelLimits): number {
+  const wanted = cols <= 128 ? 32 : cols <= 2048 ? 64 : 256;
+  return Math.min(wanted, 2 ** Math.floor(Math.log2(limits.maxComputeInvocationsPerWorkgroup)));
+}

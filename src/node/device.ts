@@ -1,0 +1,70 @@
+/** A GPU device in Node, through Dawn (the npm package `webgpu`). */
+
+import {
+  type AdapterSummary,
+  adapterSummary,
+  type DeviceNeeds,
+  deviceDescriptor,
+  type IdleHook,
+} from "../runtime/device.ts";
+import { type AdapterChoice, type Dawn, findAdapter, NoAdapterError } from "./adapter.ts";
+import { napWhileWaiting } from "./idle.ts";
+
+export { type AdapterChoice, NoAdapterError } from "./adapter.ts";
+
+export interface DeviceOptions extends DeviceNeeds {
+  /** Default `auto`: hardware, else the system's software adapter, else the bundled SwiftShader. */
+  readonly adapter?: AdapterChoice | undefined;
+  /** Dawn toggles to enable, e.g. `allow_unsafe_apis`; publish figures without any. */
+  readonly toggles?: readonly string[] | undefined;
+  /** Timestamps in nanoseconds as the GPU counts them, not in WebGPU's steps of 65.5 microseconds. */
+  readonly preciseTimestamps?: boolean | undefined;
+}
+
+export interface NodeDevice {
+  readonly device: GPUDevice;
+  readonly adapter: AdapterSummary;
+  /** For the engine. Absent on hardware, which computes while Node polls. */
+  readonly idle: IdleHook | undefined;
+  /** Destroys the device. Safe to call twice. Not needed before the process ends. */
+  close(): void;
+}
+
+/**
+ * @throws NoAdapterError with what was tried and what to install.
+ * @throws RangeError when `features` or `limits` ask for more than the adapter has.
+ */
+export async function requestDevice(options: DeviceOptions = {}): Promise<NodeDevice> {
+  const adapter = await findAdapter(await loadDawn(options.adapter), options.adapter, dawnFlags(options));
+  const device = await adapter.requestDevice(deviceDescriptor(adapter, options));
+  const summary = adapterSummary(adapter.info);
+  // In Dawn's binding a collected device is a destroyed one, whatever buffers of it are in use. A timer that is never
+  // due holds it until it is closed and, unreferenced, lets the process end.
+  const hold = setInterval(() => void device, 2 ** 31 - 1).unref();
+  return {
+    device,
+    adapter: summary,
+    idle: summary.software ? napWhileWaiting() : undefined,
+    close() {
+      device.destroy();
+      clearInterval(hold);
+    },
+  };
+}
+
+/** Imported only now, so that importing this package loads no native code. */
+async function loadDawn(choice: AdapterChoice = "auto"): Promise<Dawn> {
+  try {
+    return await import("webgpu");
+  } catch (error) {
+    const reason = error instanceof Error ? error.message : String(error);
+    throw new NoAdapterError(choice, [`the npm package webgpu, which does not load here: ${reason}`], error);
+  }
+}
+
+function dawnFlags({ toggles = [], preciseTimestamps = false }: DeviceOptions): string[] {
+  const flags: string[] = [];
+  if (toggles.length > 0) flags.push(`enable-dawn-features=${toggles.join(",")}`);
+  if (preciseTimestamps) flags.push("disable-dawn-features=timestamp_quantization");
+  return flags;
+}

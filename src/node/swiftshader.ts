@@ -1,0 +1,113 @@
+/** SwiftShader, a Vulkan driver that computes on the CPU, out of the npm package `@sparticuz/chromium`. */
+
+import { createHash, randomUUID } from "node:crypto";
+import { mkdir, readFile, rename, rm, stat, writeFile } from "node:fs/promises";
+import { createRequire } from "node:module";
+import { homedir, tmpdir } from "node:os";
+import { dirname, join } from "node:path";
+import { promisify } from "node:util";
+import { brotliDecompress } from "node:zlib";
+
+export interface SwiftShader {
+  /** The manifest by which a Vulkan loader finds the driver. */
+  readonly manifest: string;
+  /** A Vulkan loader, for systems that have none. */
+  readonly loader: string;
+}
+
+const PACKAGE = "@sparticuz/chromium";
+const MANIFEST = "vk_swiftshader_icd.json";
+const LOADER = "libvulkan.so.1";
+const WANTED: readonly string[] = ["libvk_swiftshader.so", MANIFEST, LOADER];
+
+/**
+ * Unpacks the driver into the user's cache, once, and checks it against the package on every later call.
+ * @throws Error when the package is not installed or lacks a file, or when this is not Linux on x64.
+ */
+export async function unpackSwiftShader(cacheFolder?: string): Promise<SwiftShader> {
+  if (process.platform !== "linux" || process.arch !== "x64") {
+    throw new Error(`${PACKAGE} carries SwiftShader for linux x64, this is ${process.platform} ${process.arch}`);
+  }
+  const packed = await readFile(await findArchive());
+  const files = readTar(await promisify(brotliDecompress)(packed));
+  for (const name of WANTED) {
+    if (!files.has(name)) throw new Error(`swiftshader.tar.br of ${PACKAGE} holds no ${name}; install another version`);
+  }
+  const hash = createHash("sha256").update(packed).digest("hex").slice(0, 16);
+  const parent = cacheFolder ?? (await ownCacheFolder());
+  const folder = join(parent, `swiftshader-${hash}`);
+  if (!(await holds(folder, files))) await unpack(files, parent, folder);
+  return { manifest: join(folder, MANIFEST), loader: join(folder, LOADER) };
+}
+
+/** bin/swiftshader.tar.br, found from the package's entry point because it exports nothing else. */
+async function findArchive(): Promise<string> {
+  let folder: string;
+  try {
+    folder = dirname(createRequire(import.meta.url).resolve(PACKAGE));
+  } catch {
+    throw new Error(`${PACKAGE} is not installed`);
+  }
+  for (let parent = dirname(folder); ; folder = parent, parent = dirname(folder)) {
+    const archive = join(folder, "bin", "swiftshader.tar.br");
+    if (await stat(archive).catch(() => undefined)) return archive;
+    if (parent === folder) throw new Error(`${PACKAGE} holds no bin/swiftshader.tar.br; install another version`);
+  }
+}
+
+/** Beside the final place, then renamed: a process that is killed, or another that unpacks too, leaves no half. */
+async function unpack(files: ReadonlyMap<string, Buffer>, parent: string, folder: string): Promise<void> {
+  const draft = join(parent, `draft-${randomUUID()}`);
+  await mkdir(draft, { recursive: true });
+  try {
+    for (const name of WANTED) await writeFile(join(draft, name), files.get(name)!, { mode: 0o755 });
+    await rename(draft, folder).catch(async (error: unknown) => {
+      if (await holds(folder, files)) return; // another process was first
+      await rename(folder, `${draft}-spoilt`).catch(() => {});
+      await rename(draft, folder).catch(async () => {
+        if (!(await holds(folder, files))) throw error;
+      });
+    });
+  } finally {
+    await rm(draft, { recursive: true, force: true });
+    await rm(`${draft}-spoilt`, { recursive: true, force: true });
+  }
+}
+
+/** Compares contents, since what lies here is loaded into the process as native code. */
+async function holds(folder: string, files: ReadonlyMap<string, Buffer>): Promise<boolean> {
+  for (const name of WANTED) {
+    const found = await readFile(join(folder, name)).catch(() => undefined);
+    if (!found?.equals(files.get(name)!)) return false;
+  }
+  return true;
+}
+
+/** `bert-webgpu` in the user's cache, else in the system's temporary folder under a name nobody else can write to. */
+async function ownCacheFolder(): Promise<string> {
+  const cache = process.env.XDG_CACHE_HOME || join(homedir(), ".cache");
+  const uid = process.getuid?.() ?? 0;
+  for (const folder of [join(cache, "bert-webgpu"), join(tmpdir(), `bert-webgpu-${uid}`)]) {
+    const made = await mkdir(folder, { recursive: true, mode: 0o700 }).then(
+      () => stat(folder),
+      () => undefined,
+    );
+    if (made?.uid === uid && (made.mode & 0o002) === 0) return folder;
+  }
+  throw new Error(`neither ${cache} nor ${tmpdir()} takes a folder to unpack SwiftShader into; set XDG_CACHE_HOME`);
+}
+
+/** The files of an uncompressed POSIX tar, by name. */
+function readTar(tar: Buffer): Map<string, Buffer> {
+  const BLOCK = 512;
+  const files = new Map<string, Buffer>();
+  for (let at = 0; at + BLOCK <= tar.length && tar[at] !== 0; ) {
+    const field = (from: number, length: number): string =>
+      tar.toString("latin1", at + from, at + from + length).replace(/\0.*$/s, "");
+    const size = Number.parseInt(field(124, 12), 8);
+    if (!(size >= 0)) throw new Error(`swiftshader.tar.br of ${PACKAGE} is damaged at byte ${at}; install it again`);
+    files.set(field(0, 100).replace(/^\.\//, ""), tar.subarray(at + BLOCK, at + BLOCK + size));
+    at += BLOCK * (1 + Math.ceil(size / BLOCK));
+  }
+  return files;
+}

@@ -1,0 +1,87 @@
+/** What to ask of an adapter, and how to name it. Pure: the device itself is requested by the engine or by src/node. */
+
+/** What an engine runs on, for people and for reports. */
+export interface AdapterSummary {
+  /** The GPU's own name where it is told; browsers often withhold it. */
+  readonly name: string;
+  readonly vendor: string;
+  readonly architecture: string;
+  /** The driver and its version, in the driver's words. */
+  readonly description: string;
+  /** Computed by the CPU: correct, and slow. */
+  readonly software: boolean;
+}
+
+/** Told of a wait for the GPU when it begins; what it returns is called when the wait is over. */
+export type IdleHook = () => () => void;
+
+/** What a device must have beyond the engine's own wishes. */
+export interface DeviceNeeds {
+  /** Required: unlike the engine's own, these are asked for even of an adapter that lacks them. */
+  readonly features?: readonly string[] | undefined;
+  /** In place of the adapter's best, e.g. a smaller `maxBufferSize`. */
+  readonly limits?: Readonly<Record<string, number>> | undefined;
+}
+
+/** Used when they are there; nothing depends on them. */
+const WANTED_FEATURES = ["shader-f16", "subgroups", "timestamp-query"] as const;
+
+/** The limits that a BERT outgrows at their WebGPU defaults, or that a faster kernel makes use of. */
+const RAISED_LIMITS = [
+  "maxBufferSize",
+  "maxComputeInvocationsPerWorkgroup",
+  "maxComputeWorkgroupSizeX",
+  "maxComputeWorkgroupStorageSize",
+  "maxStorageBufferBindingSize",
+  "maxStorageBuffersPerShaderStage",
+] as const;
+
+/**
+ * The descriptor of a device with everything the engine can use of `adapter`. For an app that makes its own device:
+ * `adapter.requestDevice(deviceDescriptor(adapter))`.
+ * @throws RangeError when `needs` asks for a feature the adapter lacks or a limit beyond its own.
+ */
+export function deviceDescriptor(adapter: GPUAdapter, needs: DeviceNeeds = {}): GPUDeviceDescriptor {
+  const offered = adapter.limits as unknown as Readonly<Record<string, number | undefined>>;
+  const limits = new Map<string, number>(RAISED_LIMITS.map((name) => [name, adapter.limits[name]]));
+  for (const [name, asked] of Object.entries(needs.limits ?? {})) {
+    const best = offered[name];
+    // limits named min... are alignments: the smaller, the better
+    if (best === undefined || (name.startsWith("min") ? asked < best : asked > best)) {
+      throw new RangeError(
+        `${name} ${asked} asked, the adapter ${best === undefined ? "has no such limit" : `offers ${best}`}`,
+      );
+    }
+    limits.set(name, asked);
+  }
+  const features = new Set<string>(WANTED_FEATURES.filter((feature) => adapter.features.has(feature)));
+  for (const feature of needs.features ?? []) {
+    if (!adapter.features.has(feature)) {
+      throw new RangeError(`feature ${feature} asked, the adapter has ${[...adapter.features].sort().join(", ")}`);
+    }
+    features.add(feature);
+  }
+  return {
+    label: "bert-webgpu",
+    // experimental features have no place in the WebGPU types
+    requiredFeatures: [...features] as GPUFeatureName[],
+    requiredLimits: Object.fromEntries(limits),
+  };
+}
+
+/** The adapter in words. Fields that the browser withholds are empty, but never `name`. */
+export function adapterSummary(info: GPUAdapterInfo): AdapterSummary {
+  const { vendor, architecture, description } = info;
+  // Dawn turns every blank and bracket of a device's name into a hyphen, also the last
+  const device = info.device.replace(/^-+|-+$/g, "");
+  return {
+    name: device || description || [vendor, architecture].filter(Boolean).join(" ") || "unnamed adapter",
+    vendor,
+    architecture,
+    description,
+    // browsers before 2025 have no isFallbackAdapter here
+    software:
+      info.isFallbackAdapter === true ||
+      /swiftshader|llvmpipe|basic render/i.test(`${architecture} ${device} ${description}`),
+  };
+}

@@ -1,0 +1,55 @@
+/** What can go wrong on a GPU, as exceptions that name the kernel or buffer concerned. */
+
+/** A fault that WebGPU reports through error scopes or a failed compilation. */
+export class GpuError extends Error {
+  override readonly name = "GpuError";
+  readonly kind: "validation" | "out-of-memory" | "internal" | "compile";
+  /** The kernel, program or buffer that was at work, e.g. `matmul 128x768x768`. */
+  readonly label: string;
+
+  constructor(kind: GpuError["kind"], label: string, message: string) {
+    super(`${label}: ${kind} error: ${message}`);
+    this.kind = kind;
+    this.label = label;
+  }
+}
+
+/** The GPU device is gone: destroyed, crashed or removed. Everything on it is lost; make a new Engine. */
+export class DeviceLostError extends Error {
+  override readonly name = "DeviceLostError";
+  readonly reason: string;
+
+  constructor(reason: string, message: string) {
+    super(`the GPU device was lost (${reason}): ${message || "no further detail"}; create a new Engine and load again`);
+    this.reason = reason;
+  }
+}
+
+/** WebGPU is missing, or has no adapter for us. The message says what to do about it. */
+export class NoWebGpuError extends Error {
+  override readonly name = "NoWebGpuError";
+}
+
+/**
+ * Runs `work` (synchronous calls on the device) inside error scopes. The promise rejects with a `GpuError` carrying
+ * `label` if any of them failed; the application's own error handlers see nothing.
+ */
+export function guarded<T>(device: GPUDevice, label: string, work: () => T): { result: T; checked: Promise<void> } {
+  const kinds = ["internal", "out-of-memory", "validation"] as const;
+  for (const kind of kinds) device.pushErrorScope(kind);
+  let result: T;
+  let scopes: Promise<GPUError | null>[];
+  try {
+    result = work();
+  } finally {
+    scopes = kinds.map(() => device.popErrorScope());
+  }
+  const order = [...kinds].reverse();
+  const checked = Promise.all(scopes).then((errors) => {
+    errors.forEach((error, i) => {
+      if (error) throw new GpuError(order[i]!, label, error.message);
+    });
+  });
+  checked.catch(() => {}); // the caller awaits it later; until then it must not count as unhandled
+  return { result, checked };
+}

@@ -1,0 +1,143 @@
+/**
+ * A strict JSON scanner for headers that nobody vouches for. JSON.parse keeps the last of two equal keys without a word
+ * and builds whatever it is fed; here the caller walks the text, sees every key, and builds only what it wants. What
+ * passes is what serde_json, the parser of the safetensors crate, lets pass.
+ */
+
+export interface JsonScanner {
+  /** What the next value is, by its first character. */
+  peek(): "object" | "array" | "string" | "number" | "word";
+  string(): string;
+  /** The literal as written: `1`, `1.0` and 2^60 are different things to a format of integers. */
+  number(): string;
+  /** Calls `member` at each value, which it must consume. `repeated`: the object had this key before. */
+  object(member: (key: string, repeated: boolean) => void): void;
+  /** Calls `item` at each element, which it must consume. */
+  array(item: (index: number) => void): void;
+  /** Consumes one value of any kind. */
+  skip(): void;
+  /** Asserts that nothing but white space is left. */
+  end(): void;
+}
+
+/** serde_json's limit. Below it the recursion here cannot exhaust the stack. */
+const MAX_DEPTH = 127;
+
+/** Every method throws SyntaxError, with the position, where the text is not the JSON asked for. */
+export function scanJson(text: string): JsonScanner {
+  let at = 0;
+  let depth = 0;
+
+  function fail(wanted: string): never {
+    const found = at < text.length ? JSON.stringify(text[at]) : "the end";
+    throw new SyntaxError(`${wanted} expected at character ${at}, found ${found}`);
+  }
+
+  function skipSpace(): void {
+    while (at < text.length && " \n\r\t".includes(text[at]!)) at++;
+  }
+
+  function accept(character: string): boolean {
+    skipSpace();
+    if (text[at] !== character) return false;
+    at++;
+    return true;
+  }
+
+  function expect(character: string): void {
+    if (!accept(character)) fail(`"${character}"`);
+  }
+
+  function peek(): ReturnType<JsonScanner["peek"]> {
+    skipSpace();
+    const character = text[at];
+    if (character === "{") return "object";
+    if (character === "[") return "array";
+    if (character === '"') return "string";
+    if (character === "-" || (character !== undefined && character >= "0" && character <= "9")) return "number";
+    return "word";
+  }
+
+  function string(): string {
+    expect('"');
+    const begin = at - 1;
+    for (;;) {
+      const quote = text.indexOf('"', at);
+      at = quote < 0 ? text.length : quote + 1;
+      if (quote < 0) fail(`the end of the string that begins at character ${begin}`);
+      let backslashes = 0;
+      while (text[quote - 1 - backslashes] === "\\") backslashes++;
+      if (backslashes % 2 === 0) break;
+    }
+    // The built-in parser knows the escapes, and gives a string that does not keep the whole text alive.
+    const value = parseLiteral(begin) as string;
+    if (/\p{Surrogate}/u.test(value))
+      throw new SyntaxError(`half a surrogate pair in the string at character ${begin}`);
+    return value;
+  }
+
+  function number(): string {
+    if (peek() !== "number") fail("a number");
+    const begin = at;
+    while (at < text.length && "+-.0123456789eE".includes(text[at]!)) at++;
+    if (!Number.isFinite(parseLiteral(begin))) throw new SyntaxError(`number out of range at character ${begin}`);
+    return text.slice(begin, at);
+  }
+
+  function parseLiteral(begin: number): unknown {
+    try {
+      return JSON.parse(text.slice(begin, at));
+    } catch {
+      at = begin;
+      return fail("a valid JSON string or number");
+    }
+  }
+
+  function nested(close: string, element: () => void): void {
+    if (++depth > MAX_DEPTH) throw new SyntaxError(`nested deeper than ${MAX_DEPTH} at character ${at}`);
+    if (!accept(close)) {
+      do element();
+      while (accept(","));
+      expect(close);
+    }
+    depth--;
+  }
+
+  function object(member: (key: string, repeated: boolean) => void): void {
+    expect("{");
+    const keys = new Set<string>();
+    nested("}", () => {
+      const key = string();
+      const repeated = keys.has(key);
+      keys.add(key);
+      expect(":");
+      member(key, repeated);
+    });
+  }
+
+  function array(item: (index: number) => void): void {
+    expect("[");
+    let index = 0;
+    nested("]", () => item(index++));
+  }
+
+  function skip(): void {
+    const kind = peek();
+    if (kind === "object") object(skip);
+    else if (kind === "array") array(skip);
+    else if (kind === "string") string();
+    else if (kind === "number") number();
+    else {
+      const word = ["true", "false", "null"].find((candidate) => text.startsWith(candidate, at));
+      if (word === undefined) fail("a value");
+      at += word.length;
+    }
+  }
+
+  function end(): void {
+    skipSpace();
+    if (at < text.length) fail("the end");
+  }
+
+  return { peek, string, number, object, array, skip, end };
+}

@@ -1,0 +1,96 @@
+/** GPU time per kernel, from timestamp queries around one compute pass per launch. */
+
+/** Time of one launch. */
+export interface KernelTime {
+  /** `matmul 128x768x768` */
+  readonly label: string;
+  /** Milliseconds on the GPU. */
+  readonly ms: number;
+}
+
+const MOST_PASSES = 2048; // a query set holds 4,096 timestamps
+
+/** The passes, copies and read-back that time `labels.length` launches. The buffers are freed once they are read. */
+export function timedPasses(
+  device: GPUDevice,
+  labels: readonly string[],
+): {
+  passOf(dispatch: number): GPUComputePassDescriptor;
+  resolve(encoder: GPUCommandEncoder): void;
+  read(): Promise<KernelTime[]>;
+} {
+  if (!device.features.has("timestamp-query")) {
+    throw new TypeError("profiling needs the feature timestamp-query, which this device was made without");
+  }
+  if (labels.length > MOST_PASSES) {
+    throw new RangeError(`profiling takes at most ${MOST_PASSES} launches in a program, this one has ${labels.length}`);
+  }
+  const count = labels.length * 2;
+  const queries = device.createQuerySet({ type: "timestamp", count });
+  const resolved = device.createBuffer({ label: "timestamps", size: count * 8, usage: 0x200 | 0x04 }); // QUERY_RESOLVE | COPY_SRC
+  const staging = device.createBuffer({ label: "timestamps read-back", size: count * 8, usage: 0x01 | 0x08 });
+  return {
+    passOf: (i) => ({
+      label: labels[i]!,
+      timestampWrites: { querySet: queries, beginningOfPassWriteIndex: 2 * i, endOfPassWriteIndex: 2 * i + 1 },
+    }),
+    resolve(encoder) {
+      encoder.resolveQuerySet(queries, 0, count, resolved, 0);
+      encoder.copyBufferToBuffer(resolved, 0, staging, 0, count * 8);
+    },
+    async read() {
+      try {
+        await staging.mapAsync(1);
+        const stamps = new BigUint64Array(staging.getMappedRange());
+        // Two stamps may come out of order by a tick of the timer: never report a negative time.
+        return labels.map((label, i) => ({
+          label,
+          ms: Math.max(0, Number(stamps[2 * i + 1]! - stamps[2 * i]!) / 1e6),
+        }));
+      } finally {
+        staging.destroy();
+        resolved.destroy();
+        queries.destroy();
+      }
+    },
+  };
+}
+
+export interface ProfileRow {
+  readonly label: string;
+  readonly calls: number;
+  readonly ms: number;
+  /** Part of the whole, 0 to 1. */
+  readonly share: number;
+}
+
+/** Sums the times of equal labels, longest first. */
+export function summarise(times: readonly KernelTime[]): ProfileRow[] {
+  const rows = new Map<string, { calls: number; ms: number }>();
+  for (const { label, ms } of times) {
+    const row = rows.get(label) ?? { calls: 0, ms: 0 };
+    row.calls++;
+    row.ms += ms;
+    rows.set(label, row);
+  }
+  const total = times.reduce((sum, { ms }) => sum + ms, 0) || 1;
+  return [...rows]
+    .map(([label, { calls, ms }]) => ({ label, calls, ms, share: ms / total }))
+    .sort((a, b) => b.ms - a.ms);
+}
+
+/** The profile as a table for people. */
+export function profileTable(times: readonly KernelTime[]): string {
+  const rows = summarise(times);
+  const width = Math.max(6, ...rows.map(({ label }) => label.length));
+  const lines = rows.map(
+    ({ label, calls, ms, share }) =>
+      `${label.padEnd(width)}  ${String(calls).padStart(5)}  ${ms.toFixed(3).padStart(10)}  ${(share * 100).toFixed(1).padStart(5)}%`,
+  );
+  const total = rows.reduce((sum, { ms }) => sum + ms, 0);
+  return [
+    `${"kernel".padEnd(width)}  calls      GPU ms  share`,
+    ...lines,
+    `${"total".padEnd(width)}  ${String(times.length).padStart(5)}  ${total.toFixed(3).padStart(10)}`,
+  ].join("\n");
+}

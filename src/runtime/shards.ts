@@ -1,0 +1,126 @@
+/** Checkpoints in several files: the index that says which file holds which tensor, and the files held against it. */
+import { type Folder, readText, unsafePath } from "./bytes.ts";
+import { faultList, quote, type Report, SafetensorsError } from "./faults.ts";
+import { type JsonScanner, scanJson } from "./json.ts";
+import { openSafetensors, type SafetensorsFile } from "./safetensors.ts";
+
+export interface Shards {
+  readonly files: ReadonlyMap<string, SafetensorsFile>;
+  readonly warnings: readonly string[];
+}
+
+/** `undefined` when the folder has no such index. @throws SafetensorsError with the faults of the index and all shards */
+export async function openShards(folder: Folder, indexFile: string): Promise<Shards | undefined> {
+  const text = await readText(folder, indexFile).catch((error: unknown) => {
+    // Too long, or not UTF-8: a fault of the file. Anything else is a failure to read it.
+    if (!(error instanceof RangeError || error instanceof TypeError)) throw error;
+    throw new SafetensorsError(folder.name, [error.message]);
+  });
+  if (text === undefined) return undefined;
+
+  const faults = faultList();
+  const index = readIndex(text, (fault) => faults.add(`${indexFile}: ${fault}`));
+  const files = new Map<string, SafetensorsFile>();
+  try {
+    for (const path of new Set(index.fileOf.values())) {
+      const file = await openShard(folder, path, faults.add);
+      if (file !== undefined) files.set(path, file);
+    }
+    checkShards(index, files, indexFile, faults.add);
+    if (faults.count > 0) throw new SafetensorsError(folder.name, faults.list());
+  } catch (error) {
+    for (const { source } of files.values()) await source.close();
+    throw error;
+  }
+  return { files, warnings: checkTotal(index, files, indexFile) };
+}
+
+interface Index {
+  /** Tensor name -> path of its file within the folder. */
+  readonly fileOf: ReadonlyMap<string, string>;
+  /** Bytes of all tensors, by the index's own account. */
+  readonly totalSize: number | undefined;
+}
+
+function readIndex(text: string, report: Report): Index {
+  const fileOf = new Map<string, string>();
+  let totalSize: number | undefined;
+  const json = scanJson(text);
+  try {
+    json.object((key, repeated) => {
+      if (repeated) report(`${quote(key)} is there twice`);
+      if (key === "weight_map" && json.peek() === "object") readWeightMap(json, fileOf, report);
+      else if (key === "metadata" && json.peek() === "object") {
+        json.object((field) => {
+          if (field === "total_size" && json.peek() === "number") totalSize = Number(json.number());
+          else json.skip();
+        });
+      } else json.skip();
+    });
+    json.end();
+    if (fileOf.size === 0) report("it has no weight_map from tensor names to file names");
+  } catch (error) {
+    if (!(error instanceof SyntaxError)) throw error;
+    report(`not valid JSON: ${error.message}`);
+  }
+  return { fileOf, totalSize };
+}
+
+function readWeightMap(json: JsonScanner, fileOf: Map<string, string>, report: Report): void {
+  json.object((tensor, repeated) => {
+    if (repeated) report(`tensor ${quote(tensor)} is there twice`);
+    if (json.peek() === "string") {
+      fileOf.set(tensor, json.string());
+    } else {
+      report(`the file of tensor ${quote(tensor)} is not a string`);
+      json.skip();
+    }
+  });
+}
+
+async function openShard(folder: Folder, path: string, report: Report): Promise<SafetensorsFile | undefined> {
+  const reason = unsafePath(path);
+  if (reason !== undefined) {
+    report(`file name ${quote(path)} is refused: ${reason}`);
+    return undefined;
+  }
+  const source = await folder.open(path).catch((error: unknown) => {
+    report(error instanceof Error ? error.message : String(error)); // such as a link that leaves the folder
+    return null;
+  });
+  if (source === undefined) report(`${quote(path)} is not there, but tensors are said to be in it`);
+  if (source === undefined || source === null) return undefined;
+  try {
+    return await openSafetensors(source);
+  } catch (error) {
+    await source.close();
+    if (!(error instanceof SafetensorsError)) throw error;
+    for (const fault of error.faults) report(`${path}: ${fault}`);
+    return undefined;
+  }
+}
+
+/** Index and files must name the same tensors. */
+function checkShards({ fileOf }: Index, files: Shards["files"], indexFile: string, report: Report): void {
+  for (const [tensor, path] of fileOf) {
+    const file = files.get(path);
+    if (file !== undefined && !file.tensors.has(tensor))
+      report(`${path}: no tensor ${quote(tensor)}, ${indexFile} has it there`);
+  }
+  for (const [path, { tensors }] of files) {
+    for (const tensor of tensors.keys()) {
+      const listed = fileOf.get(tensor);
+      if (listed === undefined) report(`${path}: tensor ${quote(tensor)} is not in ${indexFile}`);
+      else if (listed !== path)
+        report(`${path}: tensor ${quote(tensor)} should be in ${quote(listed)} by ${indexFile}`);
+    }
+  }
+}
+
+/** Only a warning: writers have counted shared tensors in different ways. */
+function checkTotal({ totalSize }: Index, files: Shards["files"], indexFile: string): string[] {
+  if (totalSize === undefined) return [];
+  let bytes = 0;
+  for (const { tensors } of files.values()) for (const tensor of tensors.values()) bytes += tensor.bytes;
+  return bytes === totalSize ? [] : [`${indexFile}: total_size is ${totalSize}, the tensors take ${bytes} bytes`];
+}

@@ -1,0 +1,59 @@
+/** Streams of elements into tensors: weights pass through in slices and are never held whole. */
+
+import type { Engine } from "./engine.ts";
+import { BYTES, sizeOf, type Table, type Tensor } from "./tensor.ts";
+
+/** Consecutive elements: f32 as Float32Array, f16 as the Uint16Array of its bits. */
+export type Elements = Float32Array | Uint16Array;
+
+/** Fills `tensor` in order. @throws RangeError when the stream is shorter or longer than the tensor */
+export async function streamTensor(engine: Engine, tensor: Tensor, stream: AsyncIterable<Elements>): Promise<void> {
+  const rows = sizeOf(tensor.shape);
+  await streamTable(engine, { rows, cols: 1, rowsPerPart: rows, parts: [tensor] }, stream);
+}
+
+/** Fills the parts of `table` in row-major order. */
+export async function streamTable(engine: Engine, table: Table, stream: AsyncIterable<Elements>): Promise<void> {
+  const label = table.parts[0]!.label;
+  const perPart = table.rowsPerPart * table.cols;
+  const total = table.rows * table.cols;
+  let written = 0;
+  // Writes begin at multiples of 4 bytes: an odd f16 waits here for its neighbour.
+  let carry: number | undefined;
+
+  const write = (data: Elements): void => {
+    for (let from = 0; from < data.length; ) {
+      const part = table.parts[Math.floor(written / perPart)]!;
+      const offset = written % perPart;
+      const count = Math.min(data.length - from, perPart - offset);
+      engine.writeBuffer(part.buffer, offset * BYTES[part.dtype], data.subarray(from, from + count));
+      from += count;
+      written += count;
+    }
+  };
+
+  for await (let data of stream) {
+    if (written + data.length + (carry === undefined ? 0 : 1) > total) {
+      throw new RangeError(`${label}: more elements than the ${total} of [${table.rows}, ${table.cols}]`);
+    }
+    if (data instanceof Uint16Array) {
+      if (carry !== undefined) {
+        const joined = new Uint16Array(data.length + 1);
+        joined[0] = carry;
+        joined.set(data, 1);
+        data = joined;
+        carry = undefined;
+      }
+      if (data.length % 2 === 1 && written + data.length < total) {
+        carry = data[data.length - 1]!;
+        data = data.subarray(0, data.length - 1);
+      }
+    }
+    write(data);
+    await engine.flushWrites();
+  }
+  if (carry !== undefined) write(Uint16Array.of(carry));
+  if (written !== total) {
+    throw new RangeError(`${label}: ${written} elements, [${table.rows}, ${table.cols}] needs ${total}`);
+  }
+}

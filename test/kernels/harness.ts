@@ -1,0 +1,171 @@
+/** Runs one kernel with raw WebGPU, so that a kernel is proved without the project's own runtime. */
+import {
+  type Binding,
+  bindingsOf,
+  type Kernel,
+  packParams,
+  paramsOf,
+  type Scalar,
+  specialize,
+} from "../../src/kernels/kernel.ts";
+import { napWhileWaiting } from "../../src/node/idle.ts";
+import { fromFloat16, numbersToFloat16, toFloat16 } from "../../src/runtime/float16.ts";
+
+/** Values by binding name. A binding that is left out gets a small dummy buffer, as the runtime gives it. */
+export type Buffers = Readonly<Record<string, ArrayLike<number>>>;
+
+/** What outputs are filled with beforehand: an element that still holds it was not written. */
+export const UNWRITTEN = -77;
+
+const nap = napWhileWaiting();
+
+interface Compiled {
+  readonly pipeline: GPUComputePipeline;
+  readonly layout: GPUBindGroupLayout;
+}
+
+/** Compile once per source and device: software adapters take a second for some kernels. */
+const compiled = new WeakMap<GPUDevice, Map<string, Promise<Compiled>>>();
+
+/**
+ * Dispatches `kernel` on `shape` and reads back its outputs.
+ * @param inputs values of the read-only bindings
+ * @param outputs elements of each read_write binding, or the values that it starts with
+ */
+export async function runKernel<Shape extends { readonly dtype: Scalar }>(
+  device: GPUDevice,
+  kernel: Kernel<Shape>,
+  shape: Shape,
+  inputs: Buffers,
+  outputs: Readonly<Record<string, number | ArrayLike<number>>>,
+): Promise<Record<string, Float64Array>> {
+  const plan = kernel.plan(shape, device.limits);
+  const source = specialize(kernel.source, plan.constants);
+  const bindings = bindingsOf(source);
+  const { pipeline, layout } = await compile(device, kernel.name, source, bindings);
+
+  const owned: GPUBuffer[] = [];
+  const upload = (bytes: Uint8Array<ArrayBuffer>, usage: GPUBufferUsageFlags): GPUBuffer => {
+    const buffer = device.createBuffer({ size: bytes.byteLength, usage: usage | GPUBufferUsage.COPY_DST });
+    device.queue.writeBuffer(buffer, 0, bytes);
+    owned.push(buffer);
+    return buffer;
+  };
+  device.pushErrorScope("validation");
+  const readbacks: { name: string; elements: number; element: Element; buffer: GPUBuffer }[] = [];
+  const encoder = device.createCommandEncoder();
+  const copies: (() => void)[] = [];
+  const entries = bindings.map(({ binding, name, access, type }): GPUBindGroupEntry => {
+    if (access === "uniform") {
+      const bytes = new Uint8Array(packParams(paramsOf(source), plan.params));
+      return { binding, resource: { buffer: upload(bytes, GPUBufferUsage.UNIFORM) } };
+    }
+    const element = elementOf(type, shape.dtype);
+    const given = access === "read_write" ? outputs[name] : inputs[name];
+    const values = typeof given === "number" ? new Float64Array(given).fill(UNWRITTEN) : (given ?? []);
+    const buffer = upload(encode(values, element), GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_SRC);
+    if (access === "read_write") {
+      const readback = device.createBuffer({
+        size: buffer.size,
+        usage: GPUBufferUsage.MAP_READ | GPUBufferUsage.COPY_DST,
+      });
+      owned.push(readback);
+      readbacks.push({ name, elements: values.length, element, buffer: readback });
+      copies.push(() => encoder.copyBufferToBuffer(buffer, 0, readback, 0, buffer.size));
+    }
+    return { binding, resource: { buffer } };
+  });
+  const pass = encoder.beginComputePass();
+  pass.setPipeline(pipeline);
+  pass.setBindGroup(0, device.createBindGroup({ layout, entries }));
+  pass.dispatchWorkgroups(...plan.workgroups);
+  pass.end();
+  for (const copy of copies) copy();
+  device.queue.submit([encoder.finish()]);
+
+  const error = await device.popErrorScope();
+  if (error !== null) throw new Error(`${kernel.name} ${plan.label}: ${error.message}`);
+  const results: Record<string, Float64Array> = {};
+  for (const { name, elements, element, buffer } of readbacks) {
+    const awake = nap();
+    await buffer.mapAsync(GPUMapMode.READ).finally(awake);
+    results[name] = decode(buffer.getMappedRange(), element).subarray(0, elements);
+  }
+  for (const buffer of owned) buffer.destroy();
+  return results;
+}
+
+/** Compiles the source as it stands, and fails with the compiler's words. */
+export async function compile(
+  device: GPUDevice,
+  label: string,
+  source: string,
+  bindings: readonly Binding[] = bindingsOf(source),
+): Promise<Compiled> {
+  const cache = compiled.get(device) ?? new Map<string, Promise<Compiled>>();
+  compiled.set(device, cache);
+  const known = cache.get(source);
+  if (known !== undefined) return known;
+  const fresh = create(device, label, source, bindings);
+  cache.set(source, fresh);
+  return fresh;
+}
+
+async function create(
+  device: GPUDevice,
+  label: string,
+  source: string,
+  bindings: readonly Binding[],
+): Promise<Compiled> {
+  device.pushErrorScope("validation");
+  const module = device.createShaderModule({ label, code: source });
+  const layout = device.createBindGroupLayout({
+    entries: bindings.map(({ binding, access }) => ({
+      binding,
+      visibility: GPUShaderStage.COMPUTE,
+      buffer: { type: access === "uniform" ? "uniform" : access === "read" ? "read-only-storage" : "storage" },
+    })),
+  });
+  const pipeline = device.createComputePipeline({
+    label,
+    layout: device.createPipelineLayout({ bindGroupLayouts: [layout] }),
+    compute: { module, entryPoint: "main" },
+  });
+  const error = await device.popErrorScope();
+  const { messages } = await module.getCompilationInfo();
+  const lines = source.split("\n");
+  const faults = messages
+    .filter(({ type }) => type === "error")
+    .map(({ lineNum, message }) => `line ${lineNum}: ${message}\n  ${lines[lineNum - 1] ?? ""}`);
+  if (faults.length > 0 || error !== null) {
+    throw new Error(`${label} does not compile: ${faults.join("\n") || error?.message}`);
+  }
+  return { pipeline, layout };
+}
+
+type Element = "f32" | "f16" | "u32";
+
+function elementOf(type: string, dtype: Scalar): Element {
+  if (/u32/.test(type)) return "u32";
+  return /Scalar|Vec4/.test(type) ? dtype : "f32";
+}
+
+/** The buffer's bytes, at least 16 of them, for a dummy binding too. */
+function encode(values: ArrayLike<number>, element: Element): Uint8Array<ArrayBuffer> {
+  const bytes = element === "f16" ? 2 : 4;
+  const data = new ArrayBuffer(Math.max(16, Math.ceil((values.length * bytes) / 16) * 16));
+  if (element === "f16") new Uint16Array(data).set(numbersToFloat16(values));
+  else if (element === "u32") new Uint32Array(data).set(values);
+  else new Float32Array(data).set(values);
+  return new Uint8Array(data);
+}
+
+function decode(data: ArrayBuffer, element: Element): Float64Array {
+  if (element === "f16") return Float64Array.from(new Uint16Array(data), fromFloat16);
+  return Float64Array.from(element === "u32" ? new Uint32Array(data) : new Float32Array(data));
+}
+
+/** The values that a buffer of this type holds in place of these. */
+export function quantize(values: ArrayLike<number>, dtype: Scalar): Float64Array {
+  return Float64Array.from(values, dtype === "f16" ? (value) => fromFloat16(toFloat16(value)) : Math.fround);
+}

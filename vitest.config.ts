@@ -1,0 +1,24 @@
+import { defineConfig, type ViteUserConfig } from "vitest/config";
+import { closingLine } from "./test/reporter.ts";
+
+const config: ViteUserConfig = defineConfig({
+  plugins: [
+    {
+      name: "wgsl-as-text",
+      transform(code: string, id: string) {
+        return id.endsWith(".wgsl") ? { code: `export default ${JSON.stringify(code)}`, map: null } : undefined;
+      },
+    },
+  ],
+  test: {
+    include: ["test/**/*.test.ts"],
+    reporters: ["default", closingLine],
+    // GPU tests wait for compilers; a process per file keeps one file's device out of another's
+    testTimeout: 120_000,
+    hookTimeout: 120_000,
+    pool: "forks",
+    fileParallelism: false,
+  },
+});
+
+export default config;
