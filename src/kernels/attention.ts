@@ -45,7 +45,7 @@ export const attention: Kernel<AttentionShape> = {
   name: "attention",
   source: [vec4Operands, wgsl].join("\n"),
   plan(shape, limits) {
-    const odd = Object.entries(extents(shape)).find(([, value]) => value % 4 !== 0);
+    const odd = misaligned(shape);
     if (odd !== undefined) {
       throw new RangeError(`attention: ${odd[0]} is ${odd[1]}, not a multiple of 4; attention_unaligned takes any`);
     }
@@ -62,32 +62,32 @@ export const attentionUnaligned: Kernel<AttentionShape> = {
 
 /** The fast kernel that fits the shape. */
 export function attentionKernelFor(shape: AttentionShape): Kernel<AttentionShape> {
-  return Object.values(extents(shape)).every((value) => value % 4 === 0) ? attention : attentionUnaligned;
+  return misaligned(shape) === undefined ? attention : attentionUnaligned;
 }
 
-/** Dimensions, strides and offsets, defaults filled in. */
-function extents(shape: AttentionShape) {
-  const { heads, headDim, valueDim = headDim } = shape;
-  return {
-    headDim,
-    valueDim,
-    qStride: shape.qStride ?? heads * headDim,
-    kStride: shape.kStride ?? heads * headDim,
-    vStride: shape.vStride ?? heads * valueDim,
-    qOffset: shape.qOffset ?? 0,
-    kOffset: shape.kOffset ?? 0,
-    vOffset: shape.vOffset ?? 0,
-  };
-}
-
-function planOf(kernel: string, shape: AttentionShape, limits: KernelLimits): Plan {
-  const { tokens, sequences, heads, headDim, dtype, mask, causal = false, scale = 1 / Math.sqrt(headDim) } = shape;
-  const { valueDim, qStride, kStride, vStride, qOffset, kOffset, vOffset } = extents(shape);
+/** The shape's numbers with defaults filled in and checked. */
+export function attentionExtents(kernel: string, shape: AttentionShape): Required<Omit<AttentionShape, "causal">> {
+  const { tokens, sequences, heads, headDim, valueDim = headDim, scale = 1 / Math.sqrt(headDim) } = shape;
+  const { qStride = heads * headDim, kStride = heads * headDim, vStride = heads * valueDim } = shape;
+  const { qOffset = 0, kOffset = 0, vOffset = 0 } = shape;
   requireSizes(kernel, { tokens, sequences, heads, headDim, valueDim, qStride, kStride, vStride });
   requireOffsets(kernel, { qOffset, kOffset, vOffset });
   requireIndexable(kernel, { q: tokens * qStride + qOffset, out: tokens * heads * valueDim });
   if (!Number.isFinite(scale)) throw new RangeError(`${kernel}: scale is ${scale}, it must be finite`);
+  return { ...shape, valueDim, scale, qStride, kStride, vStride, qOffset, kOffset, vOffset };
+}
 
+/** The first of the numbers that vec4 loads need to be a multiple of 4, and its value, where one is not. */
+function misaligned(shape: AttentionShape): [field: string, value: number] | undefined {
+  const { headDim, valueDim = headDim, qStride = 0, kStride = 0, vStride = 0 } = shape;
+  const { qOffset = 0, kOffset = 0, vOffset = 0 } = shape;
+  const extents = { headDim, valueDim, qStride, kStride, vStride, qOffset, kOffset, vOffset };
+  return Object.entries(extents).find(([, value]) => value % 4 !== 0);
+}
+
+function planOf(kernel: string, shape: AttentionShape, limits: KernelLimits): Plan {
+  const { tokens, sequences, heads, headDim, dtype, mask, causal = false } = shape;
+  const { valueDim, scale, qStride, kStride, vStride, qOffset, kOffset, vOffset } = attentionExtents(kernel, shape);
   const columns = Math.ceil(valueDim / 4);
   const slices = Math.ceil(columns / MOST_GROUPS);
   const groups = Math.max(LEAST_GROUPS, Math.ceil(columns / slices));

@@ -1,14 +1,16 @@
 // out = softmax(q k^T * scale) v for every head, each sequence by itself, sequences packed without padding.
-//   q             head h of row r begins at element r * q_stride + q_offset + h * head_dim   } declared, with q_at, k_at
-//   k             the same with k_stride, k_offset; its rows may be other tokens than q's    } and v_at, in shared/
-//   v             the same with v_stride, v_offset, value_dim                                } attention_vec4 or _scalar
+//   q             head h of row r begins at element r * q_stride + q_offset + h * head_dim
+//   k             the same with k_stride, k_offset; its rows may be other tokens than q's
+//   v             the same with v_stride, v_offset, value_dim; declared, as q and k are, with q_at, k_at and v_at,
+//                 in shared/attention_vec4.wgsl (all of these multiples of 4) or shared/attention_scalar.wgsl
 //   cu_seqlens    [sequences + 1]  row of q where each sequence begins, and the end of the last
 //   cu_seqlens_k  [sequences + 1]  the same for rows of k and v
 //   tokens        one for each row of k; .w is 0 where the key is masked   read if HAS_MASK
 //   out           [tokens, heads * value_dim]; a query without any visible key gives zeros
-// One workgroup owns 16 queries of one sequence and head, and up to 4 * GROUPS columns of v. It takes the keys in blocks of
-// 4 * GROUPS and keeps a running softmax (Milakov and Gimelshein 2018), so that scores never leave it. One thread owns 4
-// queries: against 4 keys while scores are made, and on 4 columns of v while they are used. Computes in f32.
+// One workgroup owns 16 queries of one sequence and head, and up to 4 * GROUPS columns of v. It takes the keys in
+// blocks of 4 * GROUPS with a running softmax (Milakov and Gimelshein 2018), so that scores never leave it. One
+// thread owns 4 queries: against 4 keys while scores are made, and on 4 columns of v while they are used. Computes in
+// f32.
 
 const GROUPS = 16; // threads for each four queries
 const WORKGROUP_SIZE = GROUPS * 4;
@@ -87,7 +89,7 @@ fn main(
       s3 += q_at(q.w, d) * key4;
     }
     var seen = key < vec4u(keys);
-    if (HAS_MASK) { seen &= vec4u(tokens[key_row.x].w, tokens[key_row.y].w, tokens[key_row.z].w, tokens[key_row.w].w) > vec4u(0); }
+    if (HAS_MASK) { seen &= kept(key_row); }
     let seen0 = seen & causal(key, query.x); let seen1 = seen & causal(key, query.y);
     let seen2 = seen & causal(key, query.z); let seen3 = seen & causal(key, query.w);
     s0 = select(vec4f(LOWEST), s0 * params.scale, seen0);
@@ -116,11 +118,11 @@ fn main(
       let row = first_key + min(block + g * 4 + vec4u(0, 1, 2, 3), vec4u(keys - 1));
       let v = row * params.v_stride + params.v_offset + head * params.value_dim;
       let value4 = mat4x4f(v_at(v.x, column), v_at(v.y, column), v_at(v.z, column), v_at(v.w, column));
-      let from = g * 4 + lane4;
-      o0 += value4 * weights[from][0];
-      o1 += value4 * weights[from][1];
-      o2 += value4 * weights[from][2];
-      o3 += value4 * weights[from][3];
+      let source = g * 4 + lane4;
+      o0 += value4 * weights[source][0];
+      o1 += value4 * weights[source][1];
+      o2 += value4 * weights[source][2];
+      o3 += value4 * weights[source][3];
     }
   }
 
@@ -150,6 +152,10 @@ fn sequence_of(tile: u32) -> u32 {
     if (first_tile(middle) <= tile) { low = middle; } else { high = middle; }
   }
   return low;
+}
+
+fn kept(row: vec4u) -> vec4<bool> {
+  return vec4u(tokens[row.x].w, tokens[row.y].w, tokens[row.z].w, tokens[row.w].w) != vec4u(0);
 }
 
 fn causal(key: vec4u, query: u32) -> vec4<bool> {

@@ -1,4 +1,5 @@
-// out = activation(x weight^T + bias) + residual, written as the formula: the baseline that matmul.wgsl is measured by.
+// out = activation(x weight^T + bias) + residual, written as the formula: the baseline that matmul.wgsl is measured
+// by.
 //   x         [m, k]
 //   weight    [n, k]   as Hugging Face stores a Linear layer: one row per output
 //   bias      [n]      read if HAS_BIAS

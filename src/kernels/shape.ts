@@ -43,8 +43,11 @@ function requireWhole(kernel: string, values: Readonly<Record<string, number>>, 
   }
 }
 
-/** Threads for a workgroup that owns a row: enough to share a long one, few where barriers would cost more than the row. */
+/**
+ * Threads of a workgroup that owns a row, a power of four as shared/reduce.wgsl wants: enough to share a long row, few
+ * where barriers would cost more than the row.
+ */
 export function rowWorkgroupSize(cols: number, limits: KernelLimits): number {
-  const wanted = cols <= 128 ? 32 : cols <= 2048 ? 64 : 256;
-  return Math.min(wanted, 2 ** Math.floor(Math.log2(limits.maxComputeInvocationsPerWorkgroup)));
+  const wanted = cols <= 128 ? 16 : cols <= 4096 ? 64 : 256;
+  return limits.maxComputeInvocationsPerWorkgroup >= wanted ? wanted : 64;
 }

@@ -118,7 +118,8 @@ function checkpointOf(name: string, { files, warnings }: Shards): Checkpoint {
   async function read(key: string, range: ElementRange = {}): Promise<Elements> {
     const { tensor, dtype } = find(key);
     const { offset = 0, count = tensor.elements - offset } = range;
-    if (!(offset >= 0 && count >= 0 && offset + count <= tensor.elements)) {
+    const whole = Number.isSafeInteger(offset) && Number.isSafeInteger(count);
+    if (!whole || offset < 0 || count < 0 || offset + count > tensor.elements) {
       throw new RangeError(
         `${name}: elements ${offset}..${offset + count} of ${quote(key)} asked, it has ${tensor.elements}`,
       );

@@ -3,7 +3,7 @@
  * each function adds one launch (one per part, where a table is split) and returns what it writes.
  */
 
-import { attention as attentionKernel } from "../kernels/attention.ts";
+import { attentionKernelFor } from "../kernels/attention.ts";
 import { attentionProbs as attentionProbsKernel } from "../kernels/attention_probs.ts";
 import { embedLayernorm } from "../kernels/embed_layernorm.ts";
 import { gatherRows as gatherRowsKernel } from "../kernels/gather_rows.ts";
@@ -119,7 +119,8 @@ export function selfAttention(r: Recorder, qkv: Ref, packed: PackedTokens, heads
   const hidden = qkv.shape[1]! / 3;
   const out = r.temporary("attention", [qkv.shape[0]!, hidden], qkv.dtype);
   const { tokens, cuSeqlens } = packed;
-  r.dispatch(attentionKernel, attentionShape(qkv, packed, heads), {
+  const shape = attentionShape(qkv, packed, heads);
+  r.dispatch(attentionKernelFor(shape), shape, {
     q: qkv,
     k: qkv,
     v: qkv,

@@ -10,6 +10,8 @@ import {
 } from "../../src/kernels/kernel.ts";
 import { napWhileWaiting } from "../../src/node/idle.ts";
 import { fromFloat16, numbersToFloat16, toFloat16 } from "../../src/runtime/float16.ts";
+import type { Bound, Case, CaseTable } from "../cases.ts";
+import { randomNumbers } from "../cases.ts";
 
 /** Values by binding name. A binding that is left out gets a small dummy buffer, as the runtime gives it. */
 export type Buffers = Readonly<Record<string, ArrayLike<number>>>;
@@ -166,6 +168,51 @@ function decode(data: ArrayBuffer, element: Element): Float64Array {
 }
 
 /** The values that a buffer of this type holds in place of these. */
-export function quantize(values: ArrayLike<number>, dtype: Scalar): Float64Array {
-  return Float64Array.from(values, dtype === "f16" ? (value) => fromFloat16(toFloat16(value)) : Math.fround);
+export function quantize(values: ArrayLike<number>, element: Element): Float64Array {
+  if (element === "u32") return Float64Array.from(values);
+  return Float64Array.from(values, element === "f16" ? (value) => fromFloat16(toFloat16(value)) : Math.fround);
+}
+
+/** Runs a case of a table and throws, with the worst element, when it exceeds the case's bound. */
+export async function check<Shape extends { readonly dtype: Scalar }>(
+  device: GPUDevice,
+  kernel: Kernel<Shape>,
+  table: CaseTable<Shape>,
+  of: Case<Shape>,
+  dtype: Scalar,
+): Promise<void> {
+  const shape = { ...of.shape, dtype } as Shape;
+  const given = of.inputs(randomNumbers(7));
+  const inputs = Object.fromEntries(
+    bindingsOf(kernel.source)
+      .filter(({ name }) => given[name] !== undefined)
+      .map(({ name, type }) => [name, quantize(given[name]!, elementOf(type, dtype))]),
+  );
+  const before = Object.fromEntries(
+    Object.entries(of.outputs).map(([name, elements]) => [name, new Float64Array(elements).fill(UNWRITTEN)]),
+  );
+  const want = table.reference(shape, { ...inputs, ...before });
+  const got = await runKernel(device, kernel, shape, inputs, before);
+  for (const [name, values] of Object.entries(want)) {
+    compare(`${kernel.name} ${JSON.stringify(shape)}: ${name}`, got[name]!, values, of.bound(dtype));
+  }
+}
+
+/** Throws, with the worst element, when the values differ by more than the bound. NaN equals NaN. */
+export function compare(what: string, got: ArrayLike<number>, want: ArrayLike<number>, bound: Bound): void {
+  if (got.length !== want.length) throw new Error(`${what}: ${got.length} elements, expected ${want.length}`);
+  let worst = { excess: 1, at: -1 };
+  for (let i = 0; i < want.length; i++) {
+    const [a, b] = [got[i]!, want[i]!];
+    if (Object.is(a, b) || a === b) continue;
+    const error = Math.abs(a - b);
+    const excess = error / (bound.absolute + bound.relative * Math.abs(b));
+    if (!(excess <= worst.excess)) worst = { excess, at: i };
+    if (Number.isNaN(excess)) break;
+  }
+  if (worst.at < 0) return;
+  const [a, b] = [got[worst.at], want[worst.at]];
+  throw new Error(
+    `${what}[${worst.at}] is ${a}, expected ${b}: ${worst.excess.toPrecision(3)} times the allowed error`,
+  );
 }

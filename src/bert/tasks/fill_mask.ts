@@ -34,11 +34,14 @@ export async function fillMask(
   if (!Number.isInteger(topK) || topK < 1) throw new RangeError(`topK is ${topK}, it must be an integer from 1`);
   const targets = options.targets && targetIds(pretrained, options.targets, options);
   const encodings = encodeInputs(pretrained, texts, options);
-  const { maskId } = tokenizer.special;
+  const { mask } = tokenizer.special;
+  if (mask === undefined) throw new RangeError(`${model.name}: the vocabulary has no mask token`);
   const masks = encodings.map(({ ids }, i) => {
-    const positions = [...ids.keys()].filter((at) => ids[at] === maskId);
+    const positions = [...ids.keys()].filter((at) => ids[at] === mask);
     if (positions.length === 0) {
-      throw new RangeError(`text ${i + 1} has no ${tokenizer.special.mask}: ${JSON.stringify(texts[i]!.slice(0, 60))}`);
+      throw new RangeError(
+        `text ${i + 1} has no ${tokenizer.idToToken(mask)}: ${JSON.stringify(texts[i]!.slice(0, 60))}`,
+      );
     }
     return positions;
   });

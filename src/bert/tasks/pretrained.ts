@@ -6,7 +6,8 @@ import type { Sequence } from "../batch.ts";
 import { ModelError } from "../config.ts";
 import { BertModel } from "../model.ts";
 import type { Encoding } from "../tokenizer/encoding.ts";
-import { loadTokenizer, type Tokenizer } from "../tokenizer/tokenizer.ts";
+import { loadTokenizer } from "../tokenizer/load.ts";
+import type { Tokenizer } from "../tokenizer/tokenizer.ts";
 import type { LoadOptions } from "../weights.ts";
 
 export interface Pretrained {
@@ -26,7 +27,7 @@ export interface TaskOptions {
   readonly onWarning?: ((message: string) => void) | undefined;
 }
 
-/** Loads a model folder in Hugging Face layout. @throws ModelError, SafetensorsError or TokenizerError with every fault */
+/** Loads a model folder in Hugging Face layout. @throws ModelError or SafetensorsError with every fault, or what `loadTokenizer` throws */
 export async function loadPretrained(
   engine: Engine,
   folder: Folder,
@@ -51,11 +52,12 @@ export function maxLength({ model, tokenizer }: Pretrained): number {
 /** Encodes with special tokens; what exceeds the model's length is cut, and `onWarning` told. */
 export function encodeInputs(pretrained: Pretrained, inputs: readonly TextInput[], options: TaskOptions): Encoding[] {
   const most = maxLength(pretrained);
-  return inputs.map((input, i) => {
+  return inputs.map((input) => {
     const [text, pair] = typeof input === "string" ? [input, undefined] : [input.text, input.pair];
     const whole = pretrained.tokenizer.encode(text, pair);
     if (whole.ids.length <= most) return whole;
-    options.onWarning?.(`text ${i + 1} has ${whole.ids.length} tokens, the model takes ${most}: the rest is left out`);
+    const begins = JSON.stringify(text.slice(0, 40));
+    options.onWarning?.(`${begins} has ${whole.ids.length} tokens, the model takes ${most}: the rest is left out`);
     return pretrained.tokenizer.encode(text, pair, { truncation: "longest_first", maxLength: most });
   });
 }

@@ -29,7 +29,7 @@ export type FindAdded = (text: string) => readonly AddedMatch[];
 const NONE: readonly AddedMatch[] = [];
 const WORD_BEFORE = /[\p{Alphabetic}\p{M}\p{Nd}\p{Pc}\p{Join_Control}]$/u;
 const WORD_AFTER = /^[\p{Alphabetic}\p{M}\p{Nd}\p{Pc}\p{Join_Control}]/u;
-const SPACE_BEFORE = /\p{White_Space}/u;
+const SPACE = /\p{White_Space}/u;
 
 /**
  * Finds the leftmost, longest matches. `spell` gives the form in which a token is looked for; an empty form never
@@ -49,9 +49,10 @@ export function createAddedFinder(
   // Alternatives are tried in order, so the longest goes first.
   const longestFirst = [...forms.keys()].sort((a, b) => b.length - a.length);
   const source = longestFirst.map((form) => form.replace(/[\\^$.*+?()[\]{}|/-]/g, "\\$&")).join("|");
+  const pattern = new RegExp(source, "g");
 
   return (text) => {
-    const pattern = new RegExp(source, "g");
+    pattern.lastIndex = 0;
     let found = pattern.exec(text);
     if (found === null) return NONE;
     const matches: AddedMatch[] = [];
@@ -63,8 +64,8 @@ export function createAddedFinder(
       if (token.singleWord && (touchesWord(text, start, WORD_BEFORE, -2) || touchesWord(text, end, WORD_AFTER, 2))) {
         continue;
       }
-      if (token.lstrip) while (start > free && SPACE_BEFORE.test(text[start - 1]!)) start--;
-      if (token.rstrip) while (end < text.length && SPACE_BEFORE.test(text[end]!)) end++;
+      if (token.lstrip) while (start > free && SPACE.test(text[start - 1]!)) start--;
+      if (token.rstrip) while (end < text.length && SPACE.test(text[end]!)) end++;
       matches.push({ id: token.id, start, end });
       free = end;
     }

@@ -14,9 +14,9 @@ export interface Trie {
 /** Slots of [parent, code, child]; a child is never 0, so 0 marks an empty slot. */
 const SLOT = 3;
 
-/** Builds the trie of `words`. A word given twice keeps the later id; the empty word is left out. */
-export function buildTrie(words: Iterable<readonly [word: string, id: number]>): Trie {
-  let bits = 16;
+/** Builds the trie of `words`. The empty word is left out. */
+export function buildTrie(words: ReadonlyMap<string, number>): Trie {
+  let bits = 32 - Math.clz32(4 * words.size + 4); // half full at two or so nodes a word, as vocabularies have
   let table = new Int32Array(SLOT << bits);
   let ids = new Int32Array(1 << bits).fill(-1);
   let nodes = 1;
@@ -64,11 +64,5 @@ export function buildTrie(words: Iterable<readonly [word: string, id: number]>):
     if (node !== 0) ids[node] = id;
   }
 
-  return {
-    step(node, code) {
-      const child = table[find(node, code) + 2]!;
-      return child === 0 ? -1 : child;
-    },
-    idAt: (node) => ids[node]!,
-  };
+  return { step: (node, code) => table[find(node, code) + 2]! || -1, idAt: (node) => ids[node]! };
 }

@@ -4,22 +4,12 @@
  */
 
 import type { NormalizedText } from "./normalizer.ts";
+import { push, type Sequence } from "./sequence.ts";
 import { buildTrie } from "./trie.ts";
 
-/** The tokens of one text, before special tokens: parallel arrays. */
-export interface Sequence {
-  readonly ids: number[];
-  /** [start, end) in UTF-16 units of the original text. */
-  readonly starts: number[];
-  readonly ends: number[];
-  readonly words: number[];
-  /** What the text says where it differs from the token: an added token with the white space that it swallowed. */
-  readonly surfaces: Map<number, string>;
-}
-
 export interface WordPieceModel {
-  readonly vocabulary: ReadonlyMap<string, number>;
-  readonly unkId: number;
+  readonly pieces: ReadonlyMap<string, number>;
+  readonly unk: number;
   /** What marks a piece inside a word: `##`. */
   readonly continuingPrefix: string;
   /** A longer word, in code points, is unknown without looking. */
@@ -29,13 +19,9 @@ export interface WordPieceModel {
 /** Appends the pieces of the word `text[from, to)` to `into`. */
 export type CutWord = (text: NormalizedText, from: number, to: number, word: number, into: Sequence) => void;
 
-export function emptySequence(): Sequence {
-  return { ids: [], starts: [], ends: [], words: [], surfaces: new Map() };
-}
-
 export function createWordPiece(model: WordPieceModel): CutWord {
-  const { unkId, maxInputCharsPerWord } = model;
-  const trie = buildTrie(model.vocabulary);
+  const { unk, maxInputCharsPerWord } = model;
+  const trie = buildTrie(model.pieces);
   let inside = 0; // the node below which the pieces inside a word hang
   for (const char of model.continuingPrefix) inside = inside < 0 ? -1 : trie.step(inside, char.codePointAt(0)!);
 
@@ -61,13 +47,6 @@ export function createWordPiece(model: WordPieceModel): CutWord {
     }
     if (at === to) return;
     into.ids.length = into.starts.length = into.ends.length = into.words.length = before;
-    push(into, unkId, starts[from]!, ends[to - 1]!, word);
+    push(into, unk, starts[from]!, ends[to - 1]!, word);
   };
-}
-
-export function push(into: Sequence, id: number, start: number, end: number, word: number): void {
-  into.ids.push(id);
-  into.starts.push(start);
-  into.ends.push(end);
-  into.words.push(word);
 }

@@ -1,6 +1,6 @@
 // Activations, four values at a time. ACTIVATION picks one; the plan re-values it and the others compile to nothing.
-// WGSL's tanh is built from exp on software adapters (5e-5 of a small result is wrong), and clamp, max and exp may lose a
-// NaN: hence the polynomials, the clamped arguments, and NaN put back by its bit pattern.
+// WGSL's tanh is built from exp on software adapters (5e-5 of a small result is wrong), and clamp, max and exp may
+// lose a NaN: hence the polynomials, the clamped arguments, and NaN put back by its bit pattern.
 
 const NONE = 0;
 const GELU = 1;
@@ -27,9 +27,10 @@ fn is_nan(x: vec4f) -> vec4<bool> {
   return (bitcast<vec4u>(x) & vec4u(0x7fffffffu)) > vec4u(0x7f800000u);
 }
 
-// Relative accuracy holds in the lower tail: exp grows to 1e38 there and its reciprocal falls with it.
+// Relative accuracy holds in the lower tail: exp grows to 1e38 there and its reciprocal falls with it. Beyond, it is 0:
+// the smallest reciprocal would still make -5 of an x of -3e38.
 fn sigmoid(x: vec4f) -> vec4f {
-  return 1.0 / (1.0 + exp(min(-x, vec4f(87.0))));
+  return select(1.0 / (1.0 + exp(min(-x, vec4f(87.0)))), vec4f(), x < vec4f(-87.0));
 }
 
 // For |x| <= 1: erf(x) / x, a minimax polynomial in x^2 (1.2e-9).
@@ -54,7 +55,7 @@ fn erf(x: vec4f) -> vec4f {
 // Phi(x) = (1 + erf(x / sqrt 2)) / 2. The lower tail never forms the difference 1 - erf, which would lose its digits.
 fn normal_cdf(x: vec4f) -> vec4f {
   let z = x * 0.7071067812;
-  let a = min(abs(z), vec4f(10.0));
+  let a = min(abs(z), vec4f(11.0)); // exp(-121) is 0
   let tail = 0.5 * erfc_tail(a);
   return select(0.5 + 0.5 * z * erf_ratio(z), select(tail, 1.0 - tail, x > vec4f(0.0)), a > vec4f(1.0));
 }

@@ -1,0 +1,163 @@
+/** A model as its users run it: latency, throughput, and where the GPU's time goes. */
+
+import { BertModel } from "../src/bert/model.ts";
+import type { Folder } from "../src/runtime/bytes.ts";
+import type { Engine } from "../src/runtime/engine.ts";
+import { type KernelTime, type ProfileRow, summarise } from "../src/runtime/profiler.ts";
+import type { InputData, Program } from "../src/runtime/program.ts";
+import type { CeilingRow, Check, ModelRow } from "./rows.ts";
+import { quantile, type Timing, timeRuns } from "./timing.ts";
+import { verifyModel } from "./verify_model.ts";
+import { denseBatch, encoderFlops, evenedBatch, raggedBatch, tokensOf, type Workload } from "./workloads.ts";
+
+/** What is timed: ids in, the last hidden state out. */
+const WANTED = { lastHiddenState: true };
+const PROFILED_RUNS = 3;
+
+export interface ModelTask {
+  /** `minilm 6x384` */
+  readonly name: string;
+  readonly folder: Folder;
+  readonly dtype: "f32" | "f16";
+}
+
+/** `batch` x `tokens`; the ragged batch where it is given as "ragged". */
+export type BatchTask = { readonly batch: number; readonly tokens: number } | "ragged";
+
+export interface ModelBenchOptions {
+  /** Milliseconds for a row. */
+  readonly budget: number;
+  readonly ceilings: readonly CeilingRow[];
+  readonly onRow: (row: ModelRow) => void;
+  /** Called with what begins. */
+  readonly onProgress: (text: string) => void;
+  /** Called for a batch that could not be verified or run. The others go on. */
+  readonly onFailure: (name: string, error: Error) => void;
+}
+
+/** Loads the model once and measures each batch. Frees what it took. */
+export async function benchModel(
+  engine: Engine,
+  { name, folder, dtype }: ModelTask,
+  batches: readonly BatchTask[],
+  options: ModelBenchOptions,
+): Promise<void> {
+  options.onProgress(`${name}: loading`);
+  engine.arena.clear();
+  const started = performance.now();
+  const model = await BertModel.load(engine, folder, { dtype });
+  const load = performance.now() - started;
+  const bench: Bench = { engine, model, folder, name, load, options, check: { compared: new Map() } };
+  try {
+    for (const batch of batches) {
+      const vocab = model.config.vocabSize;
+      const workload = batch === "ragged" ? raggedBatch(vocab) : denseBatch(batch.batch, batch.tokens, vocab);
+      try {
+        if (batch === "ragged") await benchRagged(bench, workload);
+        else options.onRow(await benchDense(bench, workload));
+      } catch (error) {
+        options.onFailure(`${name}, ${workload.name}`, error as Error);
+      }
+    }
+  } finally {
+    model.dispose();
+    engine.arena.clear();
+  }
+}
+
+interface Bench extends ModelTask0 {
+  readonly engine: Engine;
+  readonly model: BertModel;
+  readonly load: number;
+  readonly options: ModelBenchOptions;
+  readonly check: Parameters<typeof verifyModel>[3];
+}
+type ModelTask0 = Pick<ModelTask, "name" | "folder">;
+
+async function benchDense(bench: Bench, workload: Workload): Promise<ModelRow> {
+  const prepared = await prepare(bench, workload);
+  const [timing] = await timeRuns([prepared.run], bench.options.budget);
+  return rowOf(bench, prepared, timing!, await profile(bench, prepared));
+}
+
+/** The ragged batch and the even one in turn, so that their ratio can be trusted. */
+async function benchRagged(bench: Bench, ragged: Workload): Promise<void> {
+  const tasks = [await prepare(bench, ragged), await prepare(bench, evenedBatch(ragged, bench.model.config.vocabSize))];
+  const timings = await timeRuns(
+    tasks.map(({ run }) => run),
+    bench.options.budget,
+  );
+  const [first, second] = timings as [Timing, Timing];
+  for (const [i, task] of tasks.entries()) {
+    const row = rowOf(bench, task, timings[i]!, await profile(bench, task));
+    bench.options.onRow(i === 0 ? { ...row, overEven: first.p50 / second.p50 } : row);
+  }
+}
+
+interface Prepared {
+  readonly workload: Workload;
+  readonly check: Check;
+  readonly firstRun: number;
+  readonly program: Program;
+  readonly inputs: Record<string, InputData>;
+  readonly run: () => Promise<unknown>;
+}
+
+/** The first run, which compiles, and the verification. */
+async function prepare({ model, folder, name, check, options }: Bench, workload: Workload): Promise<Prepared> {
+  const { sequences } = workload;
+  options.onProgress(`${name}, ${workload.name}: first run`);
+  const run = (): Promise<unknown> => model.forward(sequences, WANTED);
+  const started = performance.now();
+  await run();
+  const firstRun = performance.now() - started;
+  options.onProgress(`${name}, ${workload.name}: verifying`);
+  const verified = await verifyModel(model, folder, workload, check);
+  options.onProgress(`${name}, ${workload.name}: timing`);
+  return { workload, check: verified, firstRun, run, ...(await model.program(sequences, WANTED)) };
+}
+
+async function profile({ engine }: Bench, { program, inputs }: Prepared): Promise<ModelRow["gpu"]> {
+  if (!engine.device.features.has("timestamp-query")) return undefined;
+  const runs: KernelTime[][] = [];
+  for (let i = 0; i < PROFILED_RUNS; i++) {
+    await program.run(inputs, { profile: (times) => runs.push([...times]) });
+  }
+  const times = runs[0]!.map(({ label }, i) => {
+    const sorted = runs.map((run) => run[i]!.ms).sort((a, b) => a - b);
+    return { label, ms: quantile(sorted, 0.5) };
+  });
+  const kernels: ProfileRow[] = summarise(times);
+  return { ms: times.reduce((sum, { ms }) => sum + ms, 0), kernels };
+}
+
+function rowOf(bench: Bench, prepared: Prepared, timing: Timing, gpu: ModelRow["gpu"]): ModelRow {
+  const { engine, model, name, load, options } = bench;
+  const { workload, check, firstRun, program } = prepared;
+  const flops = encoderFlops(model.config, workload);
+  const perSecond = 1e3 / timing.p50;
+  const ceiling = options.ceilings.find(({ name }) => name === "arithmetic");
+  return {
+    type: "model",
+    model: name,
+    batch: workload.name,
+    dtype: model.dtype,
+    sequences: workload.sequences.length,
+    tokens: tokensOf(workload),
+    check,
+    timing,
+    sequencesPerSecond: workload.sequences.length * perSecond,
+    flops,
+    flopsPerSecond: flops * perSecond,
+    share: ceiling ? (flops * perSecond) / ceiling.perSecond : Number.NaN,
+    firstRun,
+    load,
+    dispatches: program.dispatches,
+    bytes: program.bytesMoved,
+    weightBytes: model.weightBytes,
+    gpuBytes: engine.memoryUse.bytes,
+    peakMemory: process.resourceUsage().maxRSS * 1024,
+    gpu,
+    overEven: undefined,
+  };
+}

@@ -1,0 +1,193 @@
+/** Rows as text for people, and as JSON. */
+
+import { writeFileSync } from "node:fs";
+import { type ProfileRow, summarise } from "../src/runtime/profiler.ts";
+import type { CeilingRow, KernelRow, ModelRow, OriginRow, Row } from "./rows.ts";
+
+/** Where results go while they are made: whatever ends the run, what was measured is told. */
+export interface Report {
+  add(row: Row): void;
+  /** What is being measured, for a person who waits. */
+  progress(text: string): void;
+  /** Writes the JSON file, once. Also where the run was interrupted. */
+  finish(): void;
+}
+
+/**
+ * @param json a file, written at the end; `true` for JSON Lines on stdout in place of the tables; `undefined` for none
+ * @param print takes a line of stdout
+ */
+export function openReport(json: string | true | undefined, print: (line: string) => void): Report {
+  const rows: Row[] = [];
+  const terminal = process.stderr.isTTY === true;
+  const clear = (): void => void (terminal && process.stderr.write("\r\x1b[K"));
+  let section = "";
+  let finished = false;
+  return {
+    add(row) {
+      rows.push(row);
+      clear();
+      if (json === true) return print(JSON.stringify(row));
+      if (row.type !== section) for (const line of headingOf(row.type)) print(line);
+      section = row.type;
+      print(lineOf(row));
+    },
+    progress(text) {
+      if (terminal) process.stderr.write(`\r\x1b[K${text} ...`);
+    },
+    finish() {
+      if (finished) return;
+      finished = true;
+      clear();
+      if (typeof json === "string") writeFileSync(json, `${JSON.stringify({ rows }, null, 1)}\n`);
+    },
+  };
+}
+
+/** Of a file that `finish` wrote, or of JSON Lines. @throws Error when it is neither */
+export function parseRows(text: string, where: string): Row[] {
+  try {
+    const whole = text.trimStart().startsWith('{"type"') ? undefined : (JSON.parse(text) as { rows?: Row[] });
+    const rows = whole ? whole.rows : text.trim().split("\n").map((line) => JSON.parse(line) as Row);
+    if (!Array.isArray(rows) || rows.some((row) => typeof row?.type !== "string")) throw new Error("it has no rows");
+    return rows;
+  } catch (error) {
+    throw new Error(`${where} holds no results of bench --json: ${(error as Error).message}`);
+  }
+}
+
+const KERNEL_COLUMNS = [-20, -20, -4, -4, 10, 6, 9, 8, 7];
+const MODEL_COLUMNS = [-15, -10, -4, 9, 9, 9, 7, 8, 9, 6, 9, 9, 9];
+
+function headingOf(type: Row["type"]): string[] {
+  switch (type) {
+    case "origin":
+    case "ceiling":
+      return [];
+    case "kernel":
+      return [
+        "",
+        columns(KERNEL_COLUMNS, ["kernel", "shape", "type", "time", "ms", "noise", "GFLOP/s", "GB/s", "share"]) +
+          "  verified",
+      ];
+    case "model":
+      return [
+        "",
+        columns(MODEL_COLUMNS, [
+          "model",
+          "batch",
+          "type",
+          "p50 ms",
+          "p90 ms",
+          "min ms",
+          "seq/s",
+          "GFLOP/s",
+          "share",
+          "runs",
+          "GPU ms",
+          "first ms",
+          "GPU MB",
+        ]),
+      ];
+  }
+}
+
+function lineOf(row: Row): string {
+  switch (row.type) {
+    case "origin":
+      return originText(row);
+    case "ceiling":
+      return ceilingText(row);
+    case "kernel":
+      return kernelText(row);
+    case "model":
+      return modelText(row);
+  }
+}
+
+function originText({ adapter, driver, machine, commit, date }: OriginRow): string {
+  const gigabytes = Math.round(machine.memory / 1e9);
+  return [
+    `${adapter.name}${adapter.software ? " (software: computed by the CPU)" : ""}, ${driver}`,
+    `${machine.cpu}, ${machine.cores} cores, ${gigabytes} GB, load ${machine.load.toFixed(1)}; ${machine.os}; Node ${machine.node}`,
+    `commit ${commit}, ${date}`,
+  ].join("\n");
+}
+
+function ceilingText({ name, how, perSecond, timing }: CeilingRow): string {
+  const unit = name === "arithmetic" ? "GFLOP/s" : "GB/s";
+  return `${name} ceiling ${short(perSecond / 1e9)} ${unit}, by ${how}, ${timing.clock} clock`;
+}
+
+function kernelText({ kernel, shape, dtype, timing, flops, flopsPerSecond, bytesPerSecond, share, check }: KernelRow) {
+  const cells = [
+    kernel,
+    shape,
+    dtype,
+    timing.clock,
+    milliseconds(timing.p50),
+    percent(timing.noise),
+    flops > 0 ? short(flopsPerSecond / 1e9) : "-",
+    short(bytesPerSecond / 1e9),
+    percent(share),
+  ];
+  return `${columns(KERNEL_COLUMNS, cells)}  ${check.how}`;
+}
+
+function modelText(row: ModelRow): string {
+  const { timing, gpu, check, overEven } = row;
+  const line = columns(MODEL_COLUMNS, [
+    row.model,
+    row.batch,
+    row.dtype,
+    milliseconds(timing.p50),
+    milliseconds(timing.p90),
+    milliseconds(timing.min),
+    short(row.sequencesPerSecond),
+    short(row.flopsPerSecond / 1e9),
+    percent(row.share),
+    String(timing.repeats),
+    gpu ? milliseconds(gpu.ms) : "-",
+    milliseconds(row.firstRun),
+    short(row.gpuBytes / 1e6),
+  ]);
+  const notes = [
+    `verified: ${check.how}`,
+    `${row.dispatches} dispatches binding ${short(row.bytes / 1e6)} MB; ${row.tokens} tokens; loaded in ${milliseconds(row.load)} ms; process peak ${short(row.peakMemory / 1e6)} MB`,
+    ...(overEven === undefined ? [] : [`takes ${overEven.toFixed(2)} x the time of equal lengths, token for token`]),
+    ...(gpu ? [`on the GPU: ${topKernels(gpu.kernels)}`] : []),
+  ];
+  return [line, ...notes.map((note) => `  ${note}`)].join("\n");
+}
+
+/** Where the time goes, by kernel and not by shape. */
+function topKernels(kernels: readonly ProfileRow[]): string {
+  const byName = summarise(kernels.map(({ label, ms }) => ({ label: label.split(" ", 1)[0]!, ms })));
+  return byName
+    .slice(0, 4)
+    .map(({ label, share }) => `${label} ${percent(share)}`)
+    .join(", ");
+}
+
+/** Cells in columns of these widths; negative: to the left. */
+function columns(widths: readonly number[], cells: readonly string[]): string {
+  return cells
+    .map((cell, i) => (widths[i]! < 0 ? cell.padEnd(-widths[i]!) : cell.padStart(widths[i]!)))
+    .join("  ")
+    .trimEnd();
+}
+
+/** Three digits, never an exponent. */
+export function short(value: number): string {
+  if (!Number.isFinite(value)) return String(value);
+  const digits = value >= 100 ? 0 : value >= 10 ? 1 : value >= 0.1 ? 2 : 4;
+  return value.toFixed(digits);
+}
+
+export function milliseconds(value: number): string {
+  return value >= 1000 ? value.toFixed(0) : value >= 10 ? value.toFixed(1) : value.toFixed(3);
+}
+
+export function percent(share: number): string {
+  return `${(share * 100).toFixed(share < 0.095 ? 1 : 0)}%`;
+}

@@ -1,0 +1,100 @@
+/** What a run reports: its origin, then one row for each thing measured. In JSON as here. */
+
+import type { ProfileRow } from "../src/runtime/profiler.ts";
+import type { Origin } from "./machine.ts";
+import type { Timing } from "./timing.ts";
+
+export interface OriginRow extends Origin {
+  readonly type: "origin";
+  readonly tool: "bert-webgpu bench";
+  /** Of this format. */
+  readonly version: 1;
+}
+
+/** A limit of the adapter, measured in the same run. */
+export interface CeilingRow {
+  readonly type: "ceiling";
+  readonly name: "arithmetic" | "memory";
+  readonly how: string;
+  /** Operations or bytes, at the fastest. */
+  readonly perSecond: number;
+  readonly timing: Timing;
+}
+
+/** How an output was verified before it was timed. */
+export interface Check {
+  /** `all of 98304 elements within 1.2e-6 of float64` */
+  readonly how: string;
+  /** The largest error found, in the unit of the bound. */
+  readonly error: number;
+  readonly bound: number;
+}
+
+export interface KernelRow {
+  readonly type: "kernel";
+  readonly kernel: string;
+  /** `128x768x768` */
+  readonly shape: string;
+  readonly dtype: "f32" | "f16";
+  readonly check: Check;
+  readonly timing: Timing;
+  /** Floating-point operations of one launch that the mathematics asks for. 0 where moving bytes is all of it. */
+  readonly flops: number;
+  /** Bytes of one launch if each operand travels once. */
+  readonly bytes: number;
+  /** At the median time. */
+  readonly flopsPerSecond: number;
+  readonly bytesPerSecond: number;
+  /** The least time that the ceilings allow, over the median time: over 1 where caches beat the copy. */
+  readonly share: number;
+  readonly boundBy: CeilingRow["name"];
+}
+
+export interface ModelRow {
+  readonly type: "model";
+  /** `minilm 6x384` */
+  readonly model: string;
+  /** `8 x 128` */
+  readonly batch: string;
+  readonly dtype: "f32" | "f16";
+  readonly sequences: number;
+  readonly tokens: number;
+  readonly check: Check;
+  /** From ids in memory to the last hidden state in memory, by the wall clock. */
+  readonly timing: Timing;
+  readonly sequencesPerSecond: number;
+  readonly flops: number;
+  readonly flopsPerSecond: number;
+  /** Of the arithmetic ceiling. */
+  readonly share: number;
+  /** Milliseconds from loading to the first result, of this shape: compiling included. */
+  readonly firstRun: number;
+  /** Milliseconds to generate or read the weights and upload them. */
+  readonly load: number;
+  readonly dispatches: number;
+  /** That the kernels of one run bind: an upper bound of the memory traffic. */
+  readonly bytes: number;
+  /** GPU memory of the weights, and of everything. */
+  readonly weightBytes: number;
+  readonly gpuBytes: number;
+  /** Largest resident size of this process so far, in bytes. */
+  readonly peakMemory: number;
+  /** GPU time of one run, where the device has timestamps: the whole, and by kernel. */
+  readonly gpu: { readonly ms: number; readonly kernels: readonly ProfileRow[] } | undefined;
+  /** Of a ragged batch: its time over that of equal lengths with the same number of sequences and tokens. */
+  readonly overEven: number | undefined;
+}
+
+export type Row = OriginRow | CeilingRow | KernelRow | ModelRow;
+
+/** What it is that a row measures: equal in two runs that can be compared. */
+export function nameOf(row: CeilingRow | KernelRow | ModelRow): string {
+  switch (row.type) {
+    case "ceiling":
+      return `ceiling ${row.name}`;
+    case "kernel":
+      return `${row.kernel} ${row.shape} ${row.dtype}`;
+    case "model":
+      return `${row.model}, ${row.batch}, ${row.dtype}`;
+  }
+}

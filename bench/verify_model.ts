@@ -1,0 +1,110 @@
+/**
+ * What is checked of a model before it is timed. A sequence is held against float64 on the CPU: the timed one where that
+ * takes seconds, else a short one, at the same widths. And a row must not depend on the rest of its batch.
+ */
+
+import type { Sequence } from "../src/bert/batch.ts";
+import type { BertModel } from "../src/bert/model.ts";
+import type { Folder } from "../src/runtime/bytes.ts";
+import { cosine } from "../test/support.ts";
+import { encodeOnCpu } from "./encoder_reference.ts";
+import type { Check } from "./rows.ts";
+import { encoderFlops, type Workload } from "./workloads.ts";
+
+/** Operations that the CPU's float64 takes a few seconds for. */
+const CPU_FLOPS = 1e9;
+
+/** Largest error over largest value; measured 4e-7 in f32 (4 layers). */
+const BOUNDS = { f32: 1e-5, f16: 1e-2 };
+const LEAST_COSINE = { f32: 0.99999, f16: 0.9999 };
+
+export interface ModelCheck {
+  /** Sequences compared with float64, by their ids: a model's workloads share them. */
+  readonly compared: Map<string, { readonly error: number; readonly tokens: number }>;
+}
+
+/** @throws Error naming what is wrong. Leaves the workload's program recorded and compiled. */
+export async function verifyModel(
+  model: BertModel,
+  folder: Folder,
+  workload: Workload,
+  { compared }: ModelCheck,
+): Promise<Check> {
+  const { sequences } = workload;
+  const hidden = await hiddenStates(model, sequences);
+  hidden.forEach((row, s) => {
+    const bad = row.findIndex((value) => !Number.isFinite(value));
+    if (bad >= 0) throw new Error(`sequence ${s}: element ${bad} of the hidden state is ${row[bad]}`);
+  });
+
+  const sample = sampleOf(model, sequences[0]!);
+  const key = sample.join();
+  let known = compared.get(key);
+  if (known === undefined) {
+    known = { error: await errorOf(model, folder, { inputIds: sample }), tokens: sample.length };
+    compared.set(key, known);
+  }
+  const bound = BOUNDS[model.dtype];
+  if (!(known.error <= bound)) {
+    throw new Error(`${known.tokens} tokens are off float64 by ${known.error} of the largest value, allowed is ${bound}`);
+  }
+  const rows = await checkRows(model, sequences, hidden);
+  return {
+    how: `all finite; ${known.tokens} tokens within ${known.error.toExponential(1)} of float64; ${rows}`,
+    error: known.error,
+    bound,
+  };
+}
+
+/** The sequence itself, or its beginning where all of it would take the CPU too long. */
+function sampleOf({ config }: BertModel, { inputIds }: Sequence): number[] {
+  const ids = Array.from(inputIds);
+  const flops = encoderFlops(config, { name: "", sequences: [{ inputIds: ids }] });
+  return flops <= CPU_FLOPS ? ids : ids.slice(0, Math.max(4, Math.floor((ids.length * CPU_FLOPS) / flops)));
+}
+
+async function errorOf(model: BertModel, folder: Folder, sequence: Sequence): Promise<number> {
+  const [actual] = await hiddenStates(model, [sequence]);
+  const expected = await encodeOnCpu(folder, sequence);
+  let [error, range] = [0, 0];
+  for (let i = 0; i < expected.length; i++) {
+    range = Math.max(range, Math.abs(expected[i]!));
+    error = Math.max(error, Math.abs(actual![i]! - expected[i]!));
+  }
+  return error / range;
+}
+
+/** The first, the last, the shortest and the longest row; a single sequence is put beside another. */
+async function checkRows(
+  model: BertModel,
+  sequences: readonly Sequence[],
+  hidden: readonly Float32Array[],
+): Promise<string> {
+  const least = LEAST_COSINE[model.dtype];
+  const compare = (a: Float32Array, b: Float32Array, s: number): void => {
+    const angle = cosine(a, b);
+    if (!(angle > least)) throw new Error(`sequence ${s} alone and in a batch: cosine ${angle}, allowed is ${least}`);
+  };
+  if (sequences.length === 1) {
+    const other = { inputIds: Array.from(sequences[0]!.inputIds).reverse().slice(0, 7) };
+    const [, batched] = await hiddenStates(model, [other, sequences[0]!]);
+    compare(hidden[0]!, batched!, 0);
+    return "the same in a batch";
+  }
+  const byLength = sequences.map((_, s) => s).sort((a, b) => sequences[a]!.inputIds.length - sequences[b]!.inputIds.length);
+  const chosen = [...new Set([0, sequences.length - 1, byLength[0]!, byLength.at(-1)!])].sort((a, b) => a - b);
+  for (const s of chosen) {
+    const [alone] = await hiddenStates(model, [sequences[s]!]);
+    compare(hidden[s]!, alone!, s);
+  }
+  return `rows ${chosen.join(", ")} the same alone`;
+}
+
+/** [tokens, hidden] of each sequence. */
+async function hiddenStates(model: BertModel, sequences: readonly Sequence[]): Promise<Float32Array[]> {
+  const { lastHiddenState, cuSeqlens } = await model.forward(sequences, { lastHiddenState: true });
+  const { hiddenSize } = model.config;
+  return sequences.map((_, s) =>
+    lastHiddenState!.data.subarray(cuSeqlens[s]! * hiddenSize, cuSeqlens[s + 1]! * hiddenSize),
+  );
+}

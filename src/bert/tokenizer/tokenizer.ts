@@ -1,0 +1,157 @@
+/** The tokenizer: texts to encodings and back. Mirrors tokenizers/src/tokenizer/mod.rs. */
+
+import { cleanUp, type DecoderOptions, joinTokens } from "./decoding.ts";
+import { addedBy, assemble, type Encoding, pad, type Templates } from "./encoding.ts";
+import type { NormalizerOptions } from "./normalizer.ts";
+import { createSequencer, type Sequence, type TextInput } from "./sequence.ts";
+import { type Cut, cutsOf, keptLengths, type TruncationStrategy } from "./truncation.ts";
+import type { SpecialIds, Vocabulary } from "./vocabulary.ts";
+
+/** What a batch is made of. */
+export type EncodeInput = TextInput | { readonly text: TextInput; readonly pair?: TextInput | undefined };
+
+export interface EncodeOptions {
+  /** Default true. */
+  readonly addSpecialTokens?: boolean | undefined;
+  /** Default false: a long text stays long. */
+  readonly truncation?: TruncationStrategy | false | undefined;
+  /** Tokens, special ones included, for truncation and padding. Default: the tokenizer's `modelMaxLength`. */
+  readonly maxLength?: number | undefined;
+  /** Tokens that an overflow window shares with the one before. Default 0. */
+  readonly stride?: number | undefined;
+  /** Give what truncation cuts off as further windows in `overflow`. Default false. */
+  readonly returnOverflow?: boolean | undefined;
+  /** To the longest of the batch, or to `maxLength`. Default false. */
+  readonly padding?: "longest" | "max_length" | false | undefined;
+  /** With padding: round the length up to a multiple. */
+  readonly padToMultipleOf?: number | undefined;
+}
+
+export interface DecodeOptions {
+  /** Default false. */
+  readonly skipSpecialTokens?: boolean | undefined;
+  /** Close the gaps before English punctuation over the whole text. Default: as the model folder says. */
+  readonly cleanUpTokenizationSpaces?: boolean | undefined;
+}
+
+export interface Tokenizer {
+  /** Tokens known, added ones included. */
+  readonly vocabSize: number;
+  readonly special: SpecialIds;
+  /** The most tokens that the model takes; undefined when its folder does not say. */
+  readonly modelMaxLength: number | undefined;
+  /** @throws RangeError when truncation cannot reach `maxLength`, or an option makes no sense. */
+  encode(text: TextInput, pair?: TextInput | undefined, options?: EncodeOptions): Encoding;
+  /** Encodings in the order of the inputs, padded together. */
+  encodeBatch(inputs: readonly EncodeInput[], options?: EncodeOptions): Encoding[];
+  /** Ids outside the vocabulary are skipped. */
+  decode(ids: Iterable<number>, options?: DecodeOptions): string;
+  tokenToId(token: string): number | undefined;
+  idToToken(id: number): string | undefined;
+}
+
+/** All that makes a tokenizer, as read from a model folder. */
+export interface TokenizerSpec {
+  readonly vocabulary: Vocabulary;
+  readonly special: SpecialIds;
+  readonly normalizer: NormalizerOptions;
+  readonly continuingPrefix: string;
+  readonly maxInputCharsPerWord: number;
+  readonly templates: Templates;
+  readonly decoder: DecoderOptions;
+  readonly cleanUpTokenizationSpaces: boolean;
+  readonly modelMaxLength: number | undefined;
+}
+
+export function createTokenizer(spec: TokenizerSpec): Tokenizer {
+  const { vocabulary, special, modelMaxLength } = spec;
+  const tokensOf = createSequencer(spec);
+  const specialTokens = new Set(vocabulary.added.filter((token) => token.special).map((token) => token.id));
+
+  const maxLengthFor = (what: string, options: EncodeOptions): number => {
+    const maxLength = options.maxLength ?? modelMaxLength;
+    if (maxLength === undefined) {
+      throw new RangeError(`${what} needs maxLength: the model folder gives no model_max_length`);
+    }
+    return whole("maxLength", maxLength, 0);
+  };
+
+  const encodeOne = (texts: readonly TextInput[], options: EncodeOptions): Encoding => {
+    const addSpecialTokens = options.addSpecialTokens ?? true;
+    const template = texts.length < 2 ? spec.templates.single : spec.templates.pair;
+    const build = (sequences: readonly Sequence[], cut: Cut): Encoding =>
+      assemble(template, sequences, cut, addSpecialTokens, vocabulary.tokens);
+    if (!options.truncation) {
+      const sequences = texts.map((text) => tokensOf(text, Number.POSITIVE_INFINITY));
+      return build(
+        sequences,
+        sequences.map(({ ids }) => [0, ids.length]),
+      );
+    }
+    const maxLength = maxLengthFor("truncation", options);
+    const stride = whole("stride", options.stride ?? 0, 0);
+    const overflow = options.returnOverflow ?? false;
+    const added = addSpecialTokens ? addedBy(template) : 0;
+    if (stride > 0 && stride >= maxLength - added) {
+      throw new RangeError(
+        `stride ${stride} must be less than the ${maxLength - added} tokens that maxLength ${maxLength} leaves beside ${added} special ones`,
+      );
+    }
+    // Without overflow nobody asks how much longer than maxLength a text is.
+    const sequences = texts.map((text) => tokensOf(text, overflow ? Number.POSITIVE_INFINITY : maxLength));
+    const lengths = sequences.map(({ ids }) => ids.length);
+    const kept = keptLengths(lengths, added, { strategy: options.truncation, maxLength });
+    const [first, ...rest] = cutsOf(lengths, kept, stride, overflow);
+    const encoding = build(sequences, first);
+    for (const cut of rest) encoding.overflow.push(build(sequences, cut));
+    return encoding;
+  };
+
+  const padTogether = (encodings: readonly Encoding[], options: EncodeOptions): void => {
+    if (!options.padding) return;
+    if (special.pad === undefined) throw new RangeError("padding needs a [PAD] token, the vocabulary has none");
+    const multiple = whole("padToMultipleOf", options.padToMultipleOf ?? 1, 1);
+    const longest =
+      options.padding === "max_length"
+        ? maxLengthFor("padding to max_length", options)
+        : encodings.reduce((most, { ids }) => Math.max(most, ids.length), 0);
+    const length = Math.ceil(longest / multiple) * multiple;
+    for (const encoding of encodings) pad(encoding, length, special.pad, vocabulary.tokens[special.pad]!);
+  };
+
+  const encodeBatch = (inputs: readonly EncodeInput[], options: EncodeOptions = {}): Encoding[] => {
+    const encodings = inputs.map((input) => {
+      if (typeof input === "string" || Array.isArray(input)) return encodeOne([input as TextInput], options);
+      const { text, pair } = input as { text: TextInput; pair?: TextInput };
+      return encodeOne(pair === undefined ? [text] : [text, pair], options);
+    });
+    padTogether(encodings, options);
+    return encodings;
+  };
+
+  return {
+    vocabSize: vocabulary.ids.size,
+    special,
+    modelMaxLength,
+    encode: (text, pair, options) => encodeBatch([{ text, pair }], options)[0]!,
+    encodeBatch,
+    decode(ids, options = {}) {
+      const tokens: string[] = [];
+      for (const id of ids) {
+        const token = vocabulary.tokens[id];
+        if (token !== undefined && !(options.skipSpecialTokens && specialTokens.has(id))) tokens.push(token);
+      }
+      const text = joinTokens(tokens, spec.decoder);
+      return (options.cleanUpTokenizationSpaces ?? spec.cleanUpTokenizationSpaces) ? cleanUp(text) : text;
+    },
+    tokenToId: (token) => vocabulary.ids.get(token),
+    idToToken: (id) => vocabulary.tokens[id],
+  };
+}
+
+function whole(name: string, value: number, least: number): number {
+  if (!Number.isSafeInteger(value) || value < least) {
+    throw new RangeError(`${name} is ${value}; it must be a whole number from ${least}`);
+  }
+  return value;
+}

@@ -1,0 +1,40 @@
+/** Rows of a table by index; a table split over several buffers is gathered part by part. */
+import wgsl from "./gather_rows.wgsl";
+import { foldWorkgroups, type Kernel, type Scalar } from "./kernel.ts";
+import { requireIndexable, requireOffsets, requireSizes } from "./shape.ts";
+
+export interface GatherRowsShape {
+  /** Indices, and rows of the output. */
+  readonly count: number;
+  readonly cols: number;
+  readonly dtype: Scalar;
+  /** Rows of `table`. */
+  readonly tableRows: number;
+  /** The index of the table's first row, where it is a part of a larger one; default 0. */
+  readonly firstRow?: number;
+}
+
+const WORKGROUP_SIZE = 64;
+
+/**
+ * Bindings: table [tableRows, cols], indices u32 [count], out [count, cols]. Writes only the rows whose index lies in
+ * [firstRow, firstRow + tableRows), so that one dispatch for each part fills the output. Copies bits, subnormals and NaN
+ * included, except f16 rows of an odd number of columns, which the GPU copies as numbers.
+ */
+export const gatherRows: Kernel<GatherRowsShape> = {
+  name: "gather_rows",
+  source: wgsl,
+  plan({ count, cols, dtype, tableRows, firstRow = 0 }, limits) {
+    requireSizes("gather_rows", { count, cols, tableRows });
+    requireOffsets("gather_rows", { firstRow });
+    requireIndexable("gather_rows", { table: tableRows * cols, out: count * cols });
+    const pairs = dtype === "f16" && cols % 2 === 0;
+    const words = pairs ? cols / 2 : cols;
+    return {
+      constants: { Word: dtype === "f16" && !pairs ? "f16" : "u32", WORKGROUP_SIZE },
+      params: { count, row_words: words, first_row: firstRow, table_rows: tableRows },
+      workgroups: foldWorkgroups(Math.ceil((count * words) / WORKGROUP_SIZE), limits),
+      label: `${count}x${cols}`,
+    };
+  },
+};

@@ -1,0 +1,13 @@
+/** WGSL kernels and their plans: pure text and arithmetic, for any WebGPU device. */
+export * from "./activation.ts";
+export * from "./attention.ts";
+export * from "./attention_probs.ts";
+export * from "./embed_layernorm.ts";
+export * from "./gather_rows.ts";
+export * from "./kernel.ts";
+export * from "./l2_normalize.ts";
+export * from "./layernorm.ts";
+export * from "./matmul.ts";
+export * from "./pool.ts";
+export * from "./softmax.ts";
+export * from "./top_k.ts";

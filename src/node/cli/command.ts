@@ -1,0 +1,49 @@
+/** What all commands share: their options, and how those are read. */
+
+import { Command, InvalidArgumentError, Option } from "commander";
+import { bundledModel } from "./package.ts";
+
+export interface CommonOptions {
+  readonly json: boolean;
+  readonly model: string;
+  readonly adapter: string;
+  readonly dtype: "f32" | "f16";
+}
+
+/**
+ * A command with the options that all have. Those that name the GPU are taken by commands without one as well, so that
+ * one set of options fits every command of a script; `gpu: false` says so in the help.
+ */
+export function newCommand(name: string, description: string, { gpu = true }: { gpu?: boolean } = {}): Command {
+  const unused = gpu ? "" : " (no effect here: this runs without a GPU)";
+  return new Command(name)
+    .description(description)
+    .option("--json", "JSON Lines: one object per line", false)
+    .addOption(
+      new Option("--model <DIR>", "model folder in Hugging Face layout").default(
+        bundledModel(),
+        "the bundled movie-bert",
+      ),
+    )
+    .option("--adapter <NAME>", `auto, hardware, software, or a part of an adapter's name${unused}`, "auto")
+    .addOption(
+      new Option("--dtype <TYPE>", `storage of weights and activations${unused}`)
+        .choices(["f32", "f16"])
+        .default("f32"),
+    );
+}
+
+/** The TEXT arguments of a command. */
+export const TEXTS = ["<TEXT...>", "texts; - reads lines from standard input and answers each in turn"] as const;
+
+export function positiveInteger(text: string): number {
+  const value = Number(text);
+  if (/^\d+$/.test(text) && Number.isSafeInteger(value) && value > 0) return value;
+  throw new InvalidArgumentError("It must be a whole number from 1.");
+}
+
+export function wordList(text: string): string[] {
+  const words = text.split(",").map((word) => word.trim());
+  if (words.every((word) => word !== "")) return words;
+  throw new InvalidArgumentError("It must be words separated by commas.");
+}

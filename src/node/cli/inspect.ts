@@ -1,0 +1,135 @@
+/** What a file or a model folder is, or everything that is wrong with it. Reads headers, never the weights; no GPU. */
+
+import { stat } from "node:fs/promises";
+import { type BertConfig, ModelError, parseConfig } from "../../bert/config.ts";
+import { loadTokenizer } from "../../bert/tokenizer/load.ts";
+import type { Tokenizer } from "../../bert/tokenizer/tokenizer.ts";
+import { checkWeights, type Parts } from "../../bert/weights.ts";
+import { type Folder, readText } from "../../runtime/bytes.ts";
+import { type Checkpoint, openCheckpoint, openCheckpointFile } from "../../runtime/checkpoint.ts";
+import { SafetensorsError } from "../../runtime/faults.ts";
+import { openFile, openFolder } from "../folder.ts";
+import { messageOf } from "./failure.ts";
+
+export interface CheckpointSummary {
+  readonly files: readonly string[];
+  readonly tensors: number;
+  /** Elements of all tensors. */
+  readonly parameters: number;
+  /** Of all files. */
+  readonly bytes: number;
+  /** Tensors of each type. */
+  readonly dtypes: Readonly<Record<string, number>>;
+}
+
+export interface Inspection {
+  /** What it is taken for; absent where nothing is. */
+  readonly kind?: "safetensors file" | "model folder";
+  readonly config?: BertConfig;
+  readonly checkpoint?: CheckpointSummary;
+  readonly parts?: Parts;
+  /** Absent also where there is none, which is no fault: token ids can be given. */
+  readonly tokenizer?: Tokenizer;
+  readonly tokenizerFile?: string;
+  readonly warnings: readonly string[];
+  readonly faults: readonly string[];
+}
+
+export const NO_TOKENIZER = "there is no tokenizer: neither tokenizer.json nor vocab.txt";
+
+/** @param path of a file or of a folder, as the user gave it */
+export async function inspectPath(path: string): Promise<Inspection> {
+  let kind: Inspection["kind"];
+  try {
+    const found = await stat(path);
+    kind = found.isDirectory() ? "model folder" : "safetensors file";
+    if (found.isDirectory()) return await inspectFolder(openFolder(path));
+    const checkpoint = await openCheckpointFile(await openFile(path));
+    await checkpoint.close();
+    return { kind, checkpoint: summaryOf(checkpoint), warnings: checkpoint.warnings, faults: [] };
+  } catch (error) {
+    return { ...(kind && { kind }), warnings: [], faults: faultsOf(error, path) };
+  }
+}
+
+/** Configuration, weights and tokenizer each by itself, then held against each other. */
+export async function inspectFolder(folder: Folder): Promise<Inspection> {
+  const faults: string[] = [];
+  const attempt = async <T>(work: () => Promise<T>, where = ""): Promise<T | undefined> => {
+    try {
+      return await work();
+    } catch (error) {
+      faults.push(...faultsOf(error, folder.name).map((fault) => where + fault));
+      return undefined;
+    }
+  };
+  const config = await attempt(() => readConfig(folder), "config.json: ");
+  const checkpoint = await attempt(() => openCheckpoint(folder));
+  await checkpoint?.close();
+  const parts = config && checkpoint && (await attempt(async () => checkWeights(config, checkpoint)));
+  const { tokenizer, tokenizerFile, faults: tokenizerFaults } = await inspectTokenizer(folder);
+  faults.push(...tokenizerFaults);
+  if (config && tokenizer && tokenizer.vocabSize > config.vocabSize) {
+    faults.push(`${tokenizerFile} has ${tokenizer.vocabSize} tokens, vocab_size of config.json is ${config.vocabSize}`);
+  }
+  return {
+    kind: "model folder",
+    ...(config && { config }),
+    ...(checkpoint && { checkpoint: summaryOf(checkpoint) }),
+    ...(parts && { parts }),
+    ...(tokenizer && { tokenizer }),
+    ...(tokenizerFile && { tokenizerFile }),
+    warnings: checkpoint?.warnings ?? [],
+    faults,
+  };
+}
+
+/** A folder without a tokenizer gives none, and no fault. */
+export async function inspectTokenizer(
+  folder: Folder,
+): Promise<Pick<Inspection, "tokenizer" | "tokenizerFile" | "faults">> {
+  try {
+    const tokenizerFile = await findTokenizer(folder);
+    if (tokenizerFile === undefined) return { faults: [] };
+    return { tokenizerFile, tokenizer: await loadTokenizer(folder), faults: [] };
+  } catch (error) {
+    return { faults: faultsOf(error, folder.name) };
+  }
+}
+
+async function readConfig(folder: Folder): Promise<BertConfig> {
+  const text = await readText(folder, "config.json");
+  if (text === undefined) throw new Error("it is missing; is this a model folder?");
+  return parseConfig(text);
+}
+
+/** The file that `loadTokenizer` will take. */
+async function findTokenizer(folder: Folder): Promise<string | undefined> {
+  for (const name of ["tokenizer.json", "vocab.txt"]) {
+    const source = await folder.open(name);
+    await source?.close();
+    if (source) return name;
+  }
+  return undefined;
+}
+
+/** Without the name of the file or folder in front, which the reader of the report knows. */
+function faultsOf(error: unknown, name: string): readonly string[] {
+  if (error instanceof ModelError || error instanceof SafetensorsError) return error.faults;
+  const message = messageOf(error);
+  const prefix = [`${name}: `, `${name}/`, `${name} `].find((prefix) => message.startsWith(prefix)) ?? "";
+  return [message.slice(prefix.length)];
+}
+
+function summaryOf({ tensors, files }: Checkpoint): CheckpointSummary {
+  const all = [...tensors.values()];
+  const dtypes: Record<string, number> = {};
+  for (const { dtype } of all) dtypes[dtype] = (dtypes[dtype] ?? 0) + 1;
+  return {
+    files: [...files.keys()],
+    tensors: all.length,
+    parameters: all.reduce((sum, { elements }) => sum + elements, 0),
+    bytes: [...files.values()].reduce((sum, { source }) => sum + source.size, 0),
+    dtypes,
+  };
+}

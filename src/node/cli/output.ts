@@ -1,0 +1,67 @@
+/** What commands write: results on stdout, everything else on stderr. */
+
+import { once } from "node:events";
+
+/** A line of results. Waits while the reader is slower than we are. */
+export async function print(line: string): Promise<void> {
+  if (!process.stdout.write(`${line}\n`)) await once(process.stdout, "drain");
+}
+
+/** Rows of cells as lines with aligned columns; the last column is as wide as it is. */
+export function aligned(rows: readonly (readonly string[])[]): string[] {
+  const widths: number[] = [];
+  for (const row of rows) {
+    row.forEach((cell, i) => {
+      widths[i] = Math.max(widths[i] ?? 0, cell.length);
+    });
+  }
+  return rows.map((row) =>
+    row
+      .map((cell, i) => cell.padEnd(widths[i]!))
+      .join("  ")
+      .trimEnd(),
+  );
+}
+
+/** Text for a terminal: control characters, which could do more than be seen, are spelt out. */
+export function printable(text: string): string {
+  return text.replace(/\p{Cc}/gu, (char) => `\\x${char.charCodeAt(0).toString(16).padStart(2, "0")}`);
+}
+
+export const scoreText = (score: number): string => score.toFixed(4).padStart(7);
+
+const MOST_WARNINGS = 20;
+
+/** Warnings on stderr, each once, and after the first 20 only how many there were. */
+export function warnings(): { warn(message: string): void; end(): void } {
+  const given = new Set<string>();
+  let more = 0;
+  return {
+    warn(message) {
+      if (given.has(message)) return;
+      if (given.size === MOST_WARNINGS) {
+        more++;
+        return;
+      }
+      given.add(message);
+      process.stderr.write(`warning: ${printable(message)}\n`);
+    },
+    end() {
+      if (more > 0) process.stderr.write(`warning: and ${more} more like these\n`);
+    },
+  };
+}
+
+/** A line on stderr that is rewritten as work goes on; nothing where nobody would see it move. */
+export function progress(what: string): { at(share: number): void; end(): void } {
+  const { stderr } = process;
+  if (!stderr.isTTY) return { at() {}, end() {} };
+  return {
+    at(share) {
+      stderr.write(`\r${what} ${Math.floor(share * 100)}%`);
+    },
+    end() {
+      stderr.write("\r\u001b[K");
+    },
+  };
+}

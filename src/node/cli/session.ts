@@ -1,0 +1,99 @@
+/** A command at work: the model folder checked, the GPU started when the first text needs it, all freed at the end. */
+
+import { stat } from "node:fs/promises";
+import { ModelError } from "../../bert/config.ts";
+import { BertModel } from "../../bert/model.ts";
+import type { Pretrained, TaskOptions } from "../../bert/tasks/pretrained.ts";
+import type { Tokenizer } from "../../bert/tokenizer/tokenizer.ts";
+import type { Folder } from "../../runtime/bytes.ts";
+import type { Engine } from "../../runtime/engine.ts";
+import { openFolder } from "../folder.ts";
+import { createEngine } from "../index.ts";
+import type { CommonOptions } from "./command.ts";
+import { InputError, messageOf } from "./failure.ts";
+import { inspectFolder, NO_TOKENIZER } from "./inspect.ts";
+import { print, progress, warnings } from "./output.ts";
+import { textBatches } from "./texts.ts";
+
+export interface Session {
+  readonly tokenizer: Tokenizer;
+  /** For the tasks: their warnings go to stderr. */
+  readonly taskOptions: TaskOptions;
+  /** Starts the GPU and loads the model, once. */
+  start(): Promise<{ readonly engine: Engine; readonly pretrained: Pretrained }>;
+}
+
+/** @throws InputError when it is not a folder */
+export async function openModelFolder(path: string): Promise<Folder> {
+  const found = await stat(path).catch((error: unknown) => {
+    throw new InputError(`model ${messageOf(error)}`);
+  });
+  if (!found.isDirectory()) throw new InputError(`model ${path}: a file; give the folder that holds config.json`);
+  return openFolder(path);
+}
+
+/**
+ * Runs `work` with a model. Whatever is wrong with its folder is said before a GPU is looked for.
+ * @throws ModelError with every fault of configuration, weights and tokenizer
+ */
+export async function withSession(options: CommonOptions, work: (session: Session) => Promise<void>): Promise<void> {
+  const folder = await openModelFolder(options.model);
+  const { tokenizer, faults } = await inspectFolder(folder);
+  if (faults.length > 0) throw new ModelError(folder.name, faults);
+  if (!tokenizer) throw new ModelError(folder.name, [NO_TOKENIZER]);
+  const { warn, end } = warnings();
+  let engine: Engine | undefined;
+  let started: ReturnType<Session["start"]> | undefined;
+  const start: Session["start"] = async () => {
+    engine = await createEngine({ adapter: options.adapter });
+    const loading = progress("loading the model");
+    try {
+      const model = await BertModel.load(engine, folder, {
+        dtype: options.dtype,
+        onProgress: ({ loaded, total }) => loading.at(loaded / total),
+      });
+      return { engine, pretrained: { model, tokenizer } };
+    } finally {
+      loading.end();
+    }
+  };
+  try {
+    await work({
+      tokenizer,
+      taskOptions: { onWarning: warn },
+      start() {
+        started ??= start();
+        return started;
+      },
+    });
+  } finally {
+    end();
+    engine?.dispose();
+  }
+}
+
+/**
+ * Answers texts in their order, batch by batch.
+ * @param task gives one answer per text
+ * @param show the line or lines for each
+ * @param lacks what a text is without and cannot be; those before it are answered first
+ * @throws InputError for a text that lacks something
+ */
+export async function answer<Answer>(
+  texts: readonly string[],
+  task: (batch: readonly string[]) => Promise<readonly Answer[]>,
+  show: (text: string, answer: Answer) => string,
+  lacks: (text: string) => string | undefined = () => undefined,
+): Promise<void> {
+  let done = 0;
+  for await (const batch of textBatches(texts)) {
+    const faulty = batch.findIndex((text) => lacks(text) !== undefined);
+    const good = faulty < 0 ? batch : batch.slice(0, faulty);
+    const answers = good.length > 0 ? await task(good) : [];
+    for (const [i, given] of answers.entries()) await print(show(good[i]!, given));
+    done += good.length;
+    if (faulty < 0) continue;
+    const text = batch[faulty]!;
+    throw new InputError(`text ${done + 1} has ${lacks(text)}: ${JSON.stringify(text.slice(0, 60))}`);
+  }
+}

@@ -1,0 +1,57 @@
+/** `tokenize TEXT...`: the word pieces of texts, with their ids and places. */
+
+import type { Command } from "commander";
+import type { Encoding } from "../../bert/tokenizer/encoding.ts";
+import type { EncodeOptions } from "../../bert/tokenizer/tokenizer.ts";
+import { type CommonOptions, newCommand, positiveInteger, TEXTS } from "./command.ts";
+import { InputError } from "./failure.ts";
+import { inspectTokenizer, NO_TOKENIZER } from "./inspect.ts";
+import { aligned, printable } from "./output.ts";
+import { answer, openModelFolder } from "./session.ts";
+
+interface TokenizeOptions extends CommonOptions {
+  readonly pair?: string;
+  readonly maxLength?: number;
+  readonly special: boolean;
+}
+
+export function tokenizeCommand(): Command {
+  return newCommand("tokenize", "show the word pieces of texts; offsets are in UTF-16 units", { gpu: false })
+    .argument(...TEXTS)
+    .option("--pair <TEXT>", "second text, encoded together with each TEXT")
+    .option("--max-length <N>", "cut longer texts to this many tokens, special ones included", positiveInteger)
+    .option("--no-special", "leave out [CLS] and [SEP]")
+    .action(tokenize);
+}
+
+async function tokenize(texts: readonly string[], options: TokenizeOptions): Promise<void> {
+  const { json, pair, maxLength, special } = options;
+  const folder = await openModelFolder(options.model);
+  const { tokenizer, faults } = await inspectTokenizer(folder);
+  if (!tokenizer) throw new InputError(`${folder.name}: ${faults[0] ?? NO_TOKENIZER}`);
+  const encode: EncodeOptions = {
+    addSpecialTokens: special,
+    ...(maxLength && { maxLength, truncation: "longest_first" }),
+  };
+  await answer(
+    texts,
+    async (batch) => batch.map((text) => tokenizer.encode(text, pair, encode)),
+    (text, encoding) => (json ? asJson(text, pair, encoding) : asText(text, encoding)),
+  );
+}
+
+function asJson(text: string, pair: string | undefined, { ids, tokens, offsets, typeIds }: Encoding): string {
+  return JSON.stringify({
+    text,
+    ...(pair !== undefined && { text_pair: pair }),
+    ids,
+    tokens,
+    offsets,
+    type_ids: typeIds,
+  });
+}
+
+function asText(text: string, { ids, tokens, offsets }: Encoding): string {
+  const rows = tokens.map((token, i) => [`${ids[i]}`.padStart(6), printable(token), offsets[i]!.join("-")]);
+  return [printable(text), ...aligned(rows)].join("\n");
+}

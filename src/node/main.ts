@@ -1,0 +1,50 @@
+/** `bert-webgpu`: the command line. */
+
+import { Command } from "commander";
+import { checkCommand } from "./cli/check.ts";
+import { classifyCommand } from "./cli/classify.ts";
+import { demoCommand } from "./cli/demo.ts";
+import { embedCommand } from "./cli/embed.ts";
+import { reportFailure } from "./cli/failure.ts";
+import { fillMaskCommand } from "./cli/fill_mask.ts";
+import { infoCommand } from "./cli/info.ts";
+import { packageVersion } from "./cli/package.ts";
+import { tokenizeCommand } from "./cli/tokenize.ts";
+
+const program = new Command("bert-webgpu")
+  .description("BERT on any GPU that speaks WebGPU, straight from Hugging Face safetensors.")
+  .version(packageVersion())
+  .exitOverride((error) => {
+    // thrown out of the child's event, this one would reach nobody
+    if (error.code === "commander.executeSubCommandAsync") process.exit(error.exitCode);
+    throw error;
+  })
+  // a suggestion belongs to the error: one line in all
+  .configureOutput({ outputError: (text, write) => write(`${text.trim().replaceAll("\n", " ")}\n`) });
+
+for (const command of [
+  fillMaskCommand(),
+  classifyCommand(),
+  embedCommand(),
+  tokenizeCommand(),
+  infoCommand(),
+  checkCommand(),
+  demoCommand(),
+]) {
+  program.addCommand(command.copyInheritedSettings(program));
+}
+program.command("bench", "verify and time the kernels and the model", { executableFile: "bench.js" });
+
+process.on("SIGINT", () => process.exit(130));
+process.on("uncaughtException", (error) => process.exit(reportFailure(error)));
+process.stdout.on("error", (error: NodeJS.ErrnoException) => {
+  // EPIPE: whoever read us has had enough, as `| head` has
+  process.exit(error.code === "EPIPE" ? 0 : reportFailure(error));
+});
+process.stderr.on("error", () => {}); // nobody to tell
+
+try {
+  await program.parseAsync();
+} catch (error) {
+  process.exitCode = reportFailure(error);
+}

@@ -1,0 +1,435 @@
+/**
+ * One table for each kernel: shapes, inputs, and the error that is allowed against the CPU twin. The tests check every
+ * row of `cases`; benchmarks time `typical`, and check it first by the same bound.
+ *
+ * A bound is derived, not tuned: UNIT is half a unit in the last place of f32, in which every kernel accumulates. A sum of
+ * `n` rounded terms of magnitude 1 is allowed n * UNIT, which is about the error of n roundings at the size that random
+ * partial sums reach, several times over. The last rounding, to the output's dtype, is relative.
+ */
+import { type ActivationShape, activation } from "../src/kernels/activation.ts";
+import { type AttentionShape, attention, attentionKernelFor, attentionUnaligned } from "../src/kernels/attention.ts";
+import { attentionProbs } from "../src/kernels/attention_probs.ts";
+import { type EmbedLayernormShape, embedLayernorm } from "../src/kernels/embed_layernorm.ts";
+import { type GatherRowsShape, gatherRows } from "../src/kernels/gather_rows.ts";
+import type { Kernel, Scalar } from "../src/kernels/kernel.ts";
+import { type L2NormalizeShape, l2Normalize } from "../src/kernels/l2_normalize.ts";
+import { type LayernormShape, layernorm } from "../src/kernels/layernorm.ts";
+import { type MatmulShape, matmul, matmulKernelFor, matmulNaive, matmulUnaligned } from "../src/kernels/matmul.ts";
+import { type PoolShape, pool } from "../src/kernels/pool.ts";
+import * as reference from "../src/kernels/reference.ts";
+import { type SoftmaxShape, softmax } from "../src/kernels/softmax.ts";
+import { type TopKShape, topK } from "../src/kernels/top_k.ts";
+
+/** Allowed is `|got - want| <= absolute + relative * |want|`. */
+export interface Bound {
+  readonly absolute: number;
+  readonly relative: number;
+}
+
+export interface Case<Shape> {
+  readonly shape: Omit<Shape, "dtype">;
+  /** What the case is for, where its shape does not say it. */
+  readonly why?: string;
+  /** Values of the bindings that the kernel reads, before they are rounded to the dtype. */
+  inputs(random: Random): reference.Inputs;
+  /** Elements of the bindings that it writes. */
+  readonly outputs: Readonly<Record<string, number>>;
+  bound(dtype: Scalar): Bound;
+}
+
+export interface CaseTable<Shape extends { readonly dtype: Scalar }> {
+  /** The kernels that must all compute a shape. */
+  kernels(shape: Shape): readonly Kernel<Shape>[];
+  reference(shape: Shape, inputs: reference.Inputs): reference.Outputs;
+  readonly cases: readonly Case<Shape>[];
+  /** Shapes of BERT-base on 128 tokens. */
+  readonly typical: readonly Case<Shape>[];
+}
+
+/** Half a unit in the last place, relative. */
+const UNIT = 2 ** -24;
+const UNITS: Readonly<Record<Scalar, number>> = { f32: UNIT, f16: 2 ** -11 };
+
+/** Of an output that comes out of f32 arithmetic with an error of `units` * UNIT. */
+function absolute(units: number): (dtype: Scalar) => Bound {
+  // Below 2^-14 the units of f16 stop shrinking.
+  return (dtype) => ({
+    absolute: units * UNIT + (dtype === "f16" ? 2 ** -25 : 0),
+    relative: 2 * UNITS[dtype],
+  });
+}
+
+function relative(units: number): (dtype: Scalar) => Bound {
+  return (dtype) => ({ absolute: dtype === "f16" ? 2 ** -25 : 1e-30, relative: units * UNIT + 2 * UNITS[dtype] });
+}
+
+const exact = (): Bound => ({ absolute: 0, relative: 0 });
+
+// ---- matmul
+
+function linear(m: number, n: number, k: number, options: Partial<MatmulShape> = {}): Case<MatmulShape> {
+  const shape = { m, n, k, bias: false, residual: false, activation: "none" as const, ...options };
+  const { outStride = n, outOffset = 0 } = shape;
+  return {
+    shape,
+    inputs: (random) => ({
+      x: random.values(m * k),
+      weight: random.values(n * k),
+      bias: random.values(n),
+      residual: random.values(m * n),
+    }),
+    outputs: { out: (m - 1) * outStride + outOffset + n + 3 },
+    // No activation is steeper than 1.13; the residual adds a rounding.
+    bound: absolute(1.2 * k + 4),
+  };
+}
+
+export const matmulCases: CaseTable<MatmulShape> = {
+  kernels: ({ k }) => (k % 4 === 0 ? [matmul, matmulUnaligned, matmulNaive] : [matmulUnaligned, matmulNaive]),
+  reference: reference.matmul,
+  cases: [
+    linear(1, 1, 1),
+    linear(1, 1, 4, { bias: true, residual: true }),
+    linear(1, 37, 64, { bias: true, activation: "tanh" }),
+    linear(3, 2, 5, { bias: true, residual: true, activation: "gelu" }),
+    linear(2, 8, 12, { activation: "silu" }),
+    linear(8, 70, 32, { bias: true, activation: "relu" }),
+    linear(9, 33, 31, { residual: true }),
+    linear(17, 19, 23, { bias: true, activation: "gelu_tanh" }),
+    linear(64, 32, 8),
+    linear(65, 31, 36, { bias: true, residual: true, activation: "gelu" }),
+    linear(129, 101, 100, { bias: true }),
+    linear(5, 6, 8, { outStride: 16, outOffset: 7, bias: true, residual: true }),
+    linear(31, 65, 768, { bias: true }),
+  ],
+  typical: [
+    linear(128, 2304, 768, { bias: true }),
+    linear(128, 768, 768, { bias: true }),
+    linear(128, 3072, 768, { bias: true, activation: "gelu" }),
+    linear(128, 768, 3072, { bias: true }),
+    linear(1, 768, 768, { bias: true, activation: "tanh" }),
+  ],
+};
+
+// ---- rows
+
+const rowLengths = [1, 2, 3, 31, 64, 65, 128, 257, 1000, 5003];
+
+function softmaxCase(rows: number, cols: number, log: boolean): Case<SoftmaxShape> {
+  return {
+    shape: { rows, cols, log },
+    inputs: (random) => ({ x: random.values(rows * cols, 10) }),
+    outputs: { out: rows * cols },
+    // Arguments of exp reach -20: rounding them and x * log2(e) inside exp costs 2 * 20 units, the sum a few more.
+    bound: log ? absolute(64) : relative(64),
+  };
+}
+
+export const softmaxCases: CaseTable<SoftmaxShape> = {
+  kernels: () => [softmax],
+  reference: reference.softmax,
+  cases: rowLengths.flatMap((cols) => [softmaxCase(3, cols, false), softmaxCase(2, cols, true)]),
+  typical: [softmaxCase(128, 30522, false)],
+};
+
+function layernormCase(rows: number, cols: number, residual: boolean): Case<LayernormShape> {
+  return {
+    shape: { rows, cols, eps: 1e-12, residual },
+    inputs: (random) => ({
+      x: random.values(rows * cols),
+      residual: random.values(rows * cols),
+      gamma: random.values(cols),
+      beta: random.values(cols),
+    }),
+    outputs: { out: rows * cols },
+    // In two or three columns the deviations may nearly cancel, which the division by their size makes large again.
+    bound: absolute(cols < 4 ? 4096 : 64),
+  };
+}
+
+export const layernormCases: CaseTable<LayernormShape> = {
+  kernels: () => [layernorm],
+  reference: reference.layernorm,
+  cases: rowLengths.flatMap((cols) => [layernormCase(3, cols, false), layernormCase(2, cols, true)]),
+  typical: [layernormCase(128, 768, true)],
+};
+
+function embedCase(
+  tokens: number,
+  hidden: number,
+  options: Partial<EmbedLayernormShape> = {},
+): Case<EmbedLayernormShape> {
+  const [vocab, places, types] = [29, 17, 2];
+  return {
+    shape: { tokens, hidden, eps: 1e-12, ...options },
+    inputs: (random) => ({
+      tokens: Array.from({ length: tokens }, () => [
+        random.integer(vocab),
+        random.integer(types),
+        random.integer(places),
+        random.integer(2),
+      ]).flat(),
+      word: random.values((options.gathered === true ? tokens : vocab) * hidden),
+      position: random.values(places * hidden),
+      token_type: random.values(types * hidden),
+      gamma: random.values(hidden),
+      beta: random.values(hidden),
+    }),
+    outputs: { out: tokens * hidden },
+    bound: layernormCase(1, hidden, true).bound,
+  };
+}
+
+export const embedLayernormCases: CaseTable<EmbedLayernormShape> = {
+  kernels: () => [embedLayernorm],
+  reference: reference.embedLayernorm,
+  cases: [
+    embedCase(1, 1),
+    embedCase(5, 7),
+    embedCase(3, 128, { gathered: true }),
+    embedCase(31, 131, { tokenTypes: false }),
+    embedCase(2, 768),
+  ],
+  typical: [embedCase(128, 768)],
+};
+
+function l2Case(rows: number, cols: number): Case<L2NormalizeShape> {
+  return {
+    shape: { rows, cols },
+    inputs: (random) => ({ x: random.values(rows * cols) }),
+    outputs: { out: rows * cols },
+    bound: relative(16),
+  };
+}
+
+export const l2NormalizeCases: CaseTable<L2NormalizeShape> = {
+  kernels: () => [l2Normalize],
+  reference: reference.l2Normalize,
+  cases: rowLengths.map((cols) => l2Case(3, cols)),
+  typical: [l2Case(128, 768)],
+};
+
+function topKCase(rows: number, cols: number, k: number, options: Partial<TopKShape> = {}): Case<TopKShape> {
+  return {
+    shape: { rows, cols, k, ...options },
+    // Few different values: ties must be many.
+    inputs: (random) => ({ x: Array.from({ length: rows * cols }, () => random.integer(cols) / 4 - 3) }),
+    outputs: { values: rows * k, indices: rows * k },
+    bound: exact,
+  };
+}
+
+export const topKCases: CaseTable<TopKShape> = {
+  kernels: () => [topK],
+  reference: reference.topK,
+  cases: [
+    topKCase(1, 1, 1),
+    topKCase(3, 2, 2),
+    topKCase(3, 17, 17, { lastIndex: true }),
+    topKCase(2, 64, 1),
+    topKCase(2, 129, 5),
+    topKCase(2, 1009, 10, { lastIndex: true }),
+    topKCase(2, 5003, 5),
+  ],
+  typical: [topKCase(8, 30522, 5)],
+};
+
+// ---- elements
+
+function activationCase(
+  name: ActivationShape["activation"],
+  rows: number,
+  cols: number,
+  bias: boolean,
+): Case<ActivationShape> {
+  return {
+    shape: { rows, cols, bias, activation: name },
+    inputs: (random) => ({ x: random.values(rows * cols, 6), bias: random.values(cols) }),
+    outputs: { out: rows * cols },
+    // Arguments reach 7: x^2 in an exponent is 49, rounded; the sum x + bias may lose relative accuracy near 0.
+    bound: (dtype) => ({
+      absolute: 8 * UNIT + (dtype === "f16" ? 2 ** -25 : 0),
+      relative: 64 * UNIT + 2 * UNITS[dtype],
+    }),
+  };
+}
+
+export const activationCases: CaseTable<ActivationShape> = {
+  kernels: () => [activation],
+  reference: reference.activation,
+  cases: [
+    activationCase("none", 1, 1, true),
+    activationCase("gelu", 7, 37, false),
+    activationCase("gelu", 5, 768, true),
+    activationCase("gelu_tanh", 3, 101, true),
+    activationCase("relu", 2, 6, false),
+    activationCase("tanh", 3, 257, true),
+    activationCase("silu", 3, 67, false),
+    activationCase("erf", 4, 256, false),
+  ],
+  typical: [activationCase("gelu", 128, 3072, true)],
+};
+
+function gatherCase(count: number, cols: number, tableRows: number, firstRow: number): Case<GatherRowsShape> {
+  return {
+    shape: { count, cols, tableRows, firstRow },
+    // Indices on both sides of the part: rows of other parts must stay as they are.
+    inputs: (random) => ({
+      table: random.values(tableRows * cols),
+      indices: Array.from({ length: count }, () => random.integer(firstRow + 2 * tableRows)),
+    }),
+    outputs: { out: count * cols },
+    bound: exact,
+  };
+}
+
+export const gatherRowsCases: CaseTable<GatherRowsShape> = {
+  kernels: () => [gatherRows],
+  reference: reference.gatherRows,
+  cases: [gatherCase(1, 1, 1, 0), gatherCase(7, 3, 5, 0), gatherCase(13, 64, 9, 4), gatherCase(31, 101, 17, 100)],
+  typical: [gatherCase(128, 768, 30522, 0)],
+};
+
+// ---- sequences
+
+/** Row numbers where sequences of these lengths begin, and where the last ends. */
+export function cumulative(lengths: readonly number[]): number[] {
+  let total = 0;
+  return [0, ...lengths.map((length) => (total += length))];
+}
+
+/** Token records of which about one in three is masked. */
+function maskedTokens(count: number, random: Random): number[] {
+  return Array.from({ length: count }, () => [0, 0, 0, random.integer(3) > 0 ? 1 : 0]).flat();
+}
+
+function poolCase(lengths: readonly number[], hidden: number, mode: PoolShape["mode"], mask: boolean): Case<PoolShape> {
+  const tokens = cumulative(lengths).at(-1)!;
+  return {
+    shape: { sequences: lengths.length, hidden, mode, mask },
+    inputs: (random) => ({
+      x: random.values(tokens * hidden),
+      cu_seqlens: cumulative(lengths),
+      tokens: maskedTokens(tokens, random),
+    }),
+    outputs: { out: lengths.length * hidden },
+    bound: mode === "mean" ? absolute(Math.max(...lengths)) : exact,
+  };
+}
+
+export const poolCases: CaseTable<PoolShape> = {
+  kernels: () => [pool],
+  reference: reference.pool,
+  cases: (["mean", "cls", "max"] as const).flatMap((mode) => [
+    poolCase([1], 1, mode, false),
+    poolCase([3, 0, 17, 1], 37, mode, true),
+    poolCase([128, 5], 65, mode, false),
+  ]),
+  typical: [poolCase([128], 768, "mean", true)],
+};
+
+interface AttentionOptions extends Partial<AttentionShape> {
+  /** Where keys are other tokens than queries. */
+  readonly keyLengths?: readonly number[];
+}
+
+function attentionCase(
+  lengths: readonly number[],
+  heads: number,
+  headDim: number,
+  { keyLengths = lengths, ...options }: AttentionOptions = {},
+): Case<AttentionShape> {
+  const [queries, keys] = [cumulative(lengths).at(-1)!, cumulative(keyLengths).at(-1)!];
+  const shape = { tokens: queries, sequences: lengths.length, heads, headDim, mask: false, ...options };
+  const {
+    valueDim = headDim,
+    qStride = heads * headDim,
+    kStride = heads * headDim,
+    vStride = heads * valueDim,
+  } = shape;
+  return {
+    shape,
+    inputs: (random) => ({
+      q: random.values(queries * qStride + (shape.qOffset ?? 0), 2),
+      k: random.values(keys * kStride + (shape.kOffset ?? 0), 2),
+      v: random.values(keys * vStride + (shape.vOffset ?? 0)),
+      cu_seqlens: cumulative(lengths),
+      cu_seqlens_k: cumulative(keyLengths),
+      tokens: maskedTokens(keys, random),
+    }),
+    outputs: { out: queries * heads * valueDim },
+    // A score sums headDim terms of up to 4, scaled by 1 / sqrt(headDim); its error is relative in the weight that it
+    // makes, and the weights of values of magnitude 1 add up to 1.
+    bound: absolute(4 * Math.sqrt(headDim) + Math.max(...keyLengths) + 64),
+  };
+}
+
+/** One packed buffer of queries, keys and values: [tokens, 3 * hidden]. */
+function packed(heads: number, headDim: number): Partial<AttentionShape> {
+  const hidden = heads * headDim;
+  const stride = { qStride: 3 * hidden, kStride: 3 * hidden, vStride: 3 * hidden };
+  return { ...stride, kOffset: hidden, vOffset: 2 * hidden };
+}
+
+export const attentionCases: CaseTable<AttentionShape> = {
+  kernels: (shape) =>
+    attentionKernelFor(shape) === attention ? [attention, attentionUnaligned] : [attentionUnaligned],
+  reference: reference.attention,
+  cases: [
+    attentionCase([1], 1, 1),
+    attentionCase([3, 5], 2, 10, { mask: true }),
+    attentionCase([17, 1, 16], 3, 12, { causal: true }),
+    attentionCase([33, 0, 15], 2, 32, packed(2, 32)),
+    attentionCase([70], 2, 64, { ...packed(2, 64), mask: true }),
+    attentionCase([129, 20], 1, 64, { causal: true, mask: true }),
+    attentionCase([19], 2, 80),
+    attentionCase([21, 4], 1, 128),
+    attentionCase([5, 9], 2, 8, { keyLengths: [40, 3], valueDim: 12, scale: 0.3 }),
+    attentionCase([7], 1, 16, { valueDim: 300, keyLengths: [70] }),
+    attentionCase([6, 8], 2, 5, { keyLengths: [9, 0], valueDim: 3, qStride: 13, qOffset: 2 }),
+  ],
+  typical: [attentionCase([128], 12, 64, packed(12, 64)), attentionCase([512], 12, 64, packed(12, 64))],
+};
+
+/** The same cases, with probabilities of magnitude 1 as the output; sequences lie 3 elements apart. */
+export const attentionProbsCases: CaseTable<AttentionShape> = {
+  kernels: () => [attentionProbs],
+  reference: reference.attentionProbs,
+  cases: attentionCases.cases.map((of) => {
+    const { cu_seqlens: starts, cu_seqlens_k: keyStarts } = of.inputs(randomNumbers(1)) as Record<string, number[]>;
+    const sizes = starts!
+      .slice(1)
+      .map((end, s) => of.shape.heads * (end - starts![s]!) * (keyStarts![s + 1]! - keyStarts![s]!));
+    const offsets = cumulative(sizes.map((size) => size + 3));
+    return {
+      ...of,
+      inputs: (random) => ({ ...of.inputs(random), prob_offsets: offsets.slice(0, -1) }),
+      outputs: { out: offsets.at(-1)! },
+    };
+  }),
+  typical: [],
+};
+
+// ---- numbers
+
+export interface Random {
+  /** Uniform in [-magnitude, magnitude]; magnitude 1 by default. */
+  values(count: number, magnitude?: number): Float64Array;
+  /** Uniform in 0 .. below - 1. */
+  integer(below: number): number;
+}
+
+/** The same numbers for the same seed (Marsaglia's xorshift). */
+export function randomNumbers(seed: number): Random {
+  let state = seed || 1;
+  const next = (): number => {
+    state ^= state << 13;
+    state ^= state >>> 17;
+    state ^= state << 5;
+    return (state >>> 0) / 2 ** 32;
+  };
+  return {
+    values: (count, magnitude = 1) => Float64Array.from({ length: count }, () => (2 * next() - 1) * magnitude),
+    integer: (below) => Math.floor(next() * below),
+  };
+}

@@ -1,0 +1,134 @@
+/** The architecture as a test: who may import whom, who may name what, and how long a file may be. */
+
+import { readdirSync, readFileSync } from "node:fs";
+import { join, posix, relative, sep } from "node:path";
+import { describe, expect, test } from "vitest";
+import manifest from "../package.json" with { type: "json" };
+
+const ROOT = join(import.meta.dirname, "..");
+
+/** From left to right; each may import only what stands left of it, and itself. */
+const LAYERS = ["kernels", "runtime", "bert", "train", "index.ts", "node"];
+
+interface SourceFile {
+  /** Relative to the root, with `/`. */
+  readonly path: string;
+  readonly text: string;
+  /** Without comments. */
+  readonly code: string;
+  /** As written, e.g. `../kernels/kernel.ts`, `node:fs`. */
+  readonly imports: readonly string[];
+}
+
+function filesOf(folder: string, extension: RegExp): SourceFile[] {
+  return readdirSync(join(ROOT, folder), { recursive: true, withFileTypes: true })
+    .filter((entry) => entry.isFile() && extension.test(entry.name))
+    .map((entry) => {
+      const path = join(entry.parentPath, entry.name);
+      const text = readFileSync(path, "utf8");
+      const code = text.replace(/\/\*[\s\S]*?\*\//g, "").replace(/(^|\s)\/\/[^\n]*/g, "$1");
+      const imports = [...code.matchAll(/(?:\bfrom|\bimport)\s*\(?\s*"([^"]+)"/g)].map(([, from]) => from!);
+      return { path: relative(ROOT, path).split(sep).join("/"), text, code, imports };
+    });
+}
+
+const sources = filesOf("src", /\.ts$/).filter(({ path }) => !path.endsWith(".d.ts"));
+const layerOf = (path: string): string => path.split("/")[1]!;
+const inLayers = (...layers: string[]): SourceFile[] => sources.filter(({ path }) => layers.includes(layerOf(path)));
+const resolved = ({ path }: SourceFile, from: string): string => posix.join(posix.dirname(path), from);
+
+/** Lines like `src/bert/model.ts: node:fs`, one for every find. */
+function finds(files: readonly SourceFile[], find: (file: SourceFile) => Iterable<string>): string[] {
+  return files.flatMap((file) => [...find(file)].map((what) => `${file.path}: ${what}`));
+}
+const mentions = (pattern: RegExp) => (file: SourceFile) =>
+  [...file.code.matchAll(new RegExp(pattern, "gm"))].map(([match]) => match.trim());
+
+describe("imports", () => {
+  test("point to the left: kernels <- runtime <- bert <- train <- index <- node", () => {
+    expect(new Set(sources.map(({ path }) => layerOf(path)))).toSatisfy((layers: Set<string>) =>
+      [...layers].every((layer) => LAYERS.includes(layer)),
+    );
+    const wrong = finds(sources, (file) =>
+      file.imports.filter((from) => {
+        if (!from.startsWith(".")) return false;
+        return LAYERS.indexOf(layerOf(resolved(file, from))) > LAYERS.indexOf(layerOf(file.path));
+      }),
+    );
+    expect(wrong).toEqual([]);
+  });
+
+  test("of packages and of Node are in src/node alone, and of declared packages alone", () => {
+    const known = [...Object.keys(manifest.dependencies), ...Object.keys(manifest.peerDependencies)];
+    const wrong = finds(sources, ({ path, imports }) =>
+      imports.filter((from) => {
+        if (from.startsWith(".")) return false;
+        return layerOf(path) !== "node" || !(from.startsWith("node:") || known.includes(from));
+      }),
+    );
+    expect(wrong).toEqual([]);
+  });
+
+  test("of concrete kernels are in src/runtime/ops alone", () => {
+    const wrong = finds(inLayers("runtime", "bert", "train"), (file) =>
+      file.imports.filter((from) => {
+        const target = resolved(file, from);
+        const concrete = layerOf(target) === "kernels" && target !== "src/kernels/kernel.ts";
+        return concrete && !/^src\/runtime\/ops(\.ts$|\/)/.test(file.path);
+      }),
+    );
+    expect(wrong).toEqual([]);
+  });
+
+  test("name siblings with .ts and shaders with .wgsl", () => {
+    const local = finds(sources, ({ imports }) => imports.filter((from) => /^\.(?!.*\.(ts|wgsl)$)/.test(from)));
+    expect(local).toEqual([]);
+  });
+});
+
+describe("names", () => {
+  test("GPU types occur in src/runtime and where src/node makes the device", () => {
+    const makers = ["src/node/device.ts", "src/node/adapter.ts"];
+    const others = inLayers("kernels", "bert", "train", "index.ts", "node").filter(
+      ({ path }) => !makers.includes(path),
+    );
+    expect(finds(others, mentions(/\bGPU[A-Z]\w*/))).toEqual([]);
+  });
+
+  test("WGSL is written in src/kernels alone", () => {
+    const others = inLayers("runtime", "bert", "train", "index.ts", "node");
+    expect(finds(others, mentions(/\.wgsl"|@compute\b|@workgroup_size|var<(storage|uniform|workgroup)/))).toEqual([]);
+  });
+
+  test("Node's globals occur in src/node alone", () => {
+    const browserSafe = sources.filter(({ path }) => layerOf(path) !== "node");
+    expect(
+      finds(browserSafe, mentions(/\bprocess\.\w+|\bBuffer\.\w+|\bnew Buffer\b|\b__dirname\b|\brequire\(/)),
+    ).toEqual([]);
+  });
+
+  test("environment variables are read to find folders and drivers, never as switches", () => {
+    const readers = ["src/node/adapter.ts", "src/node/swiftshader.ts"];
+    const others = sources.filter(({ path }) => !readers.includes(path));
+    expect(finds(others, mentions(/\bprocess\.env\b.*/))).toEqual([]);
+  });
+});
+
+test("modules hold no state of their own", () => {
+  const state = mentions(
+    /^(?:export )?(?:let|var) \w+|^(?:export )?const (?!.*\b[Rr]eadonly)\w+.*= (?:new \w*(?:Map|Set)(?:<.*>)?\(\)|\[\]|\{\});/,
+  );
+  // the exception: Dawn's instances belong to the process, as src/node/adapter.ts explains
+  expect(finds(sources, state)).toEqual(["src/node/adapter.ts: const instances = new Map<string, GPU>();"]);
+});
+
+test.each([
+  ["TypeScript", 500, /\.(ts|mjs)$/],
+  ["WGSL", 200, /\.wgsl$/],
+])("no %s file is longer than %d lines", (_, most, extension) => {
+  const long = ["src", "test", "bench"]
+    .flatMap((folder) => filesOf(folder, extension))
+    .map(({ path, text }) => ({ path, lines: text.trimEnd().split("\n").length }))
+    .filter(({ lines }) => lines > most);
+  expect(long).toEqual([]);
+});

@@ -1,0 +1,112 @@
+/** The package as its users get it: what `exports` promises, what importing costs, what is inside. */
+
+import { execFile } from "node:child_process";
+import { existsSync, readdirSync, readFileSync, statSync } from "node:fs";
+import { join } from "node:path";
+import { pathToFileURL } from "node:url";
+import { promisify } from "node:util";
+import { gzipSync } from "node:zlib";
+import { build } from "esbuild";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import manifest from "../package.json" with { type: "json" };
+import { type NodeDevice, requestDevice } from "../src/node/device.ts";
+
+const ROOT = join(import.meta.dirname, "..");
+const at = (path: string): string => join(ROOT, path);
+const run = promisify(execFile);
+
+const built = existsSync(at("dist/index.js"));
+const ENTRIES = [
+  "dist/index.js",
+  "dist/kernels.js",
+  "dist/node/index.js",
+  "dist/node/browser.js",
+  "dist/node/kernels.js",
+];
+const BUDGET = 60_000; // bytes of dist/index.js after gzip
+
+test("the lock file names no registry: packages come from the one that npm is set up with", () => {
+  expect(readFileSync(at("package-lock.json"), "utf8")).not.toContain('"resolved"');
+});
+
+describe.skipIf(!built)("the built package (needs `node build.mjs`)", () => {
+  test("has every file that package.json promises", () => {
+    const { bin, exports } = manifest;
+    const targets = [...Object.values(bin), ...Object.values(exports).flatMap((target) => Object.values(target))];
+    for (const target of targets.filter((target) => target.startsWith("./dist/"))) {
+      const types = /^\.\/dist\/types\/(.*)\.d\.ts$/.exec(target)?.[1];
+      if (target.includes("*")) expect(readdirSync(at("dist/kernels"))).not.toEqual([]);
+      else expect(existsSync(at(types === undefined ? target : `src/${types}.ts`)), target).toBe(true);
+    }
+  });
+
+  test("has a command that can be executed", () => {
+    const command = at(manifest.bin["bert-webgpu"]);
+    expect(readFileSync(command, "utf8")).toMatch(/^#!\/usr\/bin\/env node\n/);
+    expect(statSync(command).mode & 0o111).toBe(0o111);
+  });
+
+  test.each(["dist/index.js", "dist/kernels.js"])("%s is one file and imports nothing", async (entry) => {
+    const { metafile } = await build({
+      entryPoints: [at(entry)],
+      absWorkingDir: ROOT,
+      bundle: true,
+      write: false,
+      metafile: true,
+      format: "esm",
+      packages: "external",
+    });
+    expect(Object.keys(metafile.inputs)).toEqual([entry]);
+    expect(Object.values(metafile.inputs).flatMap(({ imports }) => imports)).toEqual([]);
+  });
+
+  test(`dist/index.js is at most ${BUDGET} bytes after gzip`, () => {
+    expect(gzipSync(readFileSync(at("dist/index.js"))).length).toBeLessThanOrEqual(BUDGET);
+  });
+
+  test.each(ENTRIES)(
+    "importing %s loads no GPU, sets no global, evaluates no string, prints nothing",
+    async (entry) => {
+      const program = `
+      const before = Object.getOwnPropertyNames(globalThis).length;
+      await import(${JSON.stringify(pathToFileURL(at(entry)).href)});
+      if (Object.getOwnPropertyNames(globalThis).length !== before) console.log("set a global");
+      const loaded = process.report.getReport().sharedObjects.filter((file) => /dawn|vulkan/i.test(file));
+      if (loaded.length > 0) console.log("loaded " + loaded);`;
+      const flags = ["--disallow-code-generation-from-strings", "--input-type=module", "--eval", program];
+      expect(await run(process.execPath, flags)).toEqual({ stdout: "", stderr: "" });
+    },
+  );
+
+  test("the entries for Node mean the same classes", async () => {
+    const load = async (entry: string) => (await import(pathToFileURL(at(entry)).href)) as Record<string, unknown>;
+    const [browser, node] = await Promise.all([load("dist/node/browser.js"), load("dist/node/index.js")]);
+    for (const name of Object.keys(browser)) expect(node[name], name).toBe(browser[name]);
+  });
+
+  test("packs what users need and nothing else", async () => {
+    const { stdout } = await run("npm", ["pack", "--dry-run", "--json", "--ignore-scripts"], { cwd: ROOT });
+    const [{ files }] = JSON.parse(stdout) as [{ files: { path: string }[] }];
+    const paths = files.map(({ path }) => path);
+    expect(paths).toEqual(expect.arrayContaining(["LICENSE", "package.json", "dist/index.js", "dist/node/index.js"]));
+    expect(paths.filter((path) => !/^(dist|weights)\/|^[A-Z]+(\.md)?$|^package\.json$/.test(path))).toEqual([]);
+  });
+
+  describe("kernels", () => {
+    let gpu: NodeDevice;
+    // Dawn's null backend compiles and validates everything, and needs no adapter
+    beforeAll(async () => {
+      const features = ["chromium-experimental-subgroup-matrix"];
+      gpu = await requestDevice({ adapter: "null", features, toggles: ["allow_unsafe_apis"] });
+    });
+    afterAll(() => gpu.close());
+
+    const folder = at("dist/kernels");
+    test.each(existsSync(folder) ? readdirSync(folder) : [])("%s compiles as it stands", async (name) => {
+      const { device } = gpu;
+      const module = device.createShaderModule({ code: readFileSync(join(folder, name), "utf8") });
+      expect((await module.getCompilationInfo()).messages.map(({ message }) => message)).toEqual([]);
+      await device.createComputePipelineAsync({ layout: "auto", compute: { module } });
+    });
+  });
+});
