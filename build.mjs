@@ -7,32 +7,35 @@
  */
 
 import { spawnSync } from "node:child_process";
-import { existsSync } from "node:fs";
 import { chmod, mkdir, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { createRequire } from "node:module";
 import { dirname, join, relative } from "node:path";
 import { pathToFileURL } from "node:url";
 import { gzipSync } from "node:zlib";
-import { build, transform } from "esbuild";
+import { build } from "esbuild";
 
 const ROOT = import.meta.dirname;
 const DIST = join(ROOT, "dist");
 
 const browser = await bundle({
-  entryPoints: entries({ index: "src/index.ts", kernels: "src/kernels/index.ts" }),
+  entryPoints: { index: "src/index.ts", kernels: "src/kernels/index.ts" },
   outdir: "dist",
   platform: "browser",
   target: "es2022",
+  // names stay: a stack trace can be read, and pages that want less have a bundler of their own
+  minifyWhitespace: true,
+  minifySyntax: true,
 });
 const node = await bundle({
-  entryPoints: entries({
+  entryPoints: {
     index: "src/node/index.ts",
     browser: "src/index.ts",
     kernels: "src/kernels/index.ts",
     main: "src/node/main.ts",
     conformance: "src/node/conformance.ts",
     reference: "src/node/reference.ts",
-  }),
+    bench: "bench/main.ts",
+  },
   outdir: "dist/node",
   platform: "node",
   target: "node20",
@@ -57,11 +60,6 @@ async function bundle(options) {
   }
 }
 
-/** Entries whose source exists. */
-function entries(sources) {
-  return Object.fromEntries(Object.entries(sources).filter(([, source]) => existsSync(join(ROOT, source))));
-}
-
 /** Writes the files and removes what an earlier build left, without a moment in which the folder is empty. */
 async function write(folder, files, extension) {
   await mkdir(folder, { recursive: true });
@@ -74,15 +72,12 @@ async function write(folder, files, extension) {
 }
 
 async function makeExecutable(file) {
-  if (!existsSync(file)) return;
   await writeFile(file, `#!/usr/bin/env node\n${await readFile(file, "utf8")}`);
   await chmod(file, 0o755);
 }
 
 async function kernelSources() {
-  const file = join(DIST, "kernels.js");
-  if (!existsSync(file)) return [];
-  const exported = Object.values(await import(pathToFileURL(file).href));
+  const exported = Object.values(await import(pathToFileURL(join(DIST, "kernels.js")).href));
   return exported
     .filter((value) => typeof value?.source === "string" && typeof value.plan === "function")
     .map(({ name, source }) => ({ path: join(DIST, "kernels", `${name}.wgsl`), contents: source }));
@@ -90,12 +85,8 @@ async function kernelSources() {
 
 async function report(file) {
   const bytes = await readFile(file);
-  const { code } = await transform(bytes, { minify: true, format: "esm" });
-  const kilobytes = (data) => `${(data.length / 1000).toFixed(1)} kB`;
-  console.log(
-    `${relative(ROOT, file)}  ${kilobytes(bytes)}, gzip ${kilobytes(gzipSync(bytes))}; ` +
-      `minified ${kilobytes(Buffer.from(code))}, gzip ${kilobytes(gzipSync(code))}`,
-  );
+  const kilobytes = ({ length }) => `${(length / 1000).toFixed(1)} kB`;
+  console.log(`${relative(ROOT, file)} ${kilobytes(bytes)}, gzip ${kilobytes(gzipSync(bytes))}`);
 }
 
 async function declarations() {

@@ -1,7 +1,7 @@
 /** Two runs side by side: how the times changed, and whether that is more than noise. */
 
 import { milliseconds, percent } from "./report.ts";
-import { nameOf, type OriginRow, type Row } from "./rows.ts";
+import { isMeasured, nameOf, type OriginRow, type Row } from "./rows.ts";
 
 /** Within a run a timing may be steadier than the machine is from one run to the next: no change below this is believed. */
 const LEAST_NOISE = 0.02;
@@ -20,10 +20,10 @@ export interface Comparison {
 
 /** Rows that are in both runs, in the order of the second. */
 export function compareRows(before: readonly Row[], after: readonly Row[]): Comparison[] {
-  const earlier = new Map(before.flatMap((row) => (row.type === "origin" ? [] : [[nameOf(row), row.timing] as const])));
-  return after.flatMap((row) => {
-    const was = row.type === "origin" ? undefined : earlier.get(nameOf(row));
-    if (row.type === "origin" || was === undefined) return [];
+  const earlier = new Map(before.filter(isMeasured).map((row) => [nameOf(row), row.timing]));
+  return after.filter(isMeasured).flatMap((row) => {
+    const was = earlier.get(nameOf(row));
+    if (was === undefined) return [];
     const ratio = row.timing.p50 / was.p50;
     const noise = Math.max(LEAST_NOISE, Math.hypot(was.noise, row.timing.noise));
     const verdict = ratio < 1 / (1 + noise) ? "faster" : ratio > 1 + noise ? "slower" : "same";

@@ -7,11 +7,12 @@ import { type KernelTime, type ProfileRow, summarise } from "../src/runtime/prof
 import type { InputData, Program } from "../src/runtime/program.ts";
 import type { CeilingRow, Check, ModelRow } from "./rows.ts";
 import { quantile, type Timing, timeRuns } from "./timing.ts";
-import { verifyModel } from "./verify_model.ts";
+import { type Compared, verifyModel } from "./verify_model.ts";
 import { denseBatch, encoderFlops, evenedBatch, raggedBatch, tokensOf, type Workload } from "./workloads.ts";
 
 /** What is timed: ids in, the last hidden state out. */
 const WANTED = { lastHiddenState: true };
+/** As many, if the budget lets them. */
 const PROFILED_RUNS = 3;
 
 export interface ModelTask {
@@ -47,7 +48,7 @@ export async function benchModel(
   const started = performance.now();
   const model = await BertModel.load(engine, folder, { dtype });
   const load = performance.now() - started;
-  const bench: Bench = { engine, model, folder, name, load, options, check: { compared: new Map() } };
+  const bench: Bench = { engine, model, folder, name, load, options, compared: new Map() };
   try {
     for (const batch of batches) {
       const vocab = model.config.vocabSize;
@@ -65,14 +66,15 @@ export async function benchModel(
   }
 }
 
-interface Bench extends ModelTask0 {
+interface Bench {
   readonly engine: Engine;
   readonly model: BertModel;
+  readonly name: string;
+  readonly folder: Folder;
   readonly load: number;
   readonly options: ModelBenchOptions;
-  readonly check: Parameters<typeof verifyModel>[3];
+  readonly compared: Compared;
 }
-type ModelTask0 = Pick<ModelTask, "name" | "folder">;
 
 async function benchDense(bench: Bench, workload: Workload): Promise<ModelRow> {
   const prepared = await prepare(bench, workload);
@@ -104,7 +106,7 @@ interface Prepared {
 }
 
 /** The first run, which compiles, and the verification. */
-async function prepare({ model, folder, name, check, options }: Bench, workload: Workload): Promise<Prepared> {
+async function prepare({ model, folder, name, compared, options }: Bench, workload: Workload): Promise<Prepared> {
   const { sequences } = workload;
   options.onProgress(`${name}, ${workload.name}: first run`);
   const run = (): Promise<unknown> => model.forward(sequences, WANTED);
@@ -112,15 +114,16 @@ async function prepare({ model, folder, name, check, options }: Bench, workload:
   await run();
   const firstRun = performance.now() - started;
   options.onProgress(`${name}, ${workload.name}: verifying`);
-  const verified = await verifyModel(model, folder, workload, check);
+  const verified = await verifyModel(model, folder, workload, compared);
   options.onProgress(`${name}, ${workload.name}: timing`);
   return { workload, check: verified, firstRun, run, ...(await model.program(sequences, WANTED)) };
 }
 
-async function profile({ engine }: Bench, { program, inputs }: Prepared): Promise<ModelRow["gpu"]> {
+async function profile({ engine, options }: Bench, { program, inputs }: Prepared): Promise<ModelRow["gpu"]> {
   if (!engine.device.features.has("timestamp-query")) return undefined;
   const runs: KernelTime[][] = [];
-  for (let i = 0; i < PROFILED_RUNS; i++) {
+  const started = performance.now();
+  for (let i = 0; i < PROFILED_RUNS && (i === 0 || performance.now() - started < options.budget); i++) {
     await program.run(inputs, { profile: (times) => runs.push([...times]) });
   }
   const times = runs[0]!.map(({ label }, i) => {

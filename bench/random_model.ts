@@ -17,12 +17,12 @@ export interface ModelShape {
 }
 
 /** Published models by their sizes. */
-export const MODEL_SHAPES = {
+export const MODEL_SHAPES: Readonly<Record<"mini" | "minilm" | "base" | "large", ModelShape>> = {
   mini: { layers: 4, hidden: 256, heads: 4, intermediate: 1024 },
   minilm: { layers: 6, hidden: 384, heads: 12, intermediate: 1536 },
   base: { layers: 12, hidden: 768, heads: 12, intermediate: 3072 },
   large: { layers: 24, hidden: 1024, heads: 16, intermediate: 4096 },
-} as const satisfies Record<string, ModelShape>;
+};
 
 export type ModelShapeName = keyof typeof MODEL_SHAPES;
 

@@ -21,15 +21,17 @@ export function openReport(json: string | true | undefined, print: (line: string
   const rows: Row[] = [];
   const terminal = process.stderr.isTTY === true;
   const clear = (): void => void (terminal && process.stderr.write("\r\x1b[K"));
-  let section = "";
+  let section: Row["type"] = "origin";
   let finished = false;
   return {
     add(row) {
       rows.push(row);
       clear();
       if (json === true) return print(JSON.stringify(row));
-      if (row.type !== section) for (const line of headingOf(row.type)) print(line);
-      section = row.type;
+      if (row.type !== section && row.type !== "failure") {
+        for (const line of headingOf(row.type)) print(line);
+        section = row.type;
+      }
       print(lineOf(row));
     },
     progress(text) {
@@ -48,7 +50,12 @@ export function openReport(json: string | true | undefined, print: (line: string
 export function parseRows(text: string, where: string): Row[] {
   try {
     const whole = text.trimStart().startsWith('{"type"') ? undefined : (JSON.parse(text) as { rows?: Row[] });
-    const rows = whole ? whole.rows : text.trim().split("\n").map((line) => JSON.parse(line) as Row);
+    const rows = whole
+      ? whole.rows
+      : text
+          .trim()
+          .split("\n")
+          .map((line) => JSON.parse(line) as Row);
     if (!Array.isArray(rows) || rows.some((row) => typeof row?.type !== "string")) throw new Error("it has no rows");
     return rows;
   } catch (error) {
@@ -56,18 +63,19 @@ export function parseRows(text: string, where: string): Row[] {
   }
 }
 
-const KERNEL_COLUMNS = [-20, -20, -4, -4, 10, 6, 9, 8, 7];
+const KERNEL_COLUMNS = [-20, -20, -4, -5, 10, 6, 9, 8, 7];
 const MODEL_COLUMNS = [-15, -10, -4, 9, 9, 9, 7, 8, 9, 6, 9, 9, 9];
 
 function headingOf(type: Row["type"]): string[] {
   switch (type) {
     case "origin":
     case "ceiling":
+    case "failure":
       return [];
     case "kernel":
       return [
         "",
-        columns(KERNEL_COLUMNS, ["kernel", "shape", "type", "time", "ms", "noise", "GFLOP/s", "GB/s", "share"]) +
+        columns(KERNEL_COLUMNS, ["kernel", "shape", "type", "clock", "ms", "noise", "GFLOP/s", "GB/s", "share"]) +
           "  verified",
       ];
     case "model":
@@ -102,6 +110,8 @@ function lineOf(row: Row): string {
       return kernelText(row);
     case "model":
       return modelText(row);
+    case "failure":
+      return `FAILED, not timed: ${row.name}: ${row.message}`;
   }
 }
 

@@ -85,10 +85,22 @@ export interface ModelRow {
   readonly overEven: number | undefined;
 }
 
-export type Row = OriginRow | CeilingRow | KernelRow | ModelRow;
+/** What could not be measured, because it failed or computed wrongly. */
+export interface FailureRow {
+  readonly type: "failure";
+  readonly name: string;
+  readonly message: string;
+}
+
+export type MeasuredRow = CeilingRow | KernelRow | ModelRow;
+export type Row = OriginRow | MeasuredRow | FailureRow;
+
+export function isMeasured(row: Row): row is MeasuredRow {
+  return row.type === "ceiling" || row.type === "kernel" || row.type === "model";
+}
 
 /** What it is that a row measures: equal in two runs that can be compared. */
-export function nameOf(row: CeilingRow | KernelRow | ModelRow): string {
+export function nameOf(row: MeasuredRow): string {
   switch (row.type) {
     case "ceiling":
       return `ceiling ${row.name}`;

@@ -18,17 +18,15 @@ const CPU_FLOPS = 1e9;
 const BOUNDS = { f32: 1e-5, f16: 1e-2 };
 const LEAST_COSINE = { f32: 0.99999, f16: 0.9999 };
 
-export interface ModelCheck {
-  /** Sequences compared with float64, by their ids: a model's workloads share them. */
-  readonly compared: Map<string, { readonly error: number; readonly tokens: number }>;
-}
+/** Errors of sequences that were held against float64, by their ids: a model's workloads share them. */
+export type Compared = Map<string, number>;
 
 /** @throws Error naming what is wrong. Leaves the workload's program recorded and compiled. */
 export async function verifyModel(
   model: BertModel,
   folder: Folder,
   workload: Workload,
-  { compared }: ModelCheck,
+  compared: Compared,
 ): Promise<Check> {
   const { sequences } = workload;
   const hidden = await hiddenStates(model, sequences);
@@ -39,19 +37,16 @@ export async function verifyModel(
 
   const sample = sampleOf(model, sequences[0]!);
   const key = sample.join();
-  let known = compared.get(key);
-  if (known === undefined) {
-    known = { error: await errorOf(model, folder, { inputIds: sample }), tokens: sample.length };
-    compared.set(key, known);
-  }
+  const error = compared.get(key) ?? (await errorOf(model, folder, { inputIds: sample }));
+  compared.set(key, error);
   const bound = BOUNDS[model.dtype];
-  if (!(known.error <= bound)) {
-    throw new Error(`${known.tokens} tokens are off float64 by ${known.error} of the largest value, allowed is ${bound}`);
+  if (!(error <= bound)) {
+    throw new Error(`${sample.length} tokens are off float64 by ${error} of the largest value, allowed is ${bound}`);
   }
   const rows = await checkRows(model, sequences, hidden);
   return {
-    how: `all finite; ${known.tokens} tokens within ${known.error.toExponential(1)} of float64; ${rows}`,
-    error: known.error,
+    how: `all finite; ${sample.length} tokens within ${error.toExponential(1)} of float64; ${rows}`,
+    error,
     bound,
   };
 }
@@ -91,7 +86,9 @@ async function checkRows(
     compare(hidden[0]!, batched!, 0);
     return "the same in a batch";
   }
-  const byLength = sequences.map((_, s) => s).sort((a, b) => sequences[a]!.inputIds.length - sequences[b]!.inputIds.length);
+  const byLength = sequences
+    .map((_, s) => s)
+    .sort((a, b) => sequences[a]!.inputIds.length - sequences[b]!.inputIds.length);
   const chosen = [...new Set([0, sequences.length - 1, byLength[0]!, byLength.at(-1)!])].sort((a, b) => a - b);
   for (const s of chosen) {
     const [alone] = await hiddenStates(model, [sequences[s]!]);

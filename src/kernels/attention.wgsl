@@ -100,7 +100,7 @@ fn main(
     by_query[lane] = vec4f(max4(s0), max4(s1), max4(s2), max4(s3));
     workgroupBarrier();
     var new_best = best;
-    for (var g = 0u; g < GROUPS; g++) { new_best = max(new_best, by_query[g * 4 + lane4]); }
+    for (var i = lane4; i < WORKGROUP_SIZE; i += 4) { new_best = max(new_best, by_query[i]); }
     let shrink = exp(best - new_best);
     best = new_best;
     let p0 = select(vec4f(), exp(s0 - best.x), seen0);
@@ -129,7 +129,7 @@ fn main(
   by_query[lane] = total;
   workgroupBarrier();
   total = vec4f();
-  for (var g = 0u; g < GROUPS; g++) { total += by_query[g * 4 + lane4]; }
+  for (var i = lane4; i < WORKGROUP_SIZE; i += 4) { total += by_query[i]; }
   if (!has_column) { return; }
   let start = (first_query + query) * params.heads * params.value_dim + head * params.value_dim + column;
   let results = array<vec4f, 4>(o0, o1, o2, o3);

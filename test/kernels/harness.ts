@@ -21,6 +21,11 @@ export const UNWRITTEN = -77;
 
 const nap = napWhileWaiting();
 
+// WebGPU's flags by number: Node has no globals for them.
+const USAGE = { mapRead: 0x01, copySource: 0x04, copyTarget: 0x08, uniform: 0x40, storage: 0x80 };
+const COMPUTE_STAGE = 0x4;
+const MAP_READ_MODE = 0x1;
+
 interface Compiled {
   readonly pipeline: GPUComputePipeline;
   readonly layout: GPUBindGroupLayout;
@@ -48,7 +53,7 @@ export async function runKernel<Shape extends { readonly dtype: Scalar }>(
 
   const owned: GPUBuffer[] = [];
   const upload = (bytes: Uint8Array<ArrayBuffer>, usage: GPUBufferUsageFlags): GPUBuffer => {
-    const buffer = device.createBuffer({ size: bytes.byteLength, usage: usage | GPUBufferUsage.COPY_DST });
+    const buffer = device.createBuffer({ size: bytes.byteLength, usage: usage | USAGE.copyTarget });
     device.queue.writeBuffer(buffer, 0, bytes);
     owned.push(buffer);
     return buffer;
@@ -60,16 +65,16 @@ export async function runKernel<Shape extends { readonly dtype: Scalar }>(
   const entries = bindings.map(({ binding, name, access, type }): GPUBindGroupEntry => {
     if (access === "uniform") {
       const bytes = new Uint8Array(packParams(paramsOf(source), plan.params));
-      return { binding, resource: { buffer: upload(bytes, GPUBufferUsage.UNIFORM) } };
+      return { binding, resource: { buffer: upload(bytes, USAGE.uniform) } };
     }
     const element = elementOf(type, shape.dtype);
     const given = access === "read_write" ? outputs[name] : inputs[name];
     const values = typeof given === "number" ? new Float64Array(given).fill(UNWRITTEN) : (given ?? []);
-    const buffer = upload(encode(values, element), GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_SRC);
+    const buffer = upload(encode(values, element), USAGE.storage | USAGE.copySource);
     if (access === "read_write") {
       const readback = device.createBuffer({
         size: buffer.size,
-        usage: GPUBufferUsage.MAP_READ | GPUBufferUsage.COPY_DST,
+        usage: USAGE.mapRead | USAGE.copyTarget,
       });
       owned.push(readback);
       readbacks.push({ name, elements: values.length, element, buffer: readback });
@@ -90,7 +95,7 @@ export async function runKernel<Shape extends { readonly dtype: Scalar }>(
   const results: Record<string, Float64Array> = {};
   for (const { name, elements, element, buffer } of readbacks) {
     const awake = nap();
-    await buffer.mapAsync(GPUMapMode.READ).finally(awake);
+    await buffer.mapAsync(MAP_READ_MODE).finally(awake);
     results[name] = decode(buffer.getMappedRange(), element).subarray(0, elements);
   }
   for (const buffer of owned) buffer.destroy();
@@ -124,7 +129,7 @@ async function create(
   const layout = device.createBindGroupLayout({
     entries: bindings.map(({ binding, access }) => ({
       binding,
-      visibility: GPUShaderStage.COMPUTE,
+      visibility: COMPUTE_STAGE,
       buffer: { type: access === "uniform" ? "uniform" : access === "read" ? "read-only-storage" : "storage" },
     })),
   });
@@ -149,7 +154,7 @@ type Element = "f32" | "f16" | "u32";
 
 function elementOf(type: string, dtype: Scalar): Element {
   if (/u32/.test(type)) return "u32";
-  return /Scalar|Vec4/.test(type) ? dtype : "f32";
+  return /Scalar|Vec4|Word/.test(type) ? dtype : "f32";
 }
 
 /** The buffer's bytes, at least 16 of them, for a dummy binding too. */

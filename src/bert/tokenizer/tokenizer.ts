@@ -97,8 +97,9 @@ export function createTokenizer(spec: TokenizerSpec): Tokenizer {
         `stride ${stride} must be less than the ${maxLength - added} tokens that maxLength ${maxLength} leaves beside ${added} special ones`,
       );
     }
-    // Without overflow nobody asks how much longer than maxLength a text is.
-    const sequences = texts.map((text) => tokensOf(text, overflow ? Number.POSITIVE_INFINITY : maxLength));
+    // How much longer than maxLength a single text is nobody asks; of a pair, the longer one gives way.
+    const most = overflow || texts.length > 1 ? Number.POSITIVE_INFINITY : maxLength;
+    const sequences = texts.map((text) => tokensOf(text, most));
     const lengths = sequences.map(({ ids }) => ids.length);
     const kept = keptLengths(lengths, added, { strategy: options.truncation, maxLength });
     const [first, ...rest] = cutsOf(lengths, kept, stride, overflow);

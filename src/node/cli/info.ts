@@ -13,7 +13,7 @@ export function infoCommand(): Command {
 async function info({ json, adapter: choice }: CommonOptions): Promise<void> {
   const { device, adapter, close } = await requestDevice({ adapter: choice });
   const features = [...device.features].sort();
-  const limits = limitsOf(device);
+  const limits = limitsOf(device.limits);
   close();
   const versions = {
     version: packageVersion(),
@@ -38,8 +38,8 @@ async function info({ json, adapter: choice }: CommonOptions): Promise<void> {
 }
 
 /** Those that bound compute work; the others are of textures and vertices. */
-function limitsOf({ limits }: GPUDevice): Record<string, number> {
-  const all = limits as unknown as Readonly<Record<string, unknown>>;
+function limitsOf(limits: object): Record<string, number> {
+  const all = limits as Readonly<Record<string, unknown>>;
   const found: Record<string, number> = {};
   for (const name in all) {
     const value = all[name];

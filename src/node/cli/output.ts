@@ -56,9 +56,13 @@ export function warnings(): { warn(message: string): void; end(): void } {
 export function progress(what: string): { at(share: number): void; end(): void } {
   const { stderr } = process;
   if (!stderr.isTTY) return { at() {}, end() {} };
+  let shown = -1;
   return {
     at(share) {
-      stderr.write(`\r${what} ${Math.floor(share * 100)}%`);
+      const percent = Math.floor(share * 100);
+      if (percent === shown) return;
+      shown = percent;
+      stderr.write(`\r${what} ${percent}%`);
     },
     end() {
       stderr.write("\r\u001b[K");

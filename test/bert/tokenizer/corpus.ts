@@ -1,17 +1,9 @@
 /** Texts for tokenizer tests: curated ones, and as many seeded random ones as asked for. */
 
-/** Reproducible numbers in [0, 1): mulberry32. */
-export type Random = () => number;
+import { random as seeded } from "../../support.ts";
 
-export function seeded(seed: number): Random {
-  let state = seed >>> 0;
-  return () => {
-    state = (state + 0x6d2b79f5) >>> 0;
-    let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
-    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
-  };
-}
+/** Numbers in [0, 1). */
+export type Random = () => number;
 
 export const SENTENCES: readonly string[] = [
   "The quick brown fox jumps over the lazy dog.",

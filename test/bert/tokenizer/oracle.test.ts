@@ -5,7 +5,8 @@ import { describe, expect, it } from "vitest";
 import { createTokenizer, type Tokenizer } from "../../../src/bert/tokenizer/tokenizer.ts";
 import { parseTokenizerConfig } from "../../../src/bert/tokenizer/tokenizer-config.ts";
 import { parseTokenizerJson } from "../../../src/bert/tokenizer/tokenizer-json.ts";
-import { corpus, mutate, pick, randomText, SENTENCES, seeded } from "./corpus.ts";
+import { random as seeded } from "../../support.ts";
+import { corpus, mutate, pick, randomText, SENTENCES } from "./corpus.ts";
 import { comparable, revealingVocabulary, rustTokenizer, tokenizerJson, withoutOverflow } from "./oracle.ts";
 
 const MODELS = new URL("../../../../shared/models/", import.meta.url);

@@ -1,0 +1,157 @@
+/** Which kernels are measured on which shapes: the tests' typical cases, the ladder of matmuls, and what is asked for. */
+
+import type { AttentionShape } from "../src/kernels/attention.ts";
+import type { Scalar } from "../src/kernels/kernel.ts";
+import type { MatmulShape } from "../src/kernels/matmul.ts";
+import { matmul, type Outputs } from "../src/kernels/reference.ts";
+import {
+  activationCases,
+  attentionCases,
+  attentionProbsCases,
+  type Bound,
+  type Case,
+  type CaseTable,
+  embedLayernormCases,
+  gatherRowsCases,
+  l2NormalizeCases,
+  layernormCases,
+  matmulCases,
+  poolCases,
+  softmaxCases,
+  topKCases,
+} from "../test/cases.ts";
+import { type KernelTask, kernelTask } from "./kernels.ts";
+
+/** Multiply-adds that the CPU's float64 takes a few seconds for: beyond them some rows stand for all. */
+const CPU_PRODUCTS = 2 ** 31;
+
+/** Every kernel on the shapes of BERT-base with 128 tokens. */
+export function typicalTasks(): KernelTask[] {
+  const tasks = <S extends { readonly dtype: Scalar }>(table: CaseTable<S>): KernelTask[] =>
+    table.typical.map((of) => kernelTask(table, of));
+  return [
+    ...tasks(matmulCases),
+    ...tasks(attentionCases),
+    kernelTask(attentionProbsCases, probabilitiesOf(attentionCases.typical[0]!)),
+    ...tasks(embedLayernormCases),
+    ...tasks(layernormCases),
+    ...tasks(activationCases),
+    ...tasks(poolCases),
+    ...tasks(l2NormalizeCases),
+    ...tasks(gatherRowsCases),
+    ...tasks(softmaxCases),
+    ...tasks(topKCases),
+  ];
+}
+
+/** All matmuls on the same matrices [size, size], from the plainest to the fastest. */
+export function ladderTask(size: number): KernelTask {
+  return matmulTask(size, size, size);
+}
+
+/**
+ * The tasks that take this shape: `m x n x k` of matmuls, `tokens x heads x headDim` of attention, `rows x cols` of
+ * kernels that own rows.
+ */
+export function shapedTasks(sizes: readonly number[]): KernelTask[] {
+  if (sizes.length === 3) {
+    const [a, b, c] = sizes as [number, number, number];
+    const attention = attentionCase(a, b, c);
+    return [
+      matmulTask(a, b, c),
+      kernelTask(attentionCases, attention),
+      kernelTask(attentionProbsCases, probabilitiesOf(attention)),
+    ];
+  }
+  if (sizes.length !== 2) return [];
+  const [rows, cols] = sizes as [number, number];
+  return [
+    kernelTask(layernormCases, rowsCase(layernormCases.typical[0]!, rows, cols)),
+    kernelTask(activationCases, rowsCase(activationCases.typical[0]!, rows, cols)),
+    kernelTask(l2NormalizeCases, rowsCase(l2NormalizeCases.typical[0]!, rows, cols)),
+    kernelTask(softmaxCases, rowsCase(softmaxCases.typical[0]!, rows, cols)),
+  ];
+}
+
+function matmulTask(m: number, n: number, k: number): KernelTask {
+  const table: CaseTable<MatmulShape> = {
+    ...matmulCases,
+    kernels: (shape) => [...matmulCases.kernels(shape)].reverse(),
+    reference: sampledMatmul,
+  };
+  return kernelTask(table, {
+    shape: { m, n, k, bias: false, residual: false, activation: "none" },
+    inputs: (random) => ({ x: random.values(m * k), weight: random.values(n * k) }),
+    outputs: { out: m * n },
+    // Twice the tables' allowance: of a million plain running sums the worst took 97% of it (1024^3 on lavapipe).
+    bound: sumOf(2.4 * k + 8),
+  });
+}
+
+/** The rows that the CPU has the time for, evenly spread from the first to the last; NaN in the others. */
+function sampledMatmul(shape: MatmulShape, inputs: Readonly<Record<string, ArrayLike<number>>>): Outputs {
+  const { m, n, k } = shape;
+  const rows = Math.max(2, Math.floor(CPU_PRODUCTS / (n * k)));
+  if (rows >= m) return matmul(shape, inputs);
+  const chosen = Array.from({ length: rows }, (_, i) => Math.round((i * (m - 1)) / (rows - 1)));
+  const x = new Float32Array(rows * k);
+  for (const [i, row] of chosen.entries()) for (let p = 0; p < k; p++) x[i * k + p] = inputs.x![row * k + p]!;
+  const { out: sample } = matmul({ ...shape, m: rows }, { ...inputs, x });
+  const out = new Float64Array(m * n).fill(Number.NaN);
+  for (const [i, row] of chosen.entries()) out.set(sample!.subarray(i * n, (i + 1) * n), row * n);
+  return { out };
+}
+
+function attentionCase(tokens: number, heads: number, headDim: number): Case<AttentionShape> {
+  const size = tokens * heads * headDim;
+  return {
+    shape: { tokens, sequences: 1, heads, headDim, mask: false },
+    inputs: (random) => ({
+      q: random.values(size, 2),
+      k: random.values(size, 2),
+      v: random.values(size),
+      cu_seqlens: [0, tokens],
+      cu_seqlens_k: [0, tokens],
+    }),
+    outputs: { out: size },
+    bound: sumOf(4 * Math.sqrt(headDim) + tokens + 64),
+  };
+}
+
+/** The probabilities of a case of one sequence. */
+function probabilitiesOf(of: Case<AttentionShape>): Case<AttentionShape> {
+  const { tokens, heads } = of.shape;
+  return {
+    ...of,
+    inputs: (random) => ({ ...of.inputs(random), prob_offsets: [0] }),
+    outputs: { out: heads * tokens * tokens },
+  };
+}
+
+/** A typical case in another size: its bound does not depend on it. */
+function rowsCase<S extends { readonly rows: number; readonly cols: number }>(
+  of: Case<S>,
+  rows: number,
+  cols: number,
+): Case<S> {
+  return {
+    ...of,
+    shape: { ...of.shape, rows, cols },
+    inputs: (random) => ({
+      x: random.values(rows * cols, 4),
+      residual: random.values(rows * cols),
+      gamma: random.values(cols),
+      beta: random.values(cols),
+      bias: random.values(cols),
+    }),
+    outputs: { out: rows * cols },
+  };
+}
+
+/** As in the tests' tables: `units` roundings of f32, and those of the output's dtype. */
+function sumOf(units: number): (dtype: Scalar) => Bound {
+  return (dtype) => ({
+    absolute: units * 2 ** -24 + (dtype === "f16" ? 2 ** -25 : 0),
+    relative: 2 * (dtype === "f16" ? 2 ** -11 : 2 ** -24),
+  });
+}

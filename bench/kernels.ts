@@ -1,0 +1,165 @@
+/** Kernels one by one: each is held against its CPU twin, by the bound of the tests, and only then timed. */
+
+import type { Kernel, Scalar } from "../src/kernels/kernel.ts";
+import type { Engine } from "../src/runtime/engine.ts";
+import type { InputData, OutputData } from "../src/runtime/program.ts";
+import type { Recorder, Ref } from "../src/runtime/recorder.ts";
+import type { DType, Tensor } from "../src/runtime/tensor.ts";
+import type { Bound, Case, CaseTable } from "../test/cases.ts";
+import { type CaseData, caseData, encode, type Work, workOf } from "./case_data.ts";
+import type { CeilingRow, Check, KernelRow } from "./rows.ts";
+import { type Timing, timeLaunch } from "./timing.ts";
+
+export interface KernelBenchOptions {
+  /** Milliseconds for a row. */
+  readonly budget: number;
+  readonly ceilings: readonly CeilingRow[];
+  readonly onRow: (row: KernelRow) => void;
+  /** Called with what begins. */
+  readonly onProgress: (text: string) => void;
+  /** Called for a kernel that fails or computes wrongly: it is not timed. */
+  readonly onFailure: (name: string, error: Error) => void;
+}
+
+/** A case and the kernels that compute it, whatever the type of its shape. */
+export interface KernelTask {
+  readonly kernels: readonly string[];
+  /** Verifies and times those of `kernels` that are named. */
+  measure(engine: Engine, kernels: readonly string[], dtype: Scalar, options: KernelBenchOptions): Promise<void>;
+}
+
+export function kernelTask<S extends { readonly dtype: Scalar }>(table: CaseTable<S>, of: Case<S>): KernelTask {
+  const shapeOf = (dtype: Scalar): S => ({ ...of.shape, dtype }) as unknown as S;
+  return {
+    kernels: table.kernels(shapeOf("f32")).map(({ name }) => name),
+    async measure(engine, names, dtype, options) {
+      const shape = shapeOf(dtype);
+      const kernels = table.kernels(shape).filter(({ name }) => names.includes(name));
+      if (kernels.length === 0) return;
+      const labels = kernels.map((kernel) => `${kernel.name} ${kernel.plan(shape, engine.device.limits).label}`);
+      options.onProgress(`${labels[0]}: on the CPU`);
+      const data = caseData(kernels[0]!, shape, of);
+      const expected = table.reference(shape, { ...data.values, ...zerosOf(data) });
+      const tensors = upload(engine, data);
+      for (const [i, kernel] of kernels.entries()) {
+        const label = labels[i]!;
+        options.onProgress(label);
+        const launch = { kernel, shape, tensors, outputs: data.outputs };
+        try {
+          const check = verify(await runOnce(engine, launch), expected, of.bound(dtype));
+          const timing = await timeLaunch(engine, label, (r) => addTo(r, launch, temporaryIn(r)), options.budget);
+          options.onRow(rowOf(label, dtype, check, timing, workOf(kernel.name, shape, data), options.ceilings));
+        } catch (error) {
+          options.onFailure(`${label} ${dtype}`, error as Error);
+        }
+      }
+      for (const tensor of tensors.values()) tensor.dispose();
+    },
+  };
+}
+
+function upload(engine: Engine, { stored }: CaseData): Map<string, Tensor> {
+  const tensors = new Map<string, Tensor>();
+  for (const [name, { dtype, data }] of stored) {
+    const tensor = engine.tensor(name, [data.length], dtype);
+    engine.writeBuffer(tensor.buffer, 0, data);
+    tensors.set(name, tensor);
+  }
+  return tensors;
+}
+
+interface Launch<S> {
+  readonly kernel: Kernel<S>;
+  readonly shape: S;
+  readonly tensors: ReadonlyMap<string, Tensor>;
+  readonly outputs: CaseData["outputs"];
+}
+
+type PlaceOutput = (name: string, size: number, dtype: DType) => Ref;
+
+function temporaryIn(r: Recorder): PlaceOutput {
+  return (name, size, dtype) => r.temporary(name, [size], dtype);
+}
+
+function addTo<S>(r: Recorder, { kernel, shape, tensors, outputs }: Launch<S>, output: PlaceOutput): void {
+  const refs = outputs.map(({ name, size, dtype }) => [name, output(name, size, dtype)] as const);
+  r.dispatch(kernel, shape, Object.fromEntries<Tensor | Ref>([...tensors, ...refs]));
+}
+
+/** One launch onto zeros, as the CPU twins start from: what a kernel fails to write shows. */
+async function runOnce<S>(engine: Engine, launch: Launch<S>): Promise<Record<string, OutputData>> {
+  const program = await engine.record(launch.kernel.name, (r) => {
+    const refs = new Map<string, Ref>();
+    addTo(r, launch, (name, size, dtype) => {
+      refs.set(name, r.input(name, [size], dtype));
+      return refs.get(name)!;
+    });
+    for (const [name, ref] of refs) r.output(name, ref);
+  });
+  return program.run(zerosOf(launch));
+}
+
+function zerosOf({ outputs }: Pick<CaseData, "outputs">): Record<string, InputData> {
+  return Object.fromEntries(outputs.map(({ name, size, dtype }) => [name, encode(new Uint8Array(size), dtype)]));
+}
+
+/**
+ * Holds every element against the expected one. Where that is NaN the CPU has not computed it, and any finite one will do.
+ * @throws Error for an element that is not finite, or the one that is furthest off
+ */
+export function verify(
+  actual: Readonly<Record<string, ArrayLike<number>>>,
+  expected: Readonly<Record<string, ArrayLike<number>>>,
+  { absolute, relative }: Bound,
+): Check {
+  let worst = { share: -1, error: 0, bound: 0, what: "" };
+  let [compared, total] = [0, 0];
+  for (const [name, wanted] of Object.entries(expected)) {
+    const got = actual[name]!;
+    total += wanted.length;
+    for (let i = 0; i < wanted.length; i++) {
+      const want = wanted[i]!;
+      if (!Number.isFinite(got[i])) throw new Error(`${name}[${i}] is ${got[i]}, it must be ${want || "finite"}`);
+      if (Number.isNaN(want)) continue;
+      compared++;
+      const error = Math.abs(got[i]! - want);
+      const bound = absolute + relative * Math.abs(want);
+      const share = error === 0 ? 0 : error / bound;
+      if (share > worst.share) worst = { share, error, bound, what: `${name}[${i}] is ${got[i]}, it must be ${want}` };
+    }
+  }
+  const { share, error, bound, what } = worst;
+  if (share > 1) throw new Error(`${what}: off by ${error.toExponential(1)}, allowed is ${bound.toExponential(1)}`);
+  const elements = compared === total ? `all ${total}` : `${compared} of ${total} and the rest finite`;
+  const how = error === 0 ? "exact" : `error ${error.toExponential(1)} of ${bound.toExponential(1)} allowed`;
+  return { how: `${elements}, ${how}`, error, bound };
+}
+
+function rowOf(
+  label: string,
+  dtype: Scalar,
+  check: Check,
+  timing: Timing,
+  { flops, bytes }: Work,
+  ceilings: readonly CeilingRow[],
+): KernelRow {
+  const [kernel, ...shape] = label.split(" ");
+  const seconds = timing.p50 / 1e3;
+  const least = (name: CeilingRow["name"], work: number): number =>
+    work / (ceilings.find((ceiling) => ceiling.name === name)?.perSecond ?? Number.NaN);
+  const [arithmetic, memory] = [least("arithmetic", flops), least("memory", bytes)];
+  return {
+    type: "kernel",
+    kernel: kernel!,
+    shape: shape.join(" "),
+    dtype,
+    check,
+    timing,
+    flops,
+    bytes,
+    flopsPerSecond: flops / seconds,
+    bytesPerSecond: bytes / seconds,
+    share: Math.max(arithmetic, memory) / seconds,
+    boundBy: arithmetic > memory ? "arithmetic" : "memory",
+  };
+}

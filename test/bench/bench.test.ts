@@ -1,0 +1,212 @@
+/** The bench end to end, on kernels and models so small that it takes seconds. */
+
+import { mkdtemp, readFile, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { measureCeilings } from "../../bench/ceilings.ts";
+import { shapedTasks, typicalTasks } from "../../bench/kernel_cases.ts";
+import { kernelTask, verify } from "../../bench/kernels.ts";
+import { originOf } from "../../bench/machine.ts";
+import { benchModel } from "../../bench/model.ts";
+import { randomModel } from "../../bench/random_model.ts";
+import { openReport, parseRows } from "../../bench/report.ts";
+import type { CeilingRow, KernelRow, ModelRow, Row } from "../../bench/rows.ts";
+import { Engine } from "../../src/runtime/engine.ts";
+import { layernormCases, matmulCases } from "../cases.ts";
+import { hasF16, testDevice } from "../device.ts";
+
+let engine: Engine;
+let ceilings: CeilingRow[];
+beforeAll(async () => {
+  engine = await Engine.create(await testDevice());
+  ceilings = await measureCeilings(engine, 50);
+});
+afterAll(() => engine.dispose());
+
+/** What a bench reports. */
+function collector<R>() {
+  const rows: R[] = [];
+  const failures: string[] = [];
+  const options = {
+    budget: 20,
+    ceilings,
+    onRow: (row: R) => void rows.push(row),
+    onProgress: () => {},
+    onFailure: (name: string, error: Error) => void failures.push(`${name}: ${error.message}`),
+  };
+  return { rows, failures, options };
+}
+
+test("ceilings are positive, and their buffers are gone", () => {
+  expect(ceilings.map(({ name, perSecond }) => [name, perSecond > 0])).toEqual([
+    ["arithmetic", true],
+    ["memory", true],
+  ]);
+  expect(engine.memoryUse.buffers).toBe(1); // the dummy
+});
+
+describe("kernels", () => {
+  test("are verified, then timed", async () => {
+    const { rows, failures, options } = collector<KernelRow>();
+    const tasks = [...shapedTasks([16, 24]), ...shapedTasks([12, 4, 16])];
+    for (const task of tasks) await task.measure(engine, task.kernels, "f32", options);
+    expect(failures).toEqual([]);
+    expect(rows.map(({ kernel, shape }) => `${kernel} ${shape}`)).toEqual([
+      "layernorm 16x24",
+      "activation gelu 16x24",
+      "l2_normalize 16x24",
+      "softmax 16x24",
+      "matmul_naive 12x4x16",
+      "matmul_unaligned 12x4x16",
+      "matmul 12x4x16",
+      "attention 12x4x16",
+      "attention_unaligned 12x4x16",
+      "attention_probs 12x4x16",
+    ]);
+    for (const { timing, bytes, bytesPerSecond, share, check, flops, kernel } of rows) {
+      expect(timing.repeats).toBeGreaterThanOrEqual(3);
+      expect(Math.min(timing.min, timing.p50, timing.p90, bytes, bytesPerSecond, share)).toBeGreaterThan(0);
+      expect(flops > 0).toBe(/matmul|attention/.test(kernel));
+      expect(check.error).toBeLessThanOrEqual(check.bound);
+    }
+  });
+
+  test("run in f16 where the adapter has it", async (context) => {
+    if (!hasF16(engine.device)) return context.skip("no shader-f16");
+    const { rows, failures, options } = collector<KernelRow>();
+    for (const task of shapedTasks([5, 8])) await task.measure(engine, task.kernels, "f16", options);
+    expect(failures).toEqual([]);
+    expect(rows.every(({ dtype, bytes }) => dtype === "f16" && bytes <= 5 * 8 * 2 * 3 + 8 * 2 * 2)).toBe(true);
+  });
+
+  test("that compute wrongly are not timed", async () => {
+    const { rows, failures, options } = collector<KernelRow>();
+    const wrong = kernelTask(
+      {
+        ...layernormCases,
+        reference: (shape, inputs) => {
+          const { out } = layernormCases.reference(shape, inputs);
+          out![3]! += 1e-3;
+          return { out: out! };
+        },
+      },
+      layernormCases.cases[8]!,
+    );
+    await wrong.measure(engine, wrong.kernels, "f32", options);
+    expect(rows).toEqual([]);
+    expect(failures).toEqual([expect.stringMatching(/^layernorm .* f32: out\[3\] is .*: off by 1\.0e-3, allowed is/)]);
+  });
+
+  test("are all among the typical cases", () => {
+    const names = new Set(typicalTasks().flatMap(({ kernels }) => kernels));
+    expect(names.size).toBeGreaterThanOrEqual(14);
+    expect(names).toContain(matmulCases.kernels({ ...matmulCases.typical[0]!.shape, dtype: "f32" })[0]!.name);
+  });
+});
+
+describe("verify", () => {
+  const bound = { absolute: 0.1, relative: 0 };
+
+  test("takes any finite value where the CPU has none", () => {
+    const { how } = verify({ out: [1, 5, 2.05] }, { out: [1, Number.NaN, 2] }, bound);
+    expect(how).toBe("2 of 3 and the rest finite, error 5.0e-2 of 1.0e-1 allowed");
+  });
+
+  test("refuses what is not finite, also there", () => {
+    expect(() => verify({ out: [Number.NaN] }, { out: [1] }, bound)).toThrow("out[0] is NaN, it must be 1");
+    expect(() => verify({ out: [Number.POSITIVE_INFINITY] }, { out: [Number.NaN] }, bound)).toThrow("must be finite");
+    expect(() => verify({ out: [] }, { out: [1] }, bound)).toThrow("out[0] is undefined");
+  });
+});
+
+describe("models", () => {
+  const folder = randomModel("tiny", { layers: 2, hidden: 32, heads: 2, intermediate: 64, vocab: 300, positions: 256 });
+
+  test("are verified, then timed: one sequence, several, and a ragged batch beside an even one", async () => {
+    const { rows, failures, options } = collector<ModelRow>();
+    const batches = [{ batch: 1, tokens: 9 }, { batch: 3, tokens: 5 }, "ragged"] as const;
+    await benchModel(engine, { name: "tiny", folder, dtype: "f32" }, batches, options);
+    expect(failures).toEqual([]);
+    expect(rows.map(({ batch }) => batch)).toEqual(["1 x 9", "3 x 5", "ragged 33", "even 33"]);
+    const [single, several, ragged, even] = rows as [ModelRow, ModelRow, ModelRow, ModelRow];
+    // 2 layers of 2 * 9 * (4 * 32 * 32 + 2 * 32 * 64) + 4 * 9^2 * 32
+    expect(single.flops).toBe(2 * (2 * 9 * (4096 + 4096) + 4 * 81 * 32));
+    expect(single.check.how).toMatch(/9 tokens within .* of float64; the same in a batch/);
+    expect(several.check.how).toMatch(/rows 0, 2 the same alone/);
+    expect([ragged.tokens, ragged.sequences]).toEqual([even.tokens, even.sequences]);
+    expect(ragged.overEven).toBeGreaterThan(0);
+    for (const row of rows) {
+      const { timing, sequencesPerSecond, firstRun, load, dispatches, gpuBytes, peakMemory } = row;
+      const numbers = [timing.p50, sequencesPerSecond, firstRun, load, dispatches, gpuBytes, peakMemory, row.share];
+      expect(Math.min(...numbers)).toBeGreaterThan(0);
+      expect(gpuBytes).toBeGreaterThan(row.weightBytes);
+      if (engine.device.features.has("timestamp-query")) expect(row.gpu!.ms).toBeGreaterThan(0);
+    }
+    expect(engine.memoryUse.buffers).toBe(1);
+  });
+
+  test("that cannot take a batch are reported, and the others measured", async () => {
+    const { rows, failures, options } = collector<ModelRow>();
+    const batches = [
+      { batch: 1, tokens: 300 },
+      { batch: 1, tokens: 3 },
+    ];
+    await benchModel(engine, { name: "tiny", folder, dtype: "f32" }, batches, options);
+    expect(failures).toEqual([expect.stringContaining("tiny, 1 x 300: sequence 0: positionIds[256]")]);
+    expect(rows.map(({ batch }) => batch)).toEqual(["1 x 3"]);
+  });
+});
+
+describe("results", () => {
+  const rowsOf = async (): Promise<Row[]> => {
+    const { rows, options } = collector<KernelRow>();
+    const [task] = shapedTasks([2, 8]);
+    await task!.measure(engine, task!.kernels, "f32", options);
+    return [
+      { type: "origin", tool: "bert-webgpu bench", version: 1, ...(await originOf(engine.adapter)) },
+      ...ceilings,
+      ...rows,
+    ];
+  };
+
+  test("are written as JSON to a file, with machine, adapter, driver, commit and date", async () => {
+    const folder = await mkdtemp(join(tmpdir(), "bench-"));
+    try {
+      const file = join(folder, "a.json");
+      const lines: string[] = [];
+      const report = openReport(file, (line) => lines.push(line));
+      const rows = await rowsOf();
+      for (const row of rows) report.add(row);
+      report.finish();
+      report.finish();
+      const read = parseRows(await readFile(file, "utf8"), file);
+      expect(read).toEqual(rows);
+      expect(read[0]).toMatchObject({
+        type: "origin",
+        date: expect.stringMatching(/^\d{4}-\d\d-\d\dT.*Z$/),
+        commit: expect.stringMatching(/./),
+        machine: { cores: expect.any(Number), cpu: expect.any(String), node: process.version },
+        adapter: { name: engine.adapter.name, software: expect.any(Boolean) },
+        driver: expect.any(String),
+      });
+      expect(lines.join("\n")).toMatch(/kernel +shape +type +clock +ms .*\nlayernorm +2x8 +f32/);
+    } finally {
+      await rm(folder, { recursive: true });
+    }
+  });
+
+  test("are JSON Lines on stdout in place of the tables", async () => {
+    const lines: string[] = [];
+    const report = openReport(true, (line) => lines.push(line));
+    const rows = await rowsOf();
+    for (const row of rows) report.add(row);
+    report.finish();
+    expect(parseRows(lines.join("\n"), "stdout")).toEqual(rows);
+  });
+
+  test("that are not results are refused", () => {
+    expect(() => parseRows("{}", "x.json")).toThrow("x.json holds no results of bench --json");
+    expect(() => parseRows("not JSON", "x.json")).toThrow("x.json holds no results of bench --json");
+  });
+});

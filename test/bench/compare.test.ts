@@ -1,0 +1,67 @@
+import { describe, expect, test } from "vitest";
+import { compareRows, comparisonText } from "../../bench/compare.ts";
+import type { KernelRow, OriginRow, Row } from "../../bench/rows.ts";
+
+const origin = (commit: string, name: string): OriginRow => ({
+  type: "origin",
+  tool: "bert-webgpu bench",
+  version: 1,
+  date: "2026-01-01T00:00:00.000Z",
+  commit,
+  machine: { os: "linux", cpu: "cpu", cores: 2, memory: 1, node: "v20", load: 0 },
+  adapter: { name, vendor: "", architecture: "", description: "driver 1", software: false },
+  driver: "driver 1",
+});
+
+function kernel(name: string, p50: number, noise: number): KernelRow {
+  return {
+    type: "kernel",
+    kernel: name,
+    shape: "8x8",
+    dtype: "f32",
+    check: { how: "all 64, exact", error: 0, bound: 0 },
+    timing: { clock: "gpu", repeats: 9, min: p50, p50, p90: p50, noise },
+    flops: 1,
+    bytes: 1,
+    flopsPerSecond: 1,
+    bytesPerSecond: 1,
+    share: 0.5,
+    boundBy: "memory",
+  };
+}
+
+describe("a comparison", () => {
+  const before: Row[] = [
+    origin("aaa", "GPU"),
+    kernel("matmul", 10, 0.01),
+    kernel("softmax", 2, 0.3),
+    kernel("pool", 1, 0),
+  ];
+  const after: Row[] = [
+    origin("bbb", "GPU"),
+    kernel("matmul", 5, 0.01),
+    kernel("softmax", 2.4, 0.1),
+    kernel("top_k", 1, 0),
+  ];
+
+  test("has the rows that both runs have, with ratio, noise and verdict", () => {
+    const rows = compareRows(before, after);
+    expect(rows.map(({ name, ratio, verdict }) => [name, ratio, verdict])).toEqual([
+      ["matmul 8x8 f32", 0.5, "faster"],
+      ["softmax 8x8 f32", 1.2, "same"],
+    ]);
+    expect(rows[1]!.noise).toBeCloseTo(Math.hypot(0.3, 0.1));
+    expect(compareRows(after, before)[0]).toMatchObject({ ratio: 2, verdict: "slower" });
+  });
+
+  test("prints ratios, and what else differs than the code", () => {
+    const text = comparisonText(before, [origin("bbb", "other GPU"), ...after.slice(1)]);
+    expect(text).toContain("not the same adapter: GPU and other GPU");
+    expect(text).toMatch(/matmul 8x8 f32 +10\.0 +5\.000 +0\.500 +\+-2\.0% +faster/);
+    expect(text).toContain("A: commit aaa");
+  });
+
+  test("of runs with nothing in common says so", () => {
+    expect(comparisonText(before, [origin("bbb", "GPU")])).toBe("the two files have no row in common");
+  });
+});

@@ -1,0 +1,283 @@
+/** Reading model folders: every way a tokenizer is stored, and every way a hostile folder is refused. */
+
+import { describe, expect, it } from "vitest";
+import { loadTokenizer } from "../../../src/bert/tokenizer/load.ts";
+import type { Tokenizer } from "../../../src/bert/tokenizer/tokenizer.ts";
+import { memoryFolder } from "../../runtime/build.ts";
+import { tokenizerJson } from "./oracle.ts";
+
+const TOKENS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "the", "film", "##s", "cafe", "café", "The", "中", "文"];
+const VOCAB = TOKENS.join("\n");
+const JSON_TEXT = tokenizerJson({ vocabulary: TOKENS });
+
+function load(files: Record<string, string>): Promise<Tokenizer> {
+  return loadTokenizer(memoryFolder(files));
+}
+
+/** tokenizer.json with `path` set to `value`. */
+function changed(path: string, value: unknown): string {
+  const root = JSON.parse(JSON_TEXT) as Record<string, unknown>;
+  const names = path.split(".");
+  let at = root;
+  for (const name of names.slice(0, -1)) at = at[name] as Record<string, unknown>;
+  at[names.at(-1)!] = value;
+  return JSON.stringify(root);
+}
+
+const plain = (tokenizer: Tokenizer, text: string): string =>
+  tokenizer.encode(text, undefined, { addSpecialTokens: false }).tokens.join(" ");
+
+describe("vocab.txt", () => {
+  it("alone is an uncased BERT", async () => {
+    const tokenizer = await load({ "vocab.txt": VOCAB });
+    expect(tokenizer.encode("The CAFÉ films 中文[MASK]", "the").tokens.join(" ")).toBe(
+      "[CLS] the cafe film ##s 中 文 [MASK] [SEP] the [SEP]",
+    );
+    expect(tokenizer.vocabSize).toBe(TOKENS.length);
+    expect(tokenizer.modelMaxLength).toBeUndefined();
+    expect(tokenizer.special).toEqual({ unk: 1, cls: 2, sep: 3, pad: 0, mask: 4 });
+  });
+
+  it("may have Windows lines, a byte order mark, a final line, a double", async () => {
+    const tokenizer = await load({ "vocab.txt": `\ufeff${TOKENS.join("\r\n")}\r\nthe\r\n` });
+    expect(tokenizer.tokenToId("[PAD]")).toBe(0);
+    expect(tokenizer.tokenToId("the")).toBe(TOKENS.length); // the later one, as transformers
+    expect(tokenizer.encode("the").ids).toEqual([2, TOKENS.length, 3]);
+  });
+
+  it("goes by tokenizer_config.json", async () => {
+    const config = {
+      do_lower_case: false,
+      strip_accents: false,
+      tokenize_chinese_chars: false,
+      model_max_length: 512,
+      unk_token: { content: "<unk>" },
+      tokenizer_class: "BertTokenizerFast",
+      clean_up_tokenization_spaces: true,
+    };
+    const tokenizer = await load({
+      "vocab.txt": VOCAB.replace("[UNK]", "<unk>"),
+      "tokenizer_config.json": JSON.stringify(config),
+    });
+    expect(plain(tokenizer, "The café films 中文 CAFE")).toBe("The café film ##s <unk> <unk>");
+    expect(tokenizer.modelMaxLength).toBe(512);
+    expect(tokenizer.decode([5, 6])).toBe("the film");
+  });
+
+  it("takes added tokens from added_tokens.json and tokenizer_config.json", async () => {
+    const first = TOKENS.length;
+    const tokenizer = await load({
+      "vocab.txt": VOCAB,
+      "added_tokens.json": JSON.stringify({ Berlin: first, "<e1>": first + 1 }),
+      "tokenizer_config.json": JSON.stringify({
+        additional_special_tokens: ["<e1>"],
+        added_tokens_decoder: { [first + 2]: { content: "<e2>", special: true, lstrip: true } },
+      }),
+    });
+    const { ids, offsets } = tokenizer.encode("the BERLIN<e1> <e2>", undefined, { addSpecialTokens: false });
+    expect(ids).toEqual([5, first, first + 1, first + 2]);
+    expect(offsets.at(-1)).toEqual([14, 19]);
+    expect(tokenizer.vocabSize).toBe(first + 3);
+    expect(tokenizer.decode(ids, { skipSpecialTokens: true })).toBe("the Berlin");
+  });
+
+  it.each<[string, Record<string, string>, RegExp]>([
+    ["an empty file", { "vocab.txt": "" }, /vocab.txt: the vocabulary is empty/],
+    ["no [UNK]", { "vocab.txt": "[CLS]\n[SEP]" }, /vocab.txt: the unknown token "\[UNK\]" is not in the vocabulary/],
+    ["no [SEP]", { "vocab.txt": "[UNK]\n[CLS]" }, /vocab.txt: "\[SEP\]" is not in the vocabulary/],
+    [
+      "another tokenizer's vocabulary",
+      { "vocab.txt": VOCAB, "tokenizer_config.json": '{"tokenizer_class":"BertJapaneseTokenizer"}' },
+      /tokenizer_class "BertJapaneseTokenizer"/,
+    ],
+    [
+      "an added token without an id",
+      { "vocab.txt": VOCAB, "tokenizer_config.json": '{"additional_special_tokens":["<e>"]}' },
+      /additional_special_tokens has "<e>", and no file gives its id/,
+    ],
+    [
+      "an added token at another's id",
+      { "vocab.txt": VOCAB, "added_tokens.json": '{"x":5}' },
+      /added_tokens.json: "the" and "x" share the id 5/,
+    ],
+    [
+      "an added token with two ids",
+      { "vocab.txt": VOCAB, "added_tokens.json": '{"the":99}' },
+      /the added token "the" has id 99, but 5 before/,
+    ],
+    [
+      "an absurd id",
+      { "vocab.txt": VOCAB, "added_tokens.json": '{"x":2147483647}' },
+      /id of "x" is 2147483647; expected a whole number from 0/,
+    ],
+  ])("is refused with %s", async (_, files, message) => {
+    await expect(load(files)).rejects.toThrow(message);
+  });
+});
+
+describe("tokenizer.json", () => {
+  it("wins over vocab.txt, and its truncation and padding are left alone", async () => {
+    const json = JSON.parse(JSON_TEXT) as Record<string, unknown>;
+    json.truncation = { max_length: 3, strategy: "LongestFirst", stride: 0, direction: "Right" };
+    json.padding = { strategy: { Fixed: 9 }, direction: "Right", pad_id: 0, pad_type_id: 0, pad_token: "[PAD]" };
+    const tokenizer = await load({ "tokenizer.json": JSON.stringify(json), "vocab.txt": "nonsense" });
+    expect(tokenizer.encode("the the films").tokens).toEqual(["[CLS]", "the", "the", "film", "##s", "[SEP]"]);
+  });
+
+  it("yields to what tokenizer_config.json says outright", async () => {
+    const config = '{"do_lower_case":false,"model_max_length":1000000000000000019884624838656}';
+    const tokenizer = await load({ "tokenizer.json": JSON_TEXT, "tokenizer_config.json": config });
+    expect(plain(tokenizer, "The café THE")).toBe("The café [UNK]");
+    expect(tokenizer.modelMaxLength).toBeUndefined();
+    const stripping = JSON.stringify({ do_lower_case: false, strip_accents: true });
+    expect(plain(await load({ "tokenizer.json": JSON_TEXT, "tokenizer_config.json": stripping }), "The café")).toBe(
+      "The cafe",
+    );
+  });
+
+  it("may leave out what has a default", async () => {
+    const json = {
+      model: { continuing_subword_prefix: "##", vocab: Object.fromEntries(TOKENS.map((token, id) => [token, id])) },
+      pre_tokenizer: { type: "BertPreTokenizer" },
+    };
+    const tokenizer = await load({ "tokenizer.json": JSON.stringify(json) });
+    expect(tokenizer.encode("The films", "the").tokens).toEqual(["The", "film", "##s", "the"]);
+    expect(tokenizer.encode("the", "the").typeIds).toEqual([0, 1]);
+  });
+
+  it("may have names that JavaScript's objects have", async () => {
+    const vocabulary = [...TOKENS, "__proto__", "constructor", "toString"];
+    const json = tokenizerJson({ vocabulary, normalizer: { lowercase: false } }).replace(
+      '"constructor"',
+      `"__proto__":${TOKENS.length},"constructor"`,
+    );
+    const tokenizer = await load({ "tokenizer.json": json });
+    expect(plain(tokenizer, "constructor toString valueOf")).toBe("constructor toString [UNK]");
+    expect(tokenizer.tokenToId("__proto__")).toBe(TOKENS.length);
+  });
+
+  const template = (single: unknown, special: unknown = {}): unknown => ({
+    type: "TemplateProcessing",
+    single,
+    pair: single,
+    special_tokens: special,
+  });
+  it.each<[string, string, RegExp]>([
+    ["that is not JSON", "{", /memory\/tokenizer.json: not valid JSON/],
+    ["that is an array", "[]", /memory\/tokenizer.json: is \[\]; expected an object/],
+    [
+      "of another model",
+      changed("model.type", "BPE"),
+      /tokenizer.json: model.type is "BPE"; a BERT WordPiece tokenizer has WordPiece/,
+    ],
+    ["with another normaliser", changed("normalizer.type", "NFKC"), /normalizer.type is "NFKC"; a BERT/],
+    ["with another pre-tokeniser", changed("pre_tokenizer.type", "Whitespace"), /pre_tokenizer.type is "Whitespace"/],
+    [
+      "with another post-processor",
+      changed("post_processor.type", "RobertaProcessing"),
+      /"RobertaProcessing"; .* TemplateProcessing or BertProcessing/,
+    ],
+    ["with another decoder", changed("decoder.type", "BPEDecoder"), /decoder.type is "BPEDecoder"/],
+    ["without a vocabulary", changed("model.vocab", {}), /the vocabulary is empty/],
+    ["with a list for a vocabulary", changed("model.vocab", ["a"]), /model.vocab is \["a"\]; expected an object/],
+    ["with an id that is text", changed("model.vocab", { a: "0" }), /the id of "a" is 0; expected a whole number/],
+    ["with a negative id", changed("model.vocab", { a: -1 }), /the id of "a" is -1/],
+    [
+      "with an absurd id",
+      changed("model.vocab", { a: 4e9 }),
+      /the id of "a" is 4000000000; expected a whole number from 0 to/,
+    ],
+    ["with an id given twice", changed("model.vocab", { a: 1, b: 1 }), /"a" and "b" share the id 1/],
+    [
+      "without its unknown token",
+      changed("model.unk_token", "<unk>"),
+      /the unknown token "<unk>" is not in the vocabulary/,
+    ],
+    [
+      "with an absurd limit on words",
+      changed("model.max_input_chars_per_word", -5),
+      /max_input_chars_per_word is -5; expected a whole number from 1/,
+    ],
+    [
+      "with a flag that is text",
+      changed("normalizer.lowercase", "yes"),
+      /normalizer.lowercase is "yes"; expected true or false/,
+    ],
+    [
+      "with an empty added token",
+      changed("added_tokens", [{ id: 13, content: "" }]),
+      /added token 13 has 0 characters/,
+    ],
+    [
+      "with an endless added token",
+      changed("added_tokens", [{ id: 13, content: "x".repeat(2000) }]),
+      /added token 13 has 2000 characters/,
+    ],
+    [
+      "with an added token without id",
+      changed("added_tokens", [{ content: "x" }]),
+      /added_tokens\[0\].id is undefined/,
+    ],
+    [
+      "with too many added tokens",
+      changed(
+        "added_tokens",
+        Array.from({ length: 10_001 }, (_, i) => ({ id: i, content: `<${i}>` })),
+      ),
+      /10001 added tokens, at most 10000/,
+    ],
+    [
+      "with a [CLS] outside the vocabulary",
+      changed("post_processor.cls", ["[CLS]", 999]),
+      /post_processor.cls is \["\[CLS\]",999\]; expected a token and its id/,
+    ],
+    [
+      "with a template without text",
+      changed("post_processor", template([])),
+      /post_processor.single is \[\]; expected one A and no B/,
+    ],
+    [
+      "with a template of an unknown text",
+      changed("post_processor", template([{ Sequence: { id: "C", type_id: 0 } }])),
+      /Sequence.id is "C"; expected "A" or "B"/,
+    ],
+    [
+      "with a template of an unknown token",
+      changed("post_processor", template([{ SpecialToken: { id: "[X]", type_id: 0 } }])),
+      /special_tokens.\[X\] is undefined; expected an object/,
+    ],
+    [
+      "with a template of an unknown id",
+      changed(
+        "post_processor",
+        template([{ SpecialToken: { id: "x", type_id: 0 } }], { x: { ids: [99], tokens: ["x"] } }),
+      ),
+      /special_tokens.x.ids is \[99\]; expected ids of the vocabulary/,
+    ],
+  ])("is refused %s", async (_, json, message) => {
+    await expect(load({ "tokenizer.json": json })).rejects.toThrow(message);
+  });
+});
+
+describe("tokenizer_config.json", () => {
+  it.each([0, -1, 1.5, "512", []])("is refused with model_max_length %j", async (model_max_length) => {
+    const files = { "vocab.txt": VOCAB, "tokenizer_config.json": JSON.stringify({ model_max_length }) };
+    await expect(load(files)).rejects.toThrow(
+      /memory\/tokenizer_config.json: model_max_length is .*; expected a whole number from 1/,
+    );
+  });
+
+  it.each([
+    [{ added_tokens_decoder: { x: { content: "a" } } }, /added_tokens_decoder: the key is "x"; expected an id/],
+    [{ mask_token: 7 }, /mask_token is 7; expected an object/],
+    [{ do_lower_case: "true" }, /do_lower_case is "true"; expected true or false/],
+  ])("is refused: %j", async (config, message) => {
+    await expect(load({ "vocab.txt": VOCAB, "tokenizer_config.json": JSON.stringify(config) })).rejects.toThrow(
+      message,
+    );
+  });
+});
+
+it("refuses a folder without a vocabulary", async () => {
+  await expect(load({ "config.json": "{}" })).rejects.toThrow(/memory has neither tokenizer.json nor vocab.txt/);
+});

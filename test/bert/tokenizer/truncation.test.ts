@@ -1,0 +1,215 @@
+/** Truncation, windows and padding, against the original where it answers. */
+
+import { describe, expect, it } from "vitest";
+import type { Encoding } from "../../../src/bert/tokenizer/encoding.ts";
+import { createTokenizer, type EncodeOptions } from "../../../src/bert/tokenizer/tokenizer.ts";
+import { parseTokenizerConfig } from "../../../src/bert/tokenizer/tokenizer-config.ts";
+import { parseTokenizerJson } from "../../../src/bert/tokenizer/tokenizer-json.ts";
+import { random as seeded } from "../../support.ts";
+import { pick } from "./corpus.ts";
+import { comparable, rustTokenizer, tokenizerJson, withoutOverflow } from "./oracle.ts";
+
+const WORDS = ["a", "b", "c", "d", "e", "f", "g", "h", "abc", "bad", "fed"];
+const VOCABULARY = [
+  "[PAD]",
+  "[UNK]",
+  "[CLS]",
+  "[SEP]",
+  "[MASK]",
+  ..."abcdefgh",
+  ...Array.from("abcdefgh", (c) => `##${c}`),
+];
+const TEMPLATE = {
+  type: "TemplateProcessing",
+  single: [special("[CLS]", 0), sequence("A", 0), special("[SEP]", 0)],
+  pair: [special("[CLS]", 0), sequence("A", 0), special("[SEP]", 0), sequence("B", 1), special("[SEP]", 1)],
+  special_tokens: {
+    "[CLS]": { id: "[CLS]", ids: [2], tokens: ["[CLS]"] },
+    "[SEP]": { id: "[SEP]", ids: [3], tokens: ["[SEP]"] },
+  },
+};
+const JSON_TEXT = tokenizerJson({ vocabulary: VOCABULARY, postProcessor: TEMPLATE });
+const tokenizer = createTokenizer(parseTokenizerJson(JSON_TEXT, "tokenizer.json", parseTokenizerConfig(undefined, "")));
+
+function special(id: string, type_id: number): unknown {
+  return { SpecialToken: { id, type_id } };
+}
+
+function sequence(id: string, type_id: number): unknown {
+  return { Sequence: { id, type_id } };
+}
+
+function words(random: () => number, most: number): string {
+  return Array.from({ length: 1 + Math.floor(random() * most) }, () => pick(random, WORDS)).join(" ");
+}
+
+const STRATEGIES = { longest_first: "LongestFirst", only_first: "OnlyFirst", only_second: "OnlySecond" } as const;
+
+describe("truncation", () => {
+  it("gives the windows of the original, or an error where it has none", async () => {
+    const random = seeded(11);
+    const plain = rustTokenizer(JSON_TEXT);
+    const truncating = rustTokenizer(JSON_TEXT);
+    let windows = 0;
+    let errors = 0;
+    for (let i = 0; i < 3000; i++) {
+      const text = words(random, 20);
+      const pair = random() < 0.5 ? words(random, 20) : undefined;
+      const texts = pair === undefined ? [text] : [text, pair];
+      const truncation = pick(random, ["longest_first", "only_first", "only_second"] as const);
+      const maxLength = 3 + Math.floor(random() * 20);
+      const stride = Math.floor(random() * 4);
+      const options: EncodeOptions = { truncation, maxLength, stride, returnOverflow: true };
+      const what = JSON.stringify([text, pair, options]);
+      let got: Encoding;
+      try {
+        got = tokenizer.encode(text, pair, options);
+      } catch (error) {
+        expect(error, what).toBeInstanceOf(RangeError);
+        errors++;
+        continue; // the original aborts the process on some of these
+      }
+      truncating.setTruncation(maxLength, { stride, strategy: STRATEGIES[truncation] as never });
+      // Texts are encoded whole and cut afterwards: encode() itself loses the last windows.
+      const [a, b] = await Promise.all(texts.map((t) => plain.encode(t, null, { addSpecialTokens: false })));
+      const want = truncating.postProcess(a!, b ?? null, true);
+      for (const [ours, theirs] of zip([got, ...got.overflow], [want, ...want.getOverflowing()])) {
+        expect(ours.ids, what).toEqual(theirs.getIds());
+        expect(ours.tokens, what).toEqual(theirs.getTokens());
+        expect(ours.offsets, what).toEqual(theirs.getOffsets()); // ASCII: code points are UTF-16 units
+        expect(ours.wordIds, what).toEqual(theirs.getWordIds().map((id) => id ?? null));
+        expect(ours.specialTokensMask, what).toEqual(theirs.getSpecialTokensMask());
+        // Put together from two encodings, the original forgets which text a token is from.
+        const second = ours.ids.indexOf(3) + 1;
+        expect(ours.typeIds, what).toEqual(ours.ids.map((_, k) => Number(k >= second && pair !== undefined)));
+        expect(ours.sequenceIds, what).toEqual(
+          ours.ids.map((id, k) => (id === 2 || id === 3 ? null : Number(k >= second))),
+        );
+        windows++;
+      }
+    }
+    expect(windows).toBeGreaterThan(10_000);
+    expect(errors).toBeGreaterThan(100);
+  });
+
+  it("keeps the same tokens without overflow, where it stops reading early", () => {
+    const random = seeded(12);
+    for (let i = 0; i < 2000; i++) {
+      const [text, pair] = [words(random, 30), random() < 0.5 ? words(random, 30) : undefined];
+      const options: EncodeOptions = {
+        truncation: pick(random, ["longest_first", "only_first"] as const),
+        maxLength: 4 + Math.floor(random() * 30),
+        addSpecialTokens: random() < 0.5,
+      };
+      const encode = (more: EncodeOptions): Encoding | string => {
+        try {
+          return { ...tokenizer.encode(text, pair, { ...options, ...more }), overflow: [] };
+        } catch (error) {
+          return (error as Error).message.replace(/the \d+ tokens of the other/, "the tokens of the other");
+        }
+      };
+      const full = encode({ returnOverflow: true });
+      if (typeof full === "string" && full.startsWith("stride")) continue; // no room for a window
+      expect(encode({})).toEqual(full);
+    }
+  });
+
+  it.each<[string, Parameters<typeof tokenizer.encode>, RegExp]>([
+    [
+      "a maxLength below the special tokens",
+      ["a b", "c", { truncation: "longest_first", maxLength: 2 }],
+      /maxLength 2 .* 3 special/,
+    ],
+    ["no maxLength anywhere", ["a", undefined, { truncation: "longest_first" }], /truncation needs maxLength/],
+    [
+      "only_second of one text",
+      ["a b c", undefined, { truncation: "only_second", maxLength: 4 }],
+      /"only_second" needs a pair/,
+    ],
+    [
+      "only_first with a long second",
+      ["a", "b c d", { truncation: "only_first", maxLength: 6 }],
+      /the 3 tokens of the other text leave no room/,
+    ],
+    [
+      "a stride as long as the room",
+      ["a", undefined, { truncation: "longest_first", maxLength: 8, stride: 6 }],
+      /stride 6 must be less than the 6 tokens/,
+    ],
+    [
+      "windows that hold no token",
+      ["a b", undefined, { truncation: "longest_first", maxLength: 2, returnOverflow: true }],
+      /stride 0 must be less than the 0 tokens/,
+    ],
+    [
+      "a stride longer than one text's windows",
+      ["a b c d e", "a b c d e", { truncation: "longest_first", maxLength: 9, stride: 3, returnOverflow: true }],
+      /stride 3 must be less than the 3 tokens/,
+    ],
+    ["half a token", ["a", undefined, { truncation: "longest_first", maxLength: 4.5 }], /maxLength is 4.5/],
+    ["a negative stride", ["a", undefined, { truncation: "longest_first", maxLength: 4, stride: -1 }], /stride is -1/],
+  ])("refuses %s", (_, given, message) => {
+    expect(() => tokenizer.encode(...given)).toThrow(message);
+    expect(() => tokenizer.encode(...given)).toThrow(RangeError);
+  });
+
+  it("leaves only special tokens where they fill maxLength", () => {
+    expect(tokenizer.encode("a b", undefined, { truncation: "longest_first", maxLength: 2 }).tokens).toEqual([
+      "[CLS]",
+      "[SEP]",
+    ]);
+  });
+});
+
+describe("padding", () => {
+  it("to the longest of the batch, or to maxLength, or to a multiple", async () => {
+    const theirs = rustTokenizer(JSON_TEXT);
+    const batch = ["a b c", "abc", "", "a b c d e f g"];
+    const cases: [EncodeOptions, Parameters<typeof theirs.setPadding>[0]][] = [
+      [{ padding: "longest" }, {}],
+      [{ padding: "longest", padToMultipleOf: 8 }, { padToMultipleOf: 8 }],
+      [{ padding: "max_length", maxLength: 6 }, { maxLength: 6 }],
+      [
+        { padding: "max_length", maxLength: 6, padToMultipleOf: 4 },
+        { maxLength: 6, padToMultipleOf: 4 },
+      ],
+    ];
+    for (const [options, padding] of cases) {
+      theirs.setPadding(padding);
+      const want = await theirs.encodeBatch(batch);
+      expect(tokenizer.encodeBatch(batch, options).map(withoutOverflow), JSON.stringify(options)).toEqual(
+        want.map((encoding, i) => comparable(encoding, [batch[i]!])),
+      );
+    }
+  });
+
+  it("reaches the overflow windows", () => {
+    const options: EncodeOptions = {
+      truncation: "longest_first",
+      maxLength: 5,
+      returnOverflow: true,
+      padding: "max_length",
+    };
+    const { overflow } = tokenizer.encode("a b c d", undefined, options);
+    expect(overflow.map(({ tokens, attentionMask }) => [tokens.join(" "), attentionMask.join("")])).toEqual([
+      ["[CLS] d [SEP] [PAD] [PAD]", "11100"],
+    ]);
+  });
+
+  it("refuses what it cannot do", () => {
+    expect(() => tokenizer.encode("a", undefined, { padding: "max_length" })).toThrow(
+      /padding to max_length needs maxLength/,
+    );
+    expect(() => tokenizer.encode("a", undefined, { padding: "longest", padToMultipleOf: 0 })).toThrow(
+      /padToMultipleOf is 0/,
+    );
+    const json = tokenizerJson({ vocabulary: ["[UNK]", "[CLS]", "[SEP]", "a"] });
+    const padless = createTokenizer(parseTokenizerJson(json, "t.json", parseTokenizerConfig(undefined, "")));
+    expect(() => padless.encode("a", undefined, { padding: "longest" })).toThrow(/needs a \[PAD\] token/);
+  });
+});
+
+function zip<A, B>(a: readonly A[], b: readonly B[]): [A, B][] {
+  expect(a.length).toBe(b.length);
+  return a.map((x, i) => [x, b[i]!]);
+}
