@@ -15,10 +15,24 @@ import { type BertConfig, ModelError, parseConfig } from "./config.ts";
 import { encode } from "./encoder.ts";
 import { maskedLm, pooler, sentenceEmbedding } from "./heads.ts";
 import { collect, type Forward, type Wanted } from "./outputs.ts";
-import { type BertWeights, checkWeights, type LoadOptions, loadWeights, type Parts } from "./weights.ts";
+import {
+  allocateWeights,
+  type BertWeights,
+  checkWeights,
+  type FillOptions,
+  fillWeights,
+  type Parts,
+} from "./weights.ts";
 
 /** What `classifier` classifies, by the model's architecture. */
 export type ClassifierKind = "sequence" | "token" | "choice";
+
+export interface LoadOptions extends FillOptions {
+  /** Storage of weights and activations; arithmetic is f32. Default f32. */
+  readonly dtype?: "f32" | "f16" | undefined;
+  /** What will be asked for: its kernels compile while the weights load. The encoder's do in any case. */
+  readonly wanted?: Wanted | undefined;
+}
 
 /** Programs kept for shapes seen lately; the least recently used goes first. They hold no GPU memory of their own. */
 const KEPT_PROGRAMS = 64;
@@ -54,8 +68,8 @@ export class BertModel {
    * Loads a model folder in Hugging Face layout: config.json beside model.safetensors or its shards.
    * @throws ModelError or SafetensorsError with every fault, before anything is allocated on the GPU
    */
-  static async load(engine: Engine, folder: Folder, options: Partial<LoadOptions> = {}): Promise<BertModel> {
-    const { dtype = "f32" } = options;
+  static async load(engine: Engine, folder: Folder, options: LoadOptions = {}): Promise<BertModel> {
+    const { dtype = "f32", wanted = {} } = options;
     if (dtype === "f16" && !engine.hasF16) {
       throw new ModelError(folder.name, [
         `dtype f16 needs the feature shader-f16, which ${engine.adapter.name} lacks; use f32`,
@@ -63,8 +77,20 @@ export class BertModel {
     }
     const { config, checkpoint, parts } = await openModel(folder);
     try {
-      const loaded = await loadWeights(engine, config, checkpoint, parts, { ...options, dtype });
-      return new BertModel(engine, folder.name, config, dtype, loaded);
+      const allocated = allocateWeights(engine, config, checkpoint, parts, dtype);
+      const model = new BertModel(engine, folder.name, config, dtype, allocated);
+      // Shaders depend on the model's sizes, hardly on the batch's: those of a short text will do for most.
+      const compiled = model.program(
+        [{ inputIds: new Uint8Array(Math.min(16, config.maxPositionEmbeddings)) }],
+        wanted,
+      );
+      const filled = fillWeights(engine, checkpoint, allocated, dtype, options);
+      const failed = (await Promise.allSettled([compiled, filled])).find(({ status }) => status === "rejected");
+      if (failed) {
+        model.dispose();
+        throw (failed as PromiseRejectedResult).reason;
+      }
+      return model;
     } finally {
       await checkpoint.close();
     }

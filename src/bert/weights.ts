@@ -7,8 +7,10 @@ import type { Checkpoint } from "../runtime/checkpoint.ts";
 import type { Engine } from "../runtime/engine.ts";
 import type { LinearWeights, NormWeights } from "../runtime/ops.ts";
 import type { Shape, Table, Tensor } from "../runtime/tensor.ts";
-import { streamTable, streamTensor } from "../runtime/upload.ts";
+import { asTable, streamTable } from "../runtime/upload.ts";
 import { type BertConfig, ModelError } from "./config.ts";
+
+const WORD_TABLE = "embeddings.word_embeddings.weight";
 
 export interface LayerWeights {
   /** Query, key and value in one matrix [3 * hidden, hidden]. */
@@ -101,7 +103,7 @@ export function checkWeights(config: BertConfig, checkpoint: Checkpoint): Parts 
     need(`${name}.weight`, rows, cols);
     need(`${name}.bias`, rows);
   };
-  need("embeddings.word_embeddings.weight", v, h);
+  need(WORD_TABLE, v, h);
   need("embeddings.position_embeddings.weight", config.maxPositionEmbeddings, h);
   need("embeddings.token_type_embeddings.weight", config.typeVocabSize, h);
   needNorm("embeddings.LayerNorm");
@@ -148,109 +150,132 @@ function decoderNames(
 ): { weight: string; bias: string } {
   const [tiedBias, ownBias] = ["cls.predictions.bias", "cls.predictions.decoder.bias"];
   if (tieWordEmbeddings) {
-    return { weight: "embeddings.word_embeddings.weight", bias: stored.has(tiedBias) ? tiedBias : ownBias };
+    return { weight: WORD_TABLE, bias: stored.has(tiedBias) ? tiedBias : ownBias };
   }
   return { weight: "cls.predictions.decoder.weight", bias: stored.has(ownBias) ? ownBias : tiedBias };
 }
 
-export interface LoadOptions {
-  readonly dtype: "f32" | "f16";
+/** The weights of a model, allocated on the GPU and still empty. */
+export interface AllocatedWeights {
+  readonly weights: BertWeights;
+  readonly tensors: readonly Tensor[];
+  /** What goes where: our names of the stored tensors, end to end, into a table. */
+  readonly contents: readonly { readonly into: Table; readonly names: readonly string[] }[];
+}
+
+/** Allocates everything that `checkWeights` has accepted. Frees it again if the device has no room. */
+export function allocateWeights(
+  engine: Engine,
+  config: BertConfig,
+  checkpoint: Checkpoint,
+  parts: Parts,
+  dtype: "f32" | "f16",
+): AllocatedWeights {
+  const { hiddenSize: h, intermediateSize: f, vocabSize: v } = config;
+  const tensors: Tensor[] = [];
+  const contents: { into: Table; names: readonly string[] }[] = [];
+  const table = (rows: number, cols: number, names: readonly string[], rowsPerPart?: number): Table => {
+    const into = engine.table(names.join(" + "), rows, cols, dtype, rowsPerPart);
+    tensors.push(...into.parts);
+    contents.push({ into, names });
+    return into;
+  };
+  const tensor = (shape: Shape, name: string): Tensor => {
+    const result = engine.tensor(name, shape, dtype);
+    tensors.push(result);
+    contents.push({ into: asTable(result), names: [name] });
+    return result;
+  };
+  const linear = (rows: number, cols: number, ...names: string[]): LinearWeights => {
+    const weight = table(
+      rows,
+      cols,
+      names.map((name) => `${name}.weight`),
+    );
+    return {
+      weight,
+      bias: table(
+        rows,
+        1,
+        names.map((name) => `${name}.bias`),
+        weight.rowsPerPart,
+      ),
+    };
+  };
+  const norm = (name: string): NormWeights => ({
+    gamma: tensor([h], `${name}.weight`),
+    beta: tensor([h], `${name}.bias`),
+  });
+  const maskedLm = (word: Table): NonNullable<BertWeights["maskedLm"]> => {
+    const names = decoderNames(config, nameTensors(checkpoint).stored);
+    const weight = names.weight === WORD_TABLE ? word : table(v, h, [names.weight]);
+    return {
+      transform: linear(h, h, "cls.predictions.transform.dense"),
+      norm: norm("cls.predictions.transform.LayerNorm"),
+      decoder: { weight, bias: table(v, 1, [names.bias], weight.rowsPerPart) },
+    };
+  };
+  const layer = (i: number): LayerWeights => {
+    const name = `encoder.layer.${i}`;
+    const self = `${name}.attention.self`;
+    return {
+      qkv: linear(3 * h, h, `${self}.query`, `${self}.key`, `${self}.value`),
+      attentionOutput: linear(h, h, `${name}.attention.output.dense`),
+      attentionNorm: norm(`${name}.attention.output.LayerNorm`),
+      intermediate: linear(f, h, `${name}.intermediate.dense`),
+      output: linear(h, f, `${name}.output.dense`),
+      outputNorm: norm(`${name}.output.LayerNorm`),
+    };
+  };
+  try {
+    const embeddings = {
+      word: table(v, h, [WORD_TABLE]),
+      position: tensor([config.maxPositionEmbeddings, h], "embeddings.position_embeddings.weight"),
+      tokenType: tensor([config.typeVocabSize, h], "embeddings.token_type_embeddings.weight"),
+      norm: norm("embeddings.LayerNorm"),
+    };
+    const weights: BertWeights = {
+      embeddings,
+      layers: Array.from({ length: config.numHiddenLayers }, (_, i) => layer(i)),
+      pooler: parts.pooler ? linear(h, h, "pooler.dense") : undefined,
+      maskedLm: parts.maskedLm ? maskedLm(embeddings.word) : undefined,
+      nextSentence: parts.nextSentence ? linear(2, h, "cls.seq_relationship") : undefined,
+      classifier: parts.classifier === undefined ? undefined : linear(parts.classifier, h, "classifier"),
+      qaOutputs: parts.qaOutputs ? linear(2, h, "qa_outputs") : undefined,
+    };
+    return { weights, tensors, contents };
+  } catch (error) {
+    for (const tensor of tensors) tensor.dispose();
+    throw error;
+  }
+}
+
+export interface FillOptions {
   /** Called as weights arrive, with bytes of the checkpoint. */
   readonly onProgress?: ((progress: { readonly loaded: number; readonly total: number }) => void) | undefined;
   readonly signal?: AbortSignal | undefined;
 }
 
-/** Uploads a checkpoint that `checkWeights` has accepted, slice by slice. What was uploaded is freed if it fails. */
-export async function loadWeights(
+/** Uploads the checkpoint into what was allocated for it, slice by slice. */
+export async function fillWeights(
   engine: Engine,
-  config: BertConfig,
   checkpoint: Checkpoint,
-  parts: Parts,
-  { dtype, onProgress, signal }: LoadOptions,
-): Promise<{ weights: BertWeights; tensors: readonly Tensor[] }> {
+  { contents }: AllocatedWeights,
+  dtype: "f32" | "f16",
+  { onProgress, signal }: FillOptions,
+): Promise<void> {
   const { stored } = nameTensors(checkpoint);
-  const { hiddenSize: h, intermediateSize: f, vocabSize: v } = config;
-  const tensors: Tensor[] = [];
-  const total = [...stored.values()].reduce((sum, name) => sum + checkpoint.tensors.get(name)!.bytes, 0);
+  const bytesOf = (name: string): number => checkpoint.tensors.get(stored.get(name)!)!.bytes;
+  const total = contents.reduce((sum, { names }) => names.reduce((part, name) => part + bytesOf(name), sum), 0);
   let loaded = 0;
-  const source = async function* (names: readonly string[]) {
+  const elements = async function* (names: readonly string[]) {
     for (const name of names) {
       signal?.throwIfAborted();
       yield* checkpoint.chunks(stored.get(name)!, dtype);
-      loaded += checkpoint.tensors.get(stored.get(name)!)!.bytes;
+      loaded += bytesOf(name);
       onProgress?.({ loaded, total });
     }
   };
-  const tensor = async (shape: Shape, ...names: string[]): Promise<Tensor> => {
-    const result = engine.tensor(names.join(" + "), shape, dtype);
-    tensors.push(result);
-    await streamTensor(engine, result, source(names));
-    return result;
-  };
-  const table = async (
-    rows: number,
-    cols: number,
-    rowsPerPart: number | undefined,
-    ...names: string[]
-  ): Promise<Table> => {
-    const result = engine.table(names.join(" + "), rows, cols, dtype, rowsPerPart);
-    tensors.push(...result.parts);
-    await streamTable(engine, result, source(names));
-    return result;
-  };
-  const linear = async (rows: number, cols: number, ...names: string[]): Promise<LinearWeights> => {
-    const weight = await table(rows, cols, undefined, ...names.map((name) => `${name}.weight`));
-    return { weight, bias: await table(rows, 1, weight.rowsPerPart, ...names.map((name) => `${name}.bias`)) };
-  };
-  const norm = async (name: string): Promise<NormWeights> => ({
-    gamma: await tensor([h], `${name}.weight`),
-    beta: await tensor([h], `${name}.bias`),
-  });
-
-  try {
-    const embeddings = {
-      word: await table(v, h, undefined, "embeddings.word_embeddings.weight"),
-      position: await tensor([config.maxPositionEmbeddings, h], "embeddings.position_embeddings.weight"),
-      tokenType: await tensor([config.typeVocabSize, h], "embeddings.token_type_embeddings.weight"),
-      norm: await norm("embeddings.LayerNorm"),
-    };
-    const layers: LayerWeights[] = [];
-    for (let i = 0; i < config.numHiddenLayers; i++) {
-      const layer = `encoder.layer.${i}`;
-      const self = `${layer}.attention.self`;
-      layers.push({
-        qkv: await linear(3 * h, h, `${self}.query`, `${self}.key`, `${self}.value`),
-        attentionOutput: await linear(h, h, `${layer}.attention.output.dense`),
-        attentionNorm: await norm(`${layer}.attention.output.LayerNorm`),
-        intermediate: await linear(f, h, `${layer}.intermediate.dense`),
-        output: await linear(h, f, `${layer}.output.dense`),
-        outputNorm: await norm(`${layer}.output.LayerNorm`),
-      });
-    }
-    const decoder = decoderNames(config, stored);
-    const tied = decoder.weight === "embeddings.word_embeddings.weight";
-    const weights: BertWeights = {
-      embeddings,
-      layers,
-      pooler: parts.pooler ? await linear(h, h, "pooler.dense") : undefined,
-      maskedLm: parts.maskedLm
-        ? {
-            transform: await linear(h, h, "cls.predictions.transform.dense"),
-            norm: await norm("cls.predictions.transform.LayerNorm"),
-            decoder: {
-              weight: tied ? embeddings.word : await table(v, h, undefined, decoder.weight),
-              bias: await table(v, 1, embeddings.word.rowsPerPart, decoder.bias),
-            },
-          }
-        : undefined,
-      nextSentence: parts.nextSentence ? await linear(2, h, "cls.seq_relationship") : undefined,
-      classifier: parts.classifier === undefined ? undefined : await linear(parts.classifier, h, "classifier"),
-      qaOutputs: parts.qaOutputs ? await linear(2, h, "qa_outputs") : undefined,
-    };
-    await engine.flushWrites();
-    return { weights, tensors };
-  } catch (error) {
-    for (const tensor of tensors) tensor.dispose();
-    throw error;
-  }
+  for (const { into, names } of contents) await streamTable(engine, into, elements(names));
+  await engine.flushWrites();
 }

@@ -6,13 +6,13 @@ import { BYTES, sizeOf, type Table, type Tensor } from "./tensor.ts";
 /** Consecutive elements: f32 as Float32Array, f16 as the Uint16Array of its bits. */
 export type Elements = Float32Array | Uint16Array;
 
-/** Fills `tensor` in order. @throws RangeError when the stream is shorter or longer than the tensor */
-export async function streamTensor(engine: Engine, tensor: Tensor, stream: AsyncIterable<Elements>): Promise<void> {
+/** A tensor as a table of one column. */
+export function asTable(tensor: Tensor): Table {
   const rows = sizeOf(tensor.shape);
-  await streamTable(engine, { rows, cols: 1, rowsPerPart: rows, parts: [tensor] }, stream);
+  return { rows, cols: 1, rowsPerPart: rows, parts: [tensor] };
 }
 
-/** Fills the parts of `table` in row-major order. */
+/** Fills the parts of `table` in row-major order. @throws RangeError when the stream is shorter or longer than the table */
 export async function streamTable(engine: Engine, table: Table, stream: AsyncIterable<Elements>): Promise<void> {
   const label = table.parts[0]!.label;
   const perPart = table.rowsPerPart * table.cols;

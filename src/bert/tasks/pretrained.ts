@@ -4,11 +4,10 @@ import type { Folder } from "../../runtime/bytes.ts";
 import type { Engine } from "../../runtime/engine.ts";
 import type { Sequence } from "../batch.ts";
 import { ModelError } from "../config.ts";
-import { BertModel } from "../model.ts";
+import { BertModel, type LoadOptions } from "../model.ts";
 import type { Encoding } from "../tokenizer/encoding.ts";
 import { loadTokenizer } from "../tokenizer/load.ts";
 import type { Tokenizer } from "../tokenizer/tokenizer.ts";
-import type { LoadOptions } from "../weights.ts";
 
 export interface Pretrained {
   readonly model: BertModel;
