@@ -63,41 +63,42 @@ export function parseRows(text: string, where: string): Row[] {
   }
 }
 
-const KERNEL_COLUMNS = [-20, -20, -4, -5, 10, 6, 9, 8, 7];
-const MODEL_COLUMNS = [-15, -10, -4, 9, 9, 9, 7, 8, 9, 6, 9, 9, 9];
+/** Headings and the widths below them; negative: to the left. */
+type Columns = Readonly<Record<string, number>>;
+
+const KERNEL_COLUMNS: Columns = {
+  kernel: -20,
+  shape: -20,
+  type: -4,
+  clock: -5,
+  "p50 ms": 8,
+  "min ms": 8,
+  noise: 5,
+  "GFLOP/s": 7,
+  "GB/s": 7,
+  share: 5,
+  verified: -8,
+};
+
+const MODEL_COLUMNS: Columns = {
+  model: -15,
+  batch: -10,
+  type: -4,
+  "p50 ms": 8,
+  "p90 ms": 8,
+  "min ms": 8,
+  "seq/s": 7,
+  "GFLOP/s": 7,
+  share: 5,
+  runs: 4,
+  "GPU ms": 8,
+  "first ms": 8,
+  "GPU MB": 7,
+};
 
 function headingOf(type: Row["type"]): string[] {
-  switch (type) {
-    case "origin":
-    case "ceiling":
-    case "failure":
-      return [];
-    case "kernel":
-      return [
-        "",
-        columns(KERNEL_COLUMNS, ["kernel", "shape", "type", "clock", "ms", "noise", "GFLOP/s", "GB/s", "share"]) +
-          "  verified",
-      ];
-    case "model":
-      return [
-        "",
-        columns(MODEL_COLUMNS, [
-          "model",
-          "batch",
-          "type",
-          "p50 ms",
-          "p90 ms",
-          "min ms",
-          "seq/s",
-          "GFLOP/s",
-          "share",
-          "runs",
-          "GPU ms",
-          "first ms",
-          "GPU MB",
-        ]),
-      ];
-  }
+  const columns = { kernel: KERNEL_COLUMNS, model: MODEL_COLUMNS }[type as string];
+  return columns ? ["", inColumns(columns, Object.keys(columns))] : [];
 }
 
 function lineOf(row: Row): string {
@@ -130,23 +131,24 @@ function ceilingText({ name, how, perSecond, timing }: CeilingRow): string {
 }
 
 function kernelText({ kernel, shape, dtype, timing, flops, flopsPerSecond, bytesPerSecond, share, check }: KernelRow) {
-  const cells = [
+  return inColumns(KERNEL_COLUMNS, [
     kernel,
     shape,
     dtype,
     timing.clock,
     milliseconds(timing.p50),
+    milliseconds(timing.min),
     percent(timing.noise),
     flops > 0 ? short(flopsPerSecond / 1e9) : "-",
     short(bytesPerSecond / 1e9),
     percent(share),
-  ];
-  return `${columns(KERNEL_COLUMNS, cells)}  ${check.how}`;
+    check.how,
+  ]);
 }
 
 function modelText(row: ModelRow): string {
   const { timing, gpu, check, overEven } = row;
-  const line = columns(MODEL_COLUMNS, [
+  const line = inColumns(MODEL_COLUMNS, [
     row.model,
     row.batch,
     row.dtype,
@@ -179,8 +181,8 @@ function topKernels(kernels: readonly ProfileRow[]): string {
     .join(", ");
 }
 
-/** Cells in columns of these widths; negative: to the left. */
-function columns(widths: readonly number[], cells: readonly string[]): string {
+function inColumns(columns: Columns, cells: readonly string[]): string {
+  const widths = Object.values(columns);
   return cells
     .map((cell, i) => (widths[i]! < 0 ? cell.padEnd(-widths[i]!) : cell.padStart(widths[i]!)))
     .join("  ")

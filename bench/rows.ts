@@ -67,7 +67,7 @@ export interface ModelRow {
   readonly flopsPerSecond: number;
   /** Of the arithmetic ceiling. */
   readonly share: number;
-  /** Milliseconds from loading to the first result, of this shape: compiling included. */
+  /** Milliseconds of the first run of this shape, compiling included. */
   readonly firstRun: number;
   /** Milliseconds to generate or read the weights and upload them. */
   readonly load: number;

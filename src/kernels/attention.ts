@@ -79,10 +79,10 @@ export function attentionExtents(kernel: string, shape: AttentionShape): Require
 
 /** The first of the numbers that vec4 loads need to be a multiple of 4, and its value, where one is not. */
 function misaligned(shape: AttentionShape): [field: string, value: number] | undefined {
-  const { headDim, valueDim = headDim, qStride = 0, kStride = 0, vStride = 0 } = shape;
-  const { qOffset = 0, kOffset = 0, vOffset = 0 } = shape;
-  const extents = { headDim, valueDim, qStride, kStride, vStride, qOffset, kOffset, vOffset };
-  return Object.entries(extents).find(([, value]) => value % 4 !== 0);
+  const { headDim, valueDim, ...at } = attentionExtents("attention", shape);
+  const { qStride, kStride, vStride, qOffset, kOffset, vOffset } = at;
+  const aligned = { headDim, valueDim, qStride, kStride, vStride, qOffset, kOffset, vOffset };
+  return Object.entries(aligned).find(([, value]) => value % 4 !== 0);
 }
 
 function planOf(kernel: string, shape: AttentionShape, limits: KernelLimits): Plan {

@@ -8,9 +8,9 @@
 //   tokens        one for each row of k; .w is 0 where the key is masked   read if HAS_MASK
 //   out           [tokens, heads * value_dim]; a query without any visible key gives zeros
 // One workgroup owns 16 queries of one sequence and head, and up to 4 * GROUPS columns of v. It takes the keys in
-// blocks of 4 * GROUPS with a running softmax (Milakov and Gimelshein 2018), so that scores never leave it. One
-// thread owns 4 queries: against 4 keys while scores are made, and on 4 columns of v while they are used. Computes in
-// f32.
+// blocks of 4 * GROUPS with a running softmax (Milakov and Gimelshein 2018), so that scores never leave it.
+// One thread owns 4 queries: against 4 keys while scores are made, on 4 columns of v while they are used.
+// Computes in f32.
 
 const GROUPS = 16; // threads for each four queries
 const WORKGROUP_SIZE = GROUPS * 4;
@@ -66,12 +66,13 @@ fn main(
   var keys = cu_seqlens_k[sequence + 1] - first_key;
   if (CAUSAL) { keys = min(keys, tile_start + QUERIES); }
 
-  let lane4 = lane % 4; // which four queries
+  let quad = lane % 4; // which four queries
   let group = lane / 4; // which four keys of a block, and which four columns of v
   let column = (slice * GROUPS + group) * 4;
   let has_column = column < params.value_dim;
-  let query = tile_start + lane4 * 4 + vec4u(0, 1, 2, 3); // counted in the sequence, as keys are
-  let q = (first_query + min(query, vec4u(queries - 1))) * params.q_stride + params.q_offset + head * params.head_dim;
+  let query = tile_start + quad * 4 + vec4u(0, 1, 2, 3); // counted in the sequence, as keys are
+  let query_row = first_query + min(query, vec4u(queries - 1));
+  let q_start = query_row * params.q_stride + params.q_offset + head * params.head_dim;
 
   var best = vec4f(LOWEST);
   var total = vec4f();
@@ -79,14 +80,14 @@ fn main(
   for (var block = 0u; block < keys; block += GROUPS * 4) {
     let key = block + group * 4 + vec4u(0, 1, 2, 3);
     let key_row = first_key + min(key, vec4u(keys - 1));
-    let k = key_row * params.k_stride + params.k_offset + head * params.head_dim;
+    let k_start = key_row * params.k_stride + params.k_offset + head * params.head_dim;
     var s0 = vec4f(); var s1 = vec4f(); var s2 = vec4f(); var s3 = vec4f();
     for (var d = 0u; d < params.head_dim; d += 4) {
-      let key4 = mat4x4f(k_at(k.x, d), k_at(k.y, d), k_at(k.z, d), k_at(k.w, d));
-      s0 += q_at(q.x, d) * key4;
-      s1 += q_at(q.y, d) * key4;
-      s2 += q_at(q.z, d) * key4;
-      s3 += q_at(q.w, d) * key4;
+      let key4 = mat4x4f(k_at(k_start.x, d), k_at(k_start.y, d), k_at(k_start.z, d), k_at(k_start.w, d));
+      s0 += q_at(q_start.x, d) * key4;
+      s1 += q_at(q_start.y, d) * key4;
+      s2 += q_at(q_start.z, d) * key4;
+      s3 += q_at(q_start.w, d) * key4;
     }
     var seen = key < vec4u(keys);
     if (HAS_MASK) { seen &= kept(key_row); }
@@ -100,7 +101,7 @@ fn main(
     by_query[lane] = vec4f(max4(s0), max4(s1), max4(s2), max4(s3));
     workgroupBarrier();
     var new_best = best;
-    for (var i = lane4; i < WORKGROUP_SIZE; i += 4) { new_best = max(new_best, by_query[i]); }
+    for (var i = quad; i < WORKGROUP_SIZE; i += 4) { new_best = max(new_best, by_query[i]); }
     let shrink = exp(best - new_best);
     best = new_best;
     let p0 = select(vec4f(), exp(s0 - best.x), seen0);
@@ -116,9 +117,11 @@ fn main(
     let filled = min(u32(GROUPS), (keys - block + 3) / 4);
     for (var g = 0u; g < filled && has_column; g++) {
       let row = first_key + min(block + g * 4 + vec4u(0, 1, 2, 3), vec4u(keys - 1));
-      let v = row * params.v_stride + params.v_offset + head * params.value_dim;
-      let value4 = mat4x4f(v_at(v.x, column), v_at(v.y, column), v_at(v.z, column), v_at(v.w, column));
-      let source = g * 4 + lane4;
+      let v_start = row * params.v_stride + params.v_offset + head * params.value_dim;
+      let value4 = mat4x4f(
+        v_at(v_start.x, column), v_at(v_start.y, column), v_at(v_start.z, column), v_at(v_start.w, column),
+      );
+      let source = g * 4 + quad;
       o0 += value4 * weights[source][0];
       o1 += value4 * weights[source][1];
       o2 += value4 * weights[source][2];
@@ -129,7 +132,7 @@ fn main(
   by_query[lane] = total;
   workgroupBarrier();
   total = vec4f();
-  for (var i = lane4; i < WORKGROUP_SIZE; i += 4) { total += by_query[i]; }
+  for (var i = quad; i < WORKGROUP_SIZE; i += 4) { total += by_query[i]; }
   if (!has_column) { return; }
   let start = (first_query + query) * params.heads * params.value_dim + head * params.value_dim + column;
   let results = array<vec4f, 4>(o0, o1, o2, o3);

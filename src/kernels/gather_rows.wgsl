@@ -1,5 +1,4 @@
-// out[i] = table[indices[i] - first_row], for the indices that this part of a table holds; other rows stay as they
-// are.
+// out[i] = table[indices[i] - first_row], for the indices that this part of a table holds; no other row is written.
 //   table    [table_rows, cols]  rows first_row to first_row + table_rows of the whole
 //   indices  [count]
 //   out      [count, cols]

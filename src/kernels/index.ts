@@ -9,5 +9,6 @@ export * from "./l2_normalize.ts";
 export * from "./layernorm.ts";
 export * from "./matmul.ts";
 export * from "./pool.ts";
+export * as reference from "./reference.ts";
 export * from "./softmax.ts";
 export * from "./top_k.ts";

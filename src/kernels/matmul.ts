@@ -36,10 +36,11 @@ export const matmul: Kernel<MatmulShape> = {
   name: "matmul",
   source: [vec4Operands, tiled, activation].join("\n"),
   plan(shape, limits) {
+    const plan = planTiled("matmul", shape, limits);
     if (shape.k % 4 !== 0) {
       throw new RangeError(`matmul: k is ${shape.k}, not a multiple of 4; matmul_unaligned takes any k`);
     }
-    return planTiled("matmul", shape, limits);
+    return plan;
   },
 };
 

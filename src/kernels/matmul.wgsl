@@ -1,5 +1,4 @@
-// out = activation(x weight^T + bias) + residual: a Linear layer, weight as Hugging Face stores it, one row per
-// output.
+// out = activation(x weight^T + bias) + residual: a Linear layer, its weight as Hugging Face stores it.
 //   x         [m, k]   declared, as weight is, with x_at and weight_at,
 //   weight    [n, k]   in shared/matmul_vec4.wgsl (k a multiple of 4) or shared/matmul_scalar.wgsl (any k)
 //   bias      [n]      read if HAS_BIAS
@@ -35,10 +34,11 @@ fn main(
   @builtin(num_workgroups) groups: vec3u,
   @builtin(local_invocation_id) lane: vec3u,
 ) {
+  // Down the rows first: a large weight, such as a vocabulary's, then passes through the cache once.
   let tile = group.y * groups.x + group.x;
-  let tiles_across = (params.n + COL_THREADS * 8 - 1) / (COL_THREADS * 8);
-  let row = (tile / tiles_across * ROW_THREADS + lane.y) * ROWS;
-  let col = (tile % tiles_across * COL_THREADS + lane.x) * 8;
+  let tiles_down = (params.m + ROW_THREADS * ROWS - 1) / (ROW_THREADS * ROWS);
+  let row = (tile % tiles_down * ROW_THREADS + lane.y) * ROWS;
+  let col = (tile / tiles_down * COL_THREADS + lane.x) * 8;
   if (row >= params.m || col >= params.n) { return; }
 
   var c00 = vec4f(); var c01 = vec4f(); // row 0: columns 0-3, 4-7

@@ -3,6 +3,7 @@
 import { Command } from "commander";
 import { checkCommand } from "./cli/check.ts";
 import { classifyCommand } from "./cli/classify.ts";
+import { convertCommand } from "./cli/convert.ts";
 import { demoCommand } from "./cli/demo.ts";
 import { embedCommand } from "./cli/embed.ts";
 import { reportFailure } from "./cli/failure.ts";
@@ -29,6 +30,7 @@ for (const command of [
   tokenizeCommand(),
   infoCommand(),
   checkCommand(),
+  convertCommand(),
   demoCommand(),
 ]) {
   program.addCommand(command.copyInheritedSettings(program));

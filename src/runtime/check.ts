@@ -1,11 +1,12 @@
-/** Says what a safetensors file or the weights of a model folder are, or everything that is wrong with them. */
+/** Says what a file of tensors or the weights of a model folder are, or everything that is wrong with them. */
 import type { ByteSource, Folder } from "./bytes.ts";
 import { openCheckpoint, openCheckpointFile } from "./checkpoint.ts";
 import type { Dtype } from "./dtype.ts";
-import { SafetensorsError } from "./faults.ts";
+import { CheckpointError } from "./faults.ts";
+import { isPyTorch } from "./pytorch/state_dict.ts";
 
 export interface CheckpointDescription {
-  readonly kind: "safetensors file" | "model folder";
+  readonly kind: "safetensors file" | "PyTorch file" | "model folder";
   /** How many files hold the tensors. */
   readonly files: number;
   readonly tensors: number;
@@ -23,11 +24,12 @@ export interface CheckpointDescription {
 /** Reads headers only. Closes what it opens, a source it was given included. Faults are returned, not thrown. */
 export async function describeCheckpoint(where: ByteSource | Folder): Promise<CheckpointDescription> {
   const isFile = "read" in where;
-  const kind = isFile ? "safetensors file" : "model folder";
+  let kind: CheckpointDescription["kind"] = isFile ? "safetensors file" : "model folder";
   const dtypes: Partial<Record<Dtype, number>> = {};
   let parameters = 0;
   let bytes = 0;
   try {
+    if (isFile && isPyTorch(await where.read(0, Math.min(16, where.size)))) kind = "PyTorch file";
     const checkpoint = await (isFile ? openCheckpointFile(where) : openCheckpoint(where));
     await checkpoint.close();
     const { tensors, files, warnings } = checkpoint;
@@ -38,7 +40,7 @@ export async function describeCheckpoint(where: ByteSource | Folder): Promise<Ch
     }
     return { kind, files: files.size, tensors: tensors.size, parameters, bytes, dtypes, faults: [], warnings };
   } catch (error) {
-    if (!(error instanceof SafetensorsError)) throw error;
+    if (!(error instanceof CheckpointError)) throw error;
     return { kind, files: 0, tensors: 0, parameters, bytes, dtypes, faults: error.faults, warnings: [] };
   }
 }

@@ -1,4 +1,4 @@
-/** A checkpoint: the tensors of one safetensors file, or of several with an index, under one set of names. */
+/** A checkpoint: the tensors of one file, or of several with an index, under one set of names. */
 import type { Scalar } from "../kernels/kernel.ts";
 import type { ByteSource, Folder } from "./bytes.ts";
 import {
@@ -11,9 +11,11 @@ import {
   isConvertible,
   type ScalarArray,
 } from "./dtype.ts";
-import { quote, SafetensorsError } from "./faults.ts";
-import { openSafetensors, type SafetensorsFile, type TensorInfo } from "./safetensors.ts";
-import { openShards, type Shards } from "./shards.ts";
+import { CheckpointError, quote } from "./faults.ts";
+import { isPyTorch, openPyTorch } from "./pytorch/state_dict.ts";
+import { gather } from "./pytorch/strided.ts";
+import { openSafetensors, type TensorInfo } from "./safetensors.ts";
+import { type CheckpointFile, type OpenFile, openShards, type Shards } from "./shards.ts";
 
 export interface CheckpointTensor extends TensorInfo {
   /** A key of the checkpoint's `files`. */
@@ -30,7 +32,7 @@ export interface Checkpoint {
   /** For messages. */
   readonly name: string;
   readonly tensors: ReadonlyMap<string, CheckpointTensor>;
-  readonly files: ReadonlyMap<string, SafetensorsFile>;
+  readonly files: ReadonlyMap<string, CheckpointFile>;
   /** What is odd but harmless. */
   readonly warnings: readonly string[];
   /**
@@ -42,7 +44,7 @@ export interface Checkpoint {
   readFloats(tensor: string, range?: ElementRange): Promise<Float32Array<ArrayBuffer>>;
   /**
    * All elements in order, slice by slice, as f32 or as the bits of f16. A slice and what its conversion needs stay within
-   * `maxBytes` (4 MiB by default). Every slice but the last is a multiple of 4 elements: uploads to a GPU are aligned.
+   * `maxBytes` (4 MiB by default; a tensor with strides takes another 4 MiB to gather its elements). Every slice but the last is a multiple of 4 elements: uploads to a GPU are aligned.
    * What is stored as asked is not copied: not to be written to.
    * @throws as `read`, and OverflowError when a finite value is beyond the type asked for
    */
@@ -51,13 +53,14 @@ export interface Checkpoint {
   close(): Promise<void>;
 }
 
-const SINGLE_FILE = "model.safetensors";
-const INDEX_FILE = "model.safetensors.index.json";
+/** In the order of preference; each format's index is at `${file}.index.json`. */
+const FORMATS: readonly (readonly [file: string, open: OpenFile])[] = [
+  ["model.safetensors", openSafetensors],
+  ["pytorch_model.bin", openPyTorch],
+];
 
 /** What else a model folder may hold. */
 const OTHER_FORMATS = {
-  "pytorch_model.bin": "PyTorch",
-  "pytorch_model.bin.index.json": "PyTorch",
   "tf_model.h5": "TensorFlow",
   "bert_model.ckpt.index": "TensorFlow",
   "flax_model.msgpack": "Flax",
@@ -66,33 +69,46 @@ const OTHER_FORMATS = {
 const CHUNK_BYTES = 4 << 20;
 
 /**
- * Opens a model folder's weights: model.safetensors, or the files of model.safetensors.index.json. Reads and validates
- * the headers, not the data.
- * @throws SafetensorsError with every fault of every file, or when there is no such file
+ * Opens a model folder's weights: model.safetensors or the files of its index, model.safetensors.index.json; where there
+ * is neither, pytorch_model.bin or the files of its index. Reads and validates what is beside the data, not the data.
+ * @throws CheckpointError with every fault of every file, or when there is no such file
  */
 export async function openCheckpoint(folder: Folder): Promise<Checkpoint> {
-  const source = await folder.open(SINGLE_FILE);
-  if (source !== undefined) return checkpointOf(folder.name, await openAlone(SINGLE_FILE, source));
-  const shards = await openShards(folder, INDEX_FILE);
-  if (shards !== undefined) return checkpointOf(folder.name, shards);
+  for (const [file, open] of FORMATS) {
+    const source = await folder.open(file);
+    if (source !== undefined) return checkpointOf(folder.name, await openAlone(file, source, open));
+    const shards = await openShards(folder, `${file}.index.json`, open);
+    if (shards !== undefined) return checkpointOf(folder.name, shards);
+  }
+  const wanted = FORMATS.map(([file]) => file).join(" nor ");
   for (const [file, writer] of Object.entries(OTHER_FORMATS)) {
     const other = await folder.open(file);
     if (other === undefined) continue;
     await other.close();
-    const remedy = "save it again with transformers: model.save_pretrained(folder, safe_serialization=True)";
-    throw new SafetensorsError(folder.name, [`no ${SINGLE_FILE}, only ${file}, the format of ${writer}; ${remedy}`]);
+    const remedy = "save it again with transformers: model.save_pretrained(folder)";
+    throw new CheckpointError(folder.name, [`neither ${wanted}, only ${file}, the format of ${writer}; ${remedy}`]);
   }
-  throw new SafetensorsError(folder.name, [`neither ${SINGLE_FILE} nor ${INDEX_FILE} is there`]);
+  throw new CheckpointError(folder.name, [`neither ${wanted} is there`]);
 }
 
-/** One safetensors file of any name. The checkpoint owns `source`, which is closed also when this fails. */
+/**
+ * One safetensors file, or one of torch.save, of any name: its first bytes tell. The checkpoint owns `source`, which is
+ * closed also when this fails.
+ */
 export async function openCheckpointFile(source: ByteSource): Promise<Checkpoint> {
-  return checkpointOf(source.name, await openAlone(source.name, source));
+  return checkpointOf(
+    source.name,
+    await openAlone(source.name, source, async (_, warn) => {
+      const head = await source.read(0, Math.min(16, source.size));
+      return isPyTorch(head) ? openPyTorch(source, warn) : openSafetensors(source);
+    }),
+  );
 }
 
-async function openAlone(name: string, source: ByteSource): Promise<Shards> {
+async function openAlone(name: string, source: ByteSource, open: OpenFile): Promise<Shards> {
+  const warnings: string[] = [];
   try {
-    return { files: new Map([[name, await openSafetensors(source)]]), warnings: [] };
+    return { files: new Map([[name, await open(source, (warning) => warnings.push(warning))]]), warnings };
   } catch (error) {
     await source.close();
     throw error;
@@ -127,7 +143,11 @@ function checkpointOf(name: string, { files, warnings }: Shards): Checkpoint {
     if (closed) throw new Error(`${name}: the checkpoint is closed`);
     const size = bitsOf(dtype) / 8;
     const { source } = files.get(tensor.file)!;
-    return elementsOf(await source.read(tensor.begin + offset * size, count * size), dtype);
+    const { strides } = tensor;
+    const bytes = strides
+      ? await gather(source, { ...tensor, strides }, size, offset, count)
+      : await source.read(tensor.begin + offset * size, count * size);
+    return elementsOf(bytes, dtype);
   }
 
   async function readFloats(key: string, range: ElementRange = {}): Promise<Float32Array<ArrayBuffer>> {

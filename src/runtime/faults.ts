@@ -1,8 +1,8 @@
 /** Faults of files: collected, bounded, thrown together, so that a checkpoint is mended in one go. */
 
-/** Everything that is wrong with a safetensors file, or with a folder of them. */
-export class SafetensorsError extends Error {
-  override readonly name = "SafetensorsError";
+/** Everything that is wrong with a model's weights: with a file, or with a folder of them. */
+export class CheckpointError extends Error {
+  override readonly name: string = "CheckpointError";
   readonly faults: readonly string[];
 
   /** `file`: its name, or the folder's. */
@@ -10,6 +10,16 @@ export class SafetensorsError extends Error {
     super(faults.length === 1 ? `${file}: ${faults[0]}` : `${file}: ${faults.length} faults\n- ${faults.join("\n- ")}`);
     this.faults = faults;
   }
+}
+
+/** What is wrong with a safetensors file. */
+export class SafetensorsError extends CheckpointError {
+  override readonly name = "SafetensorsError";
+}
+
+/** What is wrong with a file of torch.save. */
+export class PyTorchError extends CheckpointError {
+  override readonly name = "PyTorchError";
 }
 
 export type Report = (fault: string) => void;
@@ -35,4 +45,16 @@ export function faultList(): { readonly count: number; readonly add: Report; lis
 /** A name out of an untrusted file, for a message: escaped and cut. */
 export function quote(name: string): string {
   return JSON.stringify(name.length > 200 ? `${name.slice(0, 200)}...` : name);
+}
+
+/** What people have instead of the weights, told by its first bytes, with the remedy. */
+export function looksLike(bytes: Uint8Array): string {
+  const text = String.fromCharCode(...bytes);
+  if (text.startsWith("version ")) return "; it is a Git LFS pointer, not the file itself: run `git lfs pull`";
+  if (text.startsWith("PK\x03\x04") || text.startsWith("\x80\x02"))
+    return "; it is a file of torch.save, not safetensors";
+  if (/^<(!doc|html)/i.test(text)) return "; it is a web page: the download went wrong";
+  if (text.startsWith("GGUF")) return "; it is a GGUF file";
+  if (text.startsWith("\x89HDF")) return "; it is an HDF5 file, as Keras writes";
+  return "";
 }

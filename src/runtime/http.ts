@@ -126,7 +126,7 @@ async function partOf(url: string, begin: number, options: HttpOptions, size?: n
 
 async function fetchPart(url: string, begin: number, options: HttpOptions, size?: number): Promise<Part | null> {
   const { headers, fetch = globalThis.fetch, signal, maxWhole = 512 << 20 } = options;
-const range = `bytes=${begin}-${Math.min(begin + BLOCK, size ?? Number.POSITIVE_INFINITY) - 1}`;
+  const range = `bytes=${begin}-${Math.min(begin + BLOCK, size ?? Number.POSITIVE_INFINITY) - 1}`;
   const response = await reach(fetch, url, { headers: { ...headers, range }, ...(signal && { signal }) });
   const { status } = response;
   if (status === 404) return null;
@@ -151,9 +151,13 @@ const range = `bytes=${begin}-${Math.min(begin + BLOCK, size ?? Number.POSITIVE_
 function totalOf(response: Response, begin: number, length: number, url: string, known: number | undefined): number {
   const shown = response.headers.get("content-range");
   // from another origin the header is seen only when the server allows it; a block that is not full is the last
-  const total = shown === null ? (known ?? (length < BLOCK ? begin + length : undefined)) : Number(/\/(\d+)$/.exec(shown)?.[1]);
+  const total =
+    shown === null ? (known ?? (length < BLOCK ? begin + length : undefined)) : Number(/\/(\d+)$/.exec(shown)?.[1]);
   if (total === undefined) {
-    throw new HttpError(`${url}: its size is not known: the server must send Access-Control-Expose-Headers: Content-Range`, 206);
+    throw new HttpError(
+      `${url}: its size is not known: the server must send Access-Control-Expose-Headers: Content-Range`,
+      206,
+    );
   }
   const end = Math.min(begin + BLOCK, total);
   const asked = `bytes ${begin}-${end - 1}/${total}`;

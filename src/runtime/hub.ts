@@ -37,18 +37,23 @@ export function isCommit(revision: string): boolean {
  */
 export function hubModel(name: string, revision: string = "main"): HubModel {
   const bad = (what: string): never => {
-    throw new RangeError(`${JSON.stringify(name)} is not the name of a model: ${what}; write org/name or org/name@revision`);
+    throw new RangeError(
+      `${JSON.stringify(name)} is not the name of a model: ${what}; write org/name or org/name@revision`,
+    );
   };
   const parts = name.split("/");
   if (parts.length > 2) bad("it has more than one slash");
   if (name.length > 96) bad(`it has ${name.length} characters, at most 96 are allowed`);
   for (const part of parts) {
     if (!/^[\w.-]+$/.test(part)) bad("letters, digits, and - _ . are allowed on either side of the slash");
-    if (/^[.-]|[.-]$|--|\.\.|\.git$/.test(part)) bad(`${JSON.stringify(part)} begins or ends with . or -, or has -- or ..`);
+    if (/^[.-]|[.-]$|--|\.\.|\.git$/.test(part))
+      bad(`${JSON.stringify(part)} begins or ends with . or -, or has -- or ..`);
   }
   const reason = unsafePath(revision) ?? (/^[\w./+-]{1,200}$/.test(revision) ? undefined : "it has other characters");
   if (reason !== undefined) {
-    throw new RangeError(`revision ${JSON.stringify(revision)} of ${name} is not a branch, a tag or a commit: ${reason}`);
+    throw new RangeError(
+      `revision ${JSON.stringify(revision)} of ${name} is not a branch, a tag or a commit: ${reason}`,
+    );
   }
   return { name, revision };
 }
@@ -76,18 +81,27 @@ export function hubRefusal(
   if (code === "GatedRepo" || (status === 403 && code === null)) {
     return token === undefined
       ? say(`it is gated (${status}): accept its licence at ${page}, then set HF_TOKEN to a token of that account`)
-      : say(`it is gated (${status}): accept its licence at ${page} with the account of your token, which must have read access`);
+      : say(
+          `it is gated (${status}): accept its licence at ${page} with the account of your token, which must have read access`,
+        );
   }
   if (status === 401) {
     return token === undefined
-      ? say(`there is no such public model (401): check the name; if it is private, set HF_TOKEN to a token that may read it`)
-      : say(`the token is not accepted (401), or there is no such model: check the name, and the token in HF_TOKEN at ${endpoint}/settings/tokens`);
+      ? say(
+          `there is no such public model (401): check the name; if it is private, set HF_TOKEN to a token that may read it`,
+        )
+      : say(
+          `the token is not accepted (401), or there is no such model: check the name, and the token in HF_TOKEN at ${endpoint}/settings/tokens`,
+        );
   }
   if (status === 403) return say(`the token may not read it (403): give it access at ${endpoint}/settings/tokens`);
   if (status === 404 && code === "RevisionNotFound") {
-    return say(`there is no revision ${JSON.stringify(model.revision)} (404): see ${page}/tree/main for branches and tags`);
+    return say(
+      `there is no revision ${JSON.stringify(model.revision)} (404): see ${page}/tree/main for branches and tags`,
+    );
   }
-  if (status === 404 && code === "EntryNotFound") return say("there is no config.json (404): is it a transformers model?");
+  if (status === 404 && code === "EntryNotFound")
+    return say("there is no config.json (404): is it a transformers model?");
   if (status === 404) return say(`there is no such model at ${endpoint} (404): check the name`);
   return statusError(response, response.url || page);
 }
@@ -120,7 +134,9 @@ export function hubFolder(name: string, options: HubFolderOptions = {}): Folder 
         async () => {
           const response = await reach(fetch, url, { headers, ...(signal && { signal }) });
           if (!response.ok) throw hubRefusal(response, model, { endpoint, token });
-          const info = JSON.parse(new TextDecoder().decode(await readBody(response, MOST_INFO, url, signal))) as unknown;
+          const info = JSON.parse(
+            new TextDecoder().decode(await readBody(response, MOST_INFO, url, signal)),
+          ) as unknown;
           const sha = (info as { sha?: unknown } | null)?.sha;
           if (typeof sha === "string" && isCommit(sha)) return sha;
           throw new HttpError(`${url}: the answer names no commit: is ${endpoint} a hub?`, response.status);

@@ -8,7 +8,7 @@
  */
 import type { ByteSource } from "./bytes.ts";
 import { bitsOf, DTYPES, type Dtype, isDtype } from "./dtype.ts";
-import { faultList, quote, type Report, SafetensorsError } from "./faults.ts";
+import { faultList, looksLike, quote, type Report, SafetensorsError } from "./faults.ts";
 import { type JsonScanner, scanJson } from "./json.ts";
 
 export interface TensorInfo {
@@ -17,9 +17,12 @@ export interface TensorInfo {
   readonly shape: readonly number[];
   /** The product of `shape`; 1 for a scalar. */
   readonly elements: number;
-  /** Where its bytes begin, counted from the beginning of the file. */
+  /** Where its first element begins, counted in bytes from the beginning of the file. */
   readonly begin: number;
+  /** What its elements take. */
   readonly bytes: number;
+  /** In elements, where they do not lie in row-major order; never so in a safetensors file. */
+  readonly strides?: readonly number[];
 }
 
 export interface SafetensorsFile {
@@ -224,16 +227,4 @@ function decode(bytes: Uint8Array): string | undefined {
   } catch {
     return undefined;
   }
-}
-
-/** What people have instead of a safetensors file, told by its first bytes, with the remedy. */
-function looksLike(bytes: Uint8Array): string {
-  const text = String.fromCharCode(...bytes);
-  if (text.startsWith("version ")) return "; it is a Git LFS pointer, not the file itself: run `git lfs pull`";
-  if (text.startsWith("PK\x03\x04") || text.startsWith("\x80\x02"))
-    return "; it is a file of torch.save, not safetensors";
-  if (/^<(!doc|html)/i.test(text)) return "; it is a web page: the download went wrong";
-  if (text.startsWith("GGUF")) return "; it is a GGUF file";
-  if (text.startsWith("\x89HDF")) return "; it is an HDF5 file, as Keras writes";
-  return "";
 }

@@ -1,38 +1,50 @@
 /** Checkpoints in several files: the index that says which file holds which tensor, and the files held against it. */
-import { type Folder, readText, unsafePath } from "./bytes.ts";
-import { faultList, quote, type Report, SafetensorsError } from "./faults.ts";
+import { type ByteSource, type Folder, readText, unsafePath } from "./bytes.ts";
+import { CheckpointError, faultList, quote, type Report } from "./faults.ts";
 import { type JsonScanner, scanJson } from "./json.ts";
-import { openSafetensors, type SafetensorsFile } from "./safetensors.ts";
+import type { TensorInfo } from "./safetensors.ts";
+
+/** A file of tensors, whatever its format. */
+export interface CheckpointFile {
+  readonly source: ByteSource;
+  readonly tensors: ReadonlyMap<string, TensorInfo>;
+  /** What its writer noted; nothing in PyTorch's files. */
+  readonly metadata: ReadonlyMap<string, string>;
+}
+
+/** Reads what is beside the data. @throws CheckpointError with every fault; the source is the caller's to close */
+export type OpenFile = (source: ByteSource, warn: Report) => Promise<CheckpointFile>;
 
 export interface Shards {
-  readonly files: ReadonlyMap<string, SafetensorsFile>;
+  readonly files: ReadonlyMap<string, CheckpointFile>;
   readonly warnings: readonly string[];
 }
 
-/** `undefined` when the folder has no such index. @throws SafetensorsError with the faults of the index and all shards */
-export async function openShards(folder: Folder, indexFile: string): Promise<Shards | undefined> {
+/** `undefined` when the folder has no such index. @throws CheckpointError with the faults of the index and all shards */
+export async function openShards(folder: Folder, indexFile: string, open: OpenFile): Promise<Shards | undefined> {
   const text = await readText(folder, indexFile).catch((error: unknown) => {
     // Too long, or not UTF-8: a fault of the file. Anything else is a failure to read it.
     if (!(error instanceof RangeError || error instanceof TypeError)) throw error;
-    throw new SafetensorsError(folder.name, [error.message]);
+    throw new CheckpointError(folder.name, [error.message]);
   });
   if (text === undefined) return undefined;
 
   const faults = faultList();
   const index = readIndex(text, (fault) => faults.add(`${indexFile}: ${fault}`));
-  const files = new Map<string, SafetensorsFile>();
+  const files = new Map<string, CheckpointFile>();
+  const warnings: string[] = [];
   try {
     for (const path of new Set(index.fileOf.values())) {
-      const file = await openShard(folder, path, faults.add);
+      const file = await openShard(folder, path, open, faults.add, (warning) => warnings.push(warning));
       if (file !== undefined) files.set(path, file);
     }
     checkShards(index, files, indexFile, faults.add);
-    if (faults.count > 0) throw new SafetensorsError(folder.name, faults.list());
+    if (faults.count > 0) throw new CheckpointError(folder.name, faults.list());
   } catch (error) {
     for (const { source } of files.values()) await source.close();
     throw error;
   }
-  return { files, warnings: checkTotal(index, files, indexFile) };
+  return { files, warnings: [...warnings, ...checkTotal(index, files, indexFile)] };
 }
 
 interface Index {
@@ -78,7 +90,13 @@ function readWeightMap(json: JsonScanner, fileOf: Map<string, string>, report: R
   });
 }
 
-async function openShard(folder: Folder, path: string, report: Report): Promise<SafetensorsFile | undefined> {
+async function openShard(
+  folder: Folder,
+  path: string,
+  open: OpenFile,
+  report: Report,
+  warn: Report,
+): Promise<CheckpointFile | undefined> {
   const reason = unsafePath(path);
   if (reason !== undefined) {
     report(`file name ${quote(path)} is refused: ${reason}`);
@@ -91,10 +109,10 @@ async function openShard(folder: Folder, path: string, report: Report): Promise<
   if (source === undefined) report(`${quote(path)} is not there, but tensors are said to be in it`);
   if (source === undefined || source === null) return undefined;
   try {
-    return await openSafetensors(source);
+    return await open(source, warn);
   } catch (error) {
     await source.close();
-    if (!(error instanceof SafetensorsError)) throw error;
+    if (!(error instanceof CheckpointError)) throw error;
     for (const fault of error.faults) report(`${path}: ${fault}`);
     return undefined;
   }

@@ -190,7 +190,7 @@ describe("results", () => {
         adapter: { name: engine.adapter.name, software: expect.any(Boolean) },
         driver: expect.any(String),
       });
-      expect(lines.join("\n")).toMatch(/kernel +shape +type +clock +ms .*\nlayernorm +2x8 +f32/);
+      expect(lines.join("\n")).toMatch(/kernel +shape +type +clock +p50 ms .*\nlayernorm +2x8 +f32/);
     } finally {
       await rm(folder, { recursive: true });
     }

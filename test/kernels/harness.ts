@@ -3,6 +3,7 @@ import {
   type Binding,
   bindingsOf,
   type Kernel,
+  type KernelLimits,
   packParams,
   paramsOf,
   type Scalar,
@@ -38,6 +39,7 @@ const compiled = new WeakMap<GPUDevice, Map<string, Promise<Compiled>>>();
  * Dispatches `kernel` on `shape` and reads back its outputs.
  * @param inputs values of the read-only bindings
  * @param outputs elements of each read_write binding, or the values that it starts with
+ * @param limits what the plan is made for; smaller ones than the device's make a small shape fold
  */
 export async function runKernel<Shape extends { readonly dtype: Scalar }>(
   device: GPUDevice,
@@ -45,8 +47,9 @@ export async function runKernel<Shape extends { readonly dtype: Scalar }>(
   shape: Shape,
   inputs: Buffers,
   outputs: Readonly<Record<string, number | ArrayLike<number>>>,
+  limits: KernelLimits = device.limits,
 ): Promise<Record<string, Float64Array>> {
-  const plan = kernel.plan(shape, device.limits);
+  const plan = kernel.plan(shape, limits);
   const source = specialize(kernel.source, plan.constants);
   const bindings = bindingsOf(source);
   const { pipeline, layout } = await compile(device, kernel.name, source, bindings);

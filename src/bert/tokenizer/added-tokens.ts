@@ -3,6 +3,8 @@
  * tokenizers/src/tokenizer/added_vocabulary.rs.
  */
 
+import { buildTrie } from "./trie.ts";
+
 export interface AddedToken {
   readonly id: number;
   readonly content: string;
@@ -26,7 +28,6 @@ export interface AddedMatch {
 
 export type FindAdded = (text: string) => readonly AddedMatch[];
 
-const NONE: readonly AddedMatch[] = [];
 const WORD_BEFORE = /[\p{Alphabetic}\p{M}\p{Nd}\p{Pc}\p{Join_Control}]$/u;
 const WORD_AFTER = /^[\p{Alphabetic}\p{M}\p{Nd}\p{Pc}\p{Join_Control}]/u;
 const SPACE = /\p{White_Space}/u;
@@ -46,21 +47,30 @@ export function createAddedFinder(
     if (form !== "" && !forms.has(form)) forms.set(form, token);
   }
   if (forms.size === 0) return undefined;
-  // Alternatives are tried in order, so the longest goes first.
-  const longestFirst = [...forms.keys()].sort((a, b) => b.length - a.length);
-  const source = longestFirst.map((form) => form.replace(/[\\^$.*+?()[\]{}|/-]/g, "\\$&")).join("|");
-  const pattern = new RegExp(source, "g");
+  const listed = [...forms.values()];
+  const trie = buildTrie(new Map([...forms.keys()].map((form, i) => [form, i])));
+  const mayStart = new Uint8Array(0x10000); // by first UTF-16 unit: most texts have no added token
+  for (const form of forms.keys()) mayStart[form.charCodeAt(0)] = 1;
 
   return (text) => {
-    pattern.lastIndex = 0;
-    let found = pattern.exec(text);
-    if (found === null) return NONE;
     const matches: AddedMatch[] = [];
     let free = 0; // up to here the text is taken
-    for (; found !== null; found = pattern.exec(text)) {
-      const token = forms.get(found[0])!;
-      let start = found.index;
-      let end = start + found[0].length;
+    for (let i = 0; i < text.length; i++) {
+      if (mayStart[text.charCodeAt(i)] === 0) continue;
+      let found = -1;
+      let end = i;
+      for (let node = 0, next = i; node >= 0 && next < text.length; ) {
+        const code = text.codePointAt(next)!;
+        next += code > 0xffff ? 2 : 1;
+        node = trie.step(node, code);
+        if (node < 0 || trie.idAt(node) < 0) continue;
+        found = trie.idAt(node);
+        end = next;
+      }
+      if (found < 0) continue;
+      const token = listed[found]!;
+      let start = i;
+      i = end - 1; // matches do not overlap, whatever becomes of this one
       if (token.singleWord && (touchesWord(text, start, WORD_BEFORE, -2) || touchesWord(text, end, WORD_AFTER, 2))) {
         continue;
       }

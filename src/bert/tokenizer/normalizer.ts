@@ -3,7 +3,16 @@
  * place it came from. Mirrors tokenizers/src/normalizers/bert.rs and the alignments of tokenizer/normalizer.rs.
  */
 
-import { decompose, isControl, isIdeograph, isMark, isPunctuation, isReordered, isSpace } from "./unicode.ts";
+import {
+  combiningRanks,
+  decompose,
+  isControl,
+  isIdeograph,
+  isMark,
+  isPunctuation,
+  isReordered,
+  isSpace,
+} from "./unicode.ts";
 
 export interface NormalizerOptions {
   /** Drop control characters, turn every white space into a space. */
@@ -189,24 +198,15 @@ interface Part {
   readonly owns: boolean;
 }
 
-/** A stable sort of each run of reordered parts by combining class, which NFD does for us: equal codes keep their order. */
+/** Canonical ordering: a stable sort, by combining class, of each run of parts that have one. */
 function inCanonicalOrder(parts: readonly Part[]): Part[] {
+  const ranks = combiningRanks(new Set(parts.map(({ code }) => code)));
+  const rank = ({ code }: Part): number => ranks.get(code) ?? 0;
   const ordered: Part[] = [];
   for (let i = 0; i < parts.length; ) {
-    const queues = new Map<number, Part[]>();
-    const from = i;
-    for (; i < parts.length && isReordered(parts[i]!.code); i++) {
-      const queue = queues.get(parts[i]!.code) ?? [];
-      queues.set(parts[i]!.code, queue);
-      queue.push(parts[i]!);
-    }
-    if (i === from) {
-      ordered.push(parts[i++]!);
-      continue;
-    }
-    for (const queue of queues.values()) queue.reverse();
-    const run = parts.slice(from, i).map((part) => String.fromCodePoint(part.code));
-    for (const code of codePoints(run.join("").normalize("NFD"))) ordered.push(queues.get(code)!.pop()!);
+    const from = i++;
+    if (rank(parts[from]!) > 0) while (i < parts.length && rank(parts[i]!) > 0) i++;
+    for (const part of parts.slice(from, i).sort((a, b) => rank(a) - rank(b))) ordered.push(part);
   }
   return ordered;
 }

@@ -3,7 +3,8 @@
 import { cleanUp, type DecoderOptions, joinTokens } from "./decoding.ts";
 import { addedBy, assemble, type Encoding, pad, type Templates } from "./encoding.ts";
 import type { NormalizerOptions } from "./normalizer.ts";
-import { createSequencer, type Sequence, type TextInput } from "./sequence.ts";
+import type { Sequence, TextInput } from "./sequence.ts";
+import { createSequencer } from "./sequencer.ts";
 import { type Cut, cutsOf, keptLengths, type TruncationStrategy } from "./truncation.ts";
 import type { SpecialIds, Vocabulary } from "./vocabulary.ts";
 
@@ -13,16 +14,16 @@ export type EncodeInput = TextInput | { readonly text: TextInput; readonly pair?
 export interface EncodeOptions {
   /** Default true. */
   readonly addSpecialTokens?: boolean | undefined;
-  /** Default false: a long text stays long. */
-  readonly truncation?: TruncationStrategy | false | undefined;
+  /** Default false: a long text stays long. true is "longest_first". */
+  readonly truncation?: TruncationStrategy | boolean | undefined;
   /** Tokens, special ones included, for truncation and padding. Default: the tokenizer's `modelMaxLength`. */
   readonly maxLength?: number | undefined;
   /** Tokens that an overflow window shares with the one before. Default 0. */
   readonly stride?: number | undefined;
   /** Give what truncation cuts off as further windows in `overflow`. Default false. */
   readonly returnOverflow?: boolean | undefined;
-  /** To the longest of the batch, or to `maxLength`. Default false. */
-  readonly padding?: "longest" | "max_length" | false | undefined;
+  /** To the longest of the batch, or to `maxLength`. Default false. true is "longest". */
+  readonly padding?: "longest" | "max_length" | boolean | undefined;
   /** With padding: round the length up to a multiple. */
   readonly padToMultipleOf?: number | undefined;
 }
@@ -81,7 +82,8 @@ export function createTokenizer(spec: TokenizerSpec): Tokenizer {
     const template = texts.length < 2 ? spec.templates.single : spec.templates.pair;
     const build = (sequences: readonly Sequence[], cut: Cut): Encoding =>
       assemble(template, sequences, cut, addSpecialTokens, vocabulary.tokens);
-    if (!options.truncation) {
+    const strategy = choice("truncation", options.truncation, ["longest_first", "only_first", "only_second"]);
+    if (strategy === undefined) {
       const sequences = texts.map((text) => tokensOf(text, Number.POSITIVE_INFINITY));
       return build(
         sequences,
@@ -101,7 +103,7 @@ export function createTokenizer(spec: TokenizerSpec): Tokenizer {
     const most = overflow || texts.length > 1 ? Number.POSITIVE_INFINITY : maxLength;
     const sequences = texts.map((text) => tokensOf(text, most));
     const lengths = sequences.map(({ ids }) => ids.length);
-    const kept = keptLengths(lengths, added, { strategy: options.truncation, maxLength });
+    const kept = keptLengths(lengths, added, { strategy, maxLength });
     const [first, ...rest] = cutsOf(lengths, kept, stride, overflow);
     const encoding = build(sequences, first);
     for (const cut of rest) encoding.overflow.push(build(sequences, cut));
@@ -109,11 +111,12 @@ export function createTokenizer(spec: TokenizerSpec): Tokenizer {
   };
 
   const padTogether = (encodings: readonly Encoding[], options: EncodeOptions): void => {
-    if (!options.padding) return;
+    const padding = choice("padding", options.padding, ["longest", "max_length"]);
+    if (padding === undefined) return;
     if (special.pad === undefined) throw new RangeError("padding needs a [PAD] token, the vocabulary has none");
     const multiple = whole("padToMultipleOf", options.padToMultipleOf ?? 1, 1);
     const longest =
-      options.padding === "max_length"
+      padding === "max_length"
         ? maxLengthFor("padding to max_length", options)
         : encodings.reduce((most, { ids }) => Math.max(most, ids.length), 0);
     const length = Math.ceil(longest / multiple) * multiple;
@@ -148,6 +151,18 @@ export function createTokenizer(spec: TokenizerSpec): Tokenizer {
     tokenToId: (token) => vocabulary.ids.get(token),
     idToToken: (id) => vocabulary.tokens[id],
   };
+}
+
+/** One of `values`, the first for true; undefined for none. Callers in plain JavaScript have no types to tell them. */
+function choice<V extends string>(name: string, given: V | boolean | undefined, values: readonly V[]): V | undefined {
+  if (given === undefined || given === false) return undefined;
+  const value = given === true ? values[0] : given;
+  if (value === undefined || !values.includes(value)) {
+    throw new RangeError(
+      `${name} is ${JSON.stringify(given)}; it must be ${values.map((v) => `"${v}"`).join(", ")} or a boolean`,
+    );
+  }
+  return value;
 }
 
 function whole(name: string, value: number, least: number): number {

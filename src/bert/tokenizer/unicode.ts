@@ -89,6 +89,26 @@ export function isReordered(code: number): boolean {
   return code === 0x345 || (!within(YOUNGER, code) && pair.normalize("NFD") !== pair);
 }
 
+/**
+ * Numbers from 1 in the order of the combining classes, for those of `codes` that have one. Worked out pair by pair: to
+ * hand NFD a long run of marks would cost time in its square.
+ */
+export function combiningRanks(codes: ReadonlySet<number>): Map<number, number> {
+  const swaps = (a: number, b: number): boolean => {
+    const pair = String.fromCodePoint(a, b);
+    return pair.normalize("NFD") !== pair;
+  };
+  const compare = (a: number, b: number): number => Number(swaps(a, b)) - Number(swaps(b, a));
+  const sorted = [...codes].filter(isReordered).sort(compare);
+  const ranks = new Map<number, number>();
+  let rank = 1;
+  sorted.forEach((code, i) => {
+    if (i > 0 && compare(sorted[i - 1]!, code) !== 0) rank++;
+    ranks.set(code, rank);
+  });
+  return ranks;
+}
+
 function ranges(text: string): Ranges {
   return Int32Array.from(
     text

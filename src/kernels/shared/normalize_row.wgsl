@@ -1,9 +1,8 @@
 // Layer normalisation of one row by one workgroup: out = (e - mean) / sqrt(variance + eps) * gamma + beta, where the
 // kernel declares the row's elements e as `element(row, col)`, and Params with rows, cols, eps.
 //
-// Two passes: the mean, then the squared deviations. At a mean of 1e4 the mean itself rounds to 1e-3, so the second
-// pass also sums the plain deviations: what they do not cancel to is the rest of the mean, and comes off mean and
-// variance.
+// Two passes: the mean, then the squared deviations. A mean of 1e4 is itself rounded to 1e-3, so the second pass also
+// sums the plain deviations: what they do not cancel is the rest of the mean, and comes off deviations and variance.
 
 fn normalize_row(row: u32, lane: u32) {
   let count = f32(params.cols);

@@ -1,7 +1,6 @@
 // Floats as u32 keys of the same order, so that maxima are exact and a NaN, the greatest key, is never lost: max() of
 // floats may drop it. No float has the key 0.
-// Maxima over a workgroup of WORKGROUP_SIZE threads, a power of four. Every thread must call; every thread gets the
-// result.
+// And maxima over a workgroup of WORKGROUP_SIZE threads, a power of four: every thread must call, and gets the result.
 
 const NAN_KEY = 0xffffffffu;
 const INFINITY_KEY = 0xff800000u;

@@ -9,6 +9,7 @@ import { type CommonOptions, newCommand } from "./command.ts";
 import { fillText, hasMask, maskToken } from "./fill_mask.ts";
 import { print } from "./output.ts";
 import { withSession } from "./session.ts";
+import { textBatches } from "./texts.ts";
 
 const SENTENCES = [
   "a gorgeous , witty , seductive movie .",
@@ -22,8 +23,10 @@ export function demoCommand(): Command {
     .action(demo);
 }
 
-async function demo(texts: readonly string[], options: CommonOptions): Promise<void> {
+async function demo(args: readonly string[], options: CommonOptions): Promise<void> {
   const { json } = options;
+  const texts: string[] = [];
+  for await (const batch of textBatches(args)) texts.push(...batch);
   const begin = performance.now();
   await withSession(options, async ({ tokenizer, taskOptions, start }) => {
     const { engine, pretrained } = await start();

@@ -35,12 +35,7 @@ export function messageOf(error: unknown): string {
     return `no GPU adapter for "${error.choice}": tried ${error.tried.join("; ")}`;
   }
   const { code, path } = error as NodeJS.ErrnoException;
-  switch (code) {
-    case "ENOENT":
-      return `${path}: there is no such file or folder`;
-    case "EACCES":
-      return `${path}: reading it is not permitted`;
-    default:
-      return error.message;
-  }
+  if (path !== undefined && code === "ENOENT") return `${path}: there is no such file or folder`;
+  if (path !== undefined && code === "EACCES") return `${path}: reading it is not permitted`;
+  return error.message;
 }

@@ -7,7 +7,8 @@ import type { Tokenizer } from "../../bert/tokenizer/tokenizer.ts";
 import { checkWeights, type Parts } from "../../bert/weights.ts";
 import { type Folder, readText } from "../../runtime/bytes.ts";
 import { type Checkpoint, openCheckpoint, openCheckpointFile } from "../../runtime/checkpoint.ts";
-import { SafetensorsError } from "../../runtime/faults.ts";
+import { CheckpointError } from "../../runtime/faults.ts";
+import { isPyTorch } from "../../runtime/pytorch/state_dict.ts";
 import { openFile, openFolder } from "../folder.ts";
 import { messageOf } from "./failure.ts";
 
@@ -24,7 +25,7 @@ export interface CheckpointSummary {
 
 export interface Inspection {
   /** What it is taken for; absent where nothing is. */
-  readonly kind?: "safetensors file" | "model folder";
+  readonly kind?: "safetensors file" | "PyTorch file" | "model folder";
   readonly config?: BertConfig;
   readonly checkpoint?: CheckpointSummary;
   readonly parts?: Parts;
@@ -44,7 +45,9 @@ export async function inspectPath(path: string): Promise<Inspection> {
     const found = await stat(path);
     kind = found.isDirectory() ? "model folder" : "safetensors file";
     if (found.isDirectory()) return await inspectFolder(openFolder(path));
-    const checkpoint = await openCheckpointFile(await openFile(path));
+    const source = await openFile(path);
+    if (isPyTorch(await source.read(0, Math.min(16, source.size)))) kind = "PyTorch file";
+    const checkpoint = await openCheckpointFile(source);
     await checkpoint.close();
     return { kind, checkpoint: summaryOf(checkpoint), warnings: checkpoint.warnings, faults: [] };
   } catch (error) {
@@ -115,7 +118,7 @@ async function findTokenizer(folder: Folder): Promise<string | undefined> {
 
 /** Without the name of the file or folder in front, which the reader of the report knows. */
 function faultsOf(error: unknown, name: string): readonly string[] {
-  if (error instanceof ModelError || error instanceof SafetensorsError) return error.faults;
+  if (error instanceof ModelError || error instanceof CheckpointError) return error.faults;
   const message = messageOf(error);
   const prefix = [`${name}: `, `${name}/`, `${name} `].find((prefix) => message.startsWith(prefix)) ?? "";
   return [message.slice(prefix.length)];

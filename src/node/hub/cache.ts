@@ -102,7 +102,9 @@ export function diskFault(error: unknown, path: string): unknown {
   const code = error instanceof Error && "code" in error ? String(error.code) : "";
   const say = (what: string): HubCacheError => new HubCacheError(`${path}: ${what} (${code})`, { cause: error });
   if (/^(ENOSPC|EDQUOT|EFBIG)$/.test(code)) {
-    return say("the disk is full; what has arrived is kept: make room, or set HF_HUB_CACHE to another disk, and try again");
+    return say(
+      "the disk is full; what has arrived is kept: make room, or set HF_HUB_CACHE to another disk, and try again",
+    );
   }
   if (/^(EROFS|EACCES|EPERM|ENOTDIR|EEXIST|EISDIR)$/.test(code)) {
     return say("the cache cannot be written; set HF_HUB_CACHE to a folder that can, or HF_HUB_OFFLINE=1 to read only");

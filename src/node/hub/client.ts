@@ -1,6 +1,14 @@
 /** Requests to the hub: retried while that helps, redirected by hand, so that the token stays with the hub. */
 
-import { HttpError, isTransient, type RetryPolicy, reach, retrying, shownUrl, statusError } from "../../runtime/request.ts";
+import {
+  HttpError,
+  isTransient,
+  type RetryPolicy,
+  reach,
+  retrying,
+  shownUrl,
+  statusError,
+} from "../../runtime/request.ts";
 
 export interface HubConnection {
   readonly endpoint: string;
@@ -15,8 +23,8 @@ export interface HubConnection {
 export interface HubRequest {
   readonly method?: "GET" | "HEAD";
   readonly headers?: Readonly<Record<string, string>>;
-  /** To the end, or only as long as they stay on the hub; its own answer then has all that is wanted. Default to the end. */
-  readonly redirects?: "all" | "own";
+  /** How far to follow redirects: to the content, or until the hub has named the commit. Default content. */
+  readonly to?: "content" | "commit";
   /** Statuses besides 2xx that the caller can use. */
   readonly accept?: readonly number[];
   /** The error for a refusal by the hub itself. */
@@ -40,7 +48,7 @@ export function send(hub: HubConnection, url: string, request: HubRequest = {}):
 }
 
 async function sendOnce(hub: HubConnection, url: string, request: HubRequest): Promise<HubAnswer> {
-  const { method = "GET", redirects = "all", accept = [], refusal } = request;
+  const { method = "GET", to = "content", accept = [], refusal } = request;
   const home = new URL(hub.endpoint).origin;
   let linked: HubAnswer["linked"] = {};
   let at = new URL(url);
@@ -56,15 +64,18 @@ async function sendOnce(hub: HubConnection, url: string, request: HubRequest): P
     const response = await answerTo(hub, at.href, { method, headers, redirect: "manual" });
     if (own) linked = { ...linkedOf(response.headers), ...linked };
     const next = nextUrl(response, at);
-    if (next === undefined || (redirects === "own" && next.origin !== home)) {
-      if (response.ok || next !== undefined || accept.includes(response.status)) return { response, url: at.href, linked };
+    if (next === undefined || (to === "commit" && linked.commit !== undefined)) {
+      if (response.ok || next !== undefined || accept.includes(response.status))
+        return { response, url: at.href, linked };
       await response.body?.cancel();
-      throw (own && !isTransient(statusError(response, at.href)) && refusal?.(response)) || statusError(response, at.href);
+      throw (
+        (own && !isTransient(statusError(response, at.href)) && refusal?.(response)) || statusError(response, at.href)
+      );
     }
     await response.body?.cancel();
     at = next;
   }
-  throw new HttpError(`${shownUrl(url)}: more than ${MOST_REDIRECTS} redirects`, 310);
+  throw new HttpError(`${shownUrl(url)}: more than ${MOST_REDIRECTS} redirects`, 302);
 }
 
 /** The headers of an answer, within the patience. */

@@ -60,7 +60,8 @@ function tokenOf(text: string | undefined): string | undefined {
 
 function endpointOf(text: string): string {
   const url = URL.canParse(text) ? new URL(text) : undefined;
-  if (url && /^https?:$/.test(url.protocol) && !url.username && !url.search && !url.hash) return text.replace(/\/+$/, "");
+  if (url && /^https?:$/.test(url.protocol) && !url.username && !url.search && !url.hash)
+    return text.replace(/\/+$/, "");
   throw new RangeError(`${JSON.stringify(text)} is not the address of a hub (HF_ENDPOINT), such as ${HUB_ENDPOINT}`);
 }
 

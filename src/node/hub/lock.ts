@@ -8,7 +8,7 @@ import { readFileSync, rmSync } from "node:fs";
 import { link, readFile, rename, rm, stat, utimes, writeFile } from "node:fs/promises";
 import { hostname } from "node:os";
 import { pause } from "../../runtime/request.ts";
-import { writing } from "./cache.ts";
+import { diskFault, writing } from "./cache.ts";
 
 export interface Lock {
   /** Whether it is still ours: a process that was stopped for long may have lost it. */
@@ -77,8 +77,9 @@ async function look(path: string): Promise<Seen | undefined> {
   try {
     const [text, { mtimeMs }] = await Promise.all([readFile(path, "utf8"), stat(path)]);
     return { text, holder: parseHolder(text), touched: mtimeMs, mark: `${mtimeMs} ${text}` };
-  } catch {
-    return undefined;
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === "ENOENT") return undefined;
+    throw diskFault(error, path);
   }
 }
 
@@ -129,7 +130,8 @@ function hold(path: string, own: Holder): Lock {
 function parseHolder(text: string): Holder | undefined {
   try {
     const { pid, host, id } = JSON.parse(text) as Record<string, unknown>;
-    const known = Number.isSafeInteger(pid) && (pid as number) > 0 && typeof host === "string" && typeof id === "string";
+    const known =
+      Number.isSafeInteger(pid) && (pid as number) > 0 && typeof host === "string" && typeof id === "string";
     return known ? { pid: pid as number, host, id } : undefined;
   } catch {
     return undefined; // being written

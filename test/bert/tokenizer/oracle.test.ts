@@ -34,7 +34,7 @@ async function compareAll(json: string, texts: readonly string[]): Promise<numbe
 }
 
 describe("a vocabulary that shows every character", () => {
-  const texts = corpus(6000, 1);
+  const texts = corpus(4000, 1);
   const vocabulary = revealingVocabulary(texts);
 
   it.each([
@@ -46,7 +46,7 @@ describe("a vocabulary that shows every character", () => {
     { name: "uncleaned, ideographs joined", normalizer: { clean_text: false, handle_chinese_chars: false } },
     { name: "no normaliser", normalizer: null },
   ])("$name", async ({ normalizer }) => {
-    expect(await compareAll(tokenizerJson({ vocabulary, normalizer }), texts)).toBeGreaterThanOrEqual(6000);
+    expect(await compareAll(tokenizerJson({ vocabulary, normalizer }), texts)).toBeGreaterThanOrEqual(4000);
   });
 
   it("added tokens of every kind", async () => {
@@ -79,12 +79,12 @@ describe("a vocabulary that shows every character", () => {
       "😀X",
       "́",
     ];
-    const mixed = Array.from({ length: 6000 }, () =>
+    const mixed = Array.from({ length: 4000 }, () =>
       Array.from({ length: 1 + Math.floor(6 * random()) }, () =>
         random() < 0.75 ? pick(random, bits) : randomText(random).slice(0, 4),
       ).join(random() < 0.5 ? " " : ""),
     );
-    expect(await compareAll(json, mixed)).toBe(6000);
+    expect(await compareAll(json, mixed)).toBe(4000);
   });
 
   it("pieces with another prefix, and a short limit on words", async () => {

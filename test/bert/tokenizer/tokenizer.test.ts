@@ -193,6 +193,20 @@ describe("decoding", () => {
   });
 });
 
+describe("hostile texts", () => {
+  it.each([
+    ["marks that change places", "\u302e\u0301"],
+    ["marks", "\u0301"],
+    ["half an added token", "[MASK"],
+    ["one word", "a"],
+    ["lone surrogates", "\ud800"],
+  ])("of %s take time in their length, not its square", (_, unit) => {
+    const start = performance.now();
+    tokenizer.encode(unit.repeat(200_000 / unit.length));
+    expect(performance.now() - start).toBeLessThan(10_000); // well under a second; ICU alone needs 20 s for the first
+  });
+});
+
 describe("the vocabulary", () => {
   it("answers both ways", () => {
     expect(tokenizer.special).toEqual({ unk: 1, cls: 2, sep: 3, pad: 0, mask: 4 });

@@ -146,11 +146,24 @@ describe("truncation", () => {
       ["a b c d e", "a b c d e", { truncation: "longest_first", maxLength: 9, stride: 3, returnOverflow: true }],
       /stride 3 must be less than the 3 tokens/,
     ],
+    [
+      "a strategy that is none",
+      ["a", undefined, { truncation: "longest" as never }],
+      /truncation is "longest"; it must be "longest_first"/,
+    ],
     ["half a token", ["a", undefined, { truncation: "longest_first", maxLength: 4.5 }], /maxLength is 4.5/],
     ["a negative stride", ["a", undefined, { truncation: "longest_first", maxLength: 4, stride: -1 }], /stride is -1/],
   ])("refuses %s", (_, given, message) => {
     expect(() => tokenizer.encode(...given)).toThrow(message);
     expect(() => tokenizer.encode(...given)).toThrow(RangeError);
+  });
+
+  it("takes true for the default, as transformers does", () => {
+    const options = { maxLength: 4, truncation: true, padding: true } as const;
+    expect(tokenizer.encodeBatch(["a b c", ""], options).map(({ tokens }) => tokens.join(" "))).toEqual([
+      "[CLS] a b [SEP]",
+      "[CLS] [SEP] [PAD] [PAD]",
+    ]);
   });
 
   it("leaves only special tokens where they fill maxLength", () => {

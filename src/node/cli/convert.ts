@@ -1,0 +1,124 @@
+/** `convert IN OUT`: writes the weights of a model, in any format that is read, as one safetensors file. */
+
+import { randomUUID } from "node:crypto";
+import { rmSync } from "node:fs";
+import { type FileHandle, open, rename, rm, stat } from "node:fs/promises";
+import { resolve } from "node:path";
+import { Command, Option } from "commander";
+import { type Checkpoint, openCheckpoint, openCheckpointFile } from "../../runtime/checkpoint.ts";
+import { planSafetensors, type SafetensorsPlan, writeSafetensors } from "../../runtime/safetensors_writer.ts";
+import { openFile, openFolder } from "../folder.ts";
+import { InputError } from "./failure.ts";
+import { print, printable, progress, warnings } from "./output.ts";
+
+interface ConvertOptions {
+  readonly json: boolean;
+  readonly dtype?: "f32" | "f16";
+  readonly force: boolean;
+}
+
+export function convertCommand(): Command {
+  return new Command("convert")
+    .description("write a model's weights, of PyTorch or in several files, as one safetensors file")
+    .argument("<IN>", "model folder, or a file such as pytorch_model.bin; nothing in it is executed")
+    .argument("<OUT>", "the file to write, such as model.safetensors")
+    .option("--json", "JSON Lines: one object per line", false)
+    .addOption(
+      new Option("--dtype <TYPE>", "type of floating-point weights (default: as stored)").choices(["f32", "f16"]),
+    )
+    .option("--force", "overwrite OUT when it is there", false)
+    .action(convert);
+}
+
+async function convert(from: string, out: string, { json, dtype, force }: ConvertOptions): Promise<void> {
+  const there = await stat(out).catch(() => undefined);
+  if (there?.isDirectory())
+    throw new InputError(`${out}: it is a folder; name the file to write, such as model.safetensors`);
+  if (there && !force) throw new InputError(`${out}: it is there already; --force overwrites it`);
+  const checkpoint = await openWeights(from);
+  const notes = warnings();
+  try {
+    for (const warning of checkpoint.warnings) notes.warn(warning);
+    const plan = planSafetensors(checkpoint, { ...(dtype && { dtype }), metadata: { format: "pt" } });
+    await writeFile(checkpoint, plan, out);
+    const summary = summaryOf(plan);
+    const files = [...checkpoint.files.keys()];
+    await print(json ? JSON.stringify({ path: out, from, files, ...summary }) : asText(from, out, summary));
+  } finally {
+    notes.end();
+    await checkpoint.close();
+  }
+}
+
+async function openWeights(path: string): Promise<Checkpoint> {
+  const found = await stat(path);
+  return found.isDirectory() ? openCheckpoint(openFolder(path)) : openCheckpointFile(await openFile(path));
+}
+
+/** Under another name until it is complete: whoever reads OUT meanwhile, or after a failure, finds what was there before. */
+async function writeFile(checkpoint: Checkpoint, plan: SafetensorsPlan, out: string): Promise<void> {
+  const unfinished = resolve(`${out}.${randomUUID()}.tmp`);
+  const abandon = (): void => rmSync(unfinished, { force: true });
+  const handle = await open(unfinished, "wx").catch((error: NodeJS.ErrnoException) => {
+    throw new InputError(`${out}: it cannot be written (${error.code})`, { cause: error });
+  });
+  process.on("exit", abandon); // an interrupt ends us without a word
+  try {
+    await writeAll(handle, checkpoint, plan);
+    await handle.close(); // Windows renames no open file
+    await rename(unfinished, out);
+  } finally {
+    await handle.close();
+    await rm(unfinished, { force: true });
+    process.off("exit", abandon);
+  }
+}
+
+async function writeAll(handle: FileHandle, checkpoint: Checkpoint, plan: SafetensorsPlan): Promise<void> {
+  const shown = progress("writing");
+  try {
+    let done = 0;
+    for await (const slice of writeSafetensors(checkpoint, plan)) {
+      await handle.writeFile(slice); // from where the last one ended
+      done += slice.length;
+      shown.at(done / plan.bytes);
+    }
+    await handle.sync();
+  } finally {
+    shown.end();
+  }
+}
+
+interface Summary {
+  readonly tensors: number;
+  /** Elements of all tensors. */
+  readonly parameters: number;
+  /** Of the file. */
+  readonly bytes: number;
+  /** Tensors of each type. */
+  readonly dtypes: Readonly<Record<string, number>>;
+  /** Tensors whose type was changed. */
+  readonly converted: number;
+}
+
+function summaryOf({ tensors, bytes }: SafetensorsPlan): Summary {
+  const dtypes: Record<string, number> = {};
+  for (const { dtype } of tensors) dtypes[dtype] = (dtypes[dtype] ?? 0) + 1;
+  return {
+    tensors: tensors.length,
+    parameters: tensors.reduce((sum, { elements }) => sum + elements, 0),
+    bytes,
+    dtypes,
+    converted: tensors.filter(({ target }) => target !== undefined).length,
+  };
+}
+
+function asText(from: string, out: string, { tensors, parameters, bytes, dtypes, converted }: Summary): string {
+  const count = (value: number): string => value.toLocaleString("en");
+  const types = Object.entries(dtypes).map(([dtype, n]) => `${count(n)} ${dtype}`);
+  const changed = converted > 0 ? `, ${count(converted)} of them converted` : "";
+  return printable(
+    `${out}: ${count(tensors)} tensors of ${from} (${types.join(" + ")}${changed}), ` +
+      `${count(parameters)} parameters, ${count(bytes)} bytes`,
+  );
+}

@@ -1,0 +1,106 @@
+/** Which files of a repository a model is made of. */
+
+import { unsafePath } from "../../runtime/bytes.ts";
+
+/** Read where they are there; small. vocab.txt and added_tokens.json only where there is no tokenizer.json. */
+const OPTIONAL = [
+  "tokenizer_config.json",
+  "special_tokens_map.json",
+  "modules.json",
+  "sentence_bert_config.json",
+  "config_sentence_transformers.json",
+  "1_Pooling/config.json",
+];
+const TOKENIZER = "tokenizer.json";
+const VOCABULARY = ["vocab.txt", "added_tokens.json"];
+
+/** In the order of preference. An index names further files. */
+const WEIGHTS: readonly { readonly file: string; readonly index: boolean }[] = [
+  { file: "model.safetensors", index: false },
+  { file: "model.safetensors.index.json", index: true },
+  { file: "pytorch_model.bin", index: false },
+];
+
+export const CONFIG = "config.json";
+
+/** Bytes. What is parsed whole, and what is read in slices; beyond these it is no BERT. */
+const MOST_TEXT = 64 << 20;
+const MOST_WEIGHTS = 2 ** 35;
+
+/** What a set of files has, and can be known not to have. */
+export interface FileSet {
+  /** `undefined`: not known, as in a cache that was never filled. */
+  has(path: string): Promise<boolean | undefined> | boolean | undefined;
+  /** Text of a file that is there. */
+  read(path: string): Promise<string>;
+}
+
+export interface ModelFiles {
+  /** Configuration, tokenizer and index: small. */
+  readonly small: readonly string[];
+  readonly weights: readonly string[];
+  /** Looked for, and not in the set. */
+  readonly absent: readonly string[];
+  /** Looked for, and not known. */
+  readonly unknown: readonly string[];
+  /** What a model cannot do without, and is not in the set. */
+  readonly missing: readonly string[];
+}
+
+/**
+ * Goes through what a model may be made of.
+ * @param wanted `weights: false` leaves those out, for what works with the tokenizer alone
+ * @throws RangeError for an index that is malformed, or names a file outside the folder
+ */
+export async function modelFiles(set: FileSet, wanted: { weights: boolean }): Promise<ModelFiles> {
+  const files = { small: [] as string[], weights: [] as string[], absent: [] as string[], unknown: [] as string[] };
+  const missing: string[] = [];
+  const take = async (path: string, to: "small" | "weights"): Promise<boolean> => {
+    const there = await set.has(path);
+    files[there === undefined ? "unknown" : there ? to : "absent"].push(path);
+    return there === true;
+  };
+
+  if (!(await take(CONFIG, "small"))) missing.push(CONFIG);
+  for (const path of OPTIONAL) await take(path, "small");
+  if (!(await take(TOKENIZER, "small"))) for (const path of VOCABULARY) await take(path, "small");
+  if (!wanted.weights) return { ...files, missing };
+
+  for (const { file, index } of WEIGHTS) {
+    if (!(await take(file, index ? "small" : "weights"))) continue;
+    if (!index) return { ...files, missing };
+    for (const shard of shardsOf(await set.read(file), file)) {
+      if (!(await take(shard, "weights"))) missing.push(shard);
+    }
+    return { ...files, missing };
+  }
+  missing.push("model.safetensors");
+  return { ...files, missing };
+}
+
+/** The longest a file may be, in bytes. */
+export function mostBytes(path: string): number {
+  return /\.(safetensors|bin)$/.test(path) ? MOST_WEIGHTS : MOST_TEXT;
+}
+
+function shardsOf(text: string, file: string): string[] {
+  const fail = (what: string): never => {
+    throw new RangeError(`${file}: ${what}`);
+  };
+  let index: unknown;
+  try {
+    index = JSON.parse(text);
+  } catch (error) {
+    fail(`not valid JSON: ${(error as Error).message}`);
+  }
+  const map = (index as { weight_map?: unknown } | null)?.weight_map;
+  if (typeof map !== "object" || map === null) fail("it has no weight_map from tensor names to file names");
+  const shards = new Set<string>();
+  for (const shard of Object.values(map as Record<string, unknown>)) {
+    const reason = typeof shard === "string" ? unsafePath(shard) : "it is not a string";
+    if (reason !== undefined) fail(`file name ${JSON.stringify(shard)} is refused: ${reason}`);
+    shards.add(shard as string);
+  }
+  if (shards.size === 0) fail("its weight_map is empty");
+  return [...shards];
+}

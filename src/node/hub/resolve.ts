@@ -1,0 +1,154 @@
+/** From what a user calls a model, a folder or `org/name@revision`, to its folder on this disk. */
+
+import { stat } from "node:fs/promises";
+import type { Folder } from "../../runtime/bytes.ts";
+import { type HubModel, hubModel, isCommit, modelText } from "../../runtime/hub.ts";
+import { HttpError, isTransient, type RetryPolicy } from "../../runtime/request.ts";
+import { openFolder } from "../folder.ts";
+import { HubCacheError, type RepoCache, readRef, repoCache, writeRef } from "./cache.ts";
+import type { HubConnection } from "./client.ts";
+import { type HubSettings, hubSettings } from "./environment.ts";
+import type { ModelFiles } from "./files.ts";
+import { commitOf, type HubFile, listCommit } from "./listing.ts";
+import { cachedFiles, fillSnapshot, type HubProgress } from "./snapshot.ts";
+
+export interface ResolveOptions {
+  /** Branch, tag or commit, where the name has no `@revision`. Default main. */
+  readonly revision?: string | undefined;
+  /** Default HF_HUB_CACHE, else hub/ in HF_HOME. */
+  readonly cacheDir?: string | undefined;
+  /** Default HF_TOKEN, else the token file of HF_HOME. Sent to the endpoint alone. */
+  readonly token?: string | undefined;
+  /** Default HF_ENDPOINT, else https://huggingface.co. */
+  readonly endpoint?: string | undefined;
+  /** Take what is in the cache, ask nobody. Default HF_HUB_OFFLINE. */
+  readonly offline?: boolean | undefined;
+  /** `false` leaves the weights out, for what works with the tokenizer alone. Default true. */
+  readonly weights?: boolean | undefined;
+  readonly onProgress?: ((progress: HubProgress) => void) | undefined;
+  /** Told when a cached model is used since the hub cannot be reached, and of what had to be done twice. */
+  readonly onWarning?: ((message: string) => void) | undefined;
+  /** Stops a download; what has arrived is kept, and the next one goes on from there. */
+  readonly signal?: AbortSignal | undefined;
+  /** Of what fails for a moment. Default 5 tries, pauses from 250 ms. */
+  readonly retry?: Pick<RetryPolicy, "tries" | "delay"> | undefined;
+  /** For proxies. */
+  readonly fetch?: typeof globalThis.fetch | undefined;
+}
+
+const PREFIX = "hf://";
+
+/** Milliseconds without an answer or a byte. */
+const PATIENCE = 20_000;
+
+/**
+ * A model's folder. A path that exists is one; `org/name` or `org/name@revision` is downloaded from the Hugging Face hub
+ * to its usual cache, unless it is there: a commit that is complete needs no network, a branch or a tag one request.
+ * `hf://org/name` is never a path.
+ * @throws RangeError for what is neither, or could be both; HttpError where the hub refuses or cannot be reached;
+ *   HubCacheError where the cache cannot serve; the signal's reason
+ */
+export async function resolveModel(spec: string, options: ResolveOptions = {}): Promise<Folder> {
+  if (await isFolder(spec)) {
+    if (options.revision === undefined) return openFolder(spec);
+    throw new RangeError(`${spec}: a folder has no revisions; for a model of the hub write ${PREFIX}${spec}`);
+  }
+  const model = await parseSpec(spec, options.revision);
+  const snapshot = await findSnapshot(model, await hubSettings(options), options);
+  // messages name the model, not the commit's folder in the cache
+  return { ...openFolder(snapshot), name: modelText(model) };
+}
+
+async function isFolder(spec: string): Promise<boolean> {
+  if (spec.startsWith(PREFIX)) return false;
+  const found = await stat(spec).catch(() => undefined);
+  if (found && !found.isDirectory()) throw new RangeError(`${spec}: a file; give the folder that holds config.json`);
+  return found !== undefined;
+}
+
+async function parseSpec(spec: string, given: string | undefined): Promise<HubModel> {
+  const explicit = spec.startsWith(PREFIX);
+  const [, name, revision] = /^([^@]*)(?:@(.*))?$/s.exec(explicit ? spec.slice(PREFIX.length) : spec)!;
+  if (revision !== undefined && given !== undefined && revision !== given) {
+    throw new RangeError(`${spec}: it has the revision ${revision}, the options have ${given}: give one`);
+  }
+  if (!explicit) {
+    const [org, ...rest] = name!.split("/");
+    if (/^[.~]|^$|[\\:]/.test(org!) || /[\\:]|^$/.test(rest[0] ?? "x") || rest.length > 1) {
+      throw new RangeError(`${spec}: there is no such file or folder`);
+    }
+    if (rest.length === 0) {
+      const example = "google-bert/bert-base-uncased";
+      throw new RangeError(`${spec}: there is no such folder; models of the hub are named org/name, as ${example}`);
+    }
+    // likely a slip in a path: to download something instead would surprise
+    if (await isFolder(org!).catch(() => false)) {
+      throw new RangeError(
+        `${spec}: the folder ${org} is here and has no ${rest[0]}; if a model of the hub is meant, write ${PREFIX}${spec}`,
+      );
+    }
+  }
+  return hubModel(name!, revision ?? given);
+}
+
+/** The snapshot's folder, filled. */
+async function findSnapshot(model: HubModel, settings: HubSettings, options: ResolveOptions): Promise<string> {
+  const { weights = true, onProgress, onWarning, signal, retry = {}, fetch = globalThis.fetch } = options;
+  const repo = repoCache(settings.cacheDir, model.name);
+  // an index that other tools have damaged: as good as nothing
+  const look = (commit: string): Promise<ModelFiles | undefined> =>
+    cachedFiles(repo, commit, { weights }).catch(() => undefined);
+
+  const known = isCommit(model.revision) ? model.revision : await readRef(repo, model.revision);
+  const cached = known === undefined ? undefined : await look(known);
+  if (known === model.revision && isComplete(cached)) return repo.snapshot(known);
+  const usable = cached?.missing.length === 0 ? known : undefined;
+  if (settings.offline) {
+    if (usable !== undefined) return repo.snapshot(usable);
+    throw new HubCacheError(offlineText(model, repo, known, cached));
+  }
+
+  // with something to fall back on, nobody wants to wait long
+  const brief = usable === undefined ? retry : { ...retry, tries: 2 };
+  const hub: HubConnection = { ...settings, fetch, signal, retry: brief, patience: PATIENCE };
+  let commit: string;
+  let listed: Map<string, HubFile>;
+  try {
+    commit = known === model.revision ? known : await commitOf(hub, model);
+    if (isComplete(commit === known ? cached : await look(commit))) {
+      await writeRef(repo, model.revision, commit).catch(() => {}); // a cache that is read only
+      return repo.snapshot(commit);
+    }
+    listed = await listCommit(hub, { ...model, revision: commit });
+  } catch (error) {
+    if (!isTransient(error)) throw error;
+    if (usable !== undefined) {
+      onWarning?.(`${error.message}; taking ${modelText(model)} from the cache, as of commit ${usable.slice(0, 7)}`);
+      return repo.snapshot(usable);
+    }
+    const what = `${modelText(model)} is not in the cache, and the hub does not serve it now`;
+    throw new HttpError(`${what}: ${error.message}`, error.status, { cause: error });
+  }
+  const pinned = { ...model, revision: commit };
+  await fillSnapshot({ ...hub, retry }, repo, pinned, listed, { weights, onProgress, onWarning });
+  await writeRef(repo, model.revision, commit);
+  return repo.snapshot(commit);
+}
+
+function isComplete(files: ModelFiles | undefined): boolean {
+  return files !== undefined && files.unknown.length === 0 && files.missing.length === 0;
+}
+
+function offlineText(
+  model: HubModel,
+  repo: RepoCache,
+  commit: string | undefined,
+  files: ModelFiles | undefined,
+): string {
+  const lack = files && files.small.length > 0 ? files.missing.join(", ") : undefined;
+  const what =
+    commit === undefined || lack === undefined
+      ? `there is no ${modelText(model)}`
+      : `${modelText(model)} lacks ${lack}`;
+  return `offline (HF_HUB_OFFLINE), and in the cache ${what}: run it once with a network, or copy ${repo.dir} from a machine that has it`;
+}

@@ -1,0 +1,205 @@
+/** Plans and specialisation: arithmetic and text, no GPU. */
+import { describe, expect, test } from "vitest";
+import { activation } from "../../src/kernels/activation.ts";
+import { attention, attentionKernelFor, attentionUnaligned } from "../../src/kernels/attention.ts";
+import { attentionProbs } from "../../src/kernels/attention_probs.ts";
+import { embedLayernorm } from "../../src/kernels/embed_layernorm.ts";
+import { gatherRows } from "../../src/kernels/gather_rows.ts";
+import {
+  bindingsOf,
+  DEFAULT_LIMITS,
+  foldWorkgroups,
+  type Kernel,
+  packParams,
+  paramsOf,
+  type Scalar,
+  specialize,
+} from "../../src/kernels/kernel.ts";
+import { l2Normalize } from "../../src/kernels/l2_normalize.ts";
+import { layernorm } from "../../src/kernels/layernorm.ts";
+import { matmul, matmulKernelFor, matmulNaive, matmulUnaligned } from "../../src/kernels/matmul.ts";
+import { pool } from "../../src/kernels/pool.ts";
+import { softmax } from "../../src/kernels/softmax.ts";
+import { topK } from "../../src/kernels/top_k.ts";
+import * as tables from "../cases.ts";
+
+/** A kernel, a shape that it takes, and the fields that must be whole numbers of at least 1. */
+interface Subject {
+  readonly name: string;
+  readonly sizes: readonly string[];
+  plan(changes: object): ReturnType<Kernel<never>["plan"]>;
+}
+
+function subject<Shape>(kernel: Kernel<Shape>, shape: Shape, ...sizes: (keyof Shape & string)[]): Subject {
+  return { name: kernel.name, sizes, plan: (changes) => kernel.plan({ ...shape, ...changes }, DEFAULT_LIMITS) };
+}
+
+const dtype = "f32" as const;
+const linear = { m: 8, n: 8, k: 8, dtype, bias: false, residual: false, activation: "none" as const };
+const heads = { tokens: 8, sequences: 2, heads: 2, headDim: 8, dtype, mask: false };
+const subjects: readonly Subject[] = [
+  subject(matmul, linear, "m", "n", "k"),
+  subject(matmulUnaligned, linear, "m", "n", "k"),
+  subject(matmulNaive, linear, "m", "n", "k"),
+  subject(softmax, { rows: 8, cols: 8, dtype }, "rows", "cols"),
+  subject(layernorm, { rows: 8, cols: 8, eps: 1e-12, dtype, residual: false }, "rows", "cols"),
+  subject(activation, { rows: 8, cols: 8, dtype, bias: false, activation: "gelu" }, "rows", "cols"),
+  subject(embedLayernorm, { tokens: 8, hidden: 8, eps: 1e-12, dtype }, "tokens", "hidden"),
+  subject(attention, heads, "tokens", "sequences", "heads", "headDim", "valueDim", "qStride", "kStride", "vStride"),
+  subject(attentionUnaligned, heads, "tokens", "sequences", "heads", "headDim", "valueDim", "qStride"),
+  subject(attentionProbs, heads, "tokens", "sequences", "heads", "headDim", "qStride", "kStride"),
+  subject(gatherRows, { count: 8, cols: 8, tableRows: 8, dtype }, "count", "cols", "tableRows"),
+  subject(pool, { sequences: 8, hidden: 8, dtype, mode: "mean", mask: false }, "sequences", "hidden"),
+  subject(l2Normalize, { rows: 8, cols: 8, dtype }, "rows", "cols"),
+  subject(topK, { rows: 8, cols: 8, k: 3, dtype }, "rows", "cols", "k"),
+];
+
+describe.each(subjects)("$name", ({ name, sizes, plan }) => {
+  test.each(sizes)("refuses a bad %s by name and value", (field) => {
+    for (const value of [0, -4, 2 ** 32]) {
+      expect(() => plan({ [field]: value })).toThrow(RangeError);
+      expect(() => plan({ [field]: value })).toThrow(`${name}: ${field} is ${value}`);
+    }
+    for (const value of [1.5, Number.NaN, Number.POSITIVE_INFINITY, "8", null]) {
+      expect(() => plan({ [field]: value })).toThrow(TypeError);
+      expect(() => plan({ [field]: value })).toThrow(`${name}: ${field} is ${value}`);
+    }
+  });
+});
+
+describe("what else plans refuse", () => {
+  const limits = DEFAULT_LIMITS;
+
+  test("a tensor that u32 cannot index", () => {
+    expect(() => matmulNaive.plan({ ...linear, m: 2 ** 20, k: 2 ** 13 }, limits)).toThrow(
+      /matmul_naive: x has 8589934592/,
+    );
+  });
+
+  test("an output row longer than its stride", () => {
+    expect(() => matmul.plan({ ...linear, outStride: 7 }, limits)).toThrow(/outStride is 7, shorter than a row of 8/);
+    expect(() => matmul.plan({ ...linear, outOffset: -1 }, limits)).toThrow(/outOffset is -1/);
+  });
+
+  test("vec4 loads of what does not lie on vec4s, with the kernel that can", () => {
+    expect(() => matmul.plan({ ...linear, k: 6 }, limits)).toThrow(/k is 6.*matmul_unaligned/);
+    expect(() => attention.plan({ ...heads, headDim: 6 }, limits)).toThrow(/headDim is 6.*attention_unaligned/);
+    expect(() => attention.plan({ ...heads, kOffset: 2 }, limits)).toThrow(/kOffset is 2/);
+    expect(matmulKernelFor({ ...linear, k: 6 })).toBe(matmulUnaligned);
+    expect(matmulKernelFor(linear)).toBe(matmul);
+    expect(attentionKernelFor({ ...heads, vStride: 18 })).toBe(attentionUnaligned);
+    expect(attentionKernelFor(heads)).toBe(attention);
+  });
+
+  test("an eps or a scale that is not a number", () => {
+    const rows = { rows: 8, cols: 8, dtype, residual: false };
+    expect(() => layernorm.plan({ ...rows, eps: -1 }, limits)).toThrow(/layernorm: eps is -1/);
+    expect(() => layernorm.plan({ ...rows, eps: Number.NaN }, limits)).toThrow(/eps is NaN/);
+    expect(() => attention.plan({ ...heads, scale: Number.POSITIVE_INFINITY }, limits)).toThrow(/scale is Infinity/);
+  });
+
+  test("more than a row has", () => {
+    expect(() => topK.plan({ rows: 1, cols: 4, k: 5, dtype }, limits)).toThrow(/k is 5, a row has only 4/);
+  });
+});
+
+describe("foldWorkgroups", () => {
+  test.each([1, 65535, 65536, 131071, 1_000_003, 65535 ** 2])("covers %d", (count) => {
+    const [x, y, z] = foldWorkgroups(count, DEFAULT_LIMITS);
+    expect(x * y).toBeGreaterThanOrEqual(count);
+    expect(x * y - count).toBeLessThan(y);
+    expect(Math.max(x, y)).toBeLessThanOrEqual(65535);
+    expect(z).toBe(1);
+  });
+
+  test("refuses what no grid covers", () => {
+    expect(() => foldWorkgroups(65535 ** 2 + 1, DEFAULT_LIMITS)).toThrow(RangeError);
+  });
+
+  test("lets every kernel take more rows than one dimension dispatches", () => {
+    const rows = 1_000_000;
+    const plans = [
+      softmax.plan({ rows, cols: 2, dtype }, DEFAULT_LIMITS),
+      matmul.plan({ ...linear, m: 70_000_000 }, DEFAULT_LIMITS),
+      attention.plan({ ...heads, tokens: rows, heads: 12 }, DEFAULT_LIMITS),
+    ];
+    for (const { workgroups } of plans) {
+      expect(workgroups[1]).toBeGreaterThan(1);
+      expect(Math.max(...workgroups)).toBeLessThanOrEqual(65535);
+    }
+  });
+});
+
+describe("the grid of attention", () => {
+  test("does not depend on how the tokens are divided, and has a tile for all of them", () => {
+    const plan = attention.plan({ ...heads, tokens: 100, sequences: 7 }, DEFAULT_LIMITS);
+    const tiles = plan.params.tiles!;
+    for (const lengths of [
+      [100, 0, 0, 0, 0, 0, 0],
+      [0, 0, 0, 0, 0, 0, 100],
+      [15, 1, 16, 17, 33, 0, 18],
+    ]) {
+      const starts = tables.cumulative(lengths);
+      const firstTile = starts.map((start, sequence) => Math.floor(start / 16) + sequence);
+      lengths.forEach((length, i) => {
+        expect(firstTile[i + 1]! - firstTile[i]!).toBeGreaterThanOrEqual(Math.ceil(length / 16));
+      });
+      expect(firstTile.at(-1)).toBe(tiles);
+    }
+  });
+});
+
+describe("specialize", () => {
+  const source = "alias Scalar = f32;\nconst SIZE: u32 = 64; // threads\nconst FLAG = false;\nvar<private> x: Scalar;";
+
+  test("re-values constants and aliases", () => {
+    const result = specialize(source, { Scalar: "f32", SIZE: 32, FLAG: true });
+    expect(result).toBe(source.replace("= 64", "= 32").replace("false", "true"));
+  });
+
+  test("enables f16 where a type is f16", () => {
+    expect(specialize(source, { Scalar: "f16" })).toBe(`enable f16;\n${source.replace("f32", "f16")}`);
+    expect(specialize(source, { Scalar: "vec4<f16>" })).toMatch(/^enable f16;/);
+  });
+
+  test("refuses a name that the source does not declare", () => {
+    expect(() => specialize(source, { SIZES: 1 })).toThrow(/declares no const SIZES/);
+    expect(() => specialize(source, { SIZE: "f16" })).toThrow(/declares no alias SIZE/);
+    expect(() => specialize(source, { x: 1 })).toThrow(/declares no const x/);
+  });
+});
+
+describe("sources agree with their plans", () => {
+  agrees("matmul", tables.matmulCases);
+  agrees("softmax", tables.softmaxCases);
+  agrees("layernorm", tables.layernormCases);
+  agrees("activation", tables.activationCases);
+  agrees("embed_layernorm", tables.embedLayernormCases);
+  agrees("attention", tables.attentionCases);
+  agrees("attention_probs", tables.attentionProbsCases);
+  agrees("gather_rows", tables.gatherRowsCases);
+  agrees("pool", tables.poolCases);
+  agrees("l2_normalize", tables.l2NormalizeCases);
+  agrees("top_k", tables.topKCases);
+
+  function agrees<Shape extends { readonly dtype: Scalar }>(name: string, table: tables.CaseTable<Shape>): void {
+    test.each(["f32", "f16"] as const)(`${name} %s`, (type) => {
+      for (const of of [...table.cases, ...table.typical]) {
+        const shape = { ...of.shape, dtype: type } as Shape;
+        for (const { source, plan } of table.kernels(shape)) {
+          const { constants, params } = plan(shape, DEFAULT_LIMITS);
+          expect(() => specialize(source, constants)).not.toThrow();
+          expect(packParams(paramsOf(source), params).byteLength % 16).toBe(0);
+          expect(Object.keys(params).sort()).toEqual(
+            paramsOf(source)
+              .map((field) => field.name)
+              .sort(),
+          );
+          const bound = bindingsOf(source).map((binding) => binding.name);
+          expect(bound).toEqual(expect.arrayContaining(Object.keys(of.outputs)));
+          expect(bound.at(-1)).toBe("params");
+        }
+      }
+    });
+  }
+});
