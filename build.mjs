@@ -22,9 +22,7 @@ const browser = await bundle({
   outdir: "dist",
   platform: "browser",
   target: "es2022",
-  // names stay: a stack trace can be read, and pages that want less have a bundler of their own
-  minifyWhitespace: true,
-  minifySyntax: true,
+  minify: true, // dist/node has the same code, readable
 });
 const node = await bundle({
   entryPoints: {

@@ -12,7 +12,7 @@ const OPEN_FLAGS = constants.O_RDONLY | (constants.O_NONBLOCK ?? 0) | (constants
 
 /**
  * A directory. Links within it are followed as long as they stay within it, and so are the links of a Hugging Face
- * cache, from `models--x/snapshots/y` to `models--x/blobs`.
+ * cache, from `models--x/snapshots/y` to `models--x/blobs` or to the `blobs` beside `models--x`.
  * Its `open` throws for a path or a link that leaves the folder, and for anything that is not a regular file.
  */
 export function openFolder(dir: string): Folder {
@@ -56,7 +56,8 @@ function boundariesOf(root: string): string[] {
   const repository = /^(.*[\\/](?:models|datasets|spaces)--[^\\/]+)[\\/]snapshots[\\/][^\\/]+/.exec(root)?.[1];
   // Within the root of a file system the separator is there already.
   const own = root.endsWith(sep) ? root.slice(0, -1) : root;
-  return repository === undefined ? [own] : [own, join(repository, "blobs")];
+  // newer versions of Python's library keep what models share beside them, and link from the one to the other
+  return repository === undefined ? [own] : [own, join(repository, "blobs"), join(repository, "..", "blobs")];
 }
 
 async function openRegular(name: string, real: string): Promise<ByteSource> {

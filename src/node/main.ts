@@ -9,6 +9,7 @@ import { embedCommand } from "./cli/embed.ts";
 import { reportFailure } from "./cli/failure.ts";
 import { fillMaskCommand } from "./cli/fill_mask.ts";
 import { infoCommand } from "./cli/info.ts";
+import { modelsCommand } from "./cli/models.ts";
 import { packageVersion } from "./cli/package.ts";
 import { tokenizeCommand } from "./cli/tokenize.ts";
 
@@ -31,6 +32,7 @@ for (const command of [
   infoCommand(),
   checkCommand(),
   convertCommand(),
+  modelsCommand(),
   demoCommand(),
 ]) {
   program.addCommand(command.copyInheritedSettings(program));

@@ -48,7 +48,7 @@ const good = [
   record(
     "columns",
     "gather",
-    [A, tensor("indices", [2], [-1, 0], "int64")],
+    [{ ...A, name: "input" }, tensor("indices", [2], [-1, 0], "int64")],
     [tensor("Y", [2, 2], [3, 1, 6, 4])],
     { axis: 1 },
     { type: "exact" },

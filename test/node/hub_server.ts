@@ -154,9 +154,8 @@ export async function startHub(): Promise<TestHub> {
     commit(name, files, branch = "main") {
       const repo = repos.get(name) ?? { commits: new Map(), refs: new Map() };
       const contents = new Map(Object.entries(files).map(([path, bytes]) => [path, Buffer.from(bytes as string)]));
-      const commit = createHash("sha1")
-        .update(JSON.stringify([name, files, repo.commits.size]))
-        .digest("hex");
+      const tree = [...contents].map(([path, bytes]) => `${path} ${gitHash(bytes)}`);
+      const commit = gitHash(Buffer.from([name, repo.commits.size, ...tree].join("\n")));
       repo.commits.set(commit, contents);
       repo.refs.set(branch, commit);
       repos.set(name, repo);

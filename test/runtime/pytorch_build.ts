@@ -182,3 +182,54 @@ export function buildLegacy(file: TestFile, parts: LegacyParts = {}): Uint8Array
 
 const raw = ({ buffer, byteOffset, byteLength }: ArrayBufferView): Uint8Array =>
   new Uint8Array(buffer, byteOffset, byteLength);
+
+export const counting = (length: number): Float32Array<ArrayBuffer> => Float32Array.from({ length }, (_, i) => i);
+
+/** All that matters in one file: views in one storage, tied, transposed, sliced, repeated, empty, of no dimension. */
+export const FILE: TestFile = {
+  storages: {
+    "0": { type: "FloatStorage", data: counting(12) },
+    "1": { type: "LongStorage", data: BigInt64Array.of(5n, -6n) },
+    "2": { type: "FloatStorage", data: new Float32Array() },
+  },
+  tensors: {
+    matrix: { storage: "0", shape: [3, 4], strides: [4, 1] },
+    tied: { storage: "0", shape: [3, 4], strides: [4, 1] },
+    row: { storage: "0", shape: [4], strides: [1], offset: 4 },
+    transposed: { storage: "0", shape: [4, 3], strides: [1, 4] },
+    corner: { storage: "0", shape: [2, 2], strides: [4, 1], offset: 6 },
+    stepped: { storage: "0", shape: [4], strides: [3], offset: 1 },
+    repeated: { storage: "0", shape: [2, 3], strides: [0, 1] },
+    scalar: { storage: "0", shape: [], strides: [], offset: 11 },
+    single: { storage: "0", shape: [1, 2, 1], strides: [99, 1, 99], offset: 2 },
+    longs: { storage: "1", shape: [2], strides: [1] },
+    empty: { storage: "2", shape: [0, 3], strides: [3, 1] },
+  },
+};
+export const VALUES: Readonly<Record<string, readonly number[]>> = {
+  matrix: [...counting(12)],
+  tied: [...counting(12)],
+  row: [4, 5, 6, 7],
+  transposed: [0, 4, 8, 1, 5, 9, 2, 6, 10, 3, 7, 11],
+  corner: [6, 7, 10, 11],
+  stepped: [1, 4, 7, 10],
+  repeated: [0, 1, 2, 0, 1, 2],
+  scalar: [11],
+  single: [2, 3],
+  longs: [5, -6],
+  empty: [],
+};
+
+/** Writes the entries of a zip64 end of directory, with no directory before it. */
+export function zip64End({ entries, size, begin }: Record<"entries" | "size" | "begin", bigint>): Uint8Array {
+  const record = bytes(
+    "PK\x06\x06",
+    little(44, 8),
+    new Uint8Array(12),
+    little(entries, 8),
+    little(entries, 8),
+    little(size, 8),
+    little(begin, 8),
+  );
+  return bytes(record, "PK\x06\x07", little(0, 4), little(4, 8), little(1, 4), "PK\x05\x06", new Uint8Array(18));
+}

@@ -20,10 +20,10 @@ export function newCommand(name: string, description: string, { gpu = true }: { 
     .description(description)
     .option("--json", "JSON Lines: one object per line", false)
     .addOption(
-      new Option("--model <DIR>", "model folder in Hugging Face layout").default(
-        bundledModel(),
-        "the bundled movie-bert",
-      ),
+      new Option(
+        "--model <MODEL>",
+        "model folder in Hugging Face layout, or org/name[@revision] of the Hugging Face hub",
+      ).default(bundledModel(), "the bundled movie-bert"),
     )
     .option("--adapter <NAME>", `auto, hardware, software, or a part of an adapter's name${unused}`, "auto")
     .addOption(

@@ -7,8 +7,9 @@ import { resolve } from "node:path";
 import { Command, Option } from "commander";
 import { type Checkpoint, openCheckpoint, openCheckpointFile } from "../../runtime/checkpoint.ts";
 import { planSafetensors, type SafetensorsPlan, writeSafetensors } from "../../runtime/safetensors_writer.ts";
-import { openFile, openFolder } from "../folder.ts";
+import { openFile } from "../folder.ts";
 import { InputError } from "./failure.ts";
+import { openModelFolder } from "./model.ts";
 import { print, printable, progress, warnings } from "./output.ts";
 
 interface ConvertOptions {
@@ -20,7 +21,10 @@ interface ConvertOptions {
 export function convertCommand(): Command {
   return new Command("convert")
     .description("write a model's weights, of PyTorch or in several files, as one safetensors file")
-    .argument("<IN>", "model folder, or a file such as pytorch_model.bin; nothing in it is executed")
+    .argument(
+      "<IN>",
+      "model folder, org/name[@revision] of the hub, or a file such as pytorch_model.bin; nothing in it is executed",
+    )
     .argument("<OUT>", "the file to write, such as model.safetensors")
     .option("--json", "JSON Lines: one object per line", false)
     .addOption(
@@ -51,8 +55,9 @@ async function convert(from: string, out: string, { json, dtype, force }: Conver
 }
 
 async function openWeights(path: string): Promise<Checkpoint> {
-  const found = await stat(path);
-  return found.isDirectory() ? openCheckpoint(openFolder(path)) : openCheckpointFile(await openFile(path));
+  const found = await stat(path).catch(() => undefined);
+  if (found && !found.isDirectory()) return openCheckpointFile(await openFile(path));
+  return openCheckpoint(await openModelFolder(path));
 }
 
 /** Under another name until it is complete: whoever reads OUT meanwhile, or after a failure, finds what was there before. */

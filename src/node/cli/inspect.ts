@@ -9,8 +9,9 @@ import { type Folder, readText } from "../../runtime/bytes.ts";
 import { type Checkpoint, openCheckpoint, openCheckpointFile } from "../../runtime/checkpoint.ts";
 import { CheckpointError } from "../../runtime/faults.ts";
 import { isPyTorch } from "../../runtime/pytorch/state_dict.ts";
-import { openFile, openFolder } from "../folder.ts";
+import { openFile } from "../folder.ts";
 import { messageOf } from "./failure.ts";
+import { openModelFolder } from "./model.ts";
 
 export interface CheckpointSummary {
   readonly files: readonly string[];
@@ -38,13 +39,17 @@ export interface Inspection {
 
 export const NO_TOKENIZER = "there is no tokenizer: neither tokenizer.json nor vocab.txt";
 
-/** @param path of a file or of a folder, as the user gave it */
+/** @param path of a file or of a folder, or a model of the hub, as the user gave it */
 export async function inspectPath(path: string): Promise<Inspection> {
   let kind: Inspection["kind"];
   try {
-    const found = await stat(path);
-    kind = found.isDirectory() ? "model folder" : "safetensors file";
-    if (found.isDirectory()) return await inspectFolder(openFolder(path));
+    const found = await stat(path).catch(() => undefined);
+    if (!found || found.isDirectory()) {
+      const folder = await openModelFolder(path);
+      kind = "model folder";
+      return await inspectFolder(folder);
+    }
+    kind = "safetensors file";
     const source = await openFile(path);
     if (isPyTorch(await source.read(0, Math.min(16, source.size)))) kind = "PyTorch file";
     const checkpoint = await openCheckpointFile(source);

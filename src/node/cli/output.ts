@@ -28,6 +28,8 @@ export function printable(text: string): string {
   return text.replace(/\p{Cc}/gu, (char) => `\\x${char.charCodeAt(0).toString(16).padStart(2, "0")}`);
 }
 
+export const megabytes = (bytes: number): string => `${(bytes / 1e6).toFixed(1)} MB`;
+
 export const scoreText = (score: number): string => score.toFixed(4).padStart(7);
 
 const MOST_WARNINGS = 20;

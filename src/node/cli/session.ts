@@ -1,17 +1,15 @@
 /** A command at work: the model folder checked, the GPU started when the first text needs it, all freed at the end. */
 
-import { stat } from "node:fs/promises";
 import { ModelError } from "../../bert/config.ts";
 import { BertModel } from "../../bert/model.ts";
 import type { Pretrained, TaskOptions } from "../../bert/tasks/pretrained.ts";
 import type { Tokenizer } from "../../bert/tokenizer/tokenizer.ts";
-import type { Folder } from "../../runtime/bytes.ts";
 import type { Engine } from "../../runtime/engine.ts";
-import { openFolder } from "../folder.ts";
 import { createEngine } from "../index.ts";
 import type { CommonOptions } from "./command.ts";
-import { InputError, messageOf } from "./failure.ts";
+import { InputError } from "./failure.ts";
 import { inspectFolder, NO_TOKENIZER } from "./inspect.ts";
+import { openModelFolder } from "./model.ts";
 import { print, progress, warnings } from "./output.ts";
 import { textBatches } from "./texts.ts";
 
@@ -21,15 +19,6 @@ export interface Session {
   readonly taskOptions: TaskOptions;
   /** Starts the GPU and loads the model, once. */
   start(): Promise<{ readonly engine: Engine; readonly pretrained: Pretrained }>;
-}
-
-/** @throws InputError when it is not a folder */
-export async function openModelFolder(path: string): Promise<Folder> {
-  const found = await stat(path).catch((error: unknown) => {
-    throw new InputError(`model ${messageOf(error)}`);
-  });
-  if (!found.isDirectory()) throw new InputError(`model ${path}: a file; give the folder that holds config.json`);
-  return openFolder(path);
 }
 
 /**

@@ -6,8 +6,9 @@ import type { EncodeOptions } from "../../bert/tokenizer/tokenizer.ts";
 import { type CommonOptions, newCommand, positiveInteger, TEXTS } from "./command.ts";
 import { InputError } from "./failure.ts";
 import { inspectTokenizer, NO_TOKENIZER } from "./inspect.ts";
+import { openModelFolder } from "./model.ts";
 import { aligned, printable } from "./output.ts";
-import { answer, openModelFolder } from "./session.ts";
+import { answer } from "./session.ts";
 
 interface TokenizeOptions extends CommonOptions {
   readonly pair?: string;
@@ -26,7 +27,7 @@ export function tokenizeCommand(): Command {
 
 async function tokenize(texts: readonly string[], options: TokenizeOptions): Promise<void> {
   const { json, pair, maxLength, special } = options;
-  const folder = await openModelFolder(options.model);
+  const folder = await openModelFolder(options.model, { weights: false });
   const { tokenizer, faults } = await inspectTokenizer(folder);
   if (!tokenizer) throw new InputError(`${folder.name}: ${faults[0] ?? NO_TOKENIZER}`);
   const encode: EncodeOptions = {

@@ -53,7 +53,7 @@ export async function readRef(repo: RepoCache, revision: string): Promise<string
 export async function writeRef(repo: RepoCache, revision: string, commit: string): Promise<void> {
   if (revision === commit || (await readRef(repo, revision)) === commit) return;
   const path = repo.ref(revision);
-  await writing(path, () => replace(path, (temporary) => writeFile(temporary, commit)));
+  await writing(path, () => replace(repo, path, (temporary) => writeFile(temporary, commit)));
 }
 
 /** Bytes of a file, links followed; `undefined` when there is none. */
@@ -69,7 +69,7 @@ export async function linkBlob(repo: RepoCache, commit: string, path: string, et
   const target = relative(dirname(place), blob);
   if ((await readlink(place).catch(() => undefined)) === target) return;
   await writing(place, () =>
-    replace(place, (temporary) =>
+    replace(repo, place, (temporary) =>
       // Windows lets only some users make links, some file systems nobody
       symlink(target, temporary, "file").catch(() => copyFile(blob, temporary)),
     ),
@@ -112,9 +112,9 @@ export function diskFault(error: unknown, path: string): unknown {
   return error;
 }
 
-/** Nobody ever sees half of what `write` makes. */
-async function replace(path: string, write: (temporary: string) => Promise<void>): Promise<void> {
-  const temporary = join(dirname(path), `.${randomUUID()}.tmp`);
+/** Nobody ever sees half of what `write` makes; after a crash the rest of it lies where no scan takes it for a ref. */
+async function replace(repo: RepoCache, path: string, write: (temporary: string) => Promise<void>): Promise<void> {
+  const temporary = join(repo.dir, `.${randomUUID()}.tmp`);
   try {
     await write(temporary);
     await rename(temporary, path);

@@ -3,10 +3,11 @@
 import { createHash, type Hash } from "node:crypto";
 import { constants } from "node:fs";
 import { type FileHandle, open, rename, rm } from "node:fs/promises";
+import { quote } from "../../runtime/faults.ts";
 import { fileUrl, type HubModel, hubRefusal } from "../../runtime/hub.ts";
 import { HttpError, isTransient, pause } from "../../runtime/request.ts";
 import { fileSize, HubCacheError, type RepoCache, writing } from "./cache.ts";
-import { bytesOf, type HubConnection, send } from "./client.ts";
+import { bytesOf, type HubAnswer, type HubConnection, send } from "./client.ts";
 import type { HubFile } from "./listing.ts";
 import { acquireLock } from "./lock.ts";
 
@@ -103,9 +104,9 @@ async function fill(
   if (at > file.size) await restart();
   onBytes?.(at);
   while (at < file.size) {
+    const answer = await request(hub, model, file, at);
+    if (answer.begin !== at) await restart();
     try {
-      const answer = await request(hub, model, file, at);
-      if (answer.begin !== at) await restart();
       for await (const bytes of bytesOf(answer, hub)) {
         if (at + bytes.byteLength > file.size) {
           throw new HubCacheError(
@@ -135,9 +136,15 @@ async function fill(
 }
 
 /** The rest of the file from byte `at`, or, where the server does not serve that, all of it. */
-async function request(hub: HubConnection, model: HubModel, file: HubFile, at: number) {
+async function request(
+  hub: HubConnection,
+  model: HubModel,
+  file: HubFile,
+  at: number,
+): Promise<HubAnswer & { readonly begin: number }> {
   const answer = await send(hub, fileUrl(hub.endpoint, model, file.path), {
     headers: at > 0 ? { range: `bytes=${at}-` } : {},
+    accept: at > 0 ? [416] : [],
     refusal: (response) => hubRefusal(response, model, hub),
   });
   const { response, linked } = answer;
@@ -146,15 +153,19 @@ async function request(hub: HubConnection, model: HubModel, file: HubFile, at: n
     throw new HubCacheError(`${model.name}/${file.path}: ${what}; nothing was fetched: try again later`);
   };
   if (linked.etag !== undefined && linked.etag !== file.etag) {
-    await fail(`the hub's list has it as ${file.etag}, its answer as ${linked.etag}`);
+    await fail(`the hub's list has it as ${file.etag}, its answer as ${quote(linked.etag)}`);
   }
   if (linked.size !== undefined && linked.size !== file.size) {
     await fail(`the hub's list gives ${file.size} bytes, its answer ${linked.size}`);
   }
+  if (response.status === 416) {
+    await response.body?.cancel();
+    return request(hub, model, file, 0);
+  }
   if (response.status !== 206) return { ...answer, begin: 0 };
   const range = response.headers.get("content-range");
   if (range !== `bytes ${at}-${file.size - 1}/${file.size}`) {
-    await fail(`bytes ${at}-${file.size - 1}/${file.size} asked, the answer is ${range}`);
+    await fail(`bytes ${at}-${file.size - 1}/${file.size} asked, the answer is ${quote(range ?? "without a range")}`);
   }
   return { ...answer, begin: at };
 }

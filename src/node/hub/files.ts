@@ -14,12 +14,8 @@ const OPTIONAL = [
 const TOKENIZER = "tokenizer.json";
 const VOCABULARY = ["vocab.txt", "added_tokens.json"];
 
-/** In the order of preference. An index names further files. */
-const WEIGHTS: readonly { readonly file: string; readonly index: boolean }[] = [
-  { file: "model.safetensors", index: false },
-  { file: "model.safetensors.index.json", index: true },
-  { file: "pytorch_model.bin", index: false },
-];
+/** In the order in which `openCheckpoint` prefers them; each may be in several files, with an index. */
+const WEIGHTS = ["model.safetensors", "pytorch_model.bin"];
 
 export const CONFIG = "config.json";
 
@@ -66,10 +62,11 @@ export async function modelFiles(set: FileSet, wanted: { weights: boolean }): Pr
   if (!(await take(TOKENIZER, "small"))) for (const path of VOCABULARY) await take(path, "small");
   if (!wanted.weights) return { ...files, missing };
 
-  for (const { file, index } of WEIGHTS) {
-    if (!(await take(file, index ? "small" : "weights"))) continue;
-    if (!index) return { ...files, missing };
-    for (const shard of shardsOf(await set.read(file), file)) {
+  for (const file of WEIGHTS) {
+    if (await take(file, "weights")) return { ...files, missing };
+    const index = `${file}.index.json`;
+    if (!(await take(index, "small"))) continue;
+    for (const shard of shardsOf(await set.read(index), index)) {
       if (!(await take(shard, "weights"))) missing.push(shard);
     }
     return { ...files, missing };

@@ -61,7 +61,10 @@ export async function resolveModel(spec: string, options: ResolveOptions = {}): 
 
 async function isFolder(spec: string): Promise<boolean> {
   if (spec.startsWith(PREFIX)) return false;
-  const found = await stat(spec).catch(() => undefined);
+  const found = await stat(spec).catch((error: NodeJS.ErrnoException) => {
+    if (/^(ENOENT|ENOTDIR|ENAMETOOLONG)$/.test(error.code ?? "")) return undefined;
+    throw error;
+  });
   if (found && !found.isDirectory()) throw new RangeError(`${spec}: a file; give the folder that holds config.json`);
   return found !== undefined;
 }

@@ -1,0 +1,36 @@
+/** The model that a command is given: a folder, or a name of the Hugging Face hub, downloaded while the user watches. */
+
+import type { Folder } from "../../runtime/bytes.ts";
+import { resolveModel } from "../hub/resolve.ts";
+import { megabytes, progress, warnings } from "./output.ts";
+
+/**
+ * @param spec a folder, or `org/name[@revision]`
+ * @param wanted `weights: false` where the tokenizer is enough
+ * @throws what `resolveModel` throws
+ */
+export async function openModelFolder(spec: string, wanted: { readonly weights?: boolean } = {}): Promise<Folder> {
+  const notes = warnings();
+  let line: ReturnType<typeof progress> | undefined;
+  const say = (): void => {
+    line?.end();
+    process.stderr.write("interrupted: what has arrived is kept, and the same command goes on from there\n");
+  };
+  try {
+    return await resolveModel(spec, {
+      ...wanted,
+      onWarning: notes.warn,
+      onProgress({ loaded, total }) {
+        if (line === undefined) {
+          line = progress(`downloading ${spec}, ${megabytes(total)}`);
+          process.prependListener("SIGINT", say); // the command's own listener exits
+        }
+        line.at(loaded / total);
+      },
+    });
+  } finally {
+    process.off("SIGINT", say);
+    line?.end();
+    notes.end();
+  }
+}

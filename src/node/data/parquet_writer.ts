@@ -1,0 +1,71 @@
+/** Parquet output, written with hyparquet-writer once all rows are there. */
+
+import { open, rename } from "node:fs/promises";
+import type { SchemaElement } from "hyparquet";
+import type { Column, Layout } from "./layout.ts";
+import { readLines } from "./lines.ts";
+import type { Values } from "./table.ts";
+
+/** Characters of JSON in a row group. */
+const GROUP = 8 << 20;
+
+/**
+ * A Parquet file is closed by a footer that tells where everything lies: one that is cut off is lost. So rows are kept
+ * as JSON Lines, which `publish` turns into Parquet beside it; they stay for a run that goes on later.
+ */
+export function parquetLayout(columns: readonly Column[], rows: Layout): Layout {
+  return {
+    ...rows,
+    async publish(partial, path) {
+      const written = `${path}.parquet.tmp`;
+      await convert(partial, written, [{ name: "row", type: "integer" }, ...columns]);
+      const file = await open(written, "r+");
+      await file.sync();
+      await file.close();
+      await rename(written, path);
+    },
+  };
+}
+
+/** JSON Lines to Parquet, a row group at a time. */
+async function convert(from: string, to: string, columns: readonly Column[]): Promise<void> {
+  const { fileWriter, ParquetWriter } = await import("hyparquet-writer");
+  const schema = [{ name: "root", num_children: columns.length }, ...columns.flatMap(schemaOf)];
+  const writer = new ParquetWriter({ writer: fileWriter(to), schema, createdBy: "bert-webgpu" });
+  let rows: Values[] = [];
+  let size = 0;
+  const flush = async (): Promise<void> => {
+    const columnData = columns.map(({ name, type }) => ({
+      name,
+      data: rows.map((row) => row[name] ?? null),
+      // numbers of vectors hardly ever repeat, and looking for repeats takes longest
+      ...(type === "vector" && { encoding: "PLAIN" as const }),
+    }));
+    await writer.write({ columnData, rowGroupSize: Math.max(rows.length, 1) });
+    rows = [];
+    size = 0;
+  };
+  for await (const lines of readLines(from)) {
+    for (const { text } of lines) {
+      if (!text) continue;
+      rows.push(JSON.parse(text) as Values);
+      size += text.length;
+      if (size > GROUP) await flush();
+    }
+  }
+  if (rows.length > 0) await flush();
+  await writer.finish();
+}
+
+function schemaOf({ name, type }: Column): SchemaElement[] {
+  const optional = { name, repetition_type: "OPTIONAL" } as const;
+  if (type === "integer") return [{ ...optional, type: "INT32" }];
+  if (type === "number") return [{ ...optional, type: "DOUBLE" }];
+  if (type === "text") return [{ ...optional, type: "BYTE_ARRAY", converted_type: "UTF8" }];
+  if (type === "json") return [{ ...optional, type: "BYTE_ARRAY", converted_type: "JSON" }];
+  return [
+    { ...optional, converted_type: "LIST", num_children: 1 },
+    { name: "list", repetition_type: "REPEATED", num_children: 1 },
+    { name: "element", type: "FLOAT", repetition_type: "OPTIONAL" },
+  ];
+}
