@@ -86,7 +86,7 @@ test("what it cannot read or write is refused, and nothing is left behind", asyn
   await mkdir(join(dir, "folder"));
   await expect(convert(from, join(dir, "folder"), "--force")).rejects.toThrow(/it is a folder; name the file to write/);
   await expect(convert(from, join(dir, "nowhere", "x"))).rejects.toThrow(/nowhere.x: it cannot be written \(ENOENT\)/);
-  await expect(convert(join(dir, "nothing"), out)).rejects.toMatchObject({ code: "ENOENT" });
+  await expect(convert(join(dir, "nothing"), out)).rejects.toThrow(/nothing: there is no such file or folder|ENOENT/);
   await expect(convert(join(dir, "folder"), out)).rejects.toThrow(
     /neither model.safetensors nor pytorch_model.bin is there/,
   );

@@ -82,7 +82,9 @@ describe("a written file", () => {
     const lengths: number[] = [];
     for await (const slice of writeSafetensors(checkpoint, planSafetensors(checkpoint))) lengths.push(slice.length);
     expect(Math.max(...lengths)).toBeLessThanOrEqual(4 << 20);
-    expect(await (await open(await write(checkpoint))).read("x")).toEqual(data);
+    const written = await (await open(await write(checkpoint))).read("x");
+    expect(written.length).toBe(data.length);
+    expect(data.every((value, i) => written[i] === value)).toBe(true); // toEqual takes half a minute
   });
 });
 

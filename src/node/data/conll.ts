@@ -1,0 +1,39 @@
+/** Tagged words in CoNLL's layout: a word per line, its tag in the last column, an empty line after each sentence. */
+
+import { readLines, withoutReturn } from "./lines.ts";
+import { inputName } from "./source.ts";
+
+export interface TaggedSentence {
+  readonly words: readonly string[];
+  readonly tags: readonly string[];
+}
+
+/**
+ * Columns are parted by tabs, or by spaces in a line without tabs. Documents' `-DOCSTART-` lines are passed over.
+ * @throws Error naming the line that has no tag or is not UTF-8
+ */
+export async function* readConll(path: string): AsyncGenerator<TaggedSentence> {
+  let words: string[] = [];
+  let tags: string[] = [];
+  for await (const lines of readLines(path)) {
+    for (const { number, text } of lines) {
+      const where = `${inputName(path)}: line ${number}`;
+      if (text === undefined) throw new Error(`${where}: it is not UTF-8`);
+      const line = withoutReturn(text);
+      if (line.trim() === "" || line.startsWith("-DOCSTART-")) {
+        if (words.length > 0) yield { words, tags };
+        words = [];
+        tags = [];
+        continue;
+      }
+      const cells = line.includes("\t") ? line.split("\t") : line.split(/ +/);
+      const tag = cells.at(-1)!.trim();
+      if (cells.length < 2 || cells[0] === "" || tag === "") {
+        throw new Error(`${where}: a word and its tag expected, found ${JSON.stringify(line)}`);
+      }
+      words.push(cells[0]!);
+      tags.push(tag);
+    }
+  }
+  if (words.length > 0) yield { words, tags };
+}
