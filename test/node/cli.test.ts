@@ -87,7 +87,7 @@ describe("without a GPU", () => {
     for (const name of COMMANDS) {
       const { code, stdout, stderr } = await run([name, "--help"]);
       expect([code, stderr], name).toEqual([0, ""]);
-      for (const option of ["--json", "--model <DIR>", "--adapter <NAME>", "--dtype <TYPE>"]) {
+      for (const option of ["--json", "--model <MODEL>", "--adapter <NAME>", "--dtype <TYPE>"]) {
         expect(stdout, name).toContain(option);
       }
     }
