@@ -106,6 +106,18 @@ describe("containers", () => {
     }
   });
 
+  test("entries by the hundred thousand", async () => {
+    const notes = Array.from({ length: 200_000 }, (_, i) => `X\x0b\0\0\0note.${String(i).padStart(6, "0")}N`).join("");
+    const file: TestFile = {
+      ...FILE,
+      root: (tensors) => bytes("}(", notes, text("state_dict"), dict(tensors), "u"),
+    };
+    const { warnings } = await open(buildArchive(file));
+    expect(warnings).toEqual([
+      expect.stringMatching(/200000 entries that are no tensors are left out: "note.000000", .*, \.\.\.$/),
+    ]);
+  });
+
   test("pickles that are longer than the first read", async () => {
     const tensors = Object.fromEntries(
       Array.from({ length: 3000 }, (_, i) => [

@@ -27,7 +27,9 @@ export function confusionMatrix(
   labels: readonly string[] = [],
 ): Confusion {
   if (gold.length !== predicted.length || gold.length === 0) {
-    throw new RangeError(`${gold.length} gold labels and ${predicted.length} predictions; give one for each, at least 1`);
+    throw new RangeError(
+      `${gold.length} gold labels and ${predicted.length} predictions; give one for each, at least 1`,
+    );
   }
   const known = new Set(labels);
   const others = [...new Set([...gold, ...predicted])].filter((label) => !known.has(label)).sort();

@@ -62,7 +62,9 @@ export function entityReport(
   scheme: TagScheme = "lenient",
 ): EntityReport {
   if (gold.length !== predicted.length || gold.length === 0) {
-    throw new RangeError(`${gold.length} gold sentences and ${predicted.length} predicted; give one for each, at least 1`);
+    throw new RangeError(
+      `${gold.length} gold sentences and ${predicted.length} predicted; give one for each, at least 1`,
+    );
   }
   const tallies = new Map<string, { correct: number; predicted: number; gold: number }>();
   const tallyOf = (type: string): { correct: number; predicted: number; gold: number } => {

@@ -1,7 +1,19 @@
 /** fill-mask: what stands behind [MASK] (the `fill-mask` pipeline of transformers). */
 
 import type { Encoding } from "../tokenizer/encoding.ts";
-import { batchesOf, encodeInputs, type Pretrained, sequenceOf, type TaskOptions } from "./pretrained.ts";
+import type { Plan, SequenceOutput } from "./plan.ts";
+import {
+  defaultStride,
+  encodeCut,
+  encodeWindows,
+  type Pretrained,
+  requireCount,
+  requireHead,
+  sequenceOf,
+  type TaskOptions,
+} from "./pretrained.ts";
+import { argmax } from "./scores.ts";
+import { runPlan } from "./stream.ts";
 
 /** One candidate; the names are those of transformers' pipelines. */
 export interface MaskFill {
@@ -18,68 +30,100 @@ export interface FillMaskOptions extends TaskOptions {
   readonly topK?: number | undefined;
   /** Score only these words. One that is no word piece stands for its first piece, and `onWarning` is told. */
   readonly targets?: readonly string[] | undefined;
+  /**
+   * Cut a text that is too long, with a warning, as transformers' tokenizers do. Default false: every mask is predicted
+   * from the window that holds most around it.
+   */
+  readonly truncation?: boolean | undefined;
 }
 
 /**
  * @returns per text, per mask, the candidates, best first
  * @throws RangeError for a text without a mask, or for topK below 1
  */
-export async function fillMask(
+export function fillMask(
   pretrained: Pretrained,
   texts: readonly string[],
   options: FillMaskOptions = {},
 ): Promise<MaskFill[][][]> {
+  return runPlan(pretrained.model, planFillMask(pretrained, options), texts, options);
+}
+
+export function planFillMask(pretrained: Pretrained, options: FillMaskOptions = {}): Plan<string, MaskFill[][]> {
   const { model, tokenizer } = pretrained;
-  const topK = options.topK ?? 5;
-  if (!Number.isInteger(topK) || topK < 1) throw new RangeError(`topK is ${topK}, it must be an integer from 1`);
-  const targets = options.targets && targetIds(pretrained, options.targets, options);
-  const encodings = encodeInputs(pretrained, texts, options);
+  const topK = requireCount("topK", options.topK ?? 5);
+  requireHead(pretrained, "predictionLogits", "fill-mask", "a masked-LM head");
   const { mask } = tokenizer.special;
   if (mask === undefined) throw new RangeError(`${model.name}: the vocabulary has no mask token`);
-  const masks = encodings.map(({ ids }, i) => {
-    const positions = [...ids.keys()].filter((at) => ids[at] === mask);
-    if (positions.length === 0) {
-      throw new RangeError(
-        `text ${i + 1} has no ${tokenizer.idToToken(mask)}: ${JSON.stringify(texts[i]!.slice(0, 60))}`,
-      );
-    }
-    return positions;
-  });
+  const targets = options.targets && targetIds(pretrained, options.targets, options);
   const k = Math.min(topK, targets?.length ?? model.config.vocabSize);
-  const results: MaskFill[][][] = [];
-  for (const { begin, end } of batchesOf(
-    encodings.map(({ ids }) => ids.length),
-    options.tokenBudget,
-  )) {
-    const batch = encodings.slice(begin, end);
-    const rows: number[] = [];
-    let offset = 0;
-    batch.forEach(({ ids }, i) => {
-      rows.push(...masks[begin + i]!.map((at) => offset + at));
-      offset += ids.length;
-    });
-    const wanted = targets ? { predictionProbabilities: true } : { predictionTopK: k };
-    const forward = await model.forward(batch.map(sequenceOf), { ...wanted, predictionRows: rows }, options);
-    let row = 0;
-    batch.forEach((encoding, i) => {
-      const positions = masks[begin + i]!;
-      results.push(
-        positions.map((at) => {
-          const candidates = forward.predictionTopK
-            ? candidatesOf(forward.predictionTopK, row)
-            : rankTargets(forward.predictionProbabilities!.data, row * model.config.vocabSize, targets!, k);
-          row++;
-          return candidates.map(({ token, score }) => ({
-            score,
-            token,
-            token_str: tokenizer.decode([token]),
-            sequence: withToken(pretrained, encoding, at, token, positions.length > 1),
-          }));
-        }),
-      );
-    });
+  return {
+    wanted: targets ? { predictionProbabilities: true } : { predictionTopK: k },
+    prepare(text, index) {
+      const { whole, masks, chosen } = encodeMasked(pretrained, text, mask, options);
+      if (masks.length === 0) {
+        const name = tokenizer.idToToken(mask);
+        throw new RangeError(`text ${index + 1} has no ${name}: ${JSON.stringify(text.slice(0, 60))}`);
+      }
+      return {
+        sequences: chosen.map(({ window }) => sequenceOf(window)),
+        rows: chosen.map(({ rows }) => rows),
+        finish(outputs) {
+          const candidates = outputs.flatMap((output, w) =>
+            chosen[w]!.rows.map((_, row) =>
+              targets ? rankTargets(output, row, model.config.vocabSize, targets, k) : candidatesOf(output, row, k),
+            ),
+          );
+          return masks.map((at, i) =>
+            candidates[i]!.map(({ token, score }) => ({
+              score,
+              token,
+              token_str: tokenizer.decode([token]),
+              sequence: withToken(pretrained, whole, at, token, masks.length > 1),
+            })),
+          );
+        },
+      };
+    },
+  };
+}
+
+/** The masks that are predicted from one window. */
+interface Chosen {
+  readonly window: Encoding;
+  /** Tokens of the window. */
+  readonly rows: readonly number[];
+}
+
+/** The whole text, its masks, and the windows they are predicted from; each mask is in one. */
+function encodeMasked(
+  pretrained: Pretrained,
+  text: string,
+  mask: number,
+  { truncation, onWarning }: FillMaskOptions,
+): { whole: Encoding; masks: readonly number[]; chosen: readonly Chosen[] } {
+  const masksOf = ({ ids }: Encoding): number[] => [...ids.keys()].filter((at) => ids[at] === mask);
+  const stride = defaultStride(pretrained);
+  const windows = truncation
+    ? [encodeCut(pretrained, text, undefined, { onWarning })]
+    : encodeWindows(pretrained, text, stride);
+  const [first] = windows;
+  if (windows.length === 1) {
+    const masks = masksOf(first!);
+    return { whole: first!, masks, chosen: [{ window: first!, rows: masks }] };
   }
-  return results;
+  const whole = pretrained.tokenizer.encode(text);
+  const masks = masksOf(whole);
+  const step = first!.specialTokensMask.filter((special) => special === 0).length - stride;
+  const rows: number[][] = windows.map(() => []);
+  for (const at of masks) {
+    // the window in which fewest tokens are missing on its poorer side
+    const room = windows.map(({ ids }, w) => Math.min(at - w * step, ids.length - 1 - (at - w * step)));
+    const best = argmax(room);
+    rows[best]!.push(at - best * step);
+  }
+  const chosen = windows.map((window, w) => ({ window, rows: rows[w]! })).filter(({ rows }) => rows.length > 0);
+  return { whole, masks, chosen };
 }
 
 interface Candidate {
@@ -87,16 +131,19 @@ interface Candidate {
   readonly score: number;
 }
 
-function candidatesOf(
-  { k, probabilities, ids }: { readonly k: number; readonly probabilities: Float32Array; readonly ids: Uint32Array },
-  row: number,
-): Candidate[] {
-  return Array.from({ length: k }, (_, i) => ({ token: ids[row * k + i]!, score: probabilities[row * k + i]! }));
+function candidatesOf({ topIds, topProbabilities }: SequenceOutput, row: number, k: number): Candidate[] {
+  return Array.from({ length: k }, (_, i) => ({ token: topIds![row * k + i]!, score: topProbabilities![row * k + i]! }));
 }
 
-function rankTargets(probabilities: Float32Array, offset: number, targets: readonly number[], k: number): Candidate[] {
+function rankTargets(
+  { predictionProbabilities }: SequenceOutput,
+  row: number,
+  vocab: number,
+  targets: readonly number[],
+  k: number,
+): Candidate[] {
   return targets
-    .map((token) => ({ token, score: probabilities[offset + token]! }))
+    .map((token) => ({ token, score: predictionProbabilities![row * vocab + token]! }))
     .sort((a, b) => b.score - a.score)
     .slice(0, k);
 }

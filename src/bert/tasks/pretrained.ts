@@ -1,38 +1,44 @@
-/** A model and its tokenizer, and the batches in which tasks send texts through them. */
+/** A model and its tokenizer, and how texts become the sequences that it takes. */
 
 import type { Folder } from "../../runtime/bytes.ts";
 import type { Engine } from "../../runtime/engine.ts";
 import type { Sequence } from "../batch.ts";
 import { ModelError } from "../config.ts";
-import { BertModel, type LoadOptions } from "../model.ts";
+import { BertModel } from "../model.ts";
+import type { Wanted } from "../outputs.ts";
 import type { Encoding } from "../tokenizer/encoding.ts";
 import { loadTokenizer } from "../tokenizer/load.ts";
+import type { TextInput as Words } from "../tokenizer/sequence.ts";
 import type { Tokenizer } from "../tokenizer/tokenizer.ts";
+import type { TruncationStrategy } from "../tokenizer/truncation.ts";
+import type { LoadOptions } from "../weights.ts";
+import { readSentenceModules, type SentenceModules } from "./sentence_modules.ts";
+import type { StreamOptions } from "./stream.ts";
 
 export interface Pretrained {
   readonly model: BertModel;
   readonly tokenizer: Tokenizer;
+  /** What modules.json and the files beside it say, where the folder has them: how texts become vectors. */
+  readonly sentence?: SentenceModules | undefined;
 }
 
 /** One text, or a pair such as a question and a passage. */
 export type TextInput = string | { readonly text: string; readonly pair: string };
 
 /** What every task takes. */
-export interface TaskOptions {
-  /** Tokens of all sequences in one pass through the model; a longer single text still goes alone. Default 8192. */
-  readonly tokenBudget?: number | undefined;
-  readonly signal?: AbortSignal | undefined;
-  /** Told of every text cut to the model's length, with both lengths. */
+export interface TaskOptions extends StreamOptions {
+  /** Told of every text cut to the model's length, with both lengths, and of what else is odd about an input. */
   readonly onWarning?: ((message: string) => void) | undefined;
 }
 
-/** Loads a model folder in Hugging Face layout. @throws ModelError or SafetensorsError with every fault, or what `loadTokenizer` throws */
+/** Loads a model folder in Hugging Face layout. @throws ModelError or CheckpointError with every fault, or what `loadTokenizer` throws */
 export async function loadPretrained(
   engine: Engine,
   folder: Folder,
   options: Partial<LoadOptions> = {},
 ): Promise<Pretrained> {
   const tokenizer = await loadTokenizer(folder);
+  const sentence = await readSentenceModules(folder);
   const model = await BertModel.load(engine, folder, options);
   if (tokenizer.vocabSize > model.config.vocabSize) {
     model.dispose();
@@ -40,7 +46,7 @@ export async function loadPretrained(
       `the tokenizer has ${tokenizer.vocabSize} tokens, the model's vocab_size is ${model.config.vocabSize}`,
     ]);
   }
-  return { model, tokenizer };
+  return { model, tokenizer, sentence };
 }
 
 /** The longest sequence that model and tokenizer both take, in tokens. */
@@ -48,36 +54,68 @@ export function maxLength({ model, tokenizer }: Pretrained): number {
   return Math.min(model.config.maxPositionEmbeddings, tokenizer.modelMaxLength ?? Number.POSITIVE_INFINITY);
 }
 
-/** Encodes with special tokens; what exceeds the model's length is cut, and `onWarning` told. */
-export function encodeInputs(pretrained: Pretrained, inputs: readonly TextInput[], options: TaskOptions): Encoding[] {
-  const most = maxLength(pretrained);
-  return inputs.map((input) => {
-    const [text, pair] = typeof input === "string" ? [input, undefined] : [input.text, input.pair];
-    const whole = pretrained.tokenizer.encode(text, pair);
-    if (whole.ids.length <= most) return whole;
-    const begins = JSON.stringify(text.slice(0, 40));
-    options.onWarning?.(`${begins} has ${whole.ids.length} tokens, the model takes ${most}: the rest is left out`);
-    return pretrained.tokenizer.encode(text, pair, { truncation: "longest_first", maxLength: most });
+export interface CutOptions extends Pick<TaskOptions, "onWarning"> {
+  /** What gives way; default "longest_first". */
+  readonly truncation?: TruncationStrategy | undefined;
+  /** Tokens; default: what the model takes. */
+  readonly most?: number | undefined;
+}
+
+/**
+ * Encodes with special tokens; what exceeds the model's length is cut, and `onWarning` told.
+ * @throws RangeError when cutting the text that gives way is not enough
+ */
+export function encodeCut(pretrained: Pretrained, text: Words, pair?: string, options: CutOptions = {}): Encoding {
+  const { most = maxLength(pretrained), truncation = "longest_first", onWarning } = options;
+  const { tokenizer } = pretrained;
+  const whole = tokenizer.encode(text, pair);
+  if (whole.ids.length <= most) return whole;
+  const begins = JSON.stringify((typeof text === "string" ? text : text.join(" ")).slice(0, 40));
+  onWarning?.(`${begins} has ${whole.ids.length} tokens, the model takes ${most}: the rest is left out`);
+  return tokenizer.encode(text, pair, { truncation, maxLength: most });
+}
+
+/**
+ * All of a text, in as many windows as it needs.
+ * @param stride tokens that a window shares with the one before
+ */
+export function encodeWindows(pretrained: Pretrained, text: Words, stride: number): Encoding[] {
+  const first = pretrained.tokenizer.encode(text, undefined, {
+    truncation: "longest_first",
+    maxLength: maxLength(pretrained),
+    stride,
+    returnOverflow: true,
   });
+  return [first, ...first.overflow];
+}
+
+/** The overlap of windows where none is asked for: 128 tokens, of a short model half of what it takes. */
+export function defaultStride(pretrained: Pretrained): number {
+  return Math.max(0, Math.min(128, Math.floor((maxLength(pretrained) - 2) / 2)));
 }
 
 export function sequenceOf({ ids, typeIds }: Encoding): Sequence {
   return { inputIds: ids, tokenTypeIds: typeIds };
 }
 
-/** Consecutive ranges whose tokens fit the budget, at least one sequence each. */
-export function batchesOf(lengths: readonly number[], budget: number = 8192): { begin: number; end: number }[] {
-  const batches: { begin: number; end: number }[] = [];
-  let begin = 0;
-  let tokens = 0;
-  lengths.forEach((length, i) => {
-    if (i > begin && tokens + length > budget) {
-      batches.push({ begin, end: i });
-      begin = i;
-      tokens = 0;
-    }
-    tokens += length;
-  });
-  if (begin < lengths.length) batches.push({ begin, end: lengths.length });
-  return batches;
+/** @throws ModelError when the model lacks the head that `task` needs */
+export function requireHead({ model }: Pretrained, output: keyof Wanted, task: string, head: string): void {
+  if (!model.has(output)) throw new ModelError(model.name, [`${task} needs ${head}, the checkpoint has none`]);
+}
+
+/** @throws ModelError when the model's classifier is not of that kind */
+export function requireClassifier(
+  { model }: Pretrained,
+  kind: NonNullable<BertModel["classifierKind"]>,
+  task: string,
+): void {
+  if (model.has("logits") && model.classifierKind === kind) return;
+  const found = model.classifierKind ? `its classifier is of ${model.classifierKind}s` : "it has no classifier";
+  throw new ModelError(model.name, [`${task} needs a classifier of ${kind}s; ${found}`]);
+}
+
+/** @throws RangeError unless it is an integer from 1 */
+export function requireCount(name: string, value: number): number {
+  if (Number.isInteger(value) && value >= 1) return value;
+  throw new RangeError(`${name} is ${value}, it must be an integer from 1`);
 }

@@ -1,22 +1,23 @@
 /** text-classification: labels of texts or of pairs (the `text-classification` pipeline of transformers). */
 
-import { ModelError } from "../config.ts";
+import type { Plan } from "./plan.ts";
 import {
-  batchesOf,
-  encodeInputs,
+  encodeCut,
   type Pretrained,
+  requireClassifier,
+  requireCount,
   sequenceOf,
   type TaskOptions,
   type TextInput,
 } from "./pretrained.ts";
+import { type LabelFunction, scoresOf } from "./scores.ts";
+import { runPlan } from "./stream.ts";
 
 export interface Classification {
   readonly label: string;
   /** A probability, or the bare logit where no function is applied. */
   readonly score: number;
 }
-
-export type LabelFunction = "softmax" | "sigmoid" | "none";
 
 export interface ClassificationOptions extends TaskOptions {
   /** Labels per text, best first; default 1. `null`: all. */
@@ -29,51 +30,46 @@ export interface ClassificationOptions extends TaskOptions {
  * @returns per text its labels, best first
  * @throws ModelError when the model has no classifier of sequences
  */
-export async function classifyText(
+export function classifyText(
   pretrained: Pretrained,
   inputs: readonly TextInput[],
   options: ClassificationOptions = {},
 ): Promise<Classification[][]> {
-  const { model } = pretrained;
-  if (!model.has("logits") || model.classifierKind !== "sequence") {
-    const kind = model.classifierKind ? `its classifier is of ${model.classifierKind}s` : "it has no classifier";
-    throw new ModelError(model.name, [`text classification needs a classifier of sequences; ${kind}`]);
-  }
-  const topK = options.topK === undefined ? 1 : options.topK;
-  if (topK !== null && !(Number.isInteger(topK) && topK >= 1)) {
-    throw new RangeError(`topK is ${topK}, it must be an integer from 1, or null for all labels`);
-  }
-  const encodings = encodeInputs(pretrained, inputs, options);
-  const results: Classification[][] = [];
-  for (const { begin, end } of batchesOf(
-    encodings.map(({ ids }) => ids.length),
-    options.tokenBudget,
-  )) {
-    const forward = await model.forward(encodings.slice(begin, end).map(sequenceOf), { logits: true }, options);
-    const { shape, data } = forward.logits!;
-    const labels = shape[1]!;
-    const apply = options.functionToApply ?? defaultFunction(pretrained, labels);
-    for (let row = 0; row < shape[0]!; row++) {
-      const scores = scoresOf(data.subarray(row * labels, (row + 1) * labels), apply);
-      const ranked = Array.from(scores, (score, i) => ({ label: model.config.labels[i] ?? `LABEL_${i}`, score }));
-      ranked.sort((a, b) => b.score - a.score);
-      results.push(topK === null ? ranked : ranked.slice(0, topK));
-    }
-  }
-  return results;
+  return runPlan(pretrained.model, planTextClassification(pretrained, options), inputs, options);
 }
 
-function defaultFunction({ model: { config } }: Pretrained, labels: number): LabelFunction {
+export function planTextClassification(
+  pretrained: Pretrained,
+  options: ClassificationOptions = {},
+): Plan<TextInput, Classification[]> {
+  const { labels } = pretrained.model.config;
+  requireClassifier(pretrained, "sequence", "text classification");
+  const { topK = 1, functionToApply } = options;
+  if (topK !== null) requireCount("topK", topK);
+  return {
+    wanted: { logits: true },
+    prepare: (input) => ({
+      sequences: [sequenceOf(encodeInput(pretrained, input, options))],
+      finish([output]) {
+        const logits = output!.logits!;
+        const scores = scoresOf(logits, functionToApply ?? defaultFunction(pretrained, logits.length));
+        const ranked = Array.from(scores, (score, i) => ({ label: labels[i] ?? `LABEL_${i}`, score }));
+        ranked.sort((a, b) => b.score - a.score);
+        return topK === null ? ranked : ranked.slice(0, topK);
+      },
+    }),
+  };
+}
+
+/** A text or a pair, cut with a warning where it is too long. */
+export function encodeInput(pretrained: Pretrained, input: TextInput, options: TaskOptions): ReturnType<typeof encodeCut> {
+  return typeof input === "string"
+    ? encodeCut(pretrained, input, undefined, options)
+    : encodeCut(pretrained, input.text, input.pair, options);
+}
+
+/** As transformers chooses: a single label gets a sigmoid, since a softmax over it is always 1. */
+export function defaultFunction({ model: { config } }: Pretrained, labels: number): LabelFunction {
   if (config.problemType === "regression") return "none";
   return config.problemType === "multi_label_classification" || labels === 1 ? "sigmoid" : "softmax";
-}
-
-function scoresOf(logits: Float32Array, apply: LabelFunction): Float64Array {
-  const scores = Float64Array.from(logits);
-  if (apply === "none") return scores;
-  if (apply === "sigmoid") return scores.map((x) => 1 / (1 + Math.exp(-x)));
-  const largest = Math.max(...scores);
-  const powers = scores.map((x) => Math.exp(x - largest));
-  const sum = powers.reduce((total, x) => total + x, 0);
-  return powers.map((x) => x / sum);
 }

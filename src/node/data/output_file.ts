@@ -161,7 +161,8 @@ function refuseOther(path: string, was: Identity, is: Identity): void {
   throw new Error(`${path}: the unfinished run is another one: ${differences.join("; ")}. --force starts anew`);
 }
 
-const told = (value: Identity[string] | undefined): string => (value === undefined ? "not given" : JSON.stringify(value));
+const told = (value: Identity[string] | undefined): string =>
+  value === undefined ? "not given" : JSON.stringify(value);
 
 async function readProgress(path: string): Promise<Progress | undefined> {
   if (!(await exists(path))) return undefined;

@@ -40,8 +40,8 @@ export async function openPyTorch(source: ByteSource, warn: Report): Promise<Che
   const dict: unknown = nested instanceof Map ? nested : root;
   const faults = faultList();
   const tensors = new Map<string, TensorInfo>();
-  const others: unknown[] = [];
-  if (dict !== root && root instanceof Map) others.push(...[...root.keys()].filter((key) => key !== "state_dict"));
+  const others: unknown[] =
+    dict !== root && root instanceof Map ? [...root.keys()].filter((key) => key !== "state_dict") : [];
   for (const [name, value] of dict instanceof Map ? dict : []) {
     if (typeof name !== "string" || !isTensor(value)) {
       others.push(name);

@@ -97,13 +97,11 @@ interface DirectoryPlace {
 async function findDirectory(source: ByteSource): Promise<DirectoryPlace> {
   const tail = Math.min(source.size, END.bytes + MAX_COMMENT_BYTES + LOCATOR64.bytes);
   const view = viewOf(await source.read(source.size - tail, tail));
-  let at = tail - END.bytes;
+  const isEnd = (at: number): boolean =>
+    view.getUint32(at, true) === END.signature && at + END.bytes + view.getUint16(at + 20, true) === tail;
   // The last record whose comment ends where the file does.
-  while (
-    at >= 0 &&
-    !(view.getUint32(at, true) === END.signature && at + END.bytes + view.getUint16(at + 20, true) === tail)
-  )
-    at--;
+  let at = tail - END.bytes;
+  while (at >= 0 && !isEnd(at)) at--;
   if (at < 0) throw refuse(source, "the zip archive has no directory at its end: it is cut short");
   const end = source.size - tail + at;
 

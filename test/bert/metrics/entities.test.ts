@@ -58,7 +58,9 @@ describe("entities", () => {
   });
 
   test("sentences of different lengths are refused by number", () => {
-    expect(() => entityReport([["O"], ["O", "O"]], [["O"], ["O"]])).toThrow("sentence 2 has 2 gold tags and 1 predicted");
+    expect(() => entityReport([["O"], ["O", "O"]], [["O"], ["O"]])).toThrow(
+      "sentence 2 has 2 gold tags and 1 predicted",
+    );
     expect(() => entityReport([], [])).toThrow("0 gold sentences");
   });
 });

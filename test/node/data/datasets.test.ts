@@ -26,19 +26,24 @@ describe("CoNLL", () => {
   });
 
   test("a word without a tag is refused by its line", async () => {
-    await expect(sentencesOf(await file("c.conll", "a O\nb\n"))).rejects.toThrow('line 2: a word and its tag expected, found "b"');
+    await expect(sentencesOf(await file("c.conll", "a O\nb\n"))).rejects.toThrow(
+      'line 2: a word and its tag expected, found "b"',
+    );
   });
 
   test.skipIf(!existsSync(SHARED)).each([
     ["emerging.dev.conll", 1009, 15_733],
     ["emerging.test.annotated", 1287, 23_394],
     ["wnut17train.conll", 3394, 62_730],
-  ])("WNUT-17 %s of ../shared (skipped where that is not there): %d sentences, %d words", async (name, count, words) => {
-    const sentences = await sentencesOf(join(SHARED, "wnut17-ner", name));
-    expect(sentences).toHaveLength(count);
-    expect(sentences.reduce((sum, { tags }) => sum + tags.length, 0)).toBe(words);
-    expect(sentences.every(({ tags }) => tags.every((tag) => /^(O|[BI]-[a-z-]+)$/.test(tag)))).toBe(true);
-  });
+  ])(
+    "WNUT-17 %s of ../shared (skipped where that is not there): %d sentences, %d words",
+    async (name, count, words) => {
+      const sentences = await sentencesOf(join(SHARED, "wnut17-ner", name));
+      expect(sentences).toHaveLength(count);
+      expect(sentences.reduce((sum, { tags }) => sum + tags.length, 0)).toBe(words);
+      expect(sentences.every(({ tags }) => tags.every((tag) => /^(O|[BI]-[a-z-]+)$/.test(tag)))).toBe(true);
+    },
+  );
 });
 
 describe("SQuAD", () => {
@@ -59,13 +64,18 @@ describe("SQuAD", () => {
     await expect(readSquad(await file("b.json", squad([{ id: "1", answers: [] }])))).rejects.toThrow(
       'data[0].paragraphs[0].qas[0]: "question" is missing',
     );
-    await expect(readSquad(await file("c.json", "[]"))).rejects.toThrow('"data" is missing; it must be in SQuAD\'s layout');
+    await expect(readSquad(await file("c.json", "[]"))).rejects.toThrow(
+      '"data" is missing; it must be in SQuAD\'s layout',
+    );
     await expect(readSquad(await file("d.json", "{"))).rejects.toThrow("not valid JSON");
   });
 
-  test.skipIf(!existsSync(SHARED))("XQuAD of ../shared (skipped where that is not there) has 1,190 questions", async () => {
-    const questions = await readSquad(join(SHARED, "xquad/xquad.en.json"));
-    expect(questions).toHaveLength(1190);
-    expect(questions.every(({ context, answers }) => answers.every((answer) => context.includes(answer)))).toBe(true);
-  });
+  test.skipIf(!existsSync(SHARED))(
+    "XQuAD of ../shared (skipped where that is not there) has 1,190 questions",
+    async () => {
+      const questions = await readSquad(join(SHARED, "xquad/xquad.en.json"));
+      expect(questions).toHaveLength(1190);
+      expect(questions.every(({ context, answers }) => answers.every((answer) => context.includes(answer)))).toBe(true);
+    },
+  );
 });

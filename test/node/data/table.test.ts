@@ -38,7 +38,10 @@ describe("lines", () => {
   });
 
   test("one that is not UTF-8 is a bad row among good ones", async () => {
-    const path = await file("bad.txt", Buffer.concat([Buffer.from("gut\n"), Buffer.from([0xe9]), Buffer.from("t\u00e9\nend\n")]));
+    const path = await file(
+      "bad.txt",
+      Buffer.concat([Buffer.from("gut\n"), Buffer.from([0xe9]), Buffer.from("t\u00e9\nend\n")]),
+    );
     expect(await read(path)).toEqual([{ text: "gut" }, "it is not UTF-8", { text: "end" }]);
   });
 
@@ -130,7 +133,7 @@ test("tsv takes quotes as they are, as GLUE has them", async () => {
   const path = await file("a.tsv", 'sentence\tlabel\n"an open quote\t1\n\n`` a \'\' "b" \t0\nno label\n');
   expect(await read(path)).toEqual([
     { sentence: '"an open quote', label: "1" },
-    { sentence: '`` a \'\' "b" ', label: "0" },
+    { sentence: "`` a '' \"b\" ", label: "0" },
     "it has 1 cell, 2 columns expected",
   ]);
 });

@@ -1,0 +1,42 @@
+/** next-sentence prediction: whether one text follows another (the head that BERT was pre-trained with). */
+
+import type { Plan } from "./plan.ts";
+import { encodeCut, type Pretrained, requireHead, sequenceOf, type TaskOptions } from "./pretrained.ts";
+import { softmaxOf } from "./scores.ts";
+import { runPlan } from "./stream.ts";
+
+export interface SentencePair {
+  readonly text: string;
+  /** What may follow. */
+  readonly pair: string;
+}
+
+export interface NextSentence {
+  /** Probability that `pair` follows `text`. */
+  readonly score: number;
+  /** Whether that is more likely than not. */
+  readonly is_next: boolean;
+}
+
+/** @throws ModelError when the model has no such head */
+export function predictNextSentence(
+  pretrained: Pretrained,
+  inputs: readonly SentencePair[],
+  options: TaskOptions = {},
+): Promise<NextSentence[]> {
+  return runPlan(pretrained.model, planNextSentence(pretrained, options), inputs, options);
+}
+
+export function planNextSentence(pretrained: Pretrained, options: TaskOptions = {}): Plan<SentencePair, NextSentence> {
+  requireHead(pretrained, "seqRelationshipLogits", "next-sentence prediction", "a next-sentence head");
+  return {
+    wanted: { seqRelationshipLogits: true },
+    prepare: ({ text, pair }) => ({
+      sequences: [sequenceOf(encodeCut(pretrained, text, pair, options))],
+      finish([output]) {
+        const [score] = softmaxOf(output!.seqRelationshipLogits!); // class 0: it follows
+        return { score: score!, is_next: score! > 0.5 };
+      },
+    }),
+  };
+}

@@ -1,0 +1,174 @@
+/**
+ * What all tasks run on: inputs in, results out, in order, one batch on the GPU while the next is tokenised. A list is a
+ * stream that happens to be finite.
+ *
+ * Batches are formed in the order of arrival and by their tokens alone. Sorting by length, which saves padding elsewhere,
+ * has none to save here; what costs is a new shape, which takes milliseconds to record. So a full batch is brought to one
+ * of a few shapes with sequences of filler that nobody reads: 1 to 2% more tokens, and thousands of batches share a
+ * handful of programs. Sorted batches would differ in their numbers of sequences.
+ */
+
+import type { Sequence } from "../batch.ts";
+import type { BertModel } from "../model.ts";
+import { type Job, outputOf, type Plan, type SequenceOutput } from "./plan.ts";
+import { ReadAhead } from "./read_ahead.ts";
+
+export interface Progress {
+  /** Inputs whose results are out. */
+  readonly done: number;
+  /** Inputs in all, where they came as a list. */
+  readonly total: number | undefined;
+  /** Inputs per second, since the beginning. */
+  readonly rate: number;
+}
+
+export interface StreamOptions {
+  /** Tokens of all sequences in one pass through the model; a longer single one still goes alone. Default 8192. */
+  readonly tokenBudget?: number | undefined;
+  /** Ends the work between two batches, and the waiting for inputs. */
+  readonly signal?: AbortSignal | undefined;
+  /** Called after every batch that completes an input. */
+  readonly onProgress?: ((progress: Progress) => void) | undefined;
+}
+
+const DEFAULT_BUDGET = 8192;
+
+interface Pending<Result> {
+  readonly job: Job<Result>;
+  readonly outputs: SequenceOutput[];
+  missing: number;
+}
+
+/** A sequence of a job; `undefined` stands for a job that has none, and keeps its place. */
+interface Unit<Result> {
+  readonly of: Pending<Result>;
+  readonly sequence: Sequence | undefined;
+  readonly index: number;
+}
+
+/**
+ * Holds at most two batches, and the windows of a text that is in both.
+ * @throws what the source or `plan.prepare` threw, after the results of all inputs before; the signal's reason
+ */
+export async function* streamPlan<Input, Result>(
+  model: BertModel,
+  plan: Plan<Input, Result>,
+  inputs: AsyncIterable<Input> | Iterable<Input>,
+  options: StreamOptions = {},
+): AsyncGenerator<Result, void, undefined> {
+  const { tokenBudget: budget = DEFAULT_BUDGET, signal, onProgress } = options;
+  if (!Number.isInteger(budget) || budget < 1) {
+    throw new RangeError(`tokenBudget is ${budget}, it must be an integer from 1`);
+  }
+  const total = Array.isArray(inputs) ? inputs.length : undefined;
+  const begin = performance.now();
+  const open: Pending<Result>[] = [];
+  let [seen, done] = [0, 0];
+  const prepare = (input: Input): Unit<Result>[] => {
+    const job = plan.prepare(input, seen++);
+    const { sequences } = job;
+    const of: Pending<Result> = { job, outputs: [], missing: Math.max(1, sequences.length) };
+    open.push(of);
+    if (sequences.length === 0) return [{ of, sequence: undefined, index: 0 }];
+    return sequences.map((sequence, index) => ({ of, sequence, index }));
+  };
+  // a row of logits over the vocabulary takes the room of so many tokens in the widest layer
+  const rowWeight = Math.ceil(model.config.vocabSize / model.config.intermediateSize);
+  const source = new ReadAhead(inputs, prepare, {
+    weigh: ({ of, sequence, index }) =>
+      Math.max(1, sequence?.inputIds.length ?? 0, (of.job.rows?.[index]?.length ?? 0) * rowWeight),
+    fits: (tokens, sequences) => tokens + fillersFor(sequences) <= budget,
+    signal,
+  });
+  let running: Promise<void> = Promise.resolve();
+  try {
+    for (;;) {
+      const { items, full, failure } = await source.take(running);
+      await running;
+      running = runBatch(model, plan, items, full ? budget : 0, signal);
+      running.catch(() => {}); // raised in the next round, or not at all when nobody asks for more
+      const results: Result[] = [];
+      while (open[0]?.missing === 0) {
+        const { job, outputs } = open.shift()!;
+        results.push(job.finish(outputs));
+      }
+      done += results.length;
+      if (results.length > 0) onProgress?.({ done, total, rate: (done * 1000) / (performance.now() - begin) });
+      yield* results;
+      if (items.length > 0) continue;
+      if (failure) throw failure.error;
+      return;
+    }
+  } finally {
+    source.close();
+  }
+}
+
+/** All results of a list, in its order. @throws as `streamPlan` */
+export async function runPlan<Input, Result>(
+  model: BertModel,
+  plan: Plan<Input, Result>,
+  inputs: readonly Input[],
+  options: StreamOptions = {},
+): Promise<Result[]> {
+  const results: Result[] = [];
+  for await (const result of streamPlan(model, plan, inputs, options)) results.push(result);
+  return results;
+}
+
+/** @param fill tokens up to which fillers may bring the batch; 0: it stays as it is */
+async function runBatch<Result>(
+  model: BertModel,
+  { wanted }: Plan<never, Result>,
+  units: readonly Unit<Result>[],
+  fill: number,
+  signal: AbortSignal | undefined,
+): Promise<void> {
+  const sequences: Sequence[] = [];
+  const rows: number[] = [];
+  const rowRanges: { begin: number; end: number }[] = [];
+  let tokens = 0;
+  for (const { of, sequence, index } of units) {
+    if (!sequence) continue;
+    const begin = rows.length;
+    for (const row of of.job.rows?.[index] ?? []) rows.push(tokens + row);
+    rowRanges.push({ begin, end: rows.length });
+    sequences.push(sequence);
+    tokens += sequence.inputIds.length;
+  }
+  const withRows = rows.length > 0;
+  if (fill > 0 && sequences.length > 0 && !wanted.attentions) {
+    const { maxPositionEmbeddings: longest } = model.config;
+    sequences.push(...fillers(tokens, sequences.length, fill, longest));
+    for (let most = ladder(rows.length); withRows && rows.length < most; ) rows.push(rows[0]!);
+  }
+  const forward =
+    sequences.length > 0
+      ? await model.forward(sequences, { ...wanted, predictionRows: withRows ? rows : undefined }, { signal })
+      : undefined;
+  let at = 0;
+  for (const { of, sequence, index } of units) {
+    if (sequence) of.outputs[index] = outputOf(forward!, at, rowRanges[at++]!);
+    of.missing--;
+  }
+}
+
+/** How many sequences of filler, at least one, bring `sequences` to a number that other batches have as well. */
+function fillersFor(sequences: number): number {
+  return ladder(sequences + 1) - sequences;
+}
+
+function fillers(tokens: number, sequences: number, budget: number, longest: number): Sequence[] {
+  const count = fillersFor(sequences);
+  const room = Math.min(budget, ladder(tokens + count)) - tokens;
+  if (room < count) return []; // one sequence beyond the budget
+  return Array.from({ length: count }, (_, i) => ({
+    inputIds: new Uint32Array(Math.min(longest, Math.floor((room + i) / count))),
+  }));
+}
+
+/** The next of eight steps between two powers of two: at most an eighth more. */
+function ladder(size: number): number {
+  const step = Math.max(1, 2 ** (Math.ceil(Math.log2(size)) - 3));
+  return Math.ceil(size / step) * step;
+}
