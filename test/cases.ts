@@ -15,6 +15,8 @@ import type { Kernel, Scalar } from "../src/kernels/kernel.ts";
 import { type L2NormalizeShape, l2Normalize } from "../src/kernels/l2_normalize.ts";
 import { type LayernormShape, layernorm } from "../src/kernels/layernorm.ts";
 import { type MatmulShape, matmul, matmulNaive, matmulUnaligned } from "../src/kernels/matmul.ts";
+import { matmulSplitKBy } from "../src/kernels/matmul_split_k.ts";
+import { matmulWorkgroupTiled, type WorkgroupTile } from "../src/kernels/matmul_workgroup.ts";
 import { type PoolShape, pool } from "../src/kernels/pool.ts";
 import * as reference from "../src/kernels/reference.ts";
 import { type SoftmaxShape, softmax } from "../src/kernels/softmax.ts";
@@ -67,6 +69,9 @@ const exact = (): Bound => ({ absolute: 0, relative: 0 });
 
 // ---- matmul
 
+const SQUARE: WorkgroupTile = { rows: 32, cols: 32, depth: 32, rowFours: 1, colFours: 1 };
+const WIDE: WorkgroupTile = { rows: 32, cols: 64, depth: 16, rowFours: 2, colFours: 1 };
+
 function linear(m: number, n: number, k: number, options: Partial<MatmulShape> = {}): Case<MatmulShape> {
   const shape = { m, n, k, bias: false, residual: false, activation: "none" as const, ...options };
   const { outStride = n, outOffset = 0 } = shape;
@@ -88,7 +93,15 @@ const full = { bias: true, residual: true, activation: "gelu" } as const;
 const pooler = { bias: true, activation: "tanh" } as const;
 
 export const matmulCases: CaseTable<MatmulShape> = {
-  kernels: ({ k }) => (k % 4 === 0 ? [matmul, matmulUnaligned, matmulNaive] : [matmulUnaligned, matmulNaive]),
+  kernels: ({ k }) => [
+    ...(k % 4 === 0
+      ? [matmul, matmulWorkgroupTiled(SQUARE, true), matmulWorkgroupTiled(WIDE, true), matmulSplitKBy(16, true)]
+      : []),
+    matmulUnaligned,
+    matmulWorkgroupTiled(SQUARE, false),
+    matmulSplitKBy(32, false),
+    matmulNaive,
+  ],
   reference: reference.matmul,
   cases: [
     // Few different epilogues, because each is a shader to compile; activationCases has every activation.

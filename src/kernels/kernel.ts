@@ -20,6 +20,13 @@ export const DEFAULT_LIMITS: KernelLimits = {
   maxComputeWorkgroupStorageSize: 16384,
 };
 
+/** What the choice among kernels of one operation depends on. */
+export interface DeviceTraits {
+  readonly limits: KernelLimits;
+  /** Computed by the CPU. */
+  readonly software: boolean;
+}
+
 /** A value for a top-level `const` (number, boolean) or `alias` (type name) of a .wgsl file. */
 export type Constant = number | boolean | string;
 

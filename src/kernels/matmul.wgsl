@@ -7,7 +7,8 @@
 // One thread owns ROWS x 8 outputs, held in registers. Four weight rows, four k long, are the columns of a matrix:
 // one vector-matrix product makes four outputs advance by four k. The accumulators have names because some compilers
 // keep an array in memory. One workgroup owns (ROW_THREADS * ROWS) x (COL_THREADS * 8) outputs; its threads share
-// operands through the cache. Accumulates in f32. Joined with shared/activation.wgsl.
+// operands through the cache. Accumulates in f32. Joined with shared/matmul_store.wgsl
+// and shared/activation.wgsl.
 
 const ROWS = 4; // outputs of a thread along m: 4, or 1 where x is a single row
 const ROW_THREADS = 16;
@@ -69,19 +70,4 @@ fn main(
   for (var i = 0u; i < ROWS * 2; i++) {
     store(row + i / 2, col + i % 2 * 4, sums[i]);
   }
-}
-
-fn store(row: u32, col: u32, sum: vec4f) {
-  if (row >= params.m) { return; }
-  let count = min(4u, max(params.n, col) - col); // of the four outputs
-  let at = col + min(vec4u(0, 1, 2, 3), vec4u(max(count, 1) - 1));
-  var y = sum;
-  if (HAS_BIAS) { y += vec4f(f32(bias[at.x]), f32(bias[at.y]), f32(bias[at.z]), f32(bias[at.w])); }
-  y = activate(y);
-  if (HAS_RESIDUAL) {
-    let i = row * params.n + at;
-    y += vec4f(f32(residual[i.x]), f32(residual[i.y]), f32(residual[i.z]), f32(residual[i.w]));
-  }
-  let start = row * params.out_stride + params.out_offset + col;
-  for (var j = 0u; j < count; j++) { out[start + j] = Scalar(y[j]); }
 }

@@ -145,7 +145,7 @@ export class Engine {
   /** Records a program and compiles its kernels, all at the same time. */
   async record(label: string, build: (recorder: Recorder) => void): Promise<Program> {
     this.#requireAlive();
-    const recorder = new Recorder(this.device.limits);
+    const recorder = new Recorder({ limits: this.device.limits, software: this.adapter.software });
     build(recorder);
     const recording = recorder.finish();
     const compiled = await Promise.all(

@@ -10,7 +10,8 @@ import { gatherRows as gatherRowsKernel } from "../kernels/gather_rows.ts";
 import type { Scalar } from "../kernels/kernel.ts";
 import { l2Normalize as l2NormalizeKernel } from "../kernels/l2_normalize.ts";
 import { layernorm as layernormKernel } from "../kernels/layernorm.ts";
-import { type MatmulShape, matmulKernelFor } from "../kernels/matmul.ts";
+import type { MatmulShape } from "../kernels/linear.ts";
+import { matmulKernelFor } from "../kernels/matmul_choice.ts";
 import { type PoolMode, pool as poolKernel } from "../kernels/pool.ts";
 import { softmax as softmaxKernel } from "../kernels/softmax.ts";
 import { topK as topKKernel } from "../kernels/top_k.ts";
@@ -63,7 +64,7 @@ export function linear(
       outStride: weight.rows,
       outOffset: i * weight.rowsPerPart,
     };
-    r.dispatch(matmulKernelFor(shape), shape, { x, weight: part, bias: bias?.parts[i], residual, out });
+    r.dispatch(matmulKernelFor(shape, r.traits), shape, { x, weight: part, bias: bias?.parts[i], residual, out });
   });
   return out;
 }

@@ -5,8 +5,8 @@
 
 import {
   bindingsOf,
+  type DeviceTraits,
   type Kernel,
-  type KernelLimits,
   type Plan,
   packParams,
   paramsOf,
@@ -46,15 +46,16 @@ export interface Recording {
 }
 
 export class Recorder {
-  readonly #limits: KernelLimits;
+  /** What kernels are chosen and planned by. */
+  readonly traits: DeviceTraits;
   readonly #dispatches: Dispatch[] = [];
   readonly #refs: Ref[] = [];
   readonly #inputs = new Map<string, Ref>();
   readonly #outputs = new Map<string, Ref>();
   readonly #written = new Set<number>();
 
-  constructor(limits: KernelLimits) {
-    this.#limits = limits;
+  constructor(traits: DeviceTraits) {
+    this.traits = traits;
   }
 
   /** A value the caller provides at every run. */
@@ -85,7 +86,7 @@ export class Recorder {
    * @throws TypeError for an operand the kernel has no binding for, or one that is read before it was written.
    */
   dispatch<S>(kernel: Kernel<S>, shape: S, operands: Readonly<Record<string, Operand | undefined>>): void {
-    const plan = kernel.plan(shape, this.#limits);
+    const plan = kernel.plan(shape, this.traits.limits);
     const label = `${kernel.name} ${plan.label}`;
     const given = new Map<string, Operand>();
     const bindings = new Map(bindingsOf(kernel.source).map((binding) => [binding.name, binding]));

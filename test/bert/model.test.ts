@@ -141,6 +141,18 @@ describe("BertModel", () => {
     narrow.dispose();
   });
 
+  it("gives the same answers with the kernels that a hardware adapter gets", async () => {
+    const { device, adapter, idle } = await testDevice();
+    const hardware = await Engine.create({ device, idle, adapter: { ...adapter, software: false } });
+    const tiled = await BertModel.load(hardware, openFolder(WEIGHTS));
+    const batch = sequences([3, 70], 11);
+    const wanted: Wanted = { lastHiddenState: true, logits: true };
+    const [a, b] = [await model.forward(batch, wanted), await tiled.forward(batch, wanted)];
+    expect(cosine(a.lastHiddenState!.data, b.lastHiddenState!.data)).toBeGreaterThan(0.9999999);
+    for (const [i, value] of a.logits!.data.entries()) expect(Math.abs(value - b.logits!.data[i]!)).toBeLessThan(1e-4);
+    hardware.dispose();
+  });
+
   it("creates nothing on the GPU and submits once when a shape comes again", async () => {
     const { device, idle } = await testDevice();
     const { device: counted, calls } = countingDevice(device);

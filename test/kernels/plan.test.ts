@@ -17,7 +17,10 @@ import {
 } from "../../src/kernels/kernel.ts";
 import { l2Normalize } from "../../src/kernels/l2_normalize.ts";
 import { layernorm } from "../../src/kernels/layernorm.ts";
-import { matmul, matmulKernelFor, matmulNaive, matmulUnaligned } from "../../src/kernels/matmul.ts";
+import { matmul, matmulNaive, matmulUnaligned } from "../../src/kernels/matmul.ts";
+import { matmulKernelFor } from "../../src/kernels/matmul_choice.ts";
+import { matmulSplitKBy } from "../../src/kernels/matmul_split_k.ts";
+import { matmulWorkgroupTiled } from "../../src/kernels/matmul_workgroup.ts";
 import { pool } from "../../src/kernels/pool.ts";
 import { softmax } from "../../src/kernels/softmax.ts";
 import { topK } from "../../src/kernels/top_k.ts";
@@ -64,6 +67,43 @@ describe.each(subjects)("$name", ({ name, sizes, plan }) => {
       expect(() => plan({ [field]: value })).toThrow(TypeError);
       expect(() => plan({ [field]: value })).toThrow(`${name}: ${field} is ${value}`);
     }
+  });
+});
+
+describe("the choice among matmuls", () => {
+  const gpu = { limits: DEFAULT_LIMITS, software: false };
+  const choose = (m: number, n: number, k: number, traits = gpu) => {
+    const shape = { ...linear, m, n, k };
+    const kernel = matmulKernelFor(shape, traits);
+    const { constants, workgroups } = kernel.plan(shape, traits.limits);
+    return { name: kernel.name, tile: constants.TILE_ROWS, workgroups: workgroups[0] * workgroups[1] };
+  };
+
+  test("is the register-tiled one on a software adapter, and where nothing is known", () => {
+    expect(choose(4096, 4096, 4096, { ...gpu, software: true }).name).toBe("matmul");
+    expect(choose(4096, 4096, 4095, { ...gpu, software: true }).name).toBe("matmul_unaligned");
+  });
+
+  test("is the largest tile that keeps a GPU busy, and the split of k for a few rows", () => {
+    expect(choose(4096, 4096, 4096)).toEqual({ name: "matmul_workgroup", tile: 128, workgroups: 1024 });
+    expect(choose(1024, 768, 768)).toEqual({ name: "matmul_workgroup", tile: 64, workgroups: 192 });
+    expect(choose(128, 768, 768)).toEqual({ name: "matmul_workgroup", tile: 32, workgroups: 96 });
+    expect(choose(1, 768, 768)).toEqual({ name: "matmul_split_k", tile: undefined, workgroups: 48 });
+    expect(choose(1024, 768, 101).name).toBe("matmul_workgroup_unaligned");
+    const cramped = { ...gpu, limits: { ...DEFAULT_LIMITS, maxComputeWorkgroupStorageSize: 8192 } };
+    expect(choose(4096, 4096, 4096, cramped).tile).toBe(64);
+  });
+
+  test("never makes a tile that the device has no room for", () => {
+    const tile = { rows: 256, cols: 128, depth: 16, rowFours: 1, colFours: 1 };
+    const plan = () => matmulWorkgroupTiled(tile, true).plan({ ...linear, k: 8 }, DEFAULT_LIMITS);
+    expect(plan).toThrow("matmul_workgroup: 2048 threads in a workgroup, the device has 256");
+    const deep = () =>
+      matmulWorkgroupTiled({ ...tile, rowFours: 4, colFours: 4 }, true).plan({ ...linear, k: 8 }, DEFAULT_LIMITS);
+    expect(deep).toThrow("24576 bytes of workgroup memory, the device has 16384");
+    expect(() => matmulSplitKBy(3, true).plan({ ...linear, k: 8 }, DEFAULT_LIMITS)).toThrow(
+      "split is 3, it must divide 64",
+    );
   });
 });
 

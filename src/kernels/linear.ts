@@ -1,0 +1,53 @@
+/** What the kernels of a Linear layer share: `out = activation(x weight^T + bias) + residual`. */
+import { ACTIVATION_CODES, type Activation } from "./activation.ts";
+import { type Constant, foldWorkgroups, type KernelLimits, type Plan, type Scalar } from "./kernel.ts";
+import { requireIndexable, requireOffsets, requireSizes } from "./shape.ts";
+
+export interface MatmulShape {
+  /** Rows of x and of the output. */
+  readonly m: number;
+  /** Outputs: rows of the weight, which lies as Hugging Face stores a Linear layer, [n, k]. */
+  readonly n: number;
+  /** Inputs: columns of x and of the weight. */
+  readonly k: number;
+  readonly dtype: Scalar;
+  /** Whether `bias` [n] is added, before the activation. */
+  readonly bias: boolean;
+  /** Whether `residual` [m, n] is added, after the activation. */
+  readonly residual: boolean;
+  readonly activation: Activation;
+  /** Elements between the starts of two output rows; default `n`. With `outOffset`, writes a range of columns. */
+  readonly outStride?: number;
+  /** Element of `out` where [0, 0] goes; default 0. */
+  readonly outOffset?: number;
+}
+
+/**
+ * The plan of one kernel on `shape`: `workgroups` of them, `tile` the constants that are its own.
+ * @throws RangeError, TypeError for sizes that make no sense
+ */
+export function planLinear(
+  kernel: string,
+  shape: MatmulShape,
+  workgroups: number,
+  tile: Readonly<Record<string, Constant>>,
+  limits: KernelLimits,
+): Plan {
+  const { m, n, k, outStride = n, outOffset = 0 } = shape;
+  requireSizes(kernel, { m, n, k, outStride });
+  requireOffsets(kernel, { outOffset });
+  requireIndexable(kernel, { x: m * k, weight: n * k, residual: m * n, out: (m - 1) * outStride + outOffset + n });
+  if (outStride < n) throw new RangeError(`${kernel}: outStride is ${outStride}, shorter than a row of ${n}`);
+  return {
+    constants: {
+      Scalar: shape.dtype,
+      HAS_BIAS: shape.bias,
+      HAS_RESIDUAL: shape.residual,
+      ACTIVATION: ACTIVATION_CODES[shape.activation],
+      ...tile,
+    },
+    params: { m, n, k, out_stride: outStride, out_offset: outOffset },
+    workgroups: foldWorkgroups(workgroups, limits),
+    label: `${m}x${n}x${k}`,
+  };
+}
