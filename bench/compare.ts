@@ -2,6 +2,7 @@
 
 import { milliseconds, percent } from "./report.ts";
 import { isMeasured, nameOf, type OriginRow, type Row } from "./rows.ts";
+import type { Timing } from "./timing.ts";
 
 /** Within a run a timing may be steadier than the machine is from one run to the next: no change below this is believed. */
 const LEAST_NOISE = 0.02;
@@ -20,15 +21,23 @@ export interface Comparison {
 
 /** Rows that are in both runs, in the order of the second. */
 export function compareRows(before: readonly Row[], after: readonly Row[]): Comparison[] {
+  const software = [...before, ...after].some((row) => row.type === "origin" && row.adapter.software);
   const earlier = new Map(before.filter(isMeasured).map((row) => [nameOf(row), row.timing]));
   return after.filter(isMeasured).flatMap((row) => {
     const was = earlier.get(nameOf(row));
     if (was === undefined) return [];
     const ratio = row.timing.p50 / was.p50;
-    const noise = Math.max(LEAST_NOISE, Math.hypot(was.noise, row.timing.noise));
+    const both = [was, row.timing];
+    const noise = Math.max(LEAST_NOISE, Math.hypot(...both.flatMap((timing) => noiseOf(timing, software))));
     const verdict = ratio < 1 / (1 + noise) ? "faster" : ratio > 1 + noise ? "slower" : "same";
     return [{ name: nameOf(row), before: was.p50, after: row.timing.p50, ratio, noise, verdict }];
   });
+}
+
+/** Beside its own spread, what others took of the processor, where that is what computed or what held the clock. */
+function noiseOf({ clock, noise, others }: Timing, software: boolean): number[] {
+  const shared = software || clock === "wall";
+  return shared ? [noise, others / Math.max(1 - others, 0.01)] : [noise];
 }
 
 /** For people: a line for each row, and what makes the runs differ beside the code. */

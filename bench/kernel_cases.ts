@@ -1,8 +1,11 @@
 /** Which kernels are measured on which shapes: the tests' typical cases, the ladder of matmuls, and what is asked for. */
 
 import type { AttentionShape } from "../src/kernels/attention.ts";
-import type { Scalar } from "../src/kernels/kernel.ts";
-import type { MatmulShape } from "../src/kernels/matmul.ts";
+import type { DeviceTraits, Kernel, Scalar } from "../src/kernels/kernel.ts";
+import { type MatmulShape, matmulNaive, matmul as matmulTiled, matmulUnaligned } from "../src/kernels/matmul.ts";
+import { matmulKernelFor } from "../src/kernels/matmul_choice.ts";
+import { matmulSplitKBy } from "../src/kernels/matmul_split_k.ts";
+import { matmulWorkgroupTiled } from "../src/kernels/matmul_workgroup.ts";
 import { matmul, type Outputs } from "../src/kernels/reference.ts";
 import {
   activationCases,
@@ -25,12 +28,19 @@ import { type KernelTask, kernelTask } from "./kernels.ts";
 /** Multiply-adds that the CPU's float64 takes a few seconds for: beyond them some rows stand for all. */
 const CPU_PRODUCTS = 2 ** 31;
 
-/** Every kernel on the shapes of BERT-base with 128 tokens. */
-export function typicalTasks(): KernelTask[] {
+/** Every kernel on the shapes of BERT-base with 128 tokens; of several for one operation, the engine's choice first. */
+export function typicalTasks(traits: DeviceTraits): KernelTask[] {
   const tasks = <S extends { readonly dtype: Scalar }>(table: CaseTable<S>): KernelTask[] =>
     table.typical.map((of) => kernelTask(table, of));
+  const matmuls: CaseTable<MatmulShape> = {
+    ...matmulCases,
+    kernels: (shape) => {
+      const chosen = matmulKernelFor(shape, traits);
+      return [chosen, ...matmulCases.kernels(shape).filter((kernel) => kernel !== chosen)];
+    },
+  };
   return [
-    ...tasks(matmulCases),
+    ...tasks(matmuls),
     ...tasks(attentionCases),
     kernelTask(attentionProbsCases, probabilitiesOf(attentionCases.typical[0]!)),
     ...tasks(embedLayernormCases),
@@ -44,9 +54,23 @@ export function typicalTasks(): KernelTask[] {
   ];
 }
 
-/** All matmuls on the same matrices [size, size], from the plainest to the fastest. */
+/** All matmuls on the same matrices [size, size]. */
 export function ladderTask(size: number): KernelTask {
   return matmulTask(size, size, size);
+}
+
+/** From the plainest to those that a large GPU wants. */
+function rungs({ k }: MatmulShape): Kernel<MatmulShape>[] {
+  const vec4 = k % 4 === 0;
+  return [
+    matmulNaive,
+    matmulUnaligned,
+    ...(vec4 ? [matmulTiled] : []),
+    matmulSplitKBy(32, vec4),
+    matmulWorkgroupTiled({ rows: 32, cols: 32, depth: 32, rowFours: 1, colFours: 1 }, vec4),
+    matmulWorkgroupTiled({ rows: 64, cols: 64, depth: 16, rowFours: 1, colFours: 1 }, vec4),
+    matmulWorkgroupTiled({ rows: 128, cols: 128, depth: 16, rowFours: 2, colFours: 2 }, vec4),
+  ];
 }
 
 /**
@@ -76,7 +100,7 @@ export function shapedTasks(sizes: readonly number[]): KernelTask[] {
 function matmulTask(m: number, n: number, k: number): KernelTask {
   const table: CaseTable<MatmulShape> = {
     ...matmulCases,
-    kernels: (shape) => [...matmulCases.kernels(shape)].reverse(),
+    kernels: rungs,
     reference: sampledMatmul,
   };
   return kernelTask(table, {

@@ -1,6 +1,6 @@
 /** Kernels one by one: each is held against its CPU twin, by the bound of the tests, and only then timed. */
 
-import type { Kernel, Scalar } from "../src/kernels/kernel.ts";
+import type { Kernel, Plan, Scalar } from "../src/kernels/kernel.ts";
 import type { Engine } from "../src/runtime/engine.ts";
 import type { InputData, OutputData } from "../src/runtime/program.ts";
 import type { Recorder, Ref } from "../src/runtime/recorder.ts";
@@ -21,41 +21,54 @@ export interface KernelBenchOptions {
   readonly onFailure: (name: string, error: Error) => void;
 }
 
+/** Whether to measure a kernel: by its name, and its place among the kernels of a task. */
+export type Select = (name: string, place: number) => boolean;
+
 /** A case and the kernels that compute it, whatever the type of its shape. */
 export interface KernelTask {
+  /** Their names. A name may come twice, with tiles of two sizes. */
   readonly kernels: readonly string[];
-  /** Verifies and times those of `kernels` that are named. */
-  measure(engine: Engine, kernels: readonly string[], dtype: Scalar, options: KernelBenchOptions): Promise<void>;
+  /** Verifies and times the kernels that are selected. */
+  measure(engine: Engine, select: Select, dtype: Scalar, options: KernelBenchOptions): Promise<void>;
 }
 
 export function kernelTask<S extends { readonly dtype: Scalar }>(table: CaseTable<S>, of: Case<S>): KernelTask {
   const shapeOf = (dtype: Scalar): S => ({ ...of.shape, dtype }) as unknown as S;
   return {
     kernels: table.kernels(shapeOf("f32")).map(({ name }) => name),
-    async measure(engine, names, dtype, options) {
+    async measure(engine, select, dtype, options) {
       const shape = shapeOf(dtype);
-      const kernels = table.kernels(shape).filter(({ name }) => names.includes(name));
+      const kernels = table.kernels(shape).filter(({ name }, place) => select(name, place));
       if (kernels.length === 0) return;
-      const labels = kernels.map((kernel) => `${kernel.name} ${kernel.plan(shape, engine.device.limits).label}`);
-      options.onProgress(`${labels[0]}: on the CPU`);
+      options.onProgress(`${kernels[0]!.name}: on the CPU`);
       const data = caseData(kernels[0]!, shape, of);
       const expected = table.reference(shape, { ...data.values, ...zerosOf(data) });
       const tensors = upload(engine, data);
-      for (const [i, kernel] of kernels.entries()) {
-        const label = labels[i]!;
-        options.onProgress(label);
-        const launch = { kernel, shape, tensors, outputs: data.outputs };
+      for (const kernel of kernels) {
+        let name = kernel.name;
         try {
+          const plan = kernel.plan(shape, engine.device.limits);
+          const subject = { kernel: kernel.name, variant: variantOf(plan), shape: plan.label, dtype };
+          name = Object.values(subject).filter(Boolean).join(" ");
+          options.onProgress(name);
+          const launch = { kernel, shape, tensors, outputs: data.outputs };
           const check = verify(await runOnce(engine, launch), expected, of.bound(dtype));
-          const timing = await timeLaunch(engine, label, (r) => addTo(r, launch, temporaryIn(r)), options.budget);
-          options.onRow(rowOf(label, dtype, check, timing, workOf(kernel.name, shape, data), options.ceilings));
+          const timing = await timeLaunch(engine, name, (r) => addTo(r, launch, temporaryIn(r)), options.budget);
+          options.onRow(rowOf(subject, check, timing, workOf(kernel.name, shape, data), options.ceilings));
         } catch (error) {
-          options.onFailure(`${label} ${dtype}`, error as Error);
+          options.onFailure(name, error as Error);
         }
       }
       for (const tensor of tensors.values()) tensor.dispose();
     },
   };
+}
+
+/** What tells kernels of one name apart: the tile in workgroup memory, the threads that share k. */
+function variantOf({ constants }: Plan): string {
+  const { TILE_ROWS, TILE_COLS, DEPTH, SPLIT } = constants;
+  if (TILE_ROWS !== undefined) return `${TILE_ROWS}x${TILE_COLS}x${DEPTH}`;
+  return SPLIT === undefined ? "" : `by ${SPLIT}`;
 }
 
 function upload(engine: Engine, { stored }: CaseData): Map<string, Tensor> {
@@ -136,23 +149,19 @@ export function verify(
 }
 
 function rowOf(
-  label: string,
-  dtype: Scalar,
+  subject: Pick<KernelRow, "kernel" | "variant" | "shape" | "dtype">,
   check: Check,
   timing: Timing,
   { flops, bytes }: Work,
   ceilings: readonly CeilingRow[],
 ): KernelRow {
-  const [kernel, ...shape] = label.split(" ");
   const seconds = timing.p50 / 1e3;
   const least = (name: CeilingRow["name"], work: number): number =>
     work / (ceilings.find((ceiling) => ceiling.name === name)?.perSecond ?? Number.NaN);
   const [arithmetic, memory] = [least("arithmetic", flops), least("memory", bytes)];
   return {
     type: "kernel",
-    kernel: kernel!,
-    shape: shape.join(" "),
-    dtype,
+    ...subject,
     check,
     timing,
     flops,

@@ -3,15 +3,16 @@
 import { readFile } from "node:fs/promises";
 import { basename, resolve } from "node:path";
 import { Command, InvalidArgumentError, Option } from "commander";
+import type { DeviceTraits } from "../src/kernels/kernel.ts";
 import { createEngine, type Engine, openFolder } from "../src/node/index.ts";
 import { measureCeilings } from "./ceilings.ts";
 import { comparisonText } from "./compare.ts";
 import { ladderTask, shapedTasks, typicalTasks } from "./kernel_cases.ts";
-import type { KernelTask } from "./kernels.ts";
+import type { KernelTask, Select } from "./kernels.ts";
 import { originOf } from "./machine.ts";
 import { type BatchTask, benchModel, type ModelTask } from "./model.ts";
 import { MODEL_SHAPES, type ModelShapeName, randomModel } from "./random_model.ts";
-import { openReport, parseRows, type Report } from "./report.ts";
+import { openReport, parseRows } from "./report.ts";
 import type { CeilingRow } from "./rows.ts";
 
 /** Of every command. */
@@ -46,9 +47,9 @@ const SLOW = 25e9;
 
 interface Session {
   readonly engine: Engine;
+  readonly traits: DeviceTraits;
   readonly dtype: "f32" | "f16";
   readonly ceilings: readonly CeilingRow[];
-  readonly report: Report;
   readonly options: Parameters<typeof benchModel>[3] & Parameters<KernelTask["measure"]>[3];
 }
 
@@ -75,7 +76,8 @@ async function withSession(
       process.exitCode = 1;
     };
     const options = { budget, ceilings, onRow: report.add, onProgress: report.progress, onFailure };
-    await work({ engine, dtype, ceilings, report, options });
+    const traits = { limits: engine.device.limits, software: engine.adapter.software };
+    await work({ engine, traits, dtype, ceilings, options });
   } finally {
     report.finish();
     engine.dispose();
@@ -85,22 +87,25 @@ async function withSession(
 async function benchAll({ full, compare, ...common }: QuickOptions): Promise<void> {
   if (compare) return printComparison(compare);
   await withSession(common, async (session) => {
-    await runKernels(session, typicalTasks(), ([first, ...others]) => (full ? [first!, ...others] : [first!]));
-    await runKernels(session, [ladderTask(ladderSize(session))], (kernels) => kernels);
+    await runKernels(session, typicalTasks(session.traits), (_, place) => full === true || place === 0);
+    await runKernels(session, [ladderTask(ladderSize(session))], () => true);
     for (const shape of standardShapes(full)) {
       await runModel(session, randomTask(shape, common.dtype), full ? STANDARD_BATCHES : STANDARD_BATCHES.slice(0, 1));
     }
   });
 }
 
-async function benchKernels(name: string | undefined, { shape, ...common }: KernelOptions): Promise<void> {
-  const named = (kernels: readonly string[]): string[] => kernels.filter((kernel) => kernel.startsWith(name ?? ""));
-  const known = [...new Set([...typicalTasks(), ladderTask(4)].flatMap(({ kernels }) => kernels))];
-  if (named(known).length === 0) throw new Error(`no kernel's name begins with ${name}; there are ${known.join(", ")}`);
+async function benchKernels(name = "", { shape, ...common }: KernelOptions): Promise<void> {
+  const named: Select = (kernel) => kernel.startsWith(name);
   await withSession(common, async (session) => {
-    const tasks = shape ? shapedTasks(shape) : [...typicalTasks(), ladderTask(ladderSize(session))];
-    const chosen = tasks.filter(({ kernels }) => named(kernels).length > 0);
-    if (chosen.length === 0) throw new Error(`no kernel ${name ?? ""} takes a shape of ${shape?.length} sizes`);
+    const standard = [...typicalTasks(session.traits), ladderTask(ladderSize(session))];
+    const tasks = shape ? shapedTasks(shape) : standard;
+    const chosen = tasks.filter(({ kernels }) => kernels.some(named));
+    if (chosen.length === 0) {
+      const known = [...new Set(standard.flatMap(({ kernels }) => kernels))].join(", ");
+      const taking = shape ? ` and takes ${shape.length} sizes` : "";
+      throw new Error(`there is no kernel whose name begins with "${name}"${taking}; all kernels: ${known}`);
+    }
     await runKernels(session, chosen, named);
   });
 }
@@ -108,13 +113,12 @@ async function benchKernels(name: string | undefined, { shape, ...common }: Kern
 async function runKernels(
   { engine, dtype, options }: Session,
   tasks: readonly KernelTask[],
-  choose: (kernels: readonly string[]) => readonly string[],
+  select: Select,
 ): Promise<void> {
   for (const task of tasks) {
-    const kernels = choose(task.kernels);
     await task
-      .measure(engine, kernels, dtype, options)
-      .catch((error: Error) => options.onFailure(`${kernels.join(", ")} ${dtype}`, error));
+      .measure(engine, select, dtype, options)
+      .catch((error: Error) => options.onFailure(`${task.kernels.join(", ")} ${dtype}`, error));
   }
 }
 

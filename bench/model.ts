@@ -92,7 +92,7 @@ async function benchRagged(bench: Bench, ragged: Workload): Promise<void> {
   const [first, second] = timings as [Timing, Timing];
   for (const [i, task] of tasks.entries()) {
     const row = rowOf(bench, task, timings[i]!, await profile(bench, task));
-    bench.options.onRow(i === 0 ? { ...row, overEven: first.p50 / second.p50 } : row);
+    bench.options.onRow(i === 0 ? { ...row, overEven: first.min / second.min } : row);
   }
 }
 

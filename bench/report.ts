@@ -67,13 +67,14 @@ export function parseRows(text: string, where: string): Row[] {
 type Columns = Readonly<Record<string, number>>;
 
 const KERNEL_COLUMNS: Columns = {
-  kernel: -20,
+  kernel: -27,
   shape: -20,
   type: -4,
   clock: -5,
   "p50 ms": 8,
   "min ms": 8,
   noise: 5,
+  others: 6,
   "GFLOP/s": 7,
   "GB/s": 7,
   share: 5,
@@ -87,6 +88,8 @@ const MODEL_COLUMNS: Columns = {
   "p50 ms": 8,
   "p90 ms": 8,
   "min ms": 8,
+  noise: 5,
+  others: 6,
   "seq/s": 7,
   "GFLOP/s": 7,
   share: 5,
@@ -130,15 +133,17 @@ function ceilingText({ name, how, perSecond, timing }: CeilingRow): string {
   return `${name} ceiling ${short(perSecond / 1e9)} ${unit}, by ${how}, ${timing.clock} clock`;
 }
 
-function kernelText({ kernel, shape, dtype, timing, flops, flopsPerSecond, bytesPerSecond, share, check }: KernelRow) {
+function kernelText(row: KernelRow): string {
+  const { kernel, variant, shape, dtype, timing, flops, flopsPerSecond, bytesPerSecond, share, check } = row;
   return inColumns(KERNEL_COLUMNS, [
-    kernel,
+    `${kernel} ${variant}`.trim(),
     shape,
     dtype,
     timing.clock,
     milliseconds(timing.p50),
     milliseconds(timing.min),
     percent(timing.noise),
+    percent(timing.others),
     flops > 0 ? short(flopsPerSecond / 1e9) : "-",
     short(bytesPerSecond / 1e9),
     percent(share),
@@ -155,6 +160,8 @@ function modelText(row: ModelRow): string {
     milliseconds(timing.p50),
     milliseconds(timing.p90),
     milliseconds(timing.min),
+    percent(timing.noise),
+    percent(timing.others),
     short(row.sequencesPerSecond),
     short(row.flopsPerSecond / 1e9),
     percent(row.share),

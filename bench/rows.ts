@@ -33,6 +33,8 @@ export interface Check {
 export interface KernelRow {
   readonly type: "kernel";
   readonly kernel: string;
+  /** The sizes of its tile, of a kernel that comes with several: `64x64x16`. Empty for others. */
+  readonly variant: string;
   /** `128x768x768` */
   readonly shape: string;
   readonly dtype: "f32" | "f16";
@@ -81,7 +83,7 @@ export interface ModelRow {
   readonly peakMemory: number;
   /** GPU time of one run, where the device has timestamps: the whole, and by kernel. */
   readonly gpu: { readonly ms: number; readonly kernels: readonly ProfileRow[] } | undefined;
-  /** Of a ragged batch: its time over that of equal lengths with the same number of sequences and tokens. */
+  /** Of a ragged batch: its least time over that of equal lengths with the same number of sequences and tokens. */
   readonly overEven: number | undefined;
 }
 
@@ -105,7 +107,7 @@ export function nameOf(row: MeasuredRow): string {
     case "ceiling":
       return `ceiling ${row.name}`;
     case "kernel":
-      return `${row.kernel} ${row.shape} ${row.dtype}`;
+      return [row.kernel, row.variant, row.shape, row.dtype].filter(Boolean).join(" ");
     case "model":
       return `${row.model}, ${row.batch}, ${row.dtype}`;
   }

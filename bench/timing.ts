@@ -1,5 +1,6 @@
 /** Times: repeated until a budget is spent, and summed up so that two of them can be compared. */
 
+import { cpus } from "node:os";
 import type { Engine } from "../src/runtime/engine.ts";
 import type { Program } from "../src/runtime/program.ts";
 import type { Recorder } from "../src/runtime/recorder.ts";
@@ -14,6 +15,8 @@ export interface Timing {
   readonly p90: number;
   /** The middle half of the times as a share of their median. */
   readonly noise: number;
+  /** The part of the processor's time, 0 to 1, that other programs took meanwhile. */
+  readonly others: number;
 }
 
 /** However long one takes. */
@@ -23,7 +26,7 @@ const MOST_REPEATS = 2000;
 const SUBMISSION = 40;
 const MOST_LAUNCHES = 256;
 
-export function timingOf(clock: Timing["clock"], samples: readonly number[]): Timing {
+export function timingOf(clock: Timing["clock"], samples: readonly number[], others: number): Timing {
   const sorted = [...samples].sort((a, b) => a - b);
   const p50 = quantile(sorted, 0.5);
   return {
@@ -33,6 +36,21 @@ export function timingOf(clock: Timing["clock"], samples: readonly number[]): Ti
     p50,
     p90: quantile(sorted, 0.9),
     noise: p50 > 0 ? (quantile(sorted, 0.75) - quantile(sorted, 0.25)) / p50 : 0,
+    others,
+  };
+}
+
+/**
+ * Watches what the machine does beside this process: the spread of a timing does not tell when all of it was disturbed.
+ * @returns a function that gives the part of all cores' time that others have taken since, 0 to 1
+ */
+function watchOthers(): () => number {
+  const idleTime = (): number => cpus().reduce((sum, { times }) => sum + times.idle, 0);
+  const [started, idle, own] = [performance.now(), idleTime(), process.cpuUsage()];
+  return () => {
+    const total = (performance.now() - started) * cpus().length;
+    const { user, system } = process.cpuUsage(own); // microseconds
+    return Math.min(1, Math.max(0, (total - (idleTime() - idle) - (user + system) / 1e3) / total));
   };
 }
 
@@ -85,6 +103,7 @@ async function timeOn(
     launches = Math.min(MOST_LAUNCHES, Math.ceil(launches * Math.min(8, (1.5 * enough) / elapsed)));
     program = await record(launches);
   }
+  const others = watchOthers();
   const samples: number[] = [];
   while (goesOn(samples.length, started, budget)) {
     const before = performance.now();
@@ -95,11 +114,12 @@ async function timeOn(
       await program.run({}, { profile: (times) => samples.push(...times.map(({ ms }) => ms)) });
     }
   }
-  return timingOf(clock, samples);
+  return timingOf(clock, samples, others());
 }
 
 /** Times runs in turn, so that what disturbs the machine disturbs all of them alike. Wall clock; the budget is for each. */
 export async function timeRuns(runs: readonly (() => Promise<unknown>)[], budget: number): Promise<Timing[]> {
+  const others = watchOthers();
   const samples = runs.map((): number[] => []);
   const started = performance.now();
   while (goesOn(samples[0]!.length, started, budget * runs.length)) {
@@ -109,7 +129,8 @@ export async function timeRuns(runs: readonly (() => Promise<unknown>)[], budget
       samples[i]!.push(performance.now() - before);
     }
   }
-  return samples.map((times) => timingOf("wall", times));
+  const share = others();
+  return samples.map((times) => timingOf("wall", times, share));
 }
 
 function goesOn(repeats: number, started: number, budget: number): boolean {

@@ -5,10 +5,38 @@ export * from "./bert/config.ts";
 export * from "./bert/losses.ts";
 export * from "./bert/model.ts";
 export * from "./bert/outputs.ts";
+export * from "./bert/tasks/attention_maps.ts";
 export * from "./bert/tasks/feature_extraction.ts";
 export * from "./bert/tasks/fill_mask.ts";
-export * from "./bert/tasks/pretrained.ts";
-export * from "./bert/tasks/text_classification.ts";
+export * from "./bert/tasks/multiple_choice.ts";
+export * from "./bert/tasks/next_sentence.ts";
+export * from "./bert/tasks/pipeline.ts";
+export type { Pooling } from "./bert/tasks/pooling.ts";
+export * from "./bert/tasks/precision.ts";
+export {
+  loadPretrained,
+  maxLength,
+  type Pretrained,
+  type TaskOptions,
+  type TextInput,
+} from "./bert/tasks/pretrained.ts";
+export * from "./bert/tasks/question_answering.ts";
+export * from "./bert/tasks/rerank.ts";
+export { type EmbedOptions, embedText, type VectorOptions } from "./bert/tasks/sentence_embedding.ts";
+export { type DenseLayer, readSentenceModules, type SentenceModules } from "./bert/tasks/sentence_modules.ts";
+export * from "./bert/tasks/similarity.ts";
+export type { Progress, StreamOptions } from "./bert/tasks/stream.ts";
+export * from "./bert/tasks/summarization.ts";
+export * from "./bert/tasks/task.ts";
+export {
+  type Classification,
+  type ClassificationOptions,
+  classifyText,
+  type LabelFunction,
+} from "./bert/tasks/text_classification.ts";
+export * from "./bert/tasks/token_classification.ts";
+export { cosine, dot, SIMILARITIES, type SimilarityName } from "./bert/tasks/vectors.ts";
+export * from "./bert/tasks/zero_shot.ts";
 export type { Encoding } from "./bert/tokenizer/encoding.ts";
 export { loadTokenizer } from "./bert/tokenizer/load.ts";
 export type { TextInput as TokenizerInput } from "./bert/tokenizer/sequence.ts";

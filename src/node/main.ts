@@ -1,6 +1,7 @@
 /** `bert-webgpu`: the command line. */
 
 import { Command } from "commander";
+import { answerCommand } from "./cli/answer_question.ts";
 import { checkCommand } from "./cli/check.ts";
 import { classifyCommand } from "./cli/classify.ts";
 import { convertCommand } from "./cli/convert.ts";
@@ -10,8 +11,14 @@ import { reportFailure } from "./cli/failure.ts";
 import { fillMaskCommand } from "./cli/fill_mask.ts";
 import { infoCommand } from "./cli/info.ts";
 import { modelsCommand } from "./cli/models.ts";
+import { nextSentenceCommand } from "./cli/next_sentence.ts";
 import { packageVersion } from "./cli/package.ts";
+import { rerankCommand } from "./cli/rerank.ts";
+import { similarityCommand } from "./cli/similarity.ts";
+import { summariseCommand } from "./cli/summarise.ts";
+import { tagCommand } from "./cli/tag.ts";
 import { tokenizeCommand } from "./cli/tokenize.ts";
+import { zeroShotCommand } from "./cli/zero_shot.ts";
 
 const program = new Command("bert-webgpu")
   .description("BERT on any GPU that speaks WebGPU, straight from Hugging Face safetensors.")
@@ -27,7 +34,14 @@ const program = new Command("bert-webgpu")
 for (const command of [
   fillMaskCommand(),
   classifyCommand(),
+  tagCommand(),
+  answerCommand(),
+  zeroShotCommand(),
+  nextSentenceCommand(),
   embedCommand(),
+  similarityCommand(),
+  rerankCommand(),
+  summariseCommand(),
   tokenizeCommand(),
   infoCommand(),
   checkCommand(),

@@ -118,13 +118,12 @@ export function hubFolder(name: string, options: HubFolderOptions = {}): Folder 
   const model = hubModel(name, revision);
   const headers: Record<string, string> = token === undefined ? {} : { authorization: `Bearer ${token}` };
 
-  const folderAt = (commit: string): Folder => ({
-    ...httpFolder(`${endpoint}/${model.name}/resolve/${commit}/`, {
+  const folderAt = (commit: string): Folder =>
+    httpFolder(`${endpoint}/${model.name}/resolve/${commit}/`, {
       ...http,
       headers,
       refusal: (response) => hubRefusal(response, model, { endpoint, token }),
-    }),
-  });
+    });
 
   async function findCommit(): Promise<string> {
     const url = `${endpoint}/api/models/${model.name}/revision/${encodeURIComponent(model.revision)}`;
@@ -134,11 +133,8 @@ export function hubFolder(name: string, options: HubFolderOptions = {}): Folder 
         async () => {
           const response = await reach(fetch, url, { headers, ...(signal && { signal }) });
           if (!response.ok) throw hubRefusal(response, model, { endpoint, token });
-          const info = JSON.parse(
-            new TextDecoder().decode(await readBody(response, MOST_INFO, url, signal)),
-          ) as unknown;
-          const sha = (info as { sha?: unknown } | null)?.sha;
-          if (typeof sha === "string" && isCommit(sha)) return sha;
+          const commit = commitIn(new TextDecoder().decode(await readBody(response, MOST_INFO, url, signal)));
+          if (commit !== undefined) return commit;
           throw new HttpError(`${url}: the answer names no commit: is ${endpoint} a hub?`, response.status);
         },
         { ...retry, signal },
@@ -164,4 +160,14 @@ export function hubFolder(name: string, options: HubFolderOptions = {}): Folder 
       return folder.open(path);
     },
   };
+}
+
+/** From the hub's description of a model; `undefined` when it is something else, such as a proxy's page. */
+function commitIn(text: string): string | undefined {
+  try {
+    const { sha } = JSON.parse(text) as { sha?: unknown };
+    return typeof sha === "string" && isCommit(sha) ? sha : undefined;
+  } catch {
+    return undefined;
+  }
 }

@@ -2,25 +2,26 @@ import { describe, expect, test } from "vitest";
 import { compareRows, comparisonText } from "../../bench/compare.ts";
 import type { KernelRow, OriginRow, Row } from "../../bench/rows.ts";
 
-const origin = (commit: string, name: string): OriginRow => ({
+const origin = (commit: string, name: string, software = false): OriginRow => ({
   type: "origin",
   tool: "bert-webgpu bench",
   version: 1,
   date: "2026-01-01T00:00:00.000Z",
   commit,
   machine: { os: "linux", cpu: "cpu", cores: 2, memory: 1, node: "v20", load: 0 },
-  adapter: { name, vendor: "", architecture: "", description: "driver 1", software: false },
+  adapter: { name, vendor: "", architecture: "", description: "driver 1", software },
   driver: "driver 1",
 });
 
-function kernel(name: string, p50: number, noise: number): KernelRow {
+function kernel(name: string, p50: number, noise: number, others = 0): KernelRow {
   return {
     type: "kernel",
     kernel: name,
+    variant: "",
     shape: "8x8",
     dtype: "f32",
     check: { how: "all 64, exact", error: 0, bound: 0 },
-    timing: { clock: "gpu", repeats: 9, min: p50, p50, p90: p50, noise },
+    timing: { clock: "gpu", repeats: 9, min: p50, p50, p90: p50, noise, others },
     flops: 1,
     bytes: 1,
     flopsPerSecond: 1,
@@ -52,6 +53,17 @@ describe("a comparison", () => {
     ]);
     expect(rows[1]!.noise).toBeCloseTo(Math.hypot(0.3, 0.1));
     expect(compareRows(after, before)[0]).toMatchObject({ ratio: 2, verdict: "slower" });
+  });
+
+  test("doubts what a software adapter computed while others had half of the machine", () => {
+    const rows = (software: boolean): Row[][] => [
+      [origin("aaa", "GPU", software), kernel("matmul", 10, 0.01, 0.5)],
+      [origin("bbb", "GPU", software), kernel("matmul", 6, 0.01)],
+    ];
+    const [busy, idle] = rows(true);
+    expect(compareRows(busy!, idle!)).toMatchObject([{ verdict: "same", noise: expect.closeTo(1, 2) }]);
+    const [gpuBusy, gpuIdle] = rows(false);
+    expect(compareRows(gpuBusy!, gpuIdle!)).toMatchObject([{ verdict: "faster" }]);
   });
 
   test("prints ratios, and what else differs than the code", () => {

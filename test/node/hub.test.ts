@@ -30,7 +30,7 @@ describe("a model of the hub", () => {
     for (const [i, path] of NEEDED.entries()) {
       expect(await readlink(join(snapshot, path))).toBe(`../../blobs/${blobs[i]}`);
     }
-    expect(existsSync(join(dir, ".no_exist", commit, "1_Pooling/config.json"))).toBe(true);
+    expect(existsSync(join(dir, ".no_exist", commit, "modules.json"))).toBe(true);
     expect(await readdir(join(at.cacheDir, ".locks", `models--${name.replace("/", "--")}`))).toEqual([]);
   });
 
@@ -78,7 +78,6 @@ describe("a model of the hub", () => {
       ...rest,
       ...shards,
       "model-3-of-2.safetensors": "not in the index",
-      "1_Pooling/config.json": "{}",
       "model.safetensors.index.json": JSON.stringify({ weight_map: map }),
     });
     const folder = await resolve(name);
@@ -86,9 +85,42 @@ describe("a model of the hub", () => {
       expect(Buffer.compare((await wholeFile(folder, path))!, bytes)).toBe(0);
     }
     const snapshot = join(repoDir(name), "snapshots", commit);
-    expect(await readlink(join(snapshot, "1_Pooling/config.json"))).toMatch(/^\.\.\/\.\.\/\.\.\/blobs\//);
+    expect(await readlink(join(snapshot, "parts/model-2-of-2.safetensors"))).toMatch(/^\.\.\/\.\.\/\.\.\/blobs\//);
     expect(at.hub.bodies("model-3-of-2.safetensors")).toEqual([]);
     expect(at.hub.bodies("pytorch_model.bin")).toEqual([]);
+    at.hub.seen.length = 0;
+    await resolve(name, { revision: commit });
+    expect(at.hub.seen).toEqual([]);
+  });
+
+  test("of sentence-transformers comes with its modules", async () => {
+    const modules = ["", "1_Pooling", "2_Dense", "3_Dense", "4_Normalize"].map((path) => ({
+      path,
+      type: `sentence_transformers.models.${path.replace(/^\d_/, "") || "Transformer"}`,
+    }));
+    const { name, commit } = fresh({
+      ...FILES,
+      "modules.json": JSON.stringify(modules),
+      "1_Pooling/config.json": "{}",
+      "1_Pooling/README.md": "not needed",
+      "2_Dense/config.json": '{"in_features":2}',
+      "2_Dense/model.safetensors": noise(100, 5),
+      "2_Dense/pytorch_model.bin": "not needed",
+      "3_Dense/config.json": '{"in_features":3}',
+      "3_Dense/pytorch_model.bin": noise(100, 6),
+    });
+    await resolve(name, { weights: false });
+    const files = async (): Promise<string[]> =>
+      (await readdir(join(repoDir(name), "snapshots", commit), { recursive: true, withFileTypes: true }))
+        .filter((entry) => !entry.isDirectory())
+        .map(({ parentPath, name }) => join(parentPath, name).split(`${commit}/`)[1]!)
+        .sort();
+    const small = ["1_Pooling/config.json", "2_Dense/config.json", "3_Dense/config.json", "modules.json"];
+    const others = NEEDED.filter((path) => path !== "model.safetensors");
+    expect(await files()).toEqual([...small, ...others].sort());
+    await resolve(name);
+    const weights = ["2_Dense/model.safetensors", "3_Dense/pytorch_model.bin"];
+    expect(await files()).toEqual([...small, ...weights, ...NEEDED].sort());
     at.hub.seen.length = 0;
     await resolve(name, { revision: commit });
     expect(at.hub.seen).toEqual([]);

@@ -4,6 +4,7 @@ import { existsSync } from "node:fs";
 import { mkdir, readdir, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
+import { bytesOf, send } from "../../src/node/hub/client.ts";
 import { CONFIG, FILES, noise, useHub, WEIGHTS, wholeFile } from "./hub_fixture.ts";
 import { etagOf, type Fault, type SeenRequest } from "./hub_server.ts";
 
@@ -139,6 +140,27 @@ describe("a broken connection", () => {
     expect(Buffer.compare((await wholeFile(folder, "model.safetensors"))!, WEIGHTS)).toBe(0);
   });
 
+  test("that says nothing is given up, before its answer and within", async () => {
+    const { name, commit } = fresh();
+    const connection = {
+      ...{ endpoint: at.hub.endpoint, token: undefined, fetch, signal: undefined },
+      ...{ retry: { tries: 1 }, patience: 200 },
+    };
+    faults({ stop: { after: 10, how: "hang" } });
+    const answer = await send(connection, `${at.hub.endpoint}/${name}/resolve/${commit}/model.safetensors`);
+    let size = 0;
+    const reading = (async () => {
+      for await (const bytes of bytesOf(answer, connection)) size += bytes.byteLength;
+    })();
+    await expect(reading).rejects.toThrow(/not a byte for 0\.2 s/);
+    expect(size).toBe(10);
+    const mute: typeof fetch = (_, init) =>
+      new Promise((_, reject) => init?.signal?.addEventListener("abort", () => reject(init.signal?.reason)));
+    await expect(send({ ...connection, fetch: mute }, "http://127.0.0.1:9/")).rejects.toThrow(
+      /no answer within 0\.2 s/,
+    );
+  });
+
   test("to the CDN is renewed at the hub, whose addresses expire", async () => {
     const { name } = fresh();
     faults({ stop: { after: 1000, how: "cut" } });
@@ -239,6 +261,13 @@ describe("hostile answers", () => {
     const { "model.safetensors": _, ...rest } = FILES;
     const { name } = fresh({ ...rest, "model.safetensors.index.json": index });
     await expect(resolve(name)).rejects.toThrow(message);
+  });
+
+  test("modules in folders elsewhere are refused", async () => {
+    const modules = JSON.stringify([{ path: "../..", type: "x.Dense" }]);
+    await expect(resolve(fresh({ ...FILES, "modules.json": modules }).name)).rejects.toThrow(
+      /modules\.json: file name "\.\.\/\.\." is refused/,
+    );
   });
 
   test("files with names that lead elsewhere are left alone", async () => {

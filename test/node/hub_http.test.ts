@@ -214,6 +214,8 @@ describe("a model of the hub over HTTP", () => {
     at.hub.commit("acme/late", FILES);
     expect(await readText(late, "config.json")).toBe(CONFIG);
     await expect(open(name, { revision: "v9" }).open("x")).rejects.toThrow(/no revision "v9"/);
+    const page = open(name, { fetch: async () => new Response("<html>") });
+    await expect(page.open("config.json")).rejects.toThrow(/the answer names no commit: is http.* a hub/);
     expect(() => open("acme/..")).toThrow(/not the name of a model/);
   });
 

@@ -13,8 +13,9 @@ const PUNCTUATION = /[!-/:-@[-`{-~]/g;
 /** Whole words by Python's notion of them; JavaScript's \b knows ASCII letters only. */
 const ARTICLES = /(?<![\p{L}\p{N}_])(?:a|an|the)(?![\p{L}\p{N}_])/gu;
 
-/** Python's white space; JavaScript's \s lacks the separators and U+0085, and has U+FEFF. */
-const SPACE = /[\t-\r\x1c-\x20\x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]+/u;
+/** Python's white space: JavaScript's, but for U+FEFF, and with U+001C to U+001F and U+0085. */
+// biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is looked for
+const SPACE = /(?:(?!\ufeff)\s|[\u{1c}-\u{1f}\u{85}])+/u;
 
 /** Lower case, without punctuation and articles, single spaces. */
 export function normalizeAnswer(answer: string): string {

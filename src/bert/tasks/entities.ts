@@ -92,11 +92,7 @@ export function mergeOverlapping(entities: readonly Entity[]): Entity[] {
 type Labelled = Span & { readonly entity: string };
 
 /** One label for all pieces of a word. */
-function words(
-  tokens: readonly ScoredToken[],
-  strategy: "first" | "average" | "max",
-  label: Labeller,
-): Labelled[] {
+function words(tokens: readonly ScoredToken[], strategy: "first" | "average" | "max", label: Labeller): Labelled[] {
   const grouped: ScoredToken[][] = [];
   for (const token of tokens) {
     if (token.inside && grouped.length > 0) grouped.at(-1)!.push(token);

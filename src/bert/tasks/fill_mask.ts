@@ -132,7 +132,10 @@ interface Candidate {
 }
 
 function candidatesOf({ topIds, topProbabilities }: SequenceOutput, row: number, k: number): Candidate[] {
-  return Array.from({ length: k }, (_, i) => ({ token: topIds![row * k + i]!, score: topProbabilities![row * k + i]! }));
+  return Array.from({ length: k }, (_, i) => ({
+    token: topIds![row * k + i]!,
+    score: topProbabilities![row * k + i]!,
+  }));
 }
 
 function rankTargets(

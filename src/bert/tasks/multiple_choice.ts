@@ -5,13 +5,13 @@ import { encodeCut, type Pretrained, requireClassifier, sequenceOf, type TaskOpt
 import { argmax, softmaxOf } from "./scores.ts";
 import { runPlan } from "./stream.ts";
 
-export interface Choice {
+export interface ChoiceQuestion {
   /** A beginning, or a question. */
   readonly prompt: string;
   readonly choices: readonly string[];
 }
 
-export interface Chosen {
+export interface ChoiceResult {
   /** The likeliest choice, counted from 0. */
   readonly index: number;
   readonly choice: string;
@@ -24,13 +24,16 @@ export interface Chosen {
 /** @throws ModelError when the model is not one of multiple choice; RangeError without choices */
 export function choose(
   pretrained: Pretrained,
-  inputs: readonly Choice[],
+  inputs: readonly ChoiceQuestion[],
   options: TaskOptions = {},
-): Promise<Chosen[]> {
+): Promise<ChoiceResult[]> {
   return runPlan(pretrained.model, planMultipleChoice(pretrained, options), inputs, options);
 }
 
-export function planMultipleChoice(pretrained: Pretrained, options: TaskOptions = {}): Plan<Choice, Chosen> {
+export function planMultipleChoice(
+  pretrained: Pretrained,
+  options: TaskOptions = {},
+): Plan<ChoiceQuestion, ChoiceResult> {
   requireClassifier(pretrained, "choice", "multiple choice");
   return {
     wanted: { logits: true },

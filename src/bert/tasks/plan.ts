@@ -76,7 +76,9 @@ export function outputOf(
     ...(embedding && { embedding: part(embedding) }),
     ...(startLogits && { startLogits: startLogits.subarray(begin, end) }),
     ...(endLogits && { endLogits: endLogits.subarray(begin, end) }),
-    ...(probabilities && { predictionProbabilities: probabilities.data.subarray(rows.begin * vocab, rows.end * vocab) }),
+    ...(probabilities && {
+      predictionProbabilities: probabilities.data.subarray(rows.begin * vocab, rows.end * vocab),
+    }),
     ...(top && {
       topProbabilities: top.probabilities.subarray(rows.begin * top.k, rows.end * top.k),
       topIds: top.ids.subarray(rows.begin * top.k, rows.end * top.k),

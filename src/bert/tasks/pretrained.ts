@@ -4,14 +4,14 @@ import type { Folder } from "../../runtime/bytes.ts";
 import type { Engine } from "../../runtime/engine.ts";
 import type { Sequence } from "../batch.ts";
 import { ModelError } from "../config.ts";
-import { BertModel } from "../model.ts";
+import { BertModel, type LoadOptions } from "../model.ts";
 import type { Wanted } from "../outputs.ts";
 import type { Encoding } from "../tokenizer/encoding.ts";
 import { loadTokenizer } from "../tokenizer/load.ts";
 import type { TextInput as Words } from "../tokenizer/sequence.ts";
 import type { Tokenizer } from "../tokenizer/tokenizer.ts";
 import type { TruncationStrategy } from "../tokenizer/truncation.ts";
-import type { LoadOptions } from "../weights.ts";
+
 import { readSentenceModules, type SentenceModules } from "./sentence_modules.ts";
 import type { StreamOptions } from "./stream.ts";
 
@@ -32,11 +32,7 @@ export interface TaskOptions extends StreamOptions {
 }
 
 /** Loads a model folder in Hugging Face layout. @throws ModelError or CheckpointError with every fault, or what `loadTokenizer` throws */
-export async function loadPretrained(
-  engine: Engine,
-  folder: Folder,
-  options: Partial<LoadOptions> = {},
-): Promise<Pretrained> {
+export async function loadPretrained(engine: Engine, folder: Folder, options: LoadOptions = {}): Promise<Pretrained> {
   const tokenizer = await loadTokenizer(folder);
   const sentence = await readSentenceModules(folder);
   const model = await BertModel.load(engine, folder, options);

@@ -1,15 +1,8 @@
 /** question-answering: the span of a context that answers a question (the pipeline of that name in transformers 4.57). */
 
-import { type Answer, answerSpans, type AnswerWindow } from "./answers.ts";
+import { type Answer, type AnswerWindow, answerSpans } from "./answers.ts";
 import type { Plan } from "./plan.ts";
-import {
-  maxLength,
-  type Pretrained,
-  requireCount,
-  requireHead,
-  sequenceOf,
-  type TaskOptions,
-} from "./pretrained.ts";
+import { maxLength, type Pretrained, requireCount, requireHead, sequenceOf, type TaskOptions } from "./pretrained.ts";
 import { runPlan } from "./stream.ts";
 
 export type { Answer };

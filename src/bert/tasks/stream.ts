@@ -10,6 +10,7 @@
 
 import type { Sequence } from "../batch.ts";
 import type { BertModel } from "../model.ts";
+import type { Wanted } from "../outputs.ts";
 import { type Job, outputOf, type Plan, type SequenceOutput } from "./plan.ts";
 import { ReadAhead } from "./read_ahead.ts";
 
@@ -72,11 +73,8 @@ export async function* streamPlan<Input, Result>(
     if (sequences.length === 0) return [{ of, sequence: undefined, index: 0 }];
     return sequences.map((sequence, index) => ({ of, sequence, index }));
   };
-  // a row of logits over the vocabulary takes the room of so many tokens in the widest layer
-  const rowWeight = Math.ceil(model.config.vocabSize / model.config.intermediateSize);
   const source = new ReadAhead(inputs, prepare, {
-    weigh: ({ of, sequence, index }) =>
-      Math.max(1, sequence?.inputIds.length ?? 0, (of.job.rows?.[index]?.length ?? 0) * rowWeight),
+    weigh: (unit) => weightOf(unit, model, plan.wanted),
     fits: (tokens, sequences) => tokens + fillersFor(sequences) <= budget,
     signal,
   });
@@ -151,6 +149,15 @@ async function runBatch<Result>(
     if (sequence) of.outputs[index] = outputOf(forward!, at, rowRanges[at++]!);
     of.missing--;
   }
+}
+
+/** In tokens: what takes more memory than a token does in the widest layer counts for several. */
+function weightOf<Result>({ of, sequence, index }: Unit<Result>, { config }: BertModel, wanted: Wanted): number {
+  const length = sequence?.inputIds.length ?? 0;
+  const { vocabSize, intermediateSize, numAttentionHeads: heads, numHiddenLayers: layers } = config;
+  const logits = (of.job.rows?.[index]?.length ?? 0) * vocabSize;
+  const attentions = wanted.attentions ? layers * heads * length ** 2 : 0;
+  return Math.max(1, length, Math.ceil((logits + attentions) / intermediateSize));
 }
 
 /** How many sequences of filler, at least one, bring `sequences` to a number that other batches have as well. */

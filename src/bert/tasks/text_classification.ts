@@ -1,5 +1,6 @@
 /** text-classification: labels of texts or of pairs (the `text-classification` pipeline of transformers). */
 
+import type { Encoding } from "../tokenizer/encoding.ts";
 import type { Plan } from "./plan.ts";
 import {
   encodeCut,
@@ -12,6 +13,8 @@ import {
 } from "./pretrained.ts";
 import { type LabelFunction, scoresOf } from "./scores.ts";
 import { runPlan } from "./stream.ts";
+
+export type { LabelFunction };
 
 export interface Classification {
   readonly label: string;
@@ -62,7 +65,7 @@ export function planTextClassification(
 }
 
 /** A text or a pair, cut with a warning where it is too long. */
-export function encodeInput(pretrained: Pretrained, input: TextInput, options: TaskOptions): ReturnType<typeof encodeCut> {
+export function encodeInput(pretrained: Pretrained, input: TextInput, options: TaskOptions): Encoding {
   return typeof input === "string"
     ? encodeCut(pretrained, input, undefined, options)
     : encodeCut(pretrained, input.text, input.pair, options);

@@ -71,7 +71,7 @@ export function planTokenClassification(
     wanted: { logits: true },
     prepare(input) {
       const windows = truncation
-        ? [encodeCut(pretrained, input, undefined, options)]
+        ? [encodeCut(pretrained, input, undefined, { onWarning: options.onWarning })]
         : encodeWindows(pretrained, input, stride);
       const text = typeof input === "string" ? input : input.join(delimiter);
       const starts = typeof input === "string" ? undefined : wordStarts(input, delimiter);
@@ -80,7 +80,8 @@ export function planTokenClassification(
         finish(outputs) {
           const found = outputs.flatMap(({ logits, length }, w): Entity[] => {
             const tokens = scoredTokens(tokenizer, windows[w]!, logits!, length, text, starts);
-            const entities = strategy === "none" ? tokenEntities(tokens, label) : groupEntities(tokens, strategy, label);
+            const entities =
+              strategy === "none" ? tokenEntities(tokens, label) : groupEntities(tokens, strategy, label);
             return entities.filter(kept);
           });
           return windows.length > 1 ? mergeOverlapping(found) : found;
@@ -90,8 +91,8 @@ export function planTokenClassification(
   };
 }
 
-export type { AggregationStrategy, Entity, TokenEntity };
 export type { EntityGroup } from "./entities.ts";
+export type { AggregationStrategy, Entity, TokenEntity };
 
 function scoredTokens(
   { special, idToToken }: Tokenizer,

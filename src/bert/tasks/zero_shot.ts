@@ -3,7 +3,7 @@
 import { ModelError } from "../config.ts";
 import type { Plan } from "./plan.ts";
 import { encodeCut, type Pretrained, requireClassifier, sequenceOf, type TaskOptions } from "./pretrained.ts";
-import { softmaxOf } from "./scores.ts";
+import { argmax, softmaxOf } from "./scores.ts";
 import { runPlan } from "./stream.ts";
 
 /** The field names are those of transformers. */
@@ -43,15 +43,18 @@ export function planZeroShot(pretrained: Pretrained, options: ZeroShotOptions): 
   if (candidates.length === 0) throw new RangeError("candidateLabels is empty, at least 1 label is needed");
   if (!template.includes("{}")) throw new RangeError(`hypothesisTemplate ${JSON.stringify(template)} has no {}`);
   const hypotheses = candidates.map((label) => template.replaceAll("{}", () => label));
+  const tokens = hypotheses.map((hypothesis) => pretrained.tokenizer.encode(hypothesis).ids.length);
+  const longest = argmax(tokens);
   const entailment = options.entailmentId ?? entailmentOf(pretrained);
   const independent = multiLabel || candidates.length === 1;
   return {
     wanted: { logits: true },
     prepare: (text) => ({
-      // the text gives way, never the label
-      sequences: hypotheses.map((hypothesis) =>
-        sequenceOf(encodeCut(pretrained, text, hypothesis, { ...options, truncation: "only_first" })),
-      ),
+      // the text gives way, never the label; with one label as with the next, so it is said once
+      sequences: hypotheses.map((hypothesis, i) => {
+        const onWarning = i === longest ? options.onWarning : undefined;
+        return sequenceOf(encodeCut(pretrained, text, hypothesis, { onWarning, truncation: "only_first" }));
+      }),
       finish(outputs) {
         const logits = outputs.map((output) => output.logits!);
         const scores = independent

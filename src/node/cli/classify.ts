@@ -1,10 +1,12 @@
 /** `classify TEXT...`: the labels of texts, or of pairs of texts. */
 
 import { type Command, InvalidArgumentError, Option } from "commander";
-import { type Classification, classifyText, type LabelFunction } from "../../bert/tasks/text_classification.ts";
+import { createTask } from "../../bert/tasks/task.ts";
+import type { Classification, LabelFunction } from "../../bert/tasks/text_classification.ts";
+import { answerStream } from "./answer_stream.ts";
 import { type CommonOptions, newCommand, positiveInteger, TEXTS } from "./command.ts";
 import { printable, scoreText } from "./output.ts";
-import { answer, withSession } from "./session.ts";
+import { withSession } from "./session.ts";
 
 interface ClassifyOptions extends CommonOptions {
   readonly topK: number | "all";
@@ -24,19 +26,21 @@ export function classifyCommand(): Command {
     )
     .option("--pair <TEXT>", "second text, judged together with each TEXT")
     .action((texts: readonly string[], options: ClassifyOptions) =>
-      withSession(options, async ({ taskOptions, start }) => {
+      withSession(options, (session) => {
         const { json, function: functionToApply, pair } = options;
-        const topK = options.topK === "all" ? null : options.topK;
+        const settings = {
+          ...session.taskOptions,
+          topK: options.topK === "all" ? null : options.topK,
+          functionToApply,
+        };
         const second = pair !== undefined && { text_pair: pair };
-        await answer(
-          texts,
-          async (batch) => {
-            const { pretrained } = await start();
-            const inputs = pair === undefined ? batch : batch.map((text) => ({ text, pair }));
-            return classifyText(pretrained, inputs, { ...taskOptions, topK, functionToApply });
-          },
-          (text, labels) => (json ? JSON.stringify({ text, ...second, labels }) : labelText(text, labels)),
-        );
+        return answerStream(session, texts, {
+          run: (pretrained, inputs) =>
+            createTask(pretrained, "text-classification", settings).stream(
+              pair === undefined ? inputs : withPair(inputs, pair),
+            ),
+          show: (text, labels) => (json ? JSON.stringify({ text, ...second, labels }) : labelText(text, labels)),
+        });
       }),
     );
 }
@@ -47,6 +51,13 @@ export function labelText(text: string, labels: readonly Classification[]): stri
   const width = Math.max(...labels.map(({ label }) => label.length), 8);
   const scores = labels.map(({ label, score }) => `${scoreText(score)} ${printable(label).padEnd(width)}`);
   return `${scores.join(" ")}  ${printable(text)}`;
+}
+
+async function* withPair(
+  texts: AsyncIterable<string>,
+  pair: string,
+): AsyncGenerator<{ readonly text: string; readonly pair: string }> {
+  for await (const text of texts) yield { text, pair };
 }
 
 function integerOrAll(text: string): number | "all" {

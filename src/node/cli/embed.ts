@@ -1,43 +1,80 @@
 /** `embed TEXT...`: one vector per text. */
 
 import { type Command, Option } from "commander";
-import { embedText } from "../../bert/tasks/feature_extraction.ts";
-import type { PoolMode } from "../../runtime/ops.ts";
-import { type CommonOptions, newCommand, TEXTS } from "./command.ts";
+import type { Pooling } from "../../bert/tasks/pooling.ts";
+import type { Precision } from "../../bert/tasks/precision.ts";
+import { createTask } from "../../bert/tasks/task.ts";
+import { answerStream } from "./answer_stream.ts";
+import { type CommonOptions, newCommand, positiveInteger, TEXTS } from "./command.ts";
 import { printable } from "./output.ts";
-import { answer, withSession } from "./session.ts";
+import { withSession } from "./session.ts";
 
-interface EmbedOptions extends CommonOptions {
-  readonly pooling: PoolMode;
+/** How texts become vectors, by the options of all commands that need them. */
+export interface VectorCommandOptions extends CommonOptions {
+  readonly pooling?: Pooling;
   readonly normalize: boolean;
+  readonly prompt?: string;
+  readonly promptName?: string;
+  readonly truncateDim?: number;
 }
 
+interface EmbedOptions extends VectorCommandOptions {
+  readonly precision: Precision;
+}
+
+type Vector = Float32Array | Int8Array | Uint8Array;
+
 export function embedCommand(): Command {
-  return newCommand("embed", "turn texts into vectors; with --json in full")
-    .argument(...TEXTS)
+  return vectorOptions(newCommand("embed", "turn texts into vectors; with --json in full").argument(...TEXTS))
     .addOption(
-      new Option("--pooling <MODE>", "how tokens become one vector").choices(["mean", "cls", "max"]).default("mean"),
+      new Option("--precision <TYPE>", "fewer bits per value: a byte, scaled to the vector's largest, or its sign")
+        .choices(["float32", "int8", "uint8", "binary", "ubinary"])
+        .default("float32"),
     )
-    .option("--no-normalize", "leave vectors as long as they are, instead of scaling them to length 1")
     .action((texts: readonly string[], options: EmbedOptions) =>
-      withSession(options, async ({ taskOptions, start }) => {
-        const { json, pooling, normalize } = options;
-        await answer(
-          texts,
-          async (batch) => embedText((await start()).pretrained, batch, { ...taskOptions, pooling, normalize }),
-          (text, vector) => (json ? vectorJson(text, vector) : vectorText(text, vector)),
-        );
+      withSession(options, (session) => {
+        const settings = { ...session.taskOptions, ...vectorSettings(options), precision: options.precision };
+        return answerStream(session, texts, {
+          run: (pretrained, inputs) => createTask(pretrained, "sentence-embedding", settings).stream(inputs),
+          show: (text, vector) => (options.json ? vectorJson(text, vector) : vectorText(text, vector)),
+        });
       }),
     );
 }
 
-function vectorJson(text: string, vector: Float32Array): string {
+export function vectorOptions(command: Command): Command {
+  return command
+    .addOption(
+      new Option(
+        "--pooling <MODE>",
+        "how tokens become one vector (default: as the model's modules.json says, else mean)",
+      ).choices(["mean", "cls", "max", "mean_sqrt_len", "weighted_mean", "last_token"] satisfies Pooling[]),
+    )
+    .option("--no-normalize", "leave vectors as long as they are, instead of scaling them to length 1")
+    .option("--prompt <TEXT>", "put before every text")
+    .option("--prompt-name <NAME>", "one of the model's own prompts, such as query")
+    .option("--truncate-dim <N>", "keep the first N dimensions", positiveInteger);
+}
+
+/** Without --no-normalize the model's folder decides. */
+export function vectorSettings({ pooling, normalize, prompt, promptName, truncateDim }: VectorCommandOptions): {
+  readonly pooling: Pooling | undefined;
+  readonly normalize: false | undefined;
+  readonly prompt: string | undefined;
+  readonly promptName: string | undefined;
+  readonly truncateDim: number | undefined;
+} {
+  return { pooling, normalize: normalize ? undefined : false, prompt, promptName, truncateDim };
+}
+
+function vectorJson(text: string, vector: Vector): string {
   // 9 digits tell any two f32 apart; a float64's 17 would double the output
   return JSON.stringify({ text, embedding: Array.from(vector, (value) => Number(value.toPrecision(9))) });
 }
 
-function vectorText(text: string, vector: Float32Array): string {
-  const length = Math.hypot(...vector).toFixed(4);
-  const first = Array.from(vector.subarray(0, 4), (value) => value.toFixed(4).padStart(7)).join(" ");
+function vectorText(text: string, vector: Vector): string {
+  const digits = vector instanceof Float32Array ? 4 : 0;
+  const length = Math.hypot(...vector).toFixed(digits);
+  const first = Array.from(vector.subarray(0, 4), (value) => value.toFixed(digits).padStart(digits + 3)).join(" ");
   return `${vector.length} values, length ${length}: ${first} ...  ${printable(text)}`;
 }

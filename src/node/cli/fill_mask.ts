@@ -1,11 +1,13 @@
 /** `fill-mask TEXT...`: what may stand behind [MASK]. */
 
 import type { Command } from "commander";
-import { fillMask, type MaskFill } from "../../bert/tasks/fill_mask.ts";
+import type { MaskFill } from "../../bert/tasks/fill_mask.ts";
+import { createTask } from "../../bert/tasks/task.ts";
 import type { Tokenizer } from "../../bert/tokenizer/tokenizer.ts";
+import { answerStream } from "./answer_stream.ts";
 import { type CommonOptions, newCommand, positiveInteger, TEXTS, wordList } from "./command.ts";
 import { aligned, printable, scoreText } from "./output.ts";
-import { answer, withSession } from "./session.ts";
+import { withSession } from "./session.ts";
 
 interface FillOptions extends CommonOptions {
   readonly topK: number;
@@ -18,14 +20,15 @@ export function fillMaskCommand(): Command {
     .option("--top-k <N>", "candidates for each mask", positiveInteger, 5)
     .option("--targets <WORDS>", "score only these words, separated by commas", wordList)
     .action((texts: readonly string[], options: FillOptions) =>
-      withSession(options, async ({ tokenizer, taskOptions, start }) => {
+      withSession(options, (session) => {
         const { json, topK, targets } = options;
-        await answer(
-          texts,
-          async (batch) => fillMask((await start()).pretrained, batch, { ...taskOptions, topK, targets }),
-          (text, fills) => (json ? JSON.stringify({ text, fills }) : fillText(text, fills).join("\n")),
-          (text) => (hasMask(tokenizer, text) ? undefined : `no ${maskToken(tokenizer)}`),
-        );
+        const { tokenizer, taskOptions } = session;
+        return answerStream(session, texts, {
+          run: (pretrained, inputs) =>
+            createTask(pretrained, "fill-mask", { ...taskOptions, topK, targets }).stream(inputs),
+          show: (text, fills) => (json ? JSON.stringify({ text, fills }) : fillText(text, fills).join("\n")),
+          lacks: (text) => (hasMask(tokenizer, text) ? undefined : `no ${maskToken(tokenizer)}`),
+        });
       }),
     );
 }

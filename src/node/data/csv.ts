@@ -46,7 +46,9 @@ export function csvParser(): CsvParser {
     feed(line) {
       for (let at = 0; ; ) {
         if (quoted || line[at] === '"') {
-          const end = readQuoted(line, quoted ? at : at + 1, (quoted ??= []));
+          const begin = quoted ? at : at + 1;
+          quoted ??= [];
+          const end = readQuoted(line, begin, quoted);
           if (end === undefined) return undefined;
           cells.push(quoted.join(""));
           quoted = undefined;

@@ -1,18 +1,20 @@
 /** Which files of a repository a model is made of. */
 
 import { unsafePath } from "../../runtime/bytes.ts";
+import { quote } from "../../runtime/faults.ts";
 
 /** Read where they are there; small. vocab.txt and added_tokens.json only where there is no tokenizer.json. */
 const OPTIONAL = [
   "tokenizer_config.json",
   "special_tokens_map.json",
-  "modules.json",
   "sentence_bert_config.json",
   "config_sentence_transformers.json",
-  "1_Pooling/config.json",
 ];
 const TOKENIZER = "tokenizer.json";
 const VOCABULARY = ["vocab.txt", "added_tokens.json"];
+
+/** What sentence-transformers puts behind the encoder, each module in a folder of its own. */
+const MODULES = "modules.json";
 
 /** In the order in which `openCheckpoint` prefers them; each may be in several files, with an index. */
 const WEIGHTS = ["model.safetensors", "pytorch_model.bin"];
@@ -57,21 +59,30 @@ export async function modelFiles(set: FileSet, wanted: { weights: boolean }): Pr
     return there === true;
   };
 
+  /** The weights in a folder, which is "" or ends with a slash. */
+  const takeWeights = async (folder: string): Promise<void> => {
+    for (const file of WEIGHTS) {
+      if (await take(folder + file, "weights")) return;
+      const index = `${folder}${file}.index.json`;
+      if (!(await take(index, "small"))) continue;
+      for (const shard of shardsOf(await set.read(index), index)) {
+        if (!(await take(folder + shard, "weights"))) missing.push(folder + shard);
+      }
+      return;
+    }
+    missing.push(`${folder}${WEIGHTS[0]}`);
+  };
+
   if (!(await take(CONFIG, "small"))) missing.push(CONFIG);
   for (const path of OPTIONAL) await take(path, "small");
   if (!(await take(TOKENIZER, "small"))) for (const path of VOCABULARY) await take(path, "small");
-  if (!wanted.weights) return { ...files, missing };
-
-  for (const file of WEIGHTS) {
-    if (await take(file, "weights")) return { ...files, missing };
-    const index = `${file}.index.json`;
-    if (!(await take(index, "small"))) continue;
-    for (const shard of shardsOf(await set.read(index), index)) {
-      if (!(await take(shard, "weights"))) missing.push(shard);
+  if (await take(MODULES, "small")) {
+    for (const { folder, hasWeights } of modulesOf(await set.read(MODULES))) {
+      await take(`${folder}config.json`, "small");
+      if (hasWeights && wanted.weights) await takeWeights(folder);
     }
-    return { ...files, missing };
   }
-  missing.push("model.safetensors");
+  if (wanted.weights) await takeWeights("");
   return { ...files, missing };
 }
 
@@ -81,23 +92,35 @@ export function mostBytes(path: string): number {
 }
 
 function shardsOf(text: string, file: string): string[] {
-  const fail = (what: string): never => {
-    throw new RangeError(`${file}: ${what}`);
-  };
-  let index: unknown;
-  try {
-    index = JSON.parse(text);
-  } catch (error) {
-    fail(`not valid JSON: ${(error as Error).message}`);
+  const map = (parse(text, file) as { weight_map?: unknown } | null)?.weight_map;
+  if (typeof map !== "object" || map === null) {
+    throw new RangeError(`${file}: it has no weight_map from tensor names to file names`);
   }
-  const map = (index as { weight_map?: unknown } | null)?.weight_map;
-  if (typeof map !== "object" || map === null) fail("it has no weight_map from tensor names to file names");
-  const shards = new Set<string>();
-  for (const shard of Object.values(map as Record<string, unknown>)) {
-    const reason = typeof shard === "string" ? unsafePath(shard) : "it is not a string";
-    if (reason !== undefined) fail(`file name ${JSON.stringify(shard)} is refused: ${reason}`);
-    shards.add(shard as string);
-  }
-  if (shards.size === 0) fail("its weight_map is empty");
+  const shards = new Set(Object.values(map).map((shard) => safePath(shard, file)));
+  if (shards.size === 0) throw new RangeError(`${file}: its weight_map is empty`);
   return [...shards];
+}
+
+/** The modules that have a folder. Whatever else is wrong with them is for their reader to say. */
+function modulesOf(text: string): { folder: string; hasWeights: boolean }[] {
+  const modules = parse(text, MODULES);
+  if (!Array.isArray(modules)) return [];
+  return modules.flatMap((module: { path?: unknown; type?: unknown } | null) => {
+    if (!module?.path) return [];
+    return [{ folder: `${safePath(module.path, MODULES)}/`, hasWeights: /\.Dense$/.test(String(module.type)) }];
+  });
+}
+
+function parse(text: string, file: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch (error) {
+    throw new RangeError(`${file}: not valid JSON: ${(error as Error).message}`);
+  }
+}
+
+function safePath(path: unknown, file: string): string {
+  const reason = typeof path === "string" ? unsafePath(path) : "it is not a string";
+  if (reason !== undefined) throw new RangeError(`${file}: file name ${quote(String(path))} is refused: ${reason}`);
+  return path as string;
 }

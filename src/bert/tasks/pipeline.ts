@@ -1,0 +1,266 @@
+/**
+ * `pipeline(task, model, options)` as in transformers.js: the same names, options in snake case, and the same shapes of
+ * results where those are sound; docs/coming-from-transformers-js.md lists the differences.
+ */
+
+import type { Folder } from "../../runtime/bytes.ts";
+import { Engine } from "../../runtime/engine.ts";
+import { hubFolder } from "../../runtime/hub.ts";
+import { extractFeatures } from "./feature_extraction.ts";
+import { type FillMaskOptions, fillMask, type MaskFill } from "./fill_mask.ts";
+import type { Pooling } from "./pooling.ts";
+import { loadPretrained, type Pretrained, type TaskOptions } from "./pretrained.ts";
+import { type Answer, answerQuestions, type QuestionAnsweringOptions } from "./question_answering.ts";
+import { embedText, type VectorOptions } from "./sentence_embedding.ts";
+import { type Summary, type SummaryOptions, summarize } from "./summarization.ts";
+import { type Classification, type ClassificationOptions, classifyText } from "./text_classification.ts";
+import { classifyTokens, type Entity, type TokenClassificationOptions } from "./token_classification.ts";
+import { classifyZeroShot, type ZeroShot, type ZeroShotOptions } from "./zero_shot.ts";
+
+type SnakeCase<Name extends string> = Name extends `${infer First}${infer Rest}`
+  ? First extends Lowercase<First>
+    ? `${First}${SnakeCase<Rest>}`
+    : `_${Lowercase<First>}${SnakeCase<Rest>}`
+  : Name;
+
+/** Options under the names that transformers gives them: topK is top_k. */
+export type SnakeOptions<Options> = { readonly [Name in keyof Options as SnakeCase<Name & string>]: Options[Name] };
+
+/** One input gives one result, a list of inputs a list of results. */
+interface OneOrMany<Input, Options, Result> {
+  (input: Input, options?: SnakeOptions<Options>): Promise<Result>;
+  (inputs: readonly Input[], options?: SnakeOptions<Options>): Promise<Result[]>;
+}
+
+type Pair = string | { readonly text: string; readonly text_pair: string };
+
+interface Classify {
+  (text: Pair, options?: SnakeOptions<ClassificationOptions>): Promise<Classification[]>;
+  /** The best label of each. */
+  (
+    texts: readonly Pair[],
+    options?: SnakeOptions<ClassificationOptions> & { readonly top_k?: 1 },
+  ): Promise<Classification[]>;
+  (texts: readonly Pair[], options: SnakeOptions<ClassificationOptions>): Promise<Classification[][]>;
+}
+
+interface AnswerQuestion {
+  (
+    question: string,
+    context: string,
+    options?: SnakeOptions<QuestionAnsweringOptions> & { readonly top_k?: 1 },
+  ): Promise<Answer>;
+  (question: string, context: string, options: SnakeOptions<QuestionAnsweringOptions>): Promise<Answer[]>;
+}
+
+interface ClassifyByLabels {
+  (text: string, labels: string | readonly string[], options?: ZeroShotSettings): Promise<ZeroShot>;
+  (texts: readonly string[], labels: string | readonly string[], options?: ZeroShotSettings): Promise<ZeroShot[]>;
+}
+
+type ZeroShotSettings = SnakeOptions<Omit<ZeroShotOptions, "candidateLabels">>;
+
+/** Row-major values with their shape, as much of transformers.js' Tensor as results need. */
+export interface ResultTensor {
+  readonly type: "float32" | "int8" | "uint8";
+  readonly dims: readonly number[];
+  readonly data: Float32Array | Int8Array | Uint8Array;
+  /** Nested arrays. */
+  tolist(): unknown[];
+}
+
+export interface FeatureSettings extends SnakeOptions<Omit<VectorOptions, "pooling">> {
+  /** Default `none`: a vector per token. */
+  readonly pooling?: Pooling | "none" | "first_token" | "eos" | undefined;
+  /** Default false. */
+  readonly normalize?: boolean | undefined;
+  readonly quantize?: boolean | undefined;
+  /** With `quantize`; default `binary`. */
+  readonly precision?: "binary" | "ubinary" | undefined;
+}
+
+interface ExtractFeatures {
+  /** [1, tokens, hidden], pooled [1, hidden] */
+  (text: string, options?: FeatureSettings): Promise<ResultTensor>;
+  /** [texts, hidden] */
+  (
+    texts: readonly string[],
+    options: FeatureSettings & { readonly pooling: Pooling | "first_token" | "eos" },
+  ): Promise<ResultTensor>;
+  /** Per text [1, tokens, hidden]: texts differ in length. */
+  (texts: readonly string[], options?: FeatureSettings): Promise<ResultTensor[]>;
+}
+
+interface Calls {
+  readonly "text-classification": Classify;
+  readonly "token-classification": OneOrMany<string, TokenClassificationOptions, Entity[]>;
+  readonly "question-answering": AnswerQuestion;
+  /** Of several masks a list each. */
+  readonly "fill-mask": OneOrMany<string, FillMaskOptions, MaskFill[] | MaskFill[][]>;
+  readonly "zero-shot-classification": ClassifyByLabels;
+  readonly "feature-extraction": ExtractFeatures;
+  readonly summarization: OneOrMany<string, SummaryOptions, Summary[]>;
+}
+
+const ALIASES = { "sentiment-analysis": "text-classification", ner: "token-classification" } as const;
+
+type Aliases = typeof ALIASES;
+export type PipelineName = keyof Calls | keyof Aliases;
+type Resolved<Name extends PipelineName> = Name extends keyof Aliases ? Aliases[Name] : Name & keyof Calls;
+
+export interface PipelineOptions {
+  /** Default: a new one on the browser's own device; in Node give that of `createEngine`. */
+  readonly engine?: Engine | undefined;
+  readonly dtype?: "fp32" | "fp16" | undefined;
+  /** Of a model of the hub. */
+  readonly revision?: string | undefined;
+  /** Bytes of the weights, and percent. */
+  readonly progress_callback?:
+    | ((progress: { status: "progress"; loaded: number; total: number; progress: number }) => void)
+    | undefined;
+}
+
+export type Pipeline<Name extends PipelineName> = Calls[Resolved<Name>] & {
+  /** Frees the model, and the engine unless it was given. A model that was given stays. */
+  dispose(): void;
+};
+
+/**
+ * @param model `org/name` of the Hugging Face hub, a folder, or what is loaded already
+ * @throws RangeError for a task that there is not, and what `loadPretrained` throws
+ */
+export async function pipeline<Name extends PipelineName>(
+  task: Name,
+  model: string | Folder | Pretrained,
+  options: PipelineOptions = {},
+): Promise<Pipeline<Name>> {
+  const name = (Object.hasOwn(ALIASES, task) ? ALIASES[task as keyof Aliases] : task) as Resolved<Name>;
+  if (!Object.hasOwn(CALLS, name)) {
+    const all = [...Object.keys(CALLS), ...Object.keys(ALIASES)].join(", ");
+    throw new RangeError(`there is no pipeline ${JSON.stringify(task)}; there are ${all}, and more with createTask`);
+  }
+  if (typeof model === "object" && "model" in model) return Object.assign(CALLS[name](model), { dispose() {} });
+  const folder = typeof model === "string" ? hubFolder(model, { revision: options.revision }) : model;
+  const engine = options.engine ?? (await Engine.create());
+  const report = options.progress_callback;
+  try {
+    const pretrained = await loadPretrained(engine, folder, {
+      dtype: options.dtype === "fp16" ? "f16" : "f32",
+      onProgress: ({ loaded, total }) =>
+        report?.({ status: "progress", loaded, total, progress: (100 * loaded) / total }),
+    });
+    const dispose = (): void => {
+      pretrained.model.dispose();
+      if (!options.engine) engine.dispose();
+    };
+    return Object.assign(CALLS[name](pretrained), { dispose });
+  } catch (error) {
+    if (!options.engine) engine.dispose();
+    throw error;
+  }
+}
+
+const CALLS: { readonly [Name in keyof Calls]: (pretrained: Pretrained) => Calls[Name] } = {
+  "text-classification": (pretrained) =>
+    (async (texts: Pair | readonly Pair[], options?: SnakeOptions<ClassificationOptions>) => {
+      const inputs = listOf(texts).map((input) =>
+        typeof input === "string" ? input : { text: input.text, pair: input.text_pair },
+      );
+      const results = await classifyText(pretrained, inputs, camelCased(options));
+      return (options?.top_k ?? 1) === 1 && options?.top_k !== null ? results.flat() : asGiven(texts, results);
+    }) as Classify,
+  "token-classification": (pretrained) => oneOrMany(pretrained, classifyTokens),
+  "question-answering": (pretrained) =>
+    (async (question: string, context: string, options?: SnakeOptions<QuestionAnsweringOptions>) => {
+      const [answers] = await answerQuestions(pretrained, [{ question, context }], camelCased(options));
+      return (options?.top_k ?? 1) === 1 ? answers![0] : answers;
+    }) as AnswerQuestion,
+  "fill-mask": (pretrained) =>
+    oneOrMany(pretrained, async (_, texts: readonly string[], options: FillMaskOptions) => {
+      const results = await fillMask(pretrained, texts, options);
+      return results.map((masks): MaskFill[] | MaskFill[][] => (masks.length === 1 ? masks[0]! : masks));
+    }),
+  "zero-shot-classification": (pretrained) =>
+    (async (texts: string | readonly string[], labels: string | readonly string[], options?: ZeroShotSettings) => {
+      const candidateLabels = typeof labels === "string" ? splitLabels(labels) : labels;
+      const settings: Omit<ZeroShotOptions, "candidateLabels"> = camelCased(options);
+      return asGiven(texts, await classifyZeroShot(pretrained, listOf(texts), { ...settings, candidateLabels }));
+    }) as ClassifyByLabels,
+  "feature-extraction": (pretrained) =>
+    (async (texts: string | readonly string[], given: FeatureSettings = {}) => {
+      const { pooling = "none", normalize = false, quantize = false, precision = "binary", ...rest } = given;
+      const options: TaskOptions = camelCased(rest);
+      const inputs = listOf(texts);
+      if (pooling === "none") {
+        const features = await extractFeatures(pretrained, inputs, options);
+        return asGiven(
+          texts,
+          features.map(({ shape, data }) => tensor([1, ...shape], data)),
+        );
+      }
+      const same = { first_token: "cls", eos: "last_token" } as const;
+      const vectors = await embedText(pretrained, inputs, {
+        ...options,
+        pooling: pooling === "first_token" || pooling === "eos" ? same[pooling] : pooling,
+        normalize,
+        precision: quantize ? precision : "float32",
+      });
+      return stacked(vectors);
+    }) as ExtractFeatures,
+  summarization: (pretrained) =>
+    oneOrMany(pretrained, async (_, texts: readonly string[], options: SummaryOptions) =>
+      (await summarize(pretrained, texts, options)).map((summary) => [summary]),
+    ),
+};
+
+function oneOrMany<Input, Options, Result>(
+  pretrained: Pretrained,
+  run: (pretrained: Pretrained, inputs: readonly Input[], options: Options) => Promise<Result[]>,
+): OneOrMany<Input, Options, Result> {
+  return (async (inputs: Input | readonly Input[], options?: SnakeOptions<Options>) =>
+    asGiven(inputs, await run(pretrained, listOf(inputs), camelCased(options)))) as OneOrMany<Input, Options, Result>;
+}
+
+function splitLabels(labels: string): string[] {
+  return labels
+    .split(",")
+    .map((label) => label.trim())
+    .filter((label) => label !== "");
+}
+
+function listOf<Input>(inputs: Input | readonly Input[]): readonly Input[] {
+  return Array.isArray(inputs) ? inputs : [inputs as Input];
+}
+
+function asGiven<Result>(inputs: unknown, results: Result[]): Result | Result[] {
+  return Array.isArray(inputs) ? results : results[0]!;
+}
+
+function camelCased<Options>(options: SnakeOptions<Options> | undefined): Options {
+  const entries = Object.entries(options ?? {}).map(([name, value]) => [
+    name.replace(/_([a-z])/g, (_, letter: string) => letter.toUpperCase()),
+    value,
+  ]);
+  return Object.fromEntries(entries) as Options;
+}
+
+function stacked(vectors: readonly (Float32Array | Int8Array | Uint8Array)[]): ResultTensor {
+  const [first] = vectors;
+  const width = first?.length ?? 0;
+  const make = (first?.constructor ?? Float32Array) as typeof Float32Array | typeof Int8Array | typeof Uint8Array;
+  const data = new make(vectors.length * width);
+  vectors.forEach((vector, i) => {
+    data.set(vector, i * width);
+  });
+  return tensor([vectors.length, width], data);
+}
+
+function tensor(dims: readonly number[], data: ResultTensor["data"]): ResultTensor {
+  const nested = (axis: number, begin: number, size: number): unknown[] => {
+    if (axis === dims.length - 1) return Array.from(data.subarray(begin, begin + size));
+    const part = size / dims[axis]!;
+    return Array.from({ length: dims[axis]! }, (_, i) => nested(axis + 1, begin + i * part, part));
+  };
+  const type = data instanceof Float32Array ? "float32" : data instanceof Int8Array ? "int8" : "uint8";
+  return { type, dims, data, tolist: () => nested(0, 0, data.length) };
+}

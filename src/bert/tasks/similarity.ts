@@ -1,0 +1,45 @@
+/** sentence-similarity: how close sentences are to one (the task of that name on the Hugging Face hub). */
+
+import type { Plan } from "./plan.ts";
+import type { Pretrained } from "./pretrained.ts";
+import { createEmbedder, type VectorOptions } from "./sentence_embedding.ts";
+import { runPlan } from "./stream.ts";
+import { SIMILARITIES, type SimilarityName } from "./vectors.ts";
+
+/** The field names are those of the hub. */
+export interface SimilarityInput {
+  readonly source_sentence: string;
+  readonly sentences: readonly string[];
+}
+
+export interface SimilarityOptions extends VectorOptions {
+  /** Default: as the folder says, else `cosine`. Distances are negative, so that more is closer. */
+  readonly similarity?: SimilarityName | undefined;
+}
+
+/** @returns per input, per sentence its similarity to the source */
+export function compareSentences(
+  pretrained: Pretrained,
+  inputs: readonly SimilarityInput[],
+  options: SimilarityOptions = {},
+): Promise<number[][]> {
+  return runPlan(pretrained.model, planSimilarity(pretrained, options), inputs, options);
+}
+
+export function planSimilarity(
+  pretrained: Pretrained,
+  options: SimilarityOptions = {},
+): Plan<SimilarityInput, number[]> {
+  const embedder = createEmbedder(pretrained, options);
+  const similarity = SIMILARITIES[options.similarity ?? pretrained.sentence?.similarity ?? "cosine"];
+  return {
+    wanted: embedder.wanted,
+    prepare: ({ source_sentence, sentences }) => ({
+      sequences: [source_sentence, ...sentences].map(embedder.encode),
+      finish(outputs) {
+        const [source, ...vectors] = outputs.map(embedder.vector);
+        return vectors.map((vector) => similarity(source!, vector));
+      },
+    }),
+  };
+}

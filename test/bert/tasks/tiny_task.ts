@@ -1,0 +1,58 @@
+/** Small models with random weights and a vocabulary, for tasks. */
+
+import type { Folder } from "../../../src/runtime/bytes.ts";
+import { memoryFolder } from "../../runtime/build.ts";
+import { TINY, tinyModel } from "../tiny.ts";
+
+const SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"];
+export const WORDS: readonly string[] =
+  "a an the film movie was is good bad long dull and not so it i we he she they .".split(" ");
+
+/** 50 entries, as many as the model has. */
+const VOCABULARY = [
+  ...SPECIAL,
+  ...WORDS,
+  ...Array.from({ length: 50 - SPECIAL.length - WORDS.length }, (_, i) => `##${i}`),
+];
+
+interface TinyTask {
+  readonly architecture?: string;
+  /** Added to config.json. */
+  readonly config?: Readonly<Record<string, unknown>>;
+  /** Heads beside encoder and pooler: tensors by shape. Default: a classifier of two labels. */
+  readonly heads?: Readonly<Record<string, number[]>>;
+  readonly files?: Readonly<Record<string, string | Uint8Array>>;
+}
+
+const HIDDEN = TINY.hidden_size;
+
+export const HEADS = {
+  labels: (count: number): Record<string, number[]> => ({
+    "classifier.weight": [count, HIDDEN],
+    "classifier.bias": [count],
+  }),
+  spans: { "qa_outputs.weight": [2, HIDDEN], "qa_outputs.bias": [2] },
+  nextSentence: { "cls.seq_relationship.weight": [2, HIDDEN], "cls.seq_relationship.bias": [2] },
+  maskedLm: {
+    "cls.predictions.transform.dense.weight": [HIDDEN, HIDDEN],
+    "cls.predictions.transform.dense.bias": [HIDDEN],
+    "cls.predictions.transform.LayerNorm.weight": [HIDDEN],
+    "cls.predictions.transform.LayerNorm.bias": [HIDDEN],
+    "cls.predictions.bias": [TINY.vocab_size],
+  },
+} satisfies Record<string, unknown>;
+
+export function tinyTask({ architecture, config = {}, heads, files = {} }: TinyTask = {}): Folder {
+  const architectures = [architecture ?? "BertForSequenceClassification"];
+  const model = tinyModel({ architectures }, (tensors) =>
+    heads === undefined
+      ? tensors
+      : { ...Object.fromEntries(Object.entries(tensors).filter(([name]) => !name.startsWith("classifier"))), ...heads },
+  );
+  const own = memoryFolder({
+    "config.json": JSON.stringify({ ...TINY, architectures, ...config }),
+    "vocab.txt": `${VOCABULARY.join("\n")}\n`,
+    ...files,
+  });
+  return { name: "tiny", open: async (path) => (await own.open(path)) ?? model.open(path) };
+}
