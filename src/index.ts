@@ -48,6 +48,7 @@ export * from "./runtime/checkpoint.ts";
 export * from "./runtime/device.ts";
 export * from "./runtime/engine.ts";
 export { DeviceLostError, GpuError, NoWebGpuError } from "./runtime/errors.ts";
+export { CheckpointError, PyTorchError, SafetensorsError } from "./runtime/faults.ts";
 export * from "./runtime/float16.ts";
 export { type HttpOptions, httpFolder } from "./runtime/http.ts";
 export { type HubFolderOptions, hubFolder } from "./runtime/hub.ts";

@@ -181,7 +181,7 @@ describe("refusals", () => {
     const began = performance.now();
     const { rules } = torchRules();
     expect(() => readPickle(pickle(code(1_100_000)), 0, rules)).toThrow(/it takes more than 1000000 steps/);
-    expect(performance.now() - began).toBeLessThan(5000);
+    expect(performance.now() - began).toBeLessThan(30_000); // seconds on a busy machine; without the limit, hours
   });
 
   test("random bytes give a value or a PickleError", () => {

@@ -15,15 +15,18 @@ import {
   buildLegacy,
   buildZip,
   bytes,
+  type Code,
   call,
   dict,
   FALSE,
   FILE,
   global,
   int,
+  ints,
   LEGACY_MAGIC,
   list,
   little,
+  NONE,
   pickle,
   type TestFile,
   text,
@@ -102,6 +105,22 @@ describe("refusals", () => {
   ])("%s", async (_, file, message) => {
     expect(await refusal(buildArchive(file))).toMatch(message);
     expect(await refusal(buildLegacy(file))).toMatch(message);
+  });
+
+  test("a shape cannot grow once it has been checked", async () => {
+    // A list for a shape, remembered, given to a tensor, and then appended to.
+    const grown = (extra: Code): TestFile => ({
+      ...one,
+      root: (tensors) => {
+        const [before, after] = split(tensors.x!, ints([12]));
+        return bytes("}(", text("x"), before!, list(int(12)), "q", [0xc8], after!, text("y"), "h", [0xc8], extra, "au");
+      },
+    });
+    for (const extra of [int(2n ** 60n), NONE, text("a"), int(-1)]) {
+      const checkpoint = await open(buildArchive(grown(extra)));
+      expect(checkpoint.tensors.get("x")!.shape).toEqual([12]);
+      expect(await checkpoint.read("x")).toEqual(one.storages["0"]!.data);
+    }
   });
 
   test("all tensors that are at fault are named at once", async () => {
@@ -272,6 +291,13 @@ describe("refusals", () => {
     expect(folder.opened).toEqual([]);
   });
 });
+
+/** What stands before and after the first `part` of `code`. */
+function split(code: Code, part: Code): Uint8Array[] {
+  const all = bytes(code);
+  const at = all.findIndex((_, i) => part.every((byte, k) => all[i + k] === byte));
+  return [all.slice(0, at), all.slice(at + part.length)];
+}
 
 /** Whatever was done to a file: it is read in full, or refused. */
 async function survives(content: Uint8Array): Promise<boolean> {

@@ -5,13 +5,12 @@
 
 /** What is taken at once. */
 export interface Portion<Item> {
-  /** None at the end. */
   readonly items: readonly Item[];
-  /** Their weights together. */
-  readonly weight: number;
   /** Nothing more fitted; else the source had no more to give, for now or at all. */
   readonly full: boolean;
-  /** What ended the source, once all before it is taken. */
+  /** There are none, and there will be no more. */
+  readonly ended: boolean;
+  /** What ended it, if not the source itself. */
   readonly failure?: { readonly error: unknown };
 }
 
@@ -47,20 +46,26 @@ export class ReadAhead<Input, Item> {
   }
 
   /**
-   * What is ready, as far as it fits. Waits for a full portion while `busy` is pending, then for one item.
+   * What is ready, as far as it fits. Waits for a full portion while `busy` is pending, and not after, so that whoever
+   * was busy can go on with what it has: there may be nothing. Without `busy` it waits for one item.
    * @throws the signal's reason
    */
-  async take(busy: Promise<unknown>): Promise<Portion<Item>> {
+  async take(busy: Promise<unknown> | undefined): Promise<Portion<Item>> {
     let patient = true;
-    const loseInterest = (): void => {
-      patient = false;
-      this.#wakeTaker();
-    };
+    let leaving = busy !== undefined;
     // one turn of the event loop more, in which what has already arrived comes through
-    void busy.then(() => setTimeout(loseInterest), loseInterest);
+    const leaveSoon = (): void => {
+      leaving = true;
+      setTimeout(() => {
+        patient = false;
+        this.#wakeTaker();
+      });
+    };
+    void busy?.then(leaveSoon, leaveSoon);
     for (;;) {
       this.#options.signal?.throwIfAborted();
-      if (this.#overflows() || this.#ended || (this.#ready.length > 0 && !patient)) break;
+      if (this.#overflows() || this.#ended || !patient) break;
+      if (!leaving && this.#ready.length > 0) leaveSoon();
       await new Promise<void>((resolve) => {
         this.#wakeTaker = resolve;
       });
@@ -96,8 +101,8 @@ export class ReadAhead<Input, Item> {
     this.#ready = this.#ready.slice(count);
     this.#readyWeight -= weight;
     this.#wakeReader();
-    const failure = count === 0 ? this.#failure : undefined;
-    return { items, weight, full: this.#ready.length > 0, ...(failure && { failure }) };
+    const ended = this.#ended && count === 0;
+    return { items, full: this.#ready.length > 0, ended, ...(ended && this.#failure && { failure: this.#failure }) };
   }
 
   async #read(prepare: (input: Input) => readonly Item[]): Promise<void> {

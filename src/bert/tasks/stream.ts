@@ -78,13 +78,13 @@ export async function* streamPlan<Input, Result>(
     fits: (tokens, sequences) => tokens + fillersFor(sequences) <= budget,
     signal,
   });
-  let running: Promise<void> = Promise.resolve();
+  let running: Promise<void> | undefined;
   try {
     for (;;) {
-      const { items, full, failure } = await source.take(running);
+      const { items, full, ended, failure } = await source.take(running);
       await running;
-      running = runBatch(model, plan, items, full ? budget : 0, signal);
-      running.catch(() => {}); // raised in the next round, or not at all when nobody asks for more
+      running = items.length > 0 ? runBatch(model, plan, items, full ? budget : 0, signal) : undefined;
+      running?.catch(() => {}); // raised in the next round, or not at all when nobody asks for more
       const results: Result[] = [];
       while (open[0]?.missing === 0) {
         const { job, outputs } = open.shift()!;
@@ -93,9 +93,8 @@ export async function* streamPlan<Input, Result>(
       done += results.length;
       if (results.length > 0) onProgress?.({ done, total, rate: (done * 1000) / (performance.now() - begin) });
       yield* results;
-      if (items.length > 0) continue;
       if (failure) throw failure.error;
-      return;
+      if (ended) return;
     }
   } finally {
     source.close();

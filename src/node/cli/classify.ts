@@ -1,22 +1,30 @@
 /** `classify TEXT...`: the labels of texts, or of pairs of texts. */
 
 import { type Command, InvalidArgumentError, Option } from "commander";
+import type { TextInput } from "../../bert/tasks/pretrained.ts";
 import { createTask } from "../../bert/tasks/task.ts";
-import type { Classification, LabelFunction } from "../../bert/tasks/text_classification.ts";
+import {
+  type Classification,
+  type LabelFunction,
+  planTextClassification,
+} from "../../bert/tasks/text_classification.ts";
+import type { Column } from "../data/layout.ts";
 import { answerStream } from "./answer_stream.ts";
-import { type CommonOptions, newCommand, positiveInteger, TEXTS } from "./command.ts";
+import { type CommonOptions, newCommand, positiveInteger } from "./command.ts";
+import { type FileOptions, fileOptions, TEXTS_OR_INPUT } from "./file_options.ts";
+import { answerFile, fromFile } from "./files.ts";
 import { printable, scoreText } from "./output.ts";
 import { withSession } from "./session.ts";
 
-interface ClassifyOptions extends CommonOptions {
+interface ClassifyOptions extends CommonOptions, FileOptions {
   readonly topK: number | "all";
   readonly function?: LabelFunction;
   readonly pair?: string;
+  readonly pairColumn?: string;
 }
 
 export function classifyCommand(): Command {
-  return newCommand("classify", "label texts")
-    .argument(...TEXTS)
+  return fileOptions(newCommand("classify", "label texts").argument(...TEXTS_OR_INPUT))
     .option("--top-k <N>", 'labels for each text, or "all"', integerOrAll, 1)
     .addOption(
       new Option(
@@ -25,14 +33,28 @@ export function classifyCommand(): Command {
       ).choices(["softmax", "sigmoid", "none"]),
     )
     .option("--pair <TEXT>", "second text, judged together with each TEXT")
+    .option("--pair-column <NAME>", "the column of --input with second texts")
     .action((texts: readonly string[], options: ClassifyOptions) =>
       withSession(options, (session) => {
-        const { json, function: functionToApply, pair } = options;
-        const settings = {
-          ...session.taskOptions,
-          topK: options.topK === "all" ? null : options.topK,
-          functionToApply,
-        };
+        const { json, function: functionToApply, pair, column, pairColumn } = options;
+        const topK = options.topK === "all" ? null : options.topK;
+        const settings = { ...session.taskOptions, topK, functionToApply };
+        if (fromFile(options)) {
+          const second = pairColumn !== undefined || pair !== undefined;
+          return answerFile(session, options, {
+            command: "classify",
+            settings: { topK, functionToApply, pair },
+            read: [column, ...(pairColumn === undefined ? [] : [pairColumn])],
+            input: ([text, other = pair]): TextInput => (other === undefined ? text! : { text: text!, pair: other }),
+            plan: (pretrained) => planTextClassification(pretrained, settings),
+            columns: [...textColumns(second), ...(topK === 1 ? BEST_COLUMNS : ALL_COLUMNS)],
+            values: (input, labels) => ({ ...fieldsOf(input), ...(topK === 1 ? labels[0] : { labels }) }),
+            show: (input, labels) => {
+              const fields = fieldsOf(input);
+              return json ? JSON.stringify({ ...fields, labels }) : labelText(fields.text, labels);
+            },
+          });
+        }
         const second = pair !== undefined && { text_pair: pair };
         return answerStream(session, texts, {
           run: (pretrained, inputs) =>
@@ -43,6 +65,21 @@ export function classifyCommand(): Command {
         });
       }),
     );
+}
+
+const BEST_COLUMNS: readonly Column[] = [
+  { name: "label", type: "text" },
+  { name: "score", type: "number" },
+];
+
+const ALL_COLUMNS: readonly Column[] = [{ name: "labels", type: "json" }];
+
+function textColumns(pairs: boolean): Column[] {
+  return [{ name: "text", type: "text" }, ...(pairs ? [{ name: "text_pair", type: "text" } as const] : [])];
+}
+
+function fieldsOf(input: TextInput): { readonly text: string; readonly text_pair?: string } {
+  return typeof input === "string" ? { text: input } : { text: input.text, text_pair: input.pair };
 }
 
 /** For people: the labels, then the text. */

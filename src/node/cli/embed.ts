@@ -3,9 +3,12 @@
 import { type Command, Option } from "commander";
 import type { Pooling } from "../../bert/tasks/pooling.ts";
 import type { Precision } from "../../bert/tasks/precision.ts";
+import { planSentenceEmbedding } from "../../bert/tasks/sentence_embedding.ts";
 import { createTask } from "../../bert/tasks/task.ts";
 import { answerStream } from "./answer_stream.ts";
-import { type CommonOptions, newCommand, positiveInteger, TEXTS } from "./command.ts";
+import { type CommonOptions, newCommand, positiveInteger } from "./command.ts";
+import { type FileOptions, fileOptions, TEXTS_OR_INPUT } from "./file_options.ts";
+import { answerFile, fromFile } from "./files.ts";
 import { printable } from "./output.ts";
 import { withSession } from "./session.ts";
 
@@ -18,14 +21,16 @@ export interface VectorCommandOptions extends CommonOptions {
   readonly truncateDim?: number;
 }
 
-interface EmbedOptions extends VectorCommandOptions {
+interface EmbedOptions extends VectorCommandOptions, FileOptions {
   readonly precision: Precision;
 }
 
 type Vector = Float32Array | Int8Array | Uint8Array;
 
 export function embedCommand(): Command {
-  return vectorOptions(newCommand("embed", "turn texts into vectors; with --json in full").argument(...TEXTS))
+  return vectorOptions(
+    fileOptions(newCommand("embed", "turn texts into vectors; with --json in full").argument(...TEXTS_OR_INPUT)),
+  )
     .addOption(
       new Option("--precision <TYPE>", "fewer bits per value: a byte, scaled to the vector's largest, or its sign")
         .choices(["float32", "int8", "uint8", "binary", "ubinary"])
@@ -33,10 +38,28 @@ export function embedCommand(): Command {
     )
     .action((texts: readonly string[], options: EmbedOptions) =>
       withSession(options, (session) => {
-        const settings = { ...session.taskOptions, ...vectorSettings(options), precision: options.precision };
+        const { precision } = options;
+        const settings = { ...session.taskOptions, ...vectorSettings(options), precision };
+        const show = (text: string, vector: Vector): string =>
+          options.json ? vectorJson(text, vector) : vectorText(text, vector);
+        if (fromFile(options)) {
+          return answerFile(session, options, {
+            command: "embed",
+            settings: { ...vectorSettings(options), precision },
+            read: [options.column],
+            input: ([text]) => text!,
+            plan: (pretrained) => planSentenceEmbedding(pretrained, settings),
+            columns: [
+              { name: "text", type: "text" },
+              { name: "embedding", type: "vector" },
+            ],
+            values: (text, embedding) => ({ text, embedding }),
+            show,
+          });
+        }
         return answerStream(session, texts, {
           run: (pretrained, inputs) => createTask(pretrained, "sentence-embedding", settings).stream(inputs),
-          show: (text, vector) => (options.json ? vectorJson(text, vector) : vectorText(text, vector)),
+          show,
         });
       }),
     );

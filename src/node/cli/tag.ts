@@ -2,21 +2,26 @@
 
 import { type Command, Option } from "commander";
 import { createTask } from "../../bert/tasks/task.ts";
-import type { AggregationStrategy, Entity } from "../../bert/tasks/token_classification.ts";
+import {
+  type AggregationStrategy,
+  type Entity,
+  planTokenClassification,
+} from "../../bert/tasks/token_classification.ts";
 import { answerStream } from "./answer_stream.ts";
-import { type CommonOptions, newCommand, positiveInteger, TEXTS, wordList } from "./command.ts";
+import { type CommonOptions, newCommand, positiveInteger, wordList } from "./command.ts";
+import { type FileOptions, fileOptions, TEXTS_OR_INPUT } from "./file_options.ts";
+import { answerFile, fromFile } from "./files.ts";
 import { aligned, printable, scoreText } from "./output.ts";
 import { withSession } from "./session.ts";
 
-interface TagOptions extends CommonOptions {
+interface TagOptions extends CommonOptions, FileOptions {
   readonly strategy: AggregationStrategy;
   readonly ignore: readonly string[];
   readonly stride?: number;
 }
 
 export function tagCommand(): Command {
-  return newCommand("tag", "find named entities; offsets are in UTF-16 units")
-    .argument(...TEXTS)
+  return fileOptions(newCommand("tag", "find named entities; offsets are in UTF-16 units").argument(...TEXTS_OR_INPUT))
     .addOption(
       new Option("--strategy <NAME>", "how word pieces become entities")
         .choices(["none", "simple", "first", "average", "max"])
@@ -28,9 +33,26 @@ export function tagCommand(): Command {
       withSession(options, (session) => {
         const { json, strategy: aggregationStrategy, ignore: ignoreLabels, stride } = options;
         const settings = { ...session.taskOptions, aggregationStrategy, ignoreLabels, stride };
+        const show = (text: string, entities: readonly Entity[]): string =>
+          json ? JSON.stringify({ text, entities }) : entityText(text, entities);
+        if (fromFile(options)) {
+          return answerFile(session, options, {
+            command: "tag",
+            settings: { aggregationStrategy, ignoreLabels, stride },
+            read: [options.column],
+            input: ([text]) => text!,
+            plan: (pretrained) => planTokenClassification(pretrained, settings),
+            columns: [
+              { name: "text", type: "text" },
+              { name: "entities", type: "json" },
+            ],
+            values: (text, entities) => ({ text, entities }),
+            show,
+          });
+        }
         return answerStream(session, texts, {
           run: (pretrained, inputs) => createTask(pretrained, "token-classification", settings).stream(inputs),
-          show: (text, entities) => (json ? JSON.stringify({ text, entities }) : entityText(text, entities)),
+          show,
         });
       }),
     );

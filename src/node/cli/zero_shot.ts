@@ -2,21 +2,26 @@
 
 import type { Command } from "commander";
 import { createTask } from "../../bert/tasks/task.ts";
-import type { ZeroShot } from "../../bert/tasks/zero_shot.ts";
+import { planZeroShot, type ZeroShot } from "../../bert/tasks/zero_shot.ts";
 import { answerStream } from "./answer_stream.ts";
-import { type CommonOptions, newCommand, TEXTS, wordList } from "./command.ts";
+import { type CommonOptions, newCommand, wordList } from "./command.ts";
+import { type FileOptions, fileOptions, TEXTS_OR_INPUT } from "./file_options.ts";
+import { answerFile, fromFile } from "./files.ts";
 import { aligned, printable, scoreText } from "./output.ts";
 import { withSession } from "./session.ts";
 
-interface ZeroShotCommandOptions extends CommonOptions {
+interface ZeroShotCommandOptions extends CommonOptions, FileOptions {
   readonly labels: readonly string[];
   readonly template: string;
   readonly multiLabel: boolean;
 }
 
 export function zeroShotCommand(): Command {
-  return newCommand("zero-shot", "label texts with labels of your own, with a model of entailment")
-    .argument(...TEXTS)
+  return fileOptions(
+    newCommand("zero-shot", "label texts with labels of your own, with a model of entailment").argument(
+      ...TEXTS_OR_INPUT,
+    ),
+  )
     .requiredOption("--labels <LABELS>", "labels, separated by commas", wordList)
     .option("--template <TEXT>", "a sentence with {} where the label goes", "This example is {}.")
     .option("--multi-label", "judge every label by itself", false)
@@ -24,10 +29,29 @@ export function zeroShotCommand(): Command {
       withSession(options, (session) => {
         const { json, labels: candidateLabels, template: hypothesisTemplate, multiLabel } = options;
         const settings = { ...session.taskOptions, candidateLabels, hypothesisTemplate, multiLabel };
+        const show = (text: string, { labels, scores }: ZeroShot): string =>
+          json ? JSON.stringify({ text, labels, scores }) : ranking(text, labels, scores);
+        if (fromFile(options)) {
+          return answerFile(session, options, {
+            command: "zero-shot",
+            settings: { candidateLabels, hypothesisTemplate, multiLabel },
+            read: [options.column],
+            input: ([text]) => text!,
+            plan: (pretrained) => planZeroShot(pretrained, settings),
+            columns: [
+              { name: "text", type: "text" },
+              { name: "label", type: "text" },
+              { name: "score", type: "number" },
+              { name: "labels", type: "json" },
+              { name: "scores", type: "json" },
+            ],
+            values: (text, { labels, scores }) => ({ text, label: labels[0], score: scores[0], labels, scores }),
+            show,
+          });
+        }
         return answerStream(session, texts, {
           run: (pretrained, inputs) => createTask(pretrained, "zero-shot-classification", settings).stream(inputs),
-          show: (text, { labels, scores }) =>
-            json ? JSON.stringify({ text, labels, scores }) : ranking(text, labels, scores),
+          show,
         });
       }),
     );

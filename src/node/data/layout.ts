@@ -13,7 +13,7 @@ export type OutputFormat = (typeof OUTPUT_FORMATS)[number];
 /** Of results. `vector` is a list of numbers, `json` anything nested: a cell of text in CSV and Parquet. */
 export interface Column {
   readonly name: string;
-  readonly type: "integer" | "number" | "text" | "vector" | "json";
+  readonly type: "integer" | "number" | "boolean" | "text" | "vector" | "json";
 }
 
 export interface Recovered {

@@ -29,7 +29,7 @@ export interface OutputFile {
   write(row: number, values: Values | undefined): Promise<void>;
   /** Ends the run: all rows are there. */
   finish(): Promise<void>;
-  /** Ends it early: what is there is published, and a later run may go on. */
+  /** Ends it early: what is there is published, and a later run may go on. Without a row nothing is left. */
   interrupt(): Promise<void>;
 }
 
@@ -129,6 +129,11 @@ export async function openOutput(path: string, options: OutputOptions): Promise<
     },
     async interrupt() {
       await close();
+      if (row === 0) {
+        await rm(partial, { force: true });
+        await rm(record);
+        return;
+      }
       await save("interrupted");
       await layout.publish(partial, path);
     },

@@ -60,6 +60,7 @@ async function convert(from: string, to: string, columns: readonly Column[]): Pr
 function schemaOf({ name, type }: Column): SchemaElement[] {
   const optional = { name, repetition_type: "OPTIONAL" } as const;
   if (type === "integer") return [{ ...optional, type: "INT32" }];
+  if (type === "boolean") return [{ ...optional, type: "BOOLEAN" }];
   if (type === "number") return [{ ...optional, type: "DOUBLE" }];
   if (type === "text") return [{ ...optional, type: "BYTE_ARRAY", converted_type: "UTF8" }];
   if (type === "json") return [{ ...optional, type: "BYTE_ARRAY", converted_type: "JSON" }];

@@ -117,7 +117,8 @@ function rebuildTensor(args: Arguments): StoredTensor {
     );
   }
   if (!isWhole(offset) || !isWholes(shape) || !isWholes(strides)) throw wrongArguments("_rebuild_tensor_v2", args);
-  return { kind: "tensor", storage: storage as Storage, offset, shape, strides };
+  // Copies: a list that was checked here could be appended to later.
+  return { kind: "tensor", storage: storage as Storage, offset, shape: [...shape], strides: [...strides] };
 }
 
 /** `_rebuild_parameter(data, requires_grad, backward_hooks)`; `_with_state` adds attributes of the Python object. */

@@ -26,21 +26,26 @@ interface TinyTask {
 
 const HIDDEN = TINY.hidden_size;
 
-export const HEADS = {
-  labels: (count: number): Record<string, number[]> => ({
-    "classifier.weight": [count, HIDDEN],
-    "classifier.bias": [count],
-  }),
-  spans: { "qa_outputs.weight": [2, HIDDEN], "qa_outputs.bias": [2] },
-  nextSentence: { "cls.seq_relationship.weight": [2, HIDDEN], "cls.seq_relationship.bias": [2] },
-  maskedLm: {
-    "cls.predictions.transform.dense.weight": [HIDDEN, HIDDEN],
-    "cls.predictions.transform.dense.bias": [HIDDEN],
-    "cls.predictions.transform.LayerNorm.weight": [HIDDEN],
-    "cls.predictions.transform.LayerNorm.bias": [HIDDEN],
-    "cls.predictions.bias": [TINY.vocab_size],
-  },
-} satisfies Record<string, unknown>;
+type Tensors = Readonly<Record<string, number[]>>;
+
+export function labelHead(labels: number): Tensors {
+  return { "classifier.weight": [labels, HIDDEN], "classifier.bias": [labels] };
+}
+
+export const SPAN_HEAD: Tensors = { "qa_outputs.weight": [2, HIDDEN], "qa_outputs.bias": [2] };
+
+export const NEXT_SENTENCE_HEAD: Tensors = {
+  "cls.seq_relationship.weight": [2, HIDDEN],
+  "cls.seq_relationship.bias": [2],
+};
+
+export const MASKED_LM_HEAD: Tensors = {
+  "cls.predictions.transform.dense.weight": [HIDDEN, HIDDEN],
+  "cls.predictions.transform.dense.bias": [HIDDEN],
+  "cls.predictions.transform.LayerNorm.weight": [HIDDEN],
+  "cls.predictions.transform.LayerNorm.bias": [HIDDEN],
+  "cls.predictions.bias": [TINY.vocab_size],
+};
 
 export function tinyTask({ architecture, config = {}, heads, files = {} }: TinyTask = {}): Folder {
   const architectures = [architecture ?? "BertForSequenceClassification"];

@@ -1,0 +1,167 @@
+/** `--input FILE --output OUT`: a task over a data file, with progress, Ctrl-C and going on later. */
+
+import { createHash } from "node:crypto";
+import type { Plan } from "../../bert/tasks/plan.ts";
+import type { Pretrained } from "../../bert/tasks/pretrained.ts";
+import { type Column, layoutOf, outputFormatOf } from "../data/layout.ts";
+import { type Identity, type OutputFile, openOutput } from "../data/output_file.ts";
+import { openFile } from "../folder.ts";
+import type { CommonOptions } from "./command.ts";
+import { InputError } from "./failure.ts";
+import type { FileOptions } from "./file_options.ts";
+import { openInput, placeOf, rowOutcomes, textIn } from "./file_rows.ts";
+import { print, warnings } from "./output.ts";
+import { durationText, progressBar, rateText } from "./progress_bar.ts";
+import type { Session } from "./session.ts";
+
+export interface FileJob<Input, Result> {
+  /** The command's name. */
+  readonly command: string;
+  /** All that decides what the results are, so that no other run goes on with this one's file. */
+  readonly settings: Readonly<Record<string, unknown>>;
+  /** Columns that are read as text. */
+  readonly read: readonly string[];
+  /** @param texts of the columns `read` */
+  readonly input: (texts: readonly string[]) => Input;
+  readonly plan: (pretrained: Pretrained) => Plan<Input, Result>;
+  /** Of the results, by which `values` are named. */
+  readonly columns: readonly Column[];
+  readonly values: (input: Input, result: Result) => Readonly<Record<string, unknown>>;
+  /** The line or lines on stdout, where there is no --output. */
+  readonly show: (input: Input, result: Result) => string;
+}
+
+type Options = CommonOptions & FileOptions & { readonly input: string };
+
+/** Whether a command's rows come from a file. */
+export function fromFile<T extends FileOptions>(options: T): options is T & { readonly input: string } {
+  return options.input !== undefined;
+}
+
+/** @throws InputError for a row that cannot be used, unless they are skipped; all before it are answered */
+export async function answerFile<Input, Result>(
+  session: Session,
+  options: Options,
+  job: FileJob<Input, Result>,
+): Promise<void> {
+  const table = await openInput(options, job.read);
+  const output = options.output === undefined ? undefined : await openResults(options.output, options, job);
+  if (output?.complete) {
+    await table.close();
+    process.stderr.write(`${output.path} is complete, nothing is left to do\n`);
+    return;
+  }
+  const begun = output?.begun ?? 0;
+  if (begun > 0) process.stderr.write(`going on after row ${begun}\n`);
+  const notes = warnings();
+  const interruption = catchInterruption();
+  const start = performance.now();
+  let bar = progressBar();
+  let [done, skipped] = [begun, 0];
+  try {
+    const { pretrained } = await session.start();
+    const inputOf = (values: Readonly<Record<string, unknown>>): Input =>
+      job.input(job.read.map((column) => textIn(values, column)));
+    const { signal } = interruption;
+    const outcomes = rowOutcomes(pretrained.model, job.plan(pretrained), table, inputOf, { begun, signal });
+    for await (const outcome of outcomes) {
+      const { row, fault } = outcome;
+      if (done === begun) bar = progressBar({ rows: begun, share: begun > 0 ? row.share : 0 }, shownOn(output));
+      if (fault !== undefined) {
+        const what = `${table.name}: ${placeOf(row)}: ${fault}`;
+        if (options.onError === "stop") throw new InputError(`${what}; --on-error skip leaves such rows out`);
+        notes.warn(what);
+        skipped++;
+        await output?.write(row.number, undefined);
+      } else if (output) await output.write(row.number, job.values(outcome.input, outcome.result));
+      else await print(job.show(outcome.input, outcome.result));
+      done = row.number;
+      bar.at(done, row.share);
+    }
+    bar.end();
+    notes.end();
+    await output?.finish();
+    if (output || skipped > 0) process.stderr.write(`${summary(done - begun, skipped, start)}${arrow(output)}\n`);
+  } catch (error) {
+    bar.end();
+    notes.end();
+    await output?.interrupt();
+    if (output && done > 0)
+      process.stderr.write(`${output.path} has the results up to row ${done}; --resume goes on\n`);
+    if (!interruption.signal.aborted) throw error;
+    process.exitCode = interruption.exitCode();
+  } finally {
+    interruption.end();
+    await table.close();
+  }
+}
+
+async function openResults<Input, Result>(
+  path: string,
+  options: Options,
+  { command, settings, read, columns }: FileJob<Input, Result>,
+): Promise<OutputFile> {
+  const format = options.outputFormat ?? outputFormatOf(path);
+  const flat = Object.entries({ ...settings, columns: read, header: options.header }).map(
+    ([name, value]): [string, Identity[string]] => [
+      name,
+      typeof value === "object" ? JSON.stringify(value) : ((value as Identity[string] | undefined) ?? null),
+    ],
+  );
+  const { model, dtype, resume, force } = options;
+  const input = await fingerprint(options.input);
+  const identity: Identity = { command, input, model, dtype, format, ...Object.fromEntries(flat) };
+  return openOutput(path, { layout: layoutOf(format, columns), identity, resume, force });
+}
+
+/** Contents, not name or time: a copy of a file is the same input. */
+async function fingerprint(path: string): Promise<string> {
+  if (path === "-") return "standard input";
+  const file = await openFile(path);
+  try {
+    const hash = createHash("sha256");
+    for (let at = 0; at < file.size; at += READ) hash.update(await file.read(at, Math.min(READ, file.size - at)));
+    return `${file.size} bytes, sha256 ${hash.digest("hex")}`;
+  } finally {
+    await file.close();
+  }
+}
+
+const READ = 4 << 20;
+
+/** While it lasts, the first Ctrl-C aborts the signal; the second ends the process where it stands. */
+function catchInterruption(): { readonly signal: AbortSignal; exitCode(): number; end(): void } {
+  const controller = new AbortController();
+  const usual = process.listeners("SIGINT");
+  let code = 0;
+  const stop = (name: NodeJS.Signals): void => {
+    if (code !== 0) process.exit(code);
+    code = name === "SIGINT" ? 130 : 143;
+    controller.abort();
+  };
+  process.removeAllListeners("SIGINT");
+  process.on("SIGINT", stop);
+  process.on("SIGTERM", stop);
+  return {
+    signal: controller.signal,
+    exitCode: () => code,
+    end() {
+      process.off("SIGINT", stop);
+      process.off("SIGTERM", stop);
+      for (const listener of usual) process.on("SIGINT", listener);
+    },
+  };
+}
+
+/** Answers on a terminal are progress enough, and a bar between them would be in the way. */
+function shownOn(output: OutputFile | undefined): Pick<NodeJS.WriteStream, "isTTY" | "write"> {
+  return output || !process.stdout.isTTY ? process.stderr : { isTTY: false, write: () => true };
+}
+
+function summary(rows: number, skipped: number, start: number): string {
+  const seconds = (performance.now() - start) / 1000;
+  const left = skipped > 0 ? `, ${skipped.toLocaleString("en")} of them left out` : "";
+  return `${rows.toLocaleString("en")} rows in ${durationText(seconds)} (${rateText(rows / seconds)}/s)${left}`;
+}
+
+const arrow = (output: OutputFile | undefined): string => (output ? ` -> ${output.path}` : "");
