@@ -11,6 +11,7 @@ export * from "./bert/tasks/fill_mask.ts";
 export * from "./bert/tasks/multiple_choice.ts";
 export * from "./bert/tasks/next_sentence.ts";
 export * from "./bert/tasks/pipeline.ts";
+export type { Job, Plan, SequenceOutput } from "./bert/tasks/plan.ts";
 export type { Pooling } from "./bert/tasks/pooling.ts";
 export * from "./bert/tasks/precision.ts";
 export {
@@ -25,7 +26,7 @@ export * from "./bert/tasks/rerank.ts";
 export { type EmbedOptions, embedText, type VectorOptions } from "./bert/tasks/sentence_embedding.ts";
 export { type DenseLayer, readSentenceModules, type SentenceModules } from "./bert/tasks/sentence_modules.ts";
 export * from "./bert/tasks/similarity.ts";
-export type { Progress, StreamOptions } from "./bert/tasks/stream.ts";
+export { type Progress, runPlan, type StreamOptions, streamPlan } from "./bert/tasks/stream.ts";
 export * from "./bert/tasks/summarization.ts";
 export * from "./bert/tasks/task.ts";
 export {

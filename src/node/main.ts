@@ -7,6 +7,7 @@ import { classifyCommand } from "./cli/classify.ts";
 import { convertCommand } from "./cli/convert.ts";
 import { demoCommand } from "./cli/demo.ts";
 import { embedCommand } from "./cli/embed.ts";
+import { evaluateCommand } from "./cli/evaluate.ts";
 import { reportFailure } from "./cli/failure.ts";
 import { fillMaskCommand } from "./cli/fill_mask.ts";
 import { infoCommand } from "./cli/info.ts";
@@ -42,6 +43,7 @@ for (const command of [
   similarityCommand(),
   rerankCommand(),
   summariseCommand(),
+  evaluateCommand(),
   tokenizeCommand(),
   infoCommand(),
   checkCommand(),

@@ -2,56 +2,63 @@
 
 import { writeFile } from "node:fs/promises";
 import { type Command, Option } from "commander";
-import type { Table } from "../data/table.ts";
 import { type CommonOptions, newCommand, positiveInteger } from "./command.ts";
-import { EVALUATIONS, type EvaluationName, type Report } from "./evaluations.ts";
+import type { Evaluation, EvaluationOptions, Report } from "./evaluate/evaluation.ts";
+import { evaluateMasks } from "./evaluate/masked_pieces.ts";
+import { evaluateAnswers } from "./evaluate/question_answering.ts";
+import { reportSvg, reportText } from "./evaluate/report.ts";
+import { evaluateSimilarity } from "./evaluate/similarity.ts";
+import { evaluateTexts } from "./evaluate/text_classification.ts";
+import { evaluateTokens } from "./evaluate/token_classification.ts";
 import { InputError } from "./failure.ts";
-import { type InputOptions, inputOptions } from "./file_options.ts";
+import { inputOptions } from "./file_options.ts";
 import { placeOf, rowOutcomes } from "./file_rows.ts";
 import { print, warnings } from "./output.ts";
 import { progressBar } from "./progress_bar.ts";
-import { reportSvg, reportText } from "./report.ts";
 import { type Session, withSession } from "./session.ts";
 
-export interface EvaluateOptions extends CommonOptions, InputOptions {
-  readonly input: string;
-  readonly task: EvaluationName;
-  readonly pairColumn?: string;
-  readonly labelColumn?: string;
-  readonly scheme: "lenient" | "strict";
-  readonly maxAnswerLen: number;
+const EVALUATIONS = {
+  "text-classification": evaluateTexts,
+  "token-classification": evaluateTokens,
+  "question-answering": evaluateAnswers,
+  sts: evaluateSimilarity,
+  "fill-mask": evaluateMasks,
+} as const;
+
+interface EvaluateOptions extends CommonOptions, EvaluationOptions {
+  readonly task: keyof typeof EVALUATIONS;
   readonly report?: string;
 }
 
 const HELP = `
-Tasks and what they are measured by:
-  text-classification    accuracy, F1 per class, confusion matrix. Columns: text, label (a name or a number of the
-                         model's labels), --pair-column for pairs
-  token-classification   F1 of whole entities, as seqeval has it. CoNLL (word ... tag), or JSONL and Parquet with the
-                         columns tokens, tags
-  question-answering     exact match and F1 as SQuAD defines them. SQuAD's JSON, or JSONL and Parquet with the columns
-                         question, context, answers
-  sts                    Spearman and Pearson. Columns: sentence1, sentence2, score; compared by their vectors, or read
-                         together by a model with one label
-  fill-mask              share of masked word pieces that are the model's first guess, or among its first 5. Column:
-                         text; every 7th piece is masked`;
+Tasks, what they read and what they are measured by:
+  text-classification    columns text, label (a name or number of the model's labels), --pair-column for pairs:
+                         accuracy, F1 per class, confusion matrix
+  token-classification   CoNLL (word ... tag), or JSONL and Parquet with columns tokens, tags: F1 of whole entities,
+                         as in seqeval
+  question-answering     SQuAD's JSON, or columns question, context (--pair-column), answers (--label-column): exact
+                         match and F1, as SQuAD defines them
+  sts                    columns sentence1, sentence2 (--pair-column), score (--label-column): Spearman and Pearson of
+                         the similarity of vectors, or of a model with one label that reads both together
+  fill-mask              column text: share of masked word pieces that are the first guess, or among the first 5;
+                         every 7th piece is masked`;
 
 export function evaluateCommand(): Command {
   return inputOptions(newCommand("evaluate", "measure how well a model does on labelled data"))
+    .addOption(new Option("--task <NAME>", "what to measure").choices(Object.keys(EVALUATIONS)).makeOptionMandatory())
+    .option("--pair-column <NAME>", "the column with second texts")
+    .option("--label-column <NAME>", "the column with the right answers")
     .addOption(
-      new Option("--task <NAME>", "what to measure")
-        .choices(Object.keys(EVALUATIONS) as EvaluationName[])
-        .makeOptionMandatory(),
-    )
-    .option("--pair-column <NAME>", "the column with second texts, or contexts")
-    .option("--label-column <NAME>", "the column with labels, tags, answers or scores")
-    .addOption(
-      new Option("--scheme <NAME>", "how tags make entities: as conlleval reads them, or by IOB2 or IOBES to the letter")
+      new Option(
+        "--scheme <NAME>",
+        "how tags make entities: as conlleval reads them, or by IOB2 or IOBES to the letter",
+      )
         .choices(["lenient", "strict"])
         .default("lenient"),
     )
     .option("--max-answer-len <N>", "tokens of an answer", positiveInteger, 30)
-    .option("--report <FILE>", "a chart as SVG")
+    .option("--impossible", "let the empty answer compete, for questions without one (SQuAD 2.0)", false)
+    .option("--report <FILE>", "also a chart, as SVG")
     .addHelpText("after", HELP)
     .action((given: EvaluateOptions, command: Command) => {
       if (given.input === undefined) throw new InputError("required option '--input <FILE>' not specified");
@@ -62,47 +69,44 @@ export function evaluateCommand(): Command {
     });
 }
 
-export type GivenOptions = Omit<EvaluateOptions, "column"> & { readonly column?: string };
-
-async function evaluate(session: Session, options: GivenOptions): Promise<void> {
-  const { table, begin } = await EVALUATIONS[options.task](options);
-  const report = await measure(session, options, table, begin);
-  await print(options.json ? JSON.stringify(asJson(report)) : reportText(report).join("\n"));
-  if (options.report !== undefined) await writeFile(options.report, reportSvg(report));
+async function evaluate(session: Session, options: EvaluateOptions): Promise<void> {
+  const { task, json, model } = options;
+  const { report, skipped } = await measure(session, options, await EVALUATIONS[task](options));
+  const { classes, ...rest } = report;
+  const plain = { task, model, skipped, ...rest, ...(classes && { classes: Object.fromEntries(classes) }) };
+  await print(json ? JSON.stringify(plain) : reportText(report, skipped).join("\n"));
+  if (options.report !== undefined) await writeFile(options.report, reportSvg(report, `${task}: ${model}`));
 }
 
 async function measure(
   session: Session,
-  { onError }: GivenOptions,
-  table: Table,
-  begin: Awaited<ReturnType<(typeof EVALUATIONS)[EvaluationName]>>["begin"],
-): Promise<Report> {
+  { onError }: EvaluateOptions,
+  { table, begin }: Evaluation,
+): Promise<{ readonly report: Report; readonly skipped: number }> {
   const notes = warnings();
   const bar = progressBar();
-  let skipped = 0;
+  let [rows, skipped] = [0, 0];
   try {
     const { pretrained } = await session.start();
     const { plan, inputOf, add, report } = begin(pretrained, session.taskOptions);
-    for await (const { row, fault, ...outcome } of rowOutcomes(pretrained.model, plan, table, inputOf)) {
-      bar.at(row.number, row.share);
-      if (fault === undefined) {
-        if ("result" in outcome) add(outcome.input, outcome.result);
-        continue;
+    for await (const outcome of rowOutcomes(pretrained.model, plan, table, inputOf)) {
+      const { row, fault } = outcome;
+      rows++;
+      if (fault === undefined) add(outcome.input, outcome.result);
+      else {
+        const what = `${table.name}: ${placeOf(row)}: ${fault}`;
+        if (onError === "stop") throw new InputError(`${what}; --on-error skip leaves such rows out`);
+        notes.warn(what);
+        skipped++;
       }
-      const what = `${table.name}: ${placeOf(row)}: ${fault}`;
-      if (onError === "stop") throw new InputError(`${what}; --on-error skip leaves such rows out`);
-      notes.warn(what);
-      skipped++;
+      bar.at(row.number, row.share);
     }
     bar.end();
-    return { ...report(notes.warn), skipped };
+    if (rows === skipped) throw new InputError(`${table.name}: no row to measure by`);
+    return { report: report(notes.warn), skipped };
   } finally {
     bar.end();
     notes.end();
     await table.close();
   }
-}
-
-function asJson({ classes, ...report }: Report): unknown {
-  return { ...report, ...(classes && { classes: Object.fromEntries(classes) }) };
 }

@@ -15,7 +15,7 @@ export type Outcome<Input, Result> = { readonly row: Row } & (
 
 /** Opens `--input` and sees to it that it has the columns. @throws InputError naming those that it has */
 export async function openInput(
-  options: InputOptions & { readonly input: string },
+  options: Pick<InputOptions, "format" | "header"> & { readonly input: string },
   columns: readonly string[],
 ): Promise<Table> {
   const { input, format, header } = options;

@@ -2,10 +2,31 @@
 
 import { readLines, withoutReturn } from "./lines.ts";
 import { inputName } from "./source.ts";
+import type { Row, Table } from "./table.ts";
 
 export interface TaggedSentence {
   readonly words: readonly string[];
   readonly tags: readonly string[];
+  /** How much of the input lies up to its end, 0 to 1. */
+  readonly share: number;
+}
+
+/** A sentence per row: the words in one column, their tags in the other. */
+export function conllTable(path: string, words: string, tags: string): Table {
+  const sentences = readConll(path);
+  return {
+    name: inputName(path),
+    columns: [words, tags],
+    async *rows(): AsyncGenerator<Row> {
+      let number = 0;
+      for await (const { share, ...sentence } of sentences) {
+        yield { number: ++number, share, values: { [words]: sentence.words, [tags]: sentence.tags } };
+      }
+    },
+    async close() {
+      await sentences.return(undefined);
+    },
+  };
 }
 
 /**
@@ -16,12 +37,12 @@ export async function* readConll(path: string): AsyncGenerator<TaggedSentence> {
   let words: string[] = [];
   let tags: string[] = [];
   for await (const lines of readLines(path)) {
-    for (const { number, text } of lines) {
+    for (const { number, text, share } of lines) {
       const where = `${inputName(path)}: line ${number}`;
       if (text === undefined) throw new Error(`${where}: it is not UTF-8`);
       const line = withoutReturn(text);
       if (line.trim() === "" || line.startsWith("-DOCSTART-")) {
-        if (words.length > 0) yield { words, tags };
+        if (words.length > 0) yield { words, tags, share };
         words = [];
         tags = [];
         continue;
@@ -35,5 +56,5 @@ export async function* readConll(path: string): AsyncGenerator<TaggedSentence> {
       tags.push(tag);
     }
   }
-  if (words.length > 0) yield { words, tags };
+  if (words.length > 0) yield { words, tags, share: 1 };
 }

@@ -1,6 +1,7 @@
 /** Questions in SQuAD's layout, 1.1 and 2.0: articles of paragraphs of questions. */
 
 import { inputName, readChunks } from "./source.ts";
+import type { Row, Table } from "./table.ts";
 
 export interface SquadQuestion {
   readonly id: string;
@@ -12,6 +13,22 @@ export interface SquadQuestion {
 
 /** Bytes; such files are read whole. SQuAD 2.0 has 42 MB. */
 const LARGEST = 512 << 20;
+
+/** A question per row, in the columns of these names. @throws as `readSquad` */
+export async function squadTable(path: string, question: string, context: string, answers: string): Promise<Table> {
+  const questions = await readSquad(path);
+  return {
+    name: inputName(path),
+    columns: [question, context, answers],
+    async *rows(): AsyncGenerator<Row> {
+      for (const [i, item] of questions.entries()) {
+        const values = { [question]: item.question, [context]: item.context, [answers]: item.answers };
+        yield { number: i + 1, share: (i + 1) / questions.length, values };
+      }
+    },
+    async close() {},
+  };
+}
 
 /** @throws Error naming what is missing where, when it is not of that layout */
 export async function readSquad(path: string): Promise<SquadQuestion[]> {

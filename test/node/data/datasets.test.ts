@@ -18,11 +18,11 @@ describe("CoNLL", () => {
   test("words are in the first column, tags in the last", async () => {
     const path = await file("a.conll", "-DOCSTART- -X- O O\n\nEU NNP I-NP B-ORG\nrejects VBZ I-VP O\n\t\n\n. . O O");
     expect(await sentencesOf(path)).toEqual([
-      { words: ["EU", "rejects"], tags: ["B-ORG", "O"] },
-      { words: ["."], tags: ["O"] },
+      { words: ["EU", "rejects"], tags: ["B-ORG", "O"], share: expect.closeTo(5 / 7) },
+      { words: ["."], tags: ["O"], share: 1 },
     ]);
     const tabs = await file("b.conll", "New York\tB-LOC\r\n");
-    expect(await sentencesOf(tabs)).toEqual([{ words: ["New York"], tags: ["B-LOC"] }]);
+    expect(await sentencesOf(tabs)).toEqual([{ words: ["New York"], tags: ["B-LOC"], share: 1 }]);
   });
 
   test("a word without a tag is refused by its line", async () => {
