@@ -1,6 +1,7 @@
 /** `evaluate --task TASK --input LABELLED`: how well a model does, against data whose answers are known. */
 
 import { writeFile } from "node:fs/promises";
+import { basename } from "node:path";
 import { type Command, Option } from "commander";
 import { type CommonOptions, newCommand, positiveInteger } from "./command.ts";
 import type { Evaluation, EvaluationOptions, Report } from "./evaluate/evaluation.ts";
@@ -75,7 +76,7 @@ async function evaluate(session: Session, options: EvaluateOptions): Promise<voi
   const { classes, ...rest } = report;
   const plain = { task, model, skipped, ...rest, ...(classes && { classes: Object.fromEntries(classes) }) };
   await print(json ? JSON.stringify(plain) : reportText(report, skipped).join("\n"));
-  if (options.report !== undefined) await writeFile(options.report, reportSvg(report, `${task}: ${model}`));
+  if (options.report !== undefined) await writeFile(options.report, reportSvg(report, `${task}: ${basename(model)}`));
 }
 
 async function measure(

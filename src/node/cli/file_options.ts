@@ -23,10 +23,10 @@ export interface FileOptions extends InputOptions {
 
 const HELP = `
 Files:
-  Results are in the order of the rows and carry their numbers. While the run is at work they are in OUT.partial; OUT
+  Results are in the order of the rows and carry their numbers. While the run is on, they are in OUT.partial; OUT
   appears when it ends, and also, with what there is, when Ctrl-C interrupts it. --resume goes on from there, or after
   a kill, exactly once per row. In .npy, vector n is that of row n, and a row left out is NaN. Parquet is put together
-  at the end; until then OUT.partial is JSON Lines.`;
+  when the run ends; until then OUT.partial is JSON Lines.`;
 
 /** @param held what `--column` holds, and what it is called where nothing is said */
 export function inputOptions(command: Command, held: { column?: string; name?: string } = {}): Command {

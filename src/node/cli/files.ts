@@ -129,13 +129,21 @@ async function fingerprint(path: string): Promise<string> {
 
 const READ = 4 << 20;
 
-/** While it lasts, the first Ctrl-C aborts the signal; the second ends the process where it stands. */
+/** Milliseconds. Whoever starts us, as npx does, may pass on a Ctrl-C that the terminal has sent us already. */
+const ECHO = 500;
+
+/** While it lasts, the first Ctrl-C aborts the signal; another one ends the process where it stands. */
 function catchInterruption(): { readonly signal: AbortSignal; exitCode(): number; end(): void } {
   const controller = new AbortController();
   const usual = process.listeners("SIGINT");
   let code = 0;
+  let since = 0;
   const stop = (name: NodeJS.Signals): void => {
-    if (code !== 0) process.exit(code);
+    if (code !== 0) {
+      if (performance.now() - since > ECHO) process.exit(code);
+      return;
+    }
+    since = performance.now();
     code = name === "SIGINT" ? 130 : 143;
     controller.abort();
   };

@@ -64,7 +64,7 @@ export function reportSvg(report: Report, title: string): string {
       : points
         ? scatter(points)
         : bars([...(classes ?? [])].map(([name, { f1 }]): [string, number] => [name, f1]));
-  const width = Math.max(chart.width, 420);
+  const width = Math.ceil(Math.max(chart.width, 420, 32 + 9 * title.length));
   return [
     `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${width} ${chart.height + 70}" width="${width}" font-family="system-ui, sans-serif" font-size="13" fill="#222">`,
     `<rect width="100%" height="100%" fill="#fff"/>`,
@@ -85,12 +85,12 @@ interface Chart {
 
 /** Rows are gold, columns predicted; the darker, the larger the share of the row. */
 function matrix(labels: readonly string[], counts: readonly (readonly number[])[]): Chart {
-  const cell = 64;
+  const cell = 76;
   const left = 40 + 7.5 * Math.max(...labels.map(({ length }) => length));
   const parts = [text(left, 14, "predicted", 'fill="#555"'), text(16, 48, "gold", 'fill="#555"')];
   labels.forEach((label, i) => {
     const middle = left + (i + 0.5) * cell;
-    parts.push(text(middle, 44, shortened(label, 9), 'text-anchor="middle"'));
+    parts.push(text(middle, 44, shortened(label, 10), 'text-anchor="middle"'));
     parts.push(text(left - 10, 52 + (i + 0.55) * cell, label, 'text-anchor="end"'));
     const total = counts[i]!.reduce((sum, n) => sum + n, 0);
     counts[i]!.forEach((count, j) => {
