@@ -97,7 +97,7 @@ function csvLayout(columns: readonly Column[]): Layout {
 }
 
 /** Numbers of single precision in 9 digits, which tell any two apart; a double's 17 would be twice as long. */
-export function plainValues(values: Values): Values {
+function plainValues(values: Values): Values {
   return Object.fromEntries(Object.entries(values).map(([name, value]) => [name, plainValue(value)]));
 }
 

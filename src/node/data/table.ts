@@ -59,7 +59,7 @@ export function formatOf(path: string): InputFormat {
 }
 
 /**
- * - lines: every line is a row with the column `text`, an empty one too
+ * - lines: every line is a row, an empty one too; its one column is the first that is wanted, else `text`
  * - jsonl: an object per line
  * - csv: RFC 4180
  * - tsv: cells between tabs, quotes are ordinary characters, as in GLUE
@@ -76,7 +76,10 @@ export async function openTable(path: string, options: TableOptions = {}): Promi
     await chunks.return(undefined);
   };
   const lines = each(chunks);
-  if (format === "lines") return { name, columns: ["text"], rows: () => plainRows(lines), close };
+  if (format === "lines") {
+    const column = options.columns?.[0] ?? "text";
+    return { name, columns: [column], rows: () => plainRows(lines, column), close };
+  }
   if (format === "jsonl") return { name, columns: undefined, rows: () => jsonRows(lines), close };
 
   const records = format === "csv" ? csvRecords(lines, name) : tabRecords(lines);
@@ -88,10 +91,10 @@ export async function openTable(path: string, options: TableOptions = {}): Promi
   return { name, columns, rows: () => recordRows(columns, records, header ? undefined : first), close };
 }
 
-async function* plainRows(lines: AsyncIterable<Line>): AsyncGenerator<Row> {
+async function* plainRows(lines: AsyncIterable<Line>, column: string): AsyncGenerator<Row> {
   for await (const { number, text, share } of lines) {
     const place = { number, line: number, share };
-    yield text === undefined ? { ...place, fault: NOT_UTF8 } : { ...place, values: { text: withoutReturn(text) } };
+    yield text === undefined ? { ...place, fault: NOT_UTF8 } : { ...place, values: { [column]: withoutReturn(text) } };
   }
 }
 

@@ -34,7 +34,7 @@ describe("lines", () => {
       { number: 4, line: 4, share: 1, values: { text: "last" } },
     ]);
     expect(await rowsOf(await file("empty.txt", ""))).toEqual([]);
-    expect(await read(await file("one.txt", "\n"))).toEqual([{ text: "" }]);
+    expect(await read(await file("one.txt", "\n"), { columns: ["question"] })).toEqual([{ question: "" }]);
   });
 
   test("one that is not UTF-8 is a bad row among good ones", async () => {
