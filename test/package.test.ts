@@ -103,7 +103,7 @@ describe.skipIf(!built)("the built package (needs `node build.mjs`)", () => {
     const [{ files }] = JSON.parse(stdout) as [{ files: { path: string }[] }];
     const paths = files.map(({ path }) => path);
     expect(paths).toEqual(expect.arrayContaining(["LICENSE", "package.json", "dist/index.js", "dist/node/index.js"]));
-    expect(paths.filter((path) => !/^(dist|weights)\/|^[A-Z]+(\.md)?$|^package\.json$/.test(path))).toEqual([]);
+    expect(paths.filter((path) => !/^(dist|docs|weights)\/|^[A-Z]+(\.md)?$|^package\.json$/.test(path))).toEqual([]);
   });
 
   describe("kernels", () => {

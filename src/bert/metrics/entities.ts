@@ -3,7 +3,7 @@
 import { type Averages, averagesOf, type Scores, scoresOf, type Tally } from "./f1.ts";
 
 /** Words `start` to `end`, the last one included, of one sentence. */
-export interface Entity {
+export interface TagSpan {
   readonly type: string;
   readonly start: number;
   readonly end: number;
@@ -26,8 +26,8 @@ export interface EntityReport extends Averages {
 }
 
 /** The entities of one sentence. @throws RangeError for a tag that no scheme has */
-export function entitiesOf(tags: readonly string[], scheme: TagScheme = "lenient"): Entity[] {
-  const entities: Entity[] = [];
+export function entitiesOf(tags: readonly string[], scheme: TagScheme = "lenient"): TagSpan[] {
+  const entities: TagSpan[] = [];
   let open: { type: string; start: number } | undefined;
   // one more O, so that what is open at the end is closed
   [...tags, "O"].forEach((tag, i) => {
@@ -81,7 +81,7 @@ export function entityReport(
     }
     words += tags.length;
     right += tags.filter((tag, word) => tag === guess[word]).length;
-    const key = ({ type, start, end }: Entity): string => `${start} ${end} ${type}`;
+    const key = ({ type, start, end }: TagSpan): string => `${start} ${end} ${type}`;
     const entities = entitiesOf(tags, scheme);
     const known = new Set(entities.map(key));
     for (const { type } of entities) tallyOf(type).gold++;
