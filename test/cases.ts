@@ -72,7 +72,8 @@ const exact = (): Bound => ({ absolute: 0, relative: 0 });
 const SQUARE: WorkgroupTile = { rows: 32, cols: 32, depth: 32, rowFours: 1, colFours: 1 };
 const WIDE: WorkgroupTile = { rows: 32, cols: 64, depth: 16, rowFours: 2, colFours: 1 };
 
-function linear(m: number, n: number, k: number, options: Partial<MatmulShape> = {}): Case<MatmulShape> {
+/** A Linear layer, and its bound. */
+export function linear(m: number, n: number, k: number, options: Partial<MatmulShape> = {}): Case<MatmulShape> {
   const shape = { m, n, k, bias: false, residual: false, activation: "none" as const, ...options };
   const { outStride = n, outOffset = 0 } = shape;
   return {
@@ -345,12 +346,13 @@ export const poolCases: CaseTable<PoolShape> = {
   typical: [poolCase([128], 768, "mean", true)],
 };
 
-interface AttentionOptions extends Partial<AttentionShape> {
+export interface AttentionOptions extends Partial<AttentionShape> {
   /** Where keys are other tokens than queries. */
   readonly keyLengths?: readonly number[];
 }
 
-function attentionCase(
+/** Packed sequences of these lengths, and the bound of their attention. */
+export function attentionCase(
   lengths: readonly number[],
   heads: number,
   headDim: number,

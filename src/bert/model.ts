@@ -157,20 +157,21 @@ export class BertModel {
     if (k !== undefined && !(Number.isInteger(k) && k >= 1 && k <= this.config.vocabSize)) {
       throw new RangeError(`predictionTopK is ${k}, it must be from 1 to the vocabulary's ${this.config.vocabSize}`);
     }
-    const probOffsets = probabilityOffsets(batch.cuSeqlens, this.config.numAttentionHeads);
-    const probSize = probOffsets.at(-1)!;
+    const probOffsets = wanted.attentions
+      ? probabilityOffsets(batch.cuSeqlens, this.config.numAttentionHeads)
+      : undefined;
     const shape = {
       tokens: total,
       sequences: sequences.length,
       masked: batch.masked,
       rows: rows?.length,
-      probSize: wanted.attentions ? probSize : 0,
+      probSize: probOffsets?.at(-1) ?? 0,
     };
     const key = JSON.stringify([shape, { ...wanted, predictionRows: undefined }]);
     const program = await this.#programFor(key, (r) => this.#record(r, shape, wanted));
     const inputs: Record<string, InputData> = { tokens: batch.tokens, cuSeqlens: batch.cuSeqlens };
     if (this.#weights.embeddings.word.parts.length > 1) inputs.wordIds = batch.wordIds;
-    if (wanted.attentions) inputs.probOffsets = probOffsets.subarray(0, sequences.length);
+    if (probOffsets) inputs.probOffsets = probOffsets.subarray(0, sequences.length);
     if (rows) inputs.predictionRows = Uint32Array.from(rows);
     return { batch, program, inputs };
   }

@@ -10,10 +10,10 @@ export interface KernelTime {
 
 const MOST_PASSES = 2048; // a query set holds 4,096 timestamps
 
-/** The passes, copies and read-back that time `labels.length` launches. The buffers are freed once they are read. */
+/** The passes, copies and read-back that time these launches. The buffers are freed once they are read. */
 export function timedPasses(
   device: GPUDevice,
-  labels: readonly string[],
+  launches: readonly { readonly label: string }[],
 ): {
   passOf(dispatch: number): GPUComputePassDescriptor;
   resolve(encoder: GPUCommandEncoder): void;
@@ -22,16 +22,18 @@ export function timedPasses(
   if (!device.features.has("timestamp-query")) {
     throw new TypeError("profiling needs the feature timestamp-query, which this device was made without");
   }
-  if (labels.length > MOST_PASSES) {
-    throw new RangeError(`profiling takes at most ${MOST_PASSES} launches in a program, this one has ${labels.length}`);
+  if (launches.length > MOST_PASSES) {
+    throw new RangeError(
+      `profiling takes at most ${MOST_PASSES} launches in a program, this one has ${launches.length}`,
+    );
   }
-  const count = labels.length * 2;
+  const count = launches.length * 2;
   const queries = device.createQuerySet({ type: "timestamp", count });
   const resolved = device.createBuffer({ label: "timestamps", size: count * 8, usage: 0x200 | 0x04 }); // QUERY_RESOLVE | COPY_SRC
   const staging = device.createBuffer({ label: "timestamps read-back", size: count * 8, usage: 0x01 | 0x08 });
   return {
     passOf: (i) => ({
-      label: labels[i]!,
+      label: launches[i]!.label,
       timestampWrites: { querySet: queries, beginningOfPassWriteIndex: 2 * i, endOfPassWriteIndex: 2 * i + 1 },
     }),
     resolve(encoder) {
@@ -43,7 +45,7 @@ export function timedPasses(
         await staging.mapAsync(1);
         const stamps = new BigUint64Array(staging.getMappedRange());
         // Two stamps may come out of order by a tick of the timer: never report a negative time.
-        return labels.map((label, i) => ({
+        return launches.map(({ label }, i) => ({
           label,
           ms: Math.max(0, Number(stamps[2 * i + 1]! - stamps[2 * i]!) / 1e6),
         }));

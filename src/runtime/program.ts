@@ -99,8 +99,7 @@ export class Program {
     const { device, arena } = this.#engine;
     this.#prepare();
     this.#write(inputs);
-    const labels = this.#recording.dispatches.map(({ label }) => label);
-    const profiled = options.profile && timedPasses(device, labels);
+    const profiled = options.profile && timedPasses(device, this.#recording.dispatches);
     const { checked } = guarded(device, this.label, () => {
       const encoder = device.createCommandEncoder({ label: this.label });
       this.#encode(encoder, profiled?.passOf);

@@ -157,8 +157,11 @@ describe("BertModel", () => {
     const { device, idle } = await testDevice();
     const { device: counted, calls } = countingDevice(device);
     const watched = await Engine.create({ device: counted, idle });
-    const bert = await BertModel.load(watched, openFolder(WEIGHTS));
     const wanted: Wanted = { logits: true, predictionTopK: 5, predictionRows: [1, 3] };
+    const bert = await BertModel.load(watched, openFolder(WEIGHTS), { wanted: { logits: true } });
+    const compiled = calls.createShaderModule;
+    await bert.forward(sequences([20], 6), { logits: true });
+    expect(calls.createShaderModule).toBe(compiled); // it was wanted: compiled while the weights were loading
     await bert.forward(sequences([9, 20], 6), wanted);
     expect(calls.createBindGroup).toBeGreaterThan(20); // the counter counts
     for (const name of Object.keys(calls)) delete calls[name];

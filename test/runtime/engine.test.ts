@@ -3,6 +3,7 @@ import type { Kernel } from "../../src/kernels/kernel.ts";
 import { requestDevice } from "../../src/node/device.ts";
 import { Engine } from "../../src/runtime/engine.ts";
 import { DeviceLostError, GpuError } from "../../src/runtime/errors.ts";
+import { type KernelTime, profileTable } from "../../src/runtime/profiler.ts";
 import { testDevice } from "../device.ts";
 
 /** out = x + addend, over [count] */
@@ -135,9 +136,13 @@ describe("engine", () => {
     const program = await chain("timed", 1000, 3);
     const inputs = { x: new Float32Array(1000) };
     if (engine.device.features.has("timestamp-query")) {
-      let labels: string[] = [];
-      const { y } = await program.run(inputs, { profile: (times) => (labels = times.map(({ label }) => label)) });
-      expect(labels).toEqual(["add 1000", "add 1000", "add 1000"]);
+      let times: readonly KernelTime[] = [];
+      const profile = (measured: readonly KernelTime[]) => {
+        times = measured;
+      };
+      const { y } = await program.run(inputs, { profile });
+      expect(times.map(({ label }) => label)).toEqual(["add 1000", "add 1000", "add 1000"]);
+      expect(profileTable(times)).toMatch(/^kernel .*GPU ms {2}share\nadd 1000 +3 .*%\ntotal +3 /);
       expect(y![0]).toBe(6);
     } else {
       await expect(program.run(inputs, { profile: () => {} })).rejects.toThrow("timestamp-query");
