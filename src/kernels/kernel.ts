@@ -20,11 +20,27 @@ export const DEFAULT_LIMITS: KernelLimits = {
   maxComputeWorkgroupStorageSize: 16384,
 };
 
+/** Matrices that the adapter's matrix units multiply: an entry of `adapter.info.subgroupMatrixConfigs`. */
+export interface MatrixUnit {
+  readonly componentType: Scalar;
+  readonly resultType: Scalar;
+  /** [M, K] times [K, N]. */
+  readonly M: number;
+  readonly N: number;
+  readonly K: number;
+}
+
 /** What the choice among kernels of one operation depends on. */
 export interface DeviceTraits {
   readonly limits: KernelLimits;
   /** Computed by the CPU. */
   readonly software: boolean;
+  /** As `GPUAdapterInfo` tells it, lower case: `nvidia`, `apple`, `intel`, `amd`; empty where it is withheld. */
+  readonly vendor?: string;
+  /** Of the device, where it has the feature `chromium-experimental-subgroup-matrix`. */
+  readonly matrixUnits?: readonly MatrixUnit[];
+  /** Threads of the largest subgroup. */
+  readonly subgroupMaxSize?: number;
 }
 
 /** A value for a top-level `const` (number, boolean) or `alias` (type name) of a .wgsl file. */
@@ -47,6 +63,8 @@ export interface Kernel<Shape> {
   readonly name: string;
   /** Complete WGSL, valid as it stands with its default values. */
   readonly source: string;
+  /** Device features that the source asks for beside f16. */
+  readonly features?: readonly string[];
   plan(shape: Shape, limits: KernelLimits): Plan;
 }
 
