@@ -9,17 +9,17 @@
 import { type ActivationShape, activation } from "../src/kernels/activation.ts";
 import { type AttentionShape, attention, attentionKernelFor, attentionUnaligned } from "../src/kernels/attention.ts";
 import { attentionProbs } from "../src/kernels/attention_probs.ts";
-import { type EmbedLayernormShape, embedLayernorm } from "../src/kernels/embed_layernorm.ts";
+import { type EmbedLayernormShape, embedLayernorm, embedLayernormBy } from "../src/kernels/embed_layernorm.ts";
 import { type GatherRowsShape, gatherRows } from "../src/kernels/gather_rows.ts";
 import type { Kernel, Scalar } from "../src/kernels/kernel.ts";
 import { type L2NormalizeShape, l2Normalize } from "../src/kernels/l2_normalize.ts";
-import { type LayernormShape, layernorm } from "../src/kernels/layernorm.ts";
+import { type LayernormShape, layernorm, layernormBy } from "../src/kernels/layernorm.ts";
 import { type MatmulShape, matmul, matmulNaive, matmulUnaligned } from "../src/kernels/matmul.ts";
 import { matmulSplitKBy } from "../src/kernels/matmul_split_k.ts";
 import { matmulWorkgroupTiled, type WorkgroupTile } from "../src/kernels/matmul_workgroup.ts";
 import { type PoolShape, pool } from "../src/kernels/pool.ts";
 import * as reference from "../src/kernels/reference.ts";
-import { type SoftmaxShape, softmax } from "../src/kernels/softmax.ts";
+import { type SoftmaxShape, softmax, softmaxBy } from "../src/kernels/softmax.ts";
 import { type TopKShape, topK } from "../src/kernels/top_k.ts";
 
 /** Allowed is `|got - want| <= absolute + relative * |want|`. */
@@ -144,9 +144,9 @@ function softmaxCase(rows: number, cols: number, log: boolean): Case<SoftmaxShap
 }
 
 export const softmaxCases: CaseTable<SoftmaxShape> = {
-  kernels: () => [softmax],
+  kernels: () => [softmax, softmaxBy("thread")],
   reference: reference.softmax,
-  cases: rowLengths.flatMap((cols) => [softmaxCase(3, cols, false), softmaxCase(2, cols, true)]),
+  cases: rowLengths.flatMap((cols) => [softmaxCase(9, cols, false), softmaxCase(2, cols, true)]),
   typical: [softmaxCase(128, 30522, false)],
 };
 
@@ -166,9 +166,9 @@ function layernormCase(rows: number, cols: number, residual: boolean): Case<Laye
 }
 
 export const layernormCases: CaseTable<LayernormShape> = {
-  kernels: () => [layernorm],
+  kernels: () => [layernorm, layernormBy("thread")],
   reference: reference.layernorm,
-  cases: rowLengths.flatMap((cols) => [layernormCase(3, cols, false), layernormCase(2, cols, true)]),
+  cases: rowLengths.flatMap((cols) => [layernormCase(9, cols, false), layernormCase(2, cols, true)]),
   typical: [layernormCase(128, 768, true)],
 };
 
@@ -199,7 +199,7 @@ function embedCase(
 }
 
 export const embedLayernormCases: CaseTable<EmbedLayernormShape> = {
-  kernels: () => [embedLayernorm],
+  kernels: () => [embedLayernorm, embedLayernormBy("thread")],
   reference: reference.embedLayernorm,
   cases: [
     embedCase(1, 1),

@@ -11,6 +11,7 @@
 
 alias Scalar = f32;
 const WORKGROUP_SIZE = 64;
+const LANES = WORKGROUP_SIZE; // that sum together
 const HAS_MASK = false;
 const CAUSAL = false; // a query sees the keys up to its own place in the sequence
 

@@ -1,7 +1,7 @@
 /** BERT's input layer: three embeddings summed and normalised. */
 import wgsl from "./embed_layernorm.wgsl";
 import { foldWorkgroups, type Kernel, type Scalar } from "./kernel.ts";
-import { requireEpsilon, requireIndexable, requireSizes, rowWorkgroupSize } from "./shape.ts";
+import { type RowOwner, requireEpsilon, requireIndexable, requireSizes, rowTeam } from "./shape.ts";
 import normalizeRow from "./shared/normalize_row.wgsl";
 import reduce from "./shared/reduce.wgsl";
 
@@ -22,23 +22,24 @@ export interface EmbedLayernormShape {
  * `hidden` columns, gamma [hidden], beta [hidden], out [tokens, hidden]. Ids must lie within their tables: the GPU reads
  * some other row for one that does not.
  */
-export const embedLayernorm: Kernel<EmbedLayernormShape> = {
-  name: "embed_layernorm",
-  source: [wgsl, normalizeRow, reduce].join("\n"),
-  plan({ tokens, hidden, eps, dtype, gathered = false, tokenTypes = true }, limits) {
-    requireSizes("embed_layernorm", { tokens, hidden });
-    requireIndexable("embed_layernorm", { out: tokens * hidden });
-    requireEpsilon("embed_layernorm", eps);
-    return {
-      constants: {
-        Scalar: dtype,
-        WORKGROUP_SIZE: rowWorkgroupSize(hidden, limits),
-        GATHERED: gathered,
-        HAS_TOKEN_TYPES: tokenTypes,
-      },
-      params: { rows: tokens, cols: hidden, eps },
-      workgroups: foldWorkgroups(tokens, limits),
-      label: `${tokens}x${hidden}`,
-    };
-  },
-};
+export function embedLayernormBy(owner: RowOwner): Kernel<EmbedLayernormShape> {
+  return {
+    name: "embed_layernorm",
+    source: [wgsl, normalizeRow, reduce].join("\n"),
+    plan({ tokens, hidden, eps, dtype, gathered = false, tokenTypes = true }, limits) {
+      requireSizes("embed_layernorm", { tokens, hidden });
+      requireIndexable("embed_layernorm", { out: tokens * hidden });
+      requireEpsilon("embed_layernorm", eps);
+      const team = rowTeam(hidden, limits, owner);
+      return {
+        constants: { Scalar: dtype, GATHERED: gathered, HAS_TOKEN_TYPES: tokenTypes, ...team },
+        params: { rows: tokens, cols: hidden, eps },
+        workgroups: foldWorkgroups(Math.ceil((tokens * team.LANES) / team.WORKGROUP_SIZE), limits),
+        label: `${tokens}x${hidden}`,
+      };
+    },
+  };
+}
+
+/** A workgroup for each of the tokens. */
+export const embedLayernorm: Kernel<EmbedLayernormShape> = embedLayernormBy("workgroup");

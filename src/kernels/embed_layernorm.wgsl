@@ -6,10 +6,14 @@
 //   gamma       [cols]
 //   beta        [cols]
 //   out         [tokens, cols]
-// One workgroup owns a token, its threads every WORKGROUP_SIZE-th column. Computes in f32.
+// LANES threads own a token, each every LANES-th vector of its row. Computes in f32.
 // Joined with shared/normalize_row.wgsl and shared/reduce.wgsl.
 
 alias Scalar = f32;
+alias Vector = vec4<Scalar>; // Scalar where cols is not a multiple of 4
+alias Sum = vec4f; // f32 there
+const WIDTH = 4; // of a vector: 1 there
+const LANES = 64; // threads of a token
 const WORKGROUP_SIZE = 64;
 const GATHERED = false;
 const HAS_TOKEN_TYPES = true;
@@ -21,29 +25,27 @@ struct Params {
 }
 
 @group(0) @binding(0) var<storage, read> tokens: array<vec4<u32>>;
-@group(0) @binding(1) var<storage, read> word: array<Scalar>;
-@group(0) @binding(2) var<storage, read> position: array<Scalar>;
-@group(0) @binding(3) var<storage, read> token_type: array<Scalar>;
-@group(0) @binding(4) var<storage, read> gamma: array<Scalar>;
-@group(0) @binding(5) var<storage, read> beta: array<Scalar>;
-@group(0) @binding(6) var<storage, read_write> out: array<Scalar>;
+@group(0) @binding(1) var<storage, read> word: array<Vector>;
+@group(0) @binding(2) var<storage, read> position: array<Vector>;
+@group(0) @binding(3) var<storage, read> token_type: array<Vector>;
+@group(0) @binding(4) var<storage, read> gamma: array<Vector>;
+@group(0) @binding(5) var<storage, read> beta: array<Vector>;
+@group(0) @binding(6) var<storage, read_write> out: array<Vector>;
 @group(0) @binding(7) var<uniform> params: Params;
 
 @compute @workgroup_size(WORKGROUP_SIZE)
 fn main(
   @builtin(workgroup_id) group: vec3u,
   @builtin(num_workgroups) groups: vec3u,
-  @builtin(local_invocation_index) lane: u32,
+  @builtin(local_invocation_index) thread: u32,
 ) {
-  let row = group.y * groups.x + group.x;
-  if (row >= params.rows) { return; }
-  normalize_row(row, lane);
+  normalize_row((group.y * groups.x + group.x) * (WORKGROUP_SIZE / LANES) + thread / LANES, thread);
 }
 
-fn element(row: u32, col: u32) -> f32 {
+fn elements(row: u32, vectors: u32, place: u32) -> Sum {
   let token = tokens[row];
   let word_row = select(token.x, row, GATHERED);
-  var sum = f32(word[word_row * params.cols + col]);
-  if (HAS_TOKEN_TYPES) { sum += f32(token_type[token.y * params.cols + col]); }
-  return sum + f32(position[token.z * params.cols + col]);
+  var sum = Sum(word[word_row * vectors + place]);
+  if (HAS_TOKEN_TYPES) { sum += Sum(token_type[token.y * vectors + place]); }
+  return sum + Sum(position[token.z * vectors + place]);
 }

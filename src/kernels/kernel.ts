@@ -35,7 +35,7 @@ export interface DeviceTraits {
   readonly limits: KernelLimits;
   /** Computed by the CPU. */
   readonly software: boolean;
-  /** As `GPUAdapterInfo` tells it, lower case: `nvidia`, `apple`, `intel`, `amd`; empty where it is withheld. */
+  /** As the adapter tells it, lower case: `nvidia`, `apple`, `intel`, `amd`; empty where it is withheld. */
   readonly vendor?: string;
   /** Of the device, where it has the feature `chromium-experimental-subgroup-matrix`. */
   readonly matrixUnits?: readonly MatrixUnit[];

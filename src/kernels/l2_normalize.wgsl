@@ -7,6 +7,7 @@
 
 alias Scalar = f32;
 const WORKGROUP_SIZE = 64;
+const LANES = WORKGROUP_SIZE; // that sum together
 
 struct Params {
   rows: u32,

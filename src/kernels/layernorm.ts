@@ -1,7 +1,7 @@
 /** Layer normalisation of rows, with the residual that BERT adds before it. */
 import { foldWorkgroups, type Kernel, type Scalar } from "./kernel.ts";
 import wgsl from "./layernorm.wgsl";
-import { requireEpsilon, requireIndexable, requireSizes, rowWorkgroupSize } from "./shape.ts";
+import { type RowOwner, requireEpsilon, requireIndexable, requireSizes, rowTeam } from "./shape.ts";
 import normalizeRow from "./shared/normalize_row.wgsl";
 import reduce from "./shared/reduce.wgsl";
 
@@ -16,18 +16,24 @@ export interface LayernormShape {
 }
 
 /** Bindings: x [rows, cols], residual [rows, cols], gamma [cols], beta [cols], out [rows, cols]. */
-export const layernorm: Kernel<LayernormShape> = {
-  name: "layernorm",
-  source: [wgsl, normalizeRow, reduce].join("\n"),
-  plan({ rows, cols, eps, dtype, residual }, limits) {
-    requireSizes("layernorm", { rows, cols });
-    requireIndexable("layernorm", { x: rows * cols });
-    requireEpsilon("layernorm", eps);
-    return {
-      constants: { Scalar: dtype, WORKGROUP_SIZE: rowWorkgroupSize(cols, limits), HAS_RESIDUAL: residual },
-      params: { rows, cols, eps },
-      workgroups: foldWorkgroups(rows, limits),
-      label: `${rows}x${cols}`,
-    };
-  },
-};
+export function layernormBy(owner: RowOwner): Kernel<LayernormShape> {
+  return {
+    name: "layernorm",
+    source: [wgsl, normalizeRow, reduce].join("\n"),
+    plan({ rows, cols, eps, dtype, residual }, limits) {
+      requireSizes("layernorm", { rows, cols });
+      requireIndexable("layernorm", { x: rows * cols });
+      requireEpsilon("layernorm", eps);
+      const team = rowTeam(cols, limits, owner);
+      return {
+        constants: { Scalar: dtype, HAS_RESIDUAL: residual, ...team },
+        params: { rows, cols, eps },
+        workgroups: foldWorkgroups(Math.ceil((rows * team.LANES) / team.WORKGROUP_SIZE), limits),
+        label: `${rows}x${cols}`,
+      };
+    },
+  };
+}
+
+/** A workgroup for each of the rows. */
+export const layernorm: Kernel<LayernormShape> = layernormBy("workgroup");

@@ -4,10 +4,14 @@
 //   gamma     [cols]
 //   beta      [cols]
 //   out       [rows, cols]
-// One workgroup owns a row, its threads every WORKGROUP_SIZE-th column. Computes in f32.
+// LANES threads own a row, each every LANES-th vector of it. Computes in f32.
 // Joined with shared/normalize_row.wgsl and shared/reduce.wgsl.
 
 alias Scalar = f32;
+alias Vector = vec4<Scalar>; // Scalar where cols is not a multiple of 4
+alias Sum = vec4f; // f32 there
+const WIDTH = 4; // of a vector: 1 there
+const LANES = 64; // threads of a row
 const WORKGROUP_SIZE = 64;
 const HAS_RESIDUAL = false;
 
@@ -17,27 +21,25 @@ struct Params {
   eps: f32,
 }
 
-@group(0) @binding(0) var<storage, read> x: array<Scalar>;
-@group(0) @binding(1) var<storage, read> residual: array<Scalar>;
-@group(0) @binding(2) var<storage, read> gamma: array<Scalar>;
-@group(0) @binding(3) var<storage, read> beta: array<Scalar>;
-@group(0) @binding(4) var<storage, read_write> out: array<Scalar>;
+@group(0) @binding(0) var<storage, read> x: array<Vector>;
+@group(0) @binding(1) var<storage, read> residual: array<Vector>;
+@group(0) @binding(2) var<storage, read> gamma: array<Vector>;
+@group(0) @binding(3) var<storage, read> beta: array<Vector>;
+@group(0) @binding(4) var<storage, read_write> out: array<Vector>;
 @group(0) @binding(5) var<uniform> params: Params;
 
 @compute @workgroup_size(WORKGROUP_SIZE)
 fn main(
   @builtin(workgroup_id) group: vec3u,
   @builtin(num_workgroups) groups: vec3u,
-  @builtin(local_invocation_index) lane: u32,
+  @builtin(local_invocation_index) thread: u32,
 ) {
-  let row = group.y * groups.x + group.x;
-  if (row >= params.rows) { return; }
-  normalize_row(row, lane);
+  normalize_row((group.y * groups.x + group.x) * (WORKGROUP_SIZE / LANES) + thread / LANES, thread);
 }
 
-fn element(row: u32, col: u32) -> f32 {
-  let i = row * params.cols + col;
-  var sum = f32(x[i]);
-  if (HAS_RESIDUAL) { sum += f32(residual[i]); }
+fn elements(row: u32, vectors: u32, place: u32) -> Sum {
+  let i = row * vectors + place;
+  var sum = Sum(x[i]);
+  if (HAS_RESIDUAL) { sum += Sum(residual[i]); }
   return sum;
 }

@@ -7,6 +7,7 @@
 
 alias Scalar = f32;
 const WORKGROUP_SIZE = 64;
+const LANES = WORKGROUP_SIZE;
 const HAS_MASK = false;
 const MEAN = 0;
 const CLS = 1;

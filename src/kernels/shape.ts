@@ -1,6 +1,6 @@
 /** Checks that plans share: a shape that the GPU cannot index must fail by name, before anything is dispatched. */
 
-import type { KernelLimits } from "./kernel.ts";
+import type { DeviceTraits, KernelLimits } from "./kernel.ts";
 
 /** Elements that a u32 can number. */
 const INDEXABLE = 2 ** 32;
@@ -41,6 +41,40 @@ function requireWhole(kernel: string, values: Readonly<Record<string, number>>, 
       throw new RangeError(`${kernel}: ${field} is ${value}, it must be from ${least} to ${INDEXABLE - 1}`);
     }
   }
+}
+
+/** The threads of a row and of a workgroup, and the vectors that a row is made of: constants of a kernel's source. */
+export interface RowTeam {
+  readonly LANES: number;
+  readonly WORKGROUP_SIZE: number;
+  readonly WIDTH: number;
+  readonly Vector: string;
+  readonly Sum: string;
+}
+
+/** Rows that a thread each takes, side by side in a workgroup: the width of a CPU's vectors. */
+const ROWS_ABREAST = 8;
+
+/**
+ * Who takes a row. A workgroup: its threads read neighbouring places, as a GPU wants. A thread alone: no barrier, which
+ * is what a CPU that plays GPU wants.
+ */
+export type RowOwner = "workgroup" | "thread";
+
+export function rowOwnerFor({ software }: Pick<DeviceTraits, "software">): RowOwner {
+  return software ? "thread" : "workgroup";
+}
+
+/** One running sum over more vectors than this would round too often. */
+const MOST_VECTORS = 1024;
+
+/** How threads share rows of `cols`; a thread is not left alone with a very long one. */
+export function rowTeam(cols: number, limits: KernelLimits, owner: RowOwner): RowTeam {
+  const vectors =
+    cols % 4 === 0 ? { WIDTH: 4, Vector: "vec4<Scalar>", Sum: "vec4f" } : { WIDTH: 1, Vector: "Scalar", Sum: "f32" };
+  if (owner === "thread" && cols <= MOST_VECTORS * vectors.WIDTH) return { LANES: 1, WORKGROUP_SIZE: ROWS_ABREAST, ...vectors };
+  const size = rowWorkgroupSize(cols / vectors.WIDTH, limits);
+  return { LANES: size, WORKGROUP_SIZE: size, ...vectors };
 }
 
 /**

@@ -9,6 +9,7 @@
 
 alias Scalar = f32;
 const WORKGROUP_SIZE = 64;
+const LANES = WORKGROUP_SIZE;
 const LAST_INDEX = false;
 
 struct Params {

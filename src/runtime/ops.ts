@@ -5,15 +5,16 @@
 
 import { attentionKernelFor } from "../kernels/attention.ts";
 import { attentionProbs as attentionProbsKernel } from "../kernels/attention_probs.ts";
-import { embedLayernorm } from "../kernels/embed_layernorm.ts";
+import { embedLayernormBy } from "../kernels/embed_layernorm.ts";
 import { gatherRows as gatherRowsKernel } from "../kernels/gather_rows.ts";
 import type { Scalar } from "../kernels/kernel.ts";
 import { l2Normalize as l2NormalizeKernel } from "../kernels/l2_normalize.ts";
-import { layernorm as layernormKernel } from "../kernels/layernorm.ts";
+import { layernormBy } from "../kernels/layernorm.ts";
 import type { MatmulShape } from "../kernels/linear.ts";
 import { matmulKernelFor } from "../kernels/matmul_choice.ts";
 import { type PoolMode, pool as poolKernel } from "../kernels/pool.ts";
-import { softmax as softmaxKernel } from "../kernels/softmax.ts";
+import { rowOwnerFor } from "../kernels/shape.ts";
+import { softmaxBy } from "../kernels/softmax.ts";
 import { topK as topKKernel } from "../kernels/top_k.ts";
 import type { Recorder, Ref } from "./recorder.ts";
 import type { Table, Tensor } from "./tensor.ts";
@@ -74,7 +75,7 @@ export function layerNorm(r: Recorder, x: Ref, { gamma, beta }: NormWeights, eps
   const [rows, cols] = rowsAndCols(x);
   const out = r.temporary("layernorm", x.shape, x.dtype);
   const shape = { rows, cols, eps, dtype: scalar(x), residual: residual !== undefined };
-  r.dispatch(layernormKernel, shape, { x, residual, gamma, beta, out });
+  r.dispatch(layernormBy(rowOwnerFor(r.traits)), shape, { x, residual, gamma, beta, out });
   return out;
 }
 
@@ -94,7 +95,7 @@ export function embed(
   const word = gathered ? gatherRows(r, tables.word, wordIds!, dtype) : tables.word.parts[0]!;
   const out = r.temporary("embeddings", [count, hidden], dtype);
   r.dispatch(
-    embedLayernorm,
+    embedLayernormBy(rowOwnerFor(r.traits)),
     { tokens: count, hidden, eps, dtype, gathered },
     { tokens, word, position: tables.position, token_type: tables.tokenType, gamma, beta, out },
   );
@@ -196,7 +197,7 @@ export function l2Normalize(r: Recorder, x: Ref): Ref {
 export function softmax(r: Recorder, x: Ref): Ref {
   const [rows, cols] = rowsAndCols(x);
   const out = r.temporary("softmax", x.shape, x.dtype);
-  r.dispatch(softmaxKernel, { rows, cols, dtype: scalar(x) }, { x, out });
+  r.dispatch(softmaxBy(rowOwnerFor(r.traits)), { rows, cols, dtype: scalar(x) }, { x, out });
   return out;
 }
 

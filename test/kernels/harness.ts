@@ -157,7 +157,7 @@ type Element = "f32" | "f16" | "u32";
 
 function elementOf(type: string, dtype: Scalar): Element {
   if (/u32/.test(type)) return "u32";
-  return /Scalar|Vec4|Word/.test(type) ? dtype : "f32";
+  return /Scalar|Vec4|Vector|Word/.test(type) ? dtype : "f32";
 }
 
 /** The buffer's bytes, at least 16 of them, for a dummy binding too. */

@@ -1,26 +1,39 @@
-// Layer normalisation of one row by one workgroup: out = (e - mean) / sqrt(variance + eps) * gamma + beta, where the
-// kernel declares the row's elements e as `element(row, col)`, and Params with rows, cols, eps.
+// Layer normalisation of one row by LANES threads: out = (e - mean) / sqrt(variance + eps) * gamma + beta. The kernel
+// declares the row's elements as `elements(row, vectors, place)`, where a row is so many vectors; the types Vector, as
+// stored, and Sum, the same in f32; and Params with rows, cols, eps.
 //
 // Two passes: the mean, then the squared deviations. A mean of 1e4 is itself rounded to 1e-3, so the second pass also
 // sums the plain deviations: what they do not cancel is the rest of the mean, and comes off deviations and variance.
 
-fn normalize_row(row: u32, lane: u32) {
+// Threads past the last row compute it once more, since all must meet at the barriers, and write nothing.
+fn normalize_row(row: u32, thread: u32) {
+  let lane = thread % LANES;
+  let source = min(row, params.rows - 1);
   let count = f32(params.cols);
-  var sum = 0.0;
-  for (var col = lane; col < params.cols; col += WORKGROUP_SIZE) { sum += element(row, col); }
-  let mean = workgroup_sum(sum, lane) / count;
+  let vectors = params.cols / WIDTH;
+  var sum = Sum();
+  for (var i = lane; i < vectors; i += LANES) { sum += elements(source, vectors, i); }
+  let mean = workgroup_sum(total(vec4f(sum)), thread) / count;
 
-  var moments = vec2f(); // of the deviation: first, second
-  for (var col = lane; col < params.cols; col += WORKGROUP_SIZE) {
-    let deviation = element(row, col) - mean;
-    moments += vec2f(deviation, deviation * deviation);
+  var first = Sum(); // moments of the deviation
+  var second = Sum();
+  for (var i = lane; i < vectors; i += LANES) {
+    let deviation = elements(source, vectors, i) - mean;
+    first += deviation;
+    second += deviation * deviation;
   }
-  moments = workgroup_sum2(moments, lane) / count;
+  let moments = workgroup_sum2(vec2f(total(vec4f(first)), total(vec4f(second))), thread) / count;
   let rest = moments.x;
   let scale = inverseSqrt(max(moments.y - rest * rest, 0.0) + params.eps);
 
-  for (var col = lane; col < params.cols; col += WORKGROUP_SIZE) {
-    let normal = (element(row, col) - mean - rest) * scale;
-    out[row * params.cols + col] = Scalar(normal * f32(gamma[col]) + f32(beta[col]));
+  if (row >= params.rows) { return; }
+  for (var i = lane; i < vectors; i += LANES) {
+    let normal = (elements(row, vectors, i) - mean - rest) * scale;
+    out[row * vectors + i] = Vector(normal * Sum(gamma[i]) + Sum(beta[i]));
   }
+}
+
+// Of a Sum, which becomes four times the same number where it is one.
+fn total(sum: vec4f) -> f32 {
+  return dot(sum, vec4f(f32(WIDTH) / 4));
 }

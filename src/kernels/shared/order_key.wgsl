@@ -1,6 +1,6 @@
 // Floats as u32 keys of the same order, so that maxima are exact and a NaN, the greatest key, is never lost: max() of
 // floats may drop it. No float has the key 0.
-// And maxima over a workgroup of WORKGROUP_SIZE threads, a power of four: every thread must call, and gets the result.
+// And maxima over LANES threads of a workgroup, called as the sums of reduce.wgsl are.
 
 const NAN_KEY = 0xffffffffu;
 const INFINITY_KEY = 0xff800000u;
@@ -18,17 +18,18 @@ fn from_order_key(key: u32) -> f32 {
   return bitcast<f32>(select(~key, key & 0x7fffffffu, key >= 0x80000000u));
 }
 
-fn workgroup_max_key(key: u32, lane: u32) -> u32 {
-  partial_keys[lane] = key;
-  for (var width = WORKGROUP_SIZE / 4u; width > 0; width /= 4) {
+fn workgroup_max_key(key: u32, thread: u32) -> u32 {
+  if (LANES == 1) { return key; }
+  partial_keys[thread] = key;
+  for (var width = LANES / 4u; width > 0; width /= 4) {
     workgroupBarrier();
-    if (lane < width) {
-      let pair = max(partial_keys[lane + 2 * width], partial_keys[lane + 3 * width]);
-      partial_keys[lane] = max(max(partial_keys[lane], partial_keys[lane + width]), pair);
+    if (thread % LANES < width) {
+      let pair = max(partial_keys[thread + 2 * width], partial_keys[thread + 3 * width]);
+      partial_keys[thread] = max(max(partial_keys[thread], partial_keys[thread + width]), pair);
     }
   }
   workgroupBarrier();
-  let greatest = partial_keys[0];
+  let greatest = partial_keys[thread / LANES * LANES];
   workgroupBarrier(); // the next call writes what others may still be reading
   return greatest;
 }
