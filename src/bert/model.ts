@@ -79,8 +79,9 @@ export class BertModel {
     try {
       const allocated = allocateWeights(engine, config, checkpoint, parts, dtype);
       const model = new BertModel(engine, folder.name, config, dtype, allocated);
-      // Shaders depend on the model's sizes, hardly on the batch's: those of a short text will do for most.
-      const compiled = model.program(
+      // Shaders depend on the model's sizes, hardly on the batch's: those of a short text will do for most. Some drivers
+      // compile when a kernel first runs, so it runs now, on whatever the weights hold so far.
+      const compiled = model.forward(
         [{ inputIds: new Uint8Array(Math.min(16, config.maxPositionEmbeddings)) }],
         wanted,
       );
