@@ -13,7 +13,7 @@ import {
   type Wanted,
 } from "../index.ts";
 import { type Finding, type Fixture, numberFinding } from "./fixture.ts";
-import { type ExpectedTensor, largestError } from "./tensors.ts";
+import { cosine, type ExpectedTensor, largestError } from "./tensors.ts";
 
 interface Case {
   readonly name: string;
@@ -30,10 +30,21 @@ const EMBEDDINGS: Readonly<Record<string, Wanted["embedding"]>> = {
   sentence_embedding: { pooling: "mean", normalize: true },
 };
 
+interface Comparison {
+  readonly output: string;
+  /** The largest. */
+  readonly error: number;
+  readonly bound: number;
+  /** 1 less the cosine of the whole output with the expected one. */
+  readonly distance: number;
+}
+
 type Matrix = readonly (readonly number[])[];
 
 /** How far an output may be off, in f16: a hundredth of its range, which is its largest value in the whole fixture. */
 const F16_SHARE = 1e-2;
+/** 1 less the cosine with the float64 output, at most, in f16. */
+const F16_DISTANCE = 5e-4;
 
 export function whyModelIsSkipped({ architecture, cases }: Fixture): string | undefined {
   if (!architecture) return "it names no architecture (not a model fixture)";
@@ -53,9 +64,10 @@ export async function* runModelFixture(
   try {
     const ranges = rangesOf(cases);
     for (const testCase of cases) {
-      for (const { output, error, bound } of await compareCase(model, testCase, architecture!)) {
+      for (const { output, error, bound, distance } of await compareCase(model, testCase, architecture!)) {
         const tolerance = dtype === "f16" ? F16_SHARE * ranges.get(output)! : bound;
         yield numberFinding(`${testCase.name} ${output}`, error, tolerance);
+        if (dtype === "f16") yield numberFinding(`${testCase.name} ${output}, 1 - cosine`, distance, F16_DISTANCE);
       }
     }
   } finally {
@@ -67,11 +79,11 @@ async function compareCase(
   model: BertModel,
   { inputs, outputs, tolerance, noise }: Case,
   architecture: string,
-): Promise<{ output: string; error: number; bound: number }[]> {
+): Promise<Comparison[]> {
   const sequences = sequencesOf(inputs);
   const wanted = wantedFor(Object.keys(outputs), architecture);
   const forward = await model.forward(sequences, wanted);
-  const results: { output: string; error: number; bound: number }[] = [];
+  const results: Comparison[] = [];
   for (const [output, expected] of Object.entries(outputs)) {
     const range = largestOf(expected);
     const noisy = noise?.[output];
@@ -82,7 +94,7 @@ async function compareCase(
     else if (output === "loss") actual = [lossOf(forward, inputs, model, architecture)];
     else actual = valuesOf(forward, output);
     const error = largestError(actual, expected);
-    results.push({ output, error, bound });
+    results.push({ output, error, bound, distance: 1 - cosine(actual, expected) });
   }
   return results;
 }

@@ -23,6 +23,19 @@ export function largestError(actual: ArrayLike<number>, { shape, data, positions
   return largest;
 }
 
+/** Of the values that are expected, taken as one vector; NaN where one is missing or not finite. */
+export function cosine(actual: ArrayLike<number>, { shape, data, positions }: ExpectedTensor): number {
+  const at = positionsInto(shape, positions);
+  let [product, own, wanted] = [0, 0, 0];
+  for (let i = 0; i < data.length; i++) {
+    const [got, want] = [actual[at(i)]!, Number(data[i])];
+    product += got * want;
+    own += got * got;
+    wanted += want * want;
+  }
+  return own === 0 && wanted === 0 ? 1 : product / Math.sqrt(own * wanted);
+}
+
 /** Where element i of the stored positions of axis 1 stands in the whole tensor of `shape`. */
 function positionsInto(shape: readonly number[], positions: readonly number[] | undefined): (i: number) => number {
   if (!positions) return (i) => i;
