@@ -49,6 +49,10 @@ export type { TextInput as TokenizerInput } from "./bert/tokenizer/sequence.ts";
 export type { DecodeOptions, EncodeInput, EncodeOptions, Tokenizer } from "./bert/tokenizer/tokenizer.ts";
 export type { TruncationStrategy } from "./bert/tokenizer/truncation.ts";
 export type { SpecialIds } from "./bert/tokenizer/vocabulary.ts";
+export type { DeviceTraits, MatrixUnit } from "./kernels/kernel.ts";
+export type { MatmulShape } from "./kernels/linear.ts";
+export type { MatmulConfig, MatmulTuning } from "./kernels/matmul_config.ts";
+export { parseMatmulTuning } from "./kernels/matmul_tuning.ts";
 export * from "./runtime/bytes.ts";
 export * from "./runtime/checkpoint.ts";
 export * from "./runtime/device.ts";
@@ -59,6 +63,15 @@ export * from "./runtime/float16.ts";
 export { type HttpOptions, httpFolder } from "./runtime/http.ts";
 export { type HubFolderOptions, hubFolder } from "./runtime/hub.ts";
 export type { MemoryUse } from "./runtime/memory.ts";
+export {
+  type TunedCandidate,
+  type TunedClass,
+  type TuneOptions,
+  type TuningResult,
+  tuneMatmul,
+  tuningKey,
+  tuningShapes,
+} from "./runtime/ops/tune.ts";
 export * from "./runtime/profiler.ts";
 export type { InputData, OutputData, Program, RunOptions } from "./runtime/program.ts";
 export type { Dispatch, Operand, Recorder, Recording, Ref } from "./runtime/recorder.ts";

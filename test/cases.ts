@@ -7,65 +7,44 @@
  * partial sums reach, several times over. The last rounding, to the output's dtype, is relative.
  */
 import { type ActivationShape, activation } from "../src/kernels/activation.ts";
-import { type AttentionShape, attention, attentionKernelFor, attentionUnaligned } from "../src/kernels/attention.ts";
+import { type AttentionShape, attention, attentionUnaligned, isAligned } from "../src/kernels/attention.ts";
+import { attentionBroadcastBy } from "../src/kernels/attention_broadcast.ts";
 import { attentionProbs } from "../src/kernels/attention_probs.ts";
 import { type EmbedLayernormShape, embedLayernorm, embedLayernormBy } from "../src/kernels/embed_layernorm.ts";
 import { type GatherRowsShape, gatherRows } from "../src/kernels/gather_rows.ts";
-import type { Kernel, Scalar } from "../src/kernels/kernel.ts";
+import type { DeviceTraits, Kernel } from "../src/kernels/kernel.ts";
 import { type L2NormalizeShape, l2Normalize } from "../src/kernels/l2_normalize.ts";
 import { type LayernormShape, layernorm, layernormBy } from "../src/kernels/layernorm.ts";
 import { type MatmulShape, matmul, matmulNaive, matmulUnaligned } from "../src/kernels/matmul.ts";
+import { matmulBroadcastBy } from "../src/kernels/matmul_broadcast.ts";
+import { matmulQ8 } from "../src/kernels/matmul_q8.ts";
 import { matmulSplitKBy } from "../src/kernels/matmul_split_k.ts";
 import { matmulWorkgroupTiled, type WorkgroupTile } from "../src/kernels/matmul_workgroup.ts";
 import { type PoolShape, pool } from "../src/kernels/pool.ts";
 import * as reference from "../src/kernels/reference.ts";
 import { type SoftmaxShape, softmax, softmaxBy } from "../src/kernels/softmax.ts";
 import { type TopKShape, topK } from "../src/kernels/top_k.ts";
+import {
+  absolute,
+  type Case,
+  type CaseTable,
+  exact,
+  type Random,
+  randomNumbers,
+  relative,
+  UNIT,
+  UNITS,
+} from "./case.ts";
 
-/** Allowed is `|got - want| <= absolute + relative * |want|`. */
-export interface Bound {
-  readonly absolute: number;
-  readonly relative: number;
+export * from "./case.ts";
+
+function throughSubgroups<Shape>(
+  traits: Pick<DeviceTraits, "subgroupSize"> | undefined,
+  kernelBy: (subgroup: number) => Kernel<Shape>,
+): Kernel<Shape>[] {
+  const size = traits?.subgroupSize;
+  return size === 4 || size === 8 ? [kernelBy(size)] : [];
 }
-
-export interface Case<Shape> {
-  readonly shape: Omit<Shape, "dtype">;
-  /** What the case is for, where its shape does not say it. */
-  readonly why?: string;
-  /** Values of the bindings that the kernel reads, before they are rounded to the dtype. */
-  inputs(random: Random): reference.Inputs;
-  /** Elements of the bindings that it writes. */
-  readonly outputs: Readonly<Record<string, number>>;
-  bound(dtype: Scalar): Bound;
-}
-
-export interface CaseTable<Shape extends { readonly dtype: Scalar }> {
-  /** The kernels that must all compute a shape. */
-  kernels(shape: Shape): readonly Kernel<Shape>[];
-  reference(shape: Shape, inputs: reference.Inputs): reference.Outputs;
-  readonly cases: readonly Case<Shape>[];
-  /** Shapes of BERT-base on 128 tokens. */
-  readonly typical: readonly Case<Shape>[];
-}
-
-/** Half a unit in the last place, relative. */
-const UNIT = 2 ** -24;
-const UNITS: Readonly<Record<Scalar, number>> = { f32: UNIT, f16: 2 ** -11 };
-
-/** Of an output that comes out of f32 arithmetic with an error of `units` * UNIT. */
-function absolute(units: number): (dtype: Scalar) => Bound {
-  // Below 2^-14 the units of f16 stop shrinking.
-  return (dtype) => ({
-    absolute: units * UNIT + (dtype === "f16" ? 2 ** -25 : 0),
-    relative: 2 * UNITS[dtype],
-  });
-}
-
-function relative(units: number): (dtype: Scalar) => Bound {
-  return (dtype) => ({ absolute: dtype === "f16" ? 2 ** -25 : 1e-30, relative: units * UNIT + 2 * UNITS[dtype] });
-}
-
-const exact = (): Bound => ({ absolute: 0, relative: 0 });
 
 // ---- matmul
 
@@ -94,9 +73,15 @@ const full = { bias: true, residual: true, activation: "gelu" } as const;
 const pooler = { bias: true, activation: "tanh" } as const;
 
 export const matmulCases: CaseTable<MatmulShape> = {
-  kernels: ({ k }) => [
+  kernels: ({ k }, traits) => [
     ...(k % 4 === 0
-      ? [matmul, matmulWorkgroupTiled(SQUARE, true), matmulWorkgroupTiled(WIDE, true), matmulSplitKBy(16, true)]
+      ? [
+          matmul,
+          ...throughSubgroups(traits, matmulBroadcastBy),
+          matmulWorkgroupTiled(SQUARE, true),
+          matmulWorkgroupTiled(WIDE, true),
+          matmulSplitKBy(16, true),
+        ]
       : []),
     matmulUnaligned,
     matmulWorkgroupTiled(SQUARE, false),
@@ -127,6 +112,44 @@ export const matmulCases: CaseTable<MatmulShape> = {
     linear(128, 768, 3072, { bias: true }),
     linear(1, 768, 768, pooler),
   ],
+};
+
+// ---- matmul with int8 weights
+
+/** A Linear layer in int8, its weights near [-1, 1] as those of `linear` are. */
+function linearQ8(m: number, n: number, k: number, options: Partial<MatmulShape> = {}): Case<MatmulShape> {
+  const of = linear(m, n, k, options);
+  const words = Math.ceil(k / 4);
+  return {
+    ...of,
+    inputs: (random) => ({
+      ...of.inputs(random),
+      weight: Float64Array.from({ length: n * words }, (_, i) => {
+        const used = Math.min(4, k - (i % words) * 4);
+        let word = 0;
+        for (let byte = 0; byte < used; byte++) word |= ((random.integer(255) - 127) & 0xff) << (8 * byte);
+        return word >>> 0;
+      }),
+      scales: random.values(n).map((value) => (1 + 0.5 * value) / 190),
+    }),
+    // Sums of 32 are exact; each is scaled and added, which leaves the roundings of its 32 products at the most.
+    bound: of.bound,
+  };
+}
+
+export const matmulQ8Cases: CaseTable<MatmulShape> = {
+  kernels: () => [matmulQ8],
+  reference: reference.matmulQ8,
+  cases: [
+    linearQ8(1, 1, 1),
+    linearQ8(1, 37, 64, pooler),
+    linearQ8(3, 2, 5, full),
+    linearQ8(33, 35, 33, full),
+    linearQ8(40, 70, 100, full),
+    linearQ8(7, 66, 768, full),
+    { ...linearQ8(5, 6, 36, { outStride: 11, outOffset: 3 }), why: "a range of columns" },
+  ],
+  typical: [linearQ8(128, 768, 768, { bias: true })],
 };
 
 // ---- rows
@@ -391,8 +414,10 @@ function packed(heads: number, headDim: number): Partial<AttentionShape> {
 }
 
 export const attentionCases: CaseTable<AttentionShape> = {
-  kernels: (shape) =>
-    attentionKernelFor(shape) === attention ? [attention, attentionUnaligned] : [attentionUnaligned],
+  kernels: (shape, traits) =>
+    isAligned(shape)
+      ? [attention, ...throughSubgroups(traits, attentionBroadcastBy), attentionUnaligned]
+      : [attentionUnaligned],
   reference: reference.attention,
   cases: [
     attentionCase([1], 1, 1),
@@ -428,27 +453,3 @@ export const attentionProbsCases: CaseTable<AttentionShape> = {
   }),
   typical: [],
 };
-
-// ---- numbers
-
-export interface Random {
-  /** Uniform in [-magnitude, magnitude]; magnitude 1 by default. */
-  values(count: number, magnitude?: number): Float64Array;
-  /** Uniform in 0 .. below - 1. */
-  integer(below: number): number;
-}
-
-/** The same numbers for the same seed (Marsaglia's xorshift). */
-export function randomNumbers(seed: number): Random {
-  let state = seed || 1;
-  const next = (): number => {
-    state ^= state << 13;
-    state ^= state >>> 17;
-    state ^= state << 5;
-    return (state >>> 0) / 2 ** 32;
-  };
-  return {
-    values: (count, magnitude = 1) => Float64Array.from({ length: count }, () => (2 * next() - 1) * magnitude),
-    integer: (below) => Math.floor(next() * below),
-  };
-}

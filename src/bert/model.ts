@@ -8,6 +8,7 @@ import { openCheckpoint } from "../runtime/checkpoint.ts";
 import type { Engine } from "../runtime/engine.ts";
 import { linear, softmax, topK } from "../runtime/ops.ts";
 import type { InputData, Program, RunOptions } from "../runtime/program.ts";
+import { missingForInt8 } from "../runtime/quantize.ts";
 import type { Recorder, Ref } from "../runtime/recorder.ts";
 import type { Tensor } from "../runtime/tensor.ts";
 import { type Batch, packBatch, type Sequence } from "./batch.ts";
@@ -16,20 +17,25 @@ import { encode } from "./encoder.ts";
 import { maskedLm, pooler, sentenceEmbedding } from "./heads.ts";
 import { collect, type Forward, type Wanted } from "./outputs.ts";
 import {
+  activationsOf,
   allocateWeights,
   type BertWeights,
   checkWeights,
   type FillOptions,
   fillWeights,
   type Parts,
+  type WeightStorage,
 } from "./weights.ts";
 
 /** What `classifier` classifies, by the model's architecture. */
 export type ClassifierKind = "sequence" | "token" | "choice";
 
 export interface LoadOptions extends FillOptions {
-  /** Storage of weights and activations; arithmetic is f32. Default f32. */
-  readonly dtype?: "f32" | "f16" | undefined;
+  /**
+   * Storage of weights and activations; arithmetic is f32. Default f32. `q8`: the encoder's linear layers in int8, a
+   * quarter of the memory, and their inputs rounded to int8 as they are multiplied; all else in f32.
+   */
+  readonly dtype?: WeightStorage | undefined;
   /** What will be asked for: its kernels compile while the weights load. The encoder's do in any case. */
   readonly wanted?: Wanted | undefined;
 }
@@ -40,6 +46,7 @@ const KEPT_PROGRAMS = 64;
 export class BertModel {
   readonly name: string;
   readonly config: BertConfig;
+  /** Storage of activations: f32 for a model in q8. */
   readonly dtype: "f32" | "f16";
   readonly classifierKind: ClassifierKind | undefined;
   readonly #engine: Engine;
@@ -75,17 +82,23 @@ export class BertModel {
         `dtype f16 needs the feature shader-f16, which ${engine.adapter.name} lacks; use f32`,
       ]);
     }
+    const missing = dtype === "q8" ? missingForInt8() : undefined;
+    if (missing) {
+      throw new ModelError(folder.name, [
+        `dtype q8 needs the WGSL language feature ${missing}, which this browser lacks; use f32 or f16`,
+      ]);
+    }
     const { config, checkpoint, parts } = await openModel(folder);
     try {
       const allocated = allocateWeights(engine, config, checkpoint, parts, dtype);
-      const model = new BertModel(engine, folder.name, config, dtype, allocated);
+      const model = new BertModel(engine, folder.name, config, activationsOf(dtype), allocated);
       // Shaders depend on the model's sizes, hardly on the batch's: those of a short text will do for most. Some drivers
       // compile when a kernel first runs, so it runs now, on whatever the weights hold so far.
       const compiled = model.forward(
         [{ inputIds: new Uint8Array(Math.min(16, config.maxPositionEmbeddings)) }],
         wanted,
       );
-      const filled = fillWeights(engine, checkpoint, allocated, dtype, options);
+      const filled = fillWeights(engine, checkpoint, allocated, activationsOf(dtype), options);
       const failed = (await Promise.allSettled([compiled, filled])).find(({ status }) => status === "rejected");
       if (failed) {
         model.dispose();

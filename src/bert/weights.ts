@@ -6,6 +6,7 @@
 import type { Checkpoint } from "../runtime/checkpoint.ts";
 import type { Engine } from "../runtime/engine.ts";
 import type { LinearWeights, NormWeights } from "../runtime/ops.ts";
+import { type QuantizedTable, quantizedTable, streamQuantized } from "../runtime/quantize.ts";
 import type { Shape, Table, Tensor } from "../runtime/tensor.ts";
 import { asTable, streamTable } from "../runtime/upload.ts";
 import { type BertConfig, ModelError } from "./config.ts";
@@ -155,25 +156,37 @@ function decoderNames(
   return { weight: "cls.predictions.decoder.weight", bias: stored.has(ownBias) ? ownBias : tiedBias };
 }
 
+/** Storage of weights. `q8` is f32, but for the encoder's linear layers: int8 with a scale for each output. */
+export type WeightStorage = "f32" | "f16" | "q8";
+
+/** Storage of everything that is not int8. */
+export function activationsOf(storage: WeightStorage): "f32" | "f16" {
+  return storage === "q8" ? "f32" : storage;
+}
+
 /** The weights of a model, allocated on the GPU and still empty. */
 export interface AllocatedWeights {
   readonly weights: BertWeights;
   readonly tensors: readonly Tensor[];
   /** What goes where: our names of the stored tensors, end to end, into a table. */
-  readonly contents: readonly { readonly into: Table; readonly names: readonly string[] }[];
+  readonly contents: readonly { readonly into: Table | QuantizedTable; readonly names: readonly string[] }[];
 }
 
-/** Allocates everything that `checkWeights` has accepted. Frees it again if the device has no room. */
+/**
+ * Allocates everything that `checkWeights` has accepted: `dtype` "q8" is f32 with the linear layers of the encoder in int8.
+ * Frees it again if the device has no room.
+ */
 export function allocateWeights(
   engine: Engine,
   config: BertConfig,
   checkpoint: Checkpoint,
   parts: Parts,
-  dtype: "f32" | "f16",
+  storage: WeightStorage,
 ): AllocatedWeights {
+  const dtype = activationsOf(storage);
   const { hiddenSize: h, intermediateSize: f, vocabSize: v } = config;
   const tensors: Tensor[] = [];
-  const contents: { into: Table; names: readonly string[] }[] = [];
+  const contents: { into: Table | QuantizedTable; names: readonly string[] }[] = [];
   const table = (rows: number, cols: number, names: readonly string[], rowsPerPart?: number): Table => {
     const into = engine.table(names.join(" + "), rows, cols, dtype, rowsPerPart);
     tensors.push(...into.parts);
@@ -202,6 +215,15 @@ export function allocateWeights(
       ),
     };
   };
+  const encoderLinear = (rows: number, cols: number, ...names: string[]): LinearWeights => {
+    if (storage !== "q8") return linear(rows, cols, ...names);
+    const weights = names.map((name) => `${name}.weight`);
+    const into = quantizedTable(engine, weights.join(" + "), rows, cols);
+    tensors.push(...into.codes.parts, ...into.scales.parts);
+    contents.push({ into, names: weights });
+    const biases = names.map((name) => `${name}.bias`);
+    return { weight: into.codes, scales: into.scales, bias: table(rows, 1, biases, into.codes.rowsPerPart) };
+  };
   const norm = (name: string): NormWeights => ({
     gamma: tensor([h], `${name}.weight`),
     beta: tensor([h], `${name}.bias`),
@@ -219,11 +241,11 @@ export function allocateWeights(
     const name = `encoder.layer.${i}`;
     const self = `${name}.attention.self`;
     return {
-      qkv: linear(3 * h, h, `${self}.query`, `${self}.key`, `${self}.value`),
-      attentionOutput: linear(h, h, `${name}.attention.output.dense`),
+      qkv: encoderLinear(3 * h, h, `${self}.query`, `${self}.key`, `${self}.value`),
+      attentionOutput: encoderLinear(h, h, `${name}.attention.output.dense`),
       attentionNorm: norm(`${name}.attention.output.LayerNorm`),
-      intermediate: linear(f, h, `${name}.intermediate.dense`),
-      output: linear(h, f, `${name}.output.dense`),
+      intermediate: encoderLinear(f, h, `${name}.intermediate.dense`),
+      output: encoderLinear(h, f, `${name}.output.dense`),
       outputNorm: norm(`${name}.output.LayerNorm`),
     };
   };
@@ -276,6 +298,9 @@ export async function fillWeights(
       onProgress?.({ loaded, total });
     }
   };
-  for (const { into, names } of contents) await streamTable(engine, into, elements(names));
+  for (const { into, names } of contents) {
+    if ("codes" in into) await streamQuantized(engine, into, elements(names));
+    else await streamTable(engine, into, elements(names));
+  }
   await engine.flushWrites();
 }

@@ -1,8 +1,9 @@
 /** Attention over packed sequences of any lengths, with a running softmax: no matrix of scores is ever stored. */
 import wgsl from "./attention.wgsl";
-import { foldWorkgroups, type Kernel, type KernelLimits, type Plan, type Scalar } from "./kernel.ts";
+import { type Constant, foldWorkgroups, type Kernel, type KernelLimits, type Plan, type Scalar } from "./kernel.ts";
 import { requireIndexable, requireOffsets, requireSizes } from "./shape.ts";
 import scalarOperands from "./shared/attention_scalar.wgsl";
+import sequences from "./shared/attention_sequences.wgsl";
 import vec4Operands from "./shared/attention_vec4.wgsl";
 
 export interface AttentionShape {
@@ -43,12 +44,9 @@ const LEAST_GROUPS = 4;
  */
 export const attention: Kernel<AttentionShape> = {
   name: "attention",
-  source: [vec4Operands, wgsl].join("\n"),
+  source: [vec4Operands, wgsl, sequences].join("\n"),
   plan(shape, limits) {
-    const odd = misaligned(shape);
-    if (odd !== undefined) {
-      throw new RangeError(`attention: ${odd[0]} is ${odd[1]}, not a multiple of 4; attention_unaligned takes any`);
-    }
+    requireAligned("attention", shape);
     return planOf("attention", shape, limits);
   },
 };
@@ -56,14 +54,9 @@ export const attention: Kernel<AttentionShape> = {
 /** As `attention`, for any dimensions, with scalar loads. */
 export const attentionUnaligned: Kernel<AttentionShape> = {
   name: "attention_unaligned",
-  source: [scalarOperands, wgsl].join("\n"),
+  source: [scalarOperands, wgsl, sequences].join("\n"),
   plan: (shape, limits) => planOf("attention_unaligned", shape, limits),
 };
-
-/** The fast kernel that fits the shape. */
-export function attentionKernelFor(shape: AttentionShape): Kernel<AttentionShape> {
-  return misaligned(shape) === undefined ? attention : attentionUnaligned;
-}
 
 /** The shape's numbers with defaults filled in and checked. */
 export function attentionExtents(kernel: string, shape: AttentionShape): Required<Omit<AttentionShape, "causal">> {
@@ -85,15 +78,40 @@ function misaligned(shape: AttentionShape): [field: string, value: number] | und
   return Object.entries(aligned).find(([, value]) => value % 4 !== 0);
 }
 
+/** Whether vec4 loads can serve this shape. */
+export function isAligned(shape: AttentionShape): boolean {
+  return misaligned(shape) === undefined;
+}
+
+/** @throws RangeError when vec4 loads cannot serve this shape */
+export function requireAligned(kernel: string, shape: AttentionShape): void {
+  const odd = misaligned(shape);
+  if (odd !== undefined) {
+    throw new RangeError(`${kernel}: ${odd[0]} is ${odd[1]}, not a multiple of 4; attention_unaligned takes any`);
+  }
+}
+
 function planOf(kernel: string, shape: AttentionShape, limits: KernelLimits): Plan {
-  const { tokens, sequences, heads, headDim, dtype, mask, causal = false } = shape;
-  const { valueDim, scale, qStride, kStride, vStride, qOffset, kOffset, vOffset } = attentionExtents(kernel, shape);
+  const { valueDim } = attentionExtents(kernel, shape);
   const columns = Math.ceil(valueDim / 4);
   const slices = Math.ceil(columns / MOST_GROUPS);
   const groups = Math.max(LEAST_GROUPS, Math.ceil(columns / slices));
-  const tiles = Math.floor(tokens / QUERIES) + sequences;
+  return planTiles(kernel, shape, { queries: QUERIES, slices }, { GROUPS: groups }, limits);
+}
+
+/** The plan of a kernel whose workgroups each own `queries` queries of a sequence and head, and a slice of v's columns. */
+export function planTiles(
+  kernel: string,
+  shape: AttentionShape,
+  { queries, slices }: { readonly queries: number; readonly slices: number },
+  tile: Readonly<Record<string, Constant>>,
+  limits: KernelLimits,
+): Plan {
+  const { tokens, sequences, heads, headDim, dtype, mask, causal = false } = shape;
+  const { valueDim, scale, qStride, kStride, vStride, qOffset, kOffset, vOffset } = attentionExtents(kernel, shape);
+  const tiles = Math.floor(tokens / queries) + sequences;
   return {
-    constants: { Scalar: dtype, GROUPS: groups, HAS_MASK: mask, CAUSAL: causal },
+    constants: { Scalar: dtype, HAS_MASK: mask, CAUSAL: causal, ...tile },
     params: {
       tiles,
       slices,

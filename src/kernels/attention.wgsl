@@ -10,7 +10,7 @@
 // One workgroup owns 16 queries of one sequence and head, and up to 4 * GROUPS columns of v. It takes the keys in
 // blocks of 4 * GROUPS with a running softmax (Milakov and Gimelshein 2018), so that scores never leave it.
 // One thread owns 4 queries: against 4 keys while scores are made, on 4 columns of v while they are used.
-// Computes in f32.
+// Computes in f32. Joined with shared/attention_sequences.wgsl.
 
 const GROUPS = 16; // threads for each four queries
 const WORKGROUP_SIZE = GROUPS * 4;
@@ -140,31 +140,4 @@ fn main(
     let result = select(results[i] / total[i], vec4f(), total[i] == 0.0);
     for (var j = 0u; j < min(4u, params.value_dim - column); j++) { out[start[i] + j] = Scalar(result[j]); }
   }
-}
-
-// Every sequence has a tile more than its queries can fill, so that the grid does not depend on the lengths.
-fn first_tile(sequence: u32) -> u32 {
-  return cu_seqlens[sequence] / QUERIES + sequence;
-}
-
-fn sequence_of(tile: u32) -> u32 {
-  var low = 0u;
-  var high = params.sequences;
-  while (high - low > 1) {
-    let middle = (low + high) / 2;
-    if (first_tile(middle) <= tile) { low = middle; } else { high = middle; }
-  }
-  return low;
-}
-
-fn kept(row: vec4u) -> vec4<bool> {
-  return vec4u(tokens[row.x].w, tokens[row.y].w, tokens[row.z].w, tokens[row.w].w) != vec4u(0);
-}
-
-fn causal(key: vec4u, query: u32) -> vec4<bool> {
-  return vec4<bool>(!CAUSAL) | (key <= vec4u(query));
-}
-
-fn max4(v: vec4f) -> f32 {
-  return max(max(v.x, v.y), max(v.z, v.w));
 }

@@ -1,6 +1,8 @@
 /** WGSL kernels and their plans: pure text and arithmetic, for any WebGPU device. */
 export * from "./activation.ts";
-export * from "./attention.ts";
+export { type AttentionShape, attention, attentionUnaligned } from "./attention.ts";
+export * from "./attention_broadcast.ts";
+export * from "./attention_choice.ts";
 export * from "./attention_probs.ts";
 export * from "./embed_layernorm.ts";
 export * from "./gather_rows.ts";
@@ -9,8 +11,13 @@ export * from "./l2_normalize.ts";
 export * from "./layernorm.ts";
 export * from "./linear.ts";
 export { matmul, matmulNaive, matmulUnaligned } from "./matmul.ts";
+export * from "./matmul_broadcast.ts";
 export * from "./matmul_choice.ts";
+export * from "./matmul_config.ts";
+export * from "./matmul_q8.ts";
 export * from "./matmul_split_k.ts";
+export * from "./matmul_subgroup.ts";
+export * from "./matmul_tuning.ts";
 export * from "./matmul_workgroup.ts";
 export * from "./pool.ts";
 export * as reference from "./reference.ts";

@@ -3,6 +3,8 @@
  * test/cases.ts. Nothing here touches a GPU: a kernel can be planned, specialised and inspected anywhere.
  */
 
+import type { MatmulTuning } from "./matmul_config.ts";
+
 /** Element type of a tensor on the GPU. Kernels accumulate in f32 whatever the storage is. */
 export type Scalar = "f32" | "f16";
 
@@ -41,6 +43,10 @@ export interface DeviceTraits {
   readonly matrixUnits?: readonly MatrixUnit[];
   /** Threads of the largest subgroup. */
   readonly subgroupMaxSize?: number;
+  /** Threads of every subgroup, where they are all of one size and the device has the feature `subgroups`. */
+  readonly subgroupSize?: number;
+  /** Measured on this device, by `shapeClass`: goes before what is known of its kind. */
+  readonly tuning?: MatmulTuning;
 }
 
 /** A value for a top-level `const` (number, boolean) or `alias` (type name) of a .wgsl file. */

@@ -10,6 +10,7 @@ import { type Inputs, type Outputs, outputOf, slice, sum, valuesOf } from "./ref
 
 export { activate, activation, erf, erfc } from "./reference/activation.ts";
 export { attention, attentionProbs } from "./reference/attention.ts";
+export { blockQuantized, matmulQ8 } from "./reference/matmul_q8.ts";
 export { embedLayernorm, l2Normalize, layernorm, softmax, topK } from "./reference/rows.ts";
 export type { Inputs, Outputs } from "./reference/values.ts";
 

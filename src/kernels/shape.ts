@@ -72,7 +72,8 @@ const MOST_VECTORS = 1024;
 export function rowTeam(cols: number, limits: KernelLimits, owner: RowOwner): RowTeam {
   const vectors =
     cols % 4 === 0 ? { WIDTH: 4, Vector: "vec4<Scalar>", Sum: "vec4f" } : { WIDTH: 1, Vector: "Scalar", Sum: "f32" };
-  if (owner === "thread" && cols <= MOST_VECTORS * vectors.WIDTH) return { LANES: 1, WORKGROUP_SIZE: ROWS_ABREAST, ...vectors };
+  if (owner === "thread" && cols <= MOST_VECTORS * vectors.WIDTH)
+    return { LANES: 1, WORKGROUP_SIZE: ROWS_ABREAST, ...vectors };
   const size = rowWorkgroupSize(cols / vectors.WIDTH, limits);
   return { LANES: size, WORKGROUP_SIZE: size, ...vectors };
 }

@@ -15,7 +15,10 @@ export { type AdapterChoice, NoAdapterError } from "./adapter.ts";
 export interface DeviceOptions extends DeviceNeeds {
   /** Default `auto`: hardware, else the system's software adapter, else the bundled SwiftShader. */
   readonly adapter?: AdapterChoice | undefined;
-  /** Dawn toggles to enable, e.g. `allow_unsafe_apis`; publish figures without any. */
+  /**
+   * Dawn toggles to enable; publish figures without any. With `allow_unsafe_apis` an adapter shows its experimental
+   * features, among them matrix units (tensor cores), which the device then gets.
+   */
   readonly toggles?: readonly string[] | undefined;
   /** Timestamps in nanoseconds as the GPU counts them, not in WebGPU's steps of 65.5 microseconds. */
   readonly preciseTimestamps?: boolean | undefined;

@@ -1,7 +1,9 @@
 /** The Node entry: everything of `bert-webgpu`, with WebGPU from Dawn and files from disk. */
 
+import type { MatmulTuning } from "../kernels/matmul_config.ts";
 import { Engine } from "../runtime/engine.ts";
 import { type DeviceOptions, requestDevice } from "./device.ts";
+import { readTuning } from "./tuning.ts";
 
 export * from "../index.ts";
 export * from "./device.ts";
@@ -11,8 +13,16 @@ export { hubCacheDir } from "./hub/environment.ts";
 export * from "./hub/resolve.ts";
 export * from "./hub/scan.ts";
 export type { HubProgress } from "./hub/snapshot.ts";
+export { readTuning, removeTuning, storeTuning, tuningFile } from "./tuning.ts";
+
+export interface EngineSettings extends DeviceOptions {
+  /** Default: what `bert-webgpu tune` stored for the adapter, if it did; `false`: the built-in choices. */
+  readonly tuning?: MatmulTuning | false | undefined;
+}
 
 /** An engine on the best adapter of this machine, or on the one asked for. @throws NoAdapterError */
-export async function createEngine(options: DeviceOptions = {}): Promise<Engine> {
-  return Engine.create(await requestDevice(options));
+export async function createEngine(options: EngineSettings = {}): Promise<Engine> {
+  const found = await requestDevice(options);
+  const { tuning = await readTuning(found.adapter, (message) => process.emitWarning(message)) } = options;
+  return Engine.create({ ...found, tuning: tuning || undefined });
 }

@@ -1,5 +1,7 @@
 /** What to ask of an adapter, and how to name it. Pure: the device itself is requested by the engine or by src/node. */
 
+import type { MatrixUnit, Scalar } from "../kernels/kernel.ts";
+
 /** What an engine runs on, for people and for reports. */
 export interface AdapterSummary {
   /** The GPU's own name where it is told; browsers often withhold it. */
@@ -10,6 +12,10 @@ export interface AdapterSummary {
   readonly description: string;
   /** Computed by the CPU: correct, and slow. */
   readonly software: boolean;
+  /** What its matrix units multiply; absent where there are none, or none are shown (`matrixUnitsOf`). */
+  readonly matrixUnits?: readonly MatrixUnit[];
+  /** Threads of its largest subgroup; absent where that is withheld. */
+  readonly subgroupMaxSize?: number;
 }
 
 /** Told of a wait for the GPU when it begins; what it returns is called when the wait is over. */
@@ -23,8 +29,16 @@ export interface DeviceNeeds {
   readonly limits?: Readonly<Record<string, number>> | undefined;
 }
 
-/** Used when they are there; nothing depends on them. */
-const WANTED_FEATURES = ["shader-f16", "subgroups", "timestamp-query"] as const;
+/**
+ * Used when they are there; nothing depends on them. Matrix units are an experiment of Chromium's: a browser shows them
+ * with chrome://flags/#enable-unsafe-webgpu, Dawn in Node with the toggle `allow_unsafe_apis`.
+ */
+const WANTED_FEATURES = [
+  "shader-f16",
+  "subgroups",
+  "timestamp-query",
+  "chromium-experimental-subgroup-matrix",
+] as const;
 
 /** The limits that a BERT outgrows at their WebGPU defaults, or that a faster kernel makes use of. */
 const RAISED_LIMITS = [
@@ -71,7 +85,8 @@ export function deviceDescriptor(adapter: GPUAdapter, needs: DeviceNeeds = {}): 
 
 /** The adapter in words. Fields that the browser withholds are empty, but never `name`. */
 export function adapterSummary(info: GPUAdapterInfo): AdapterSummary {
-  const { vendor, architecture, description } = info;
+  const { vendor, architecture, description, subgroupMaxSize } = info;
+  const matrixUnits = matrixUnitsOf(info);
   // Dawn turns every blank and bracket of a device's name into a hyphen, also the last
   const device = info.device.replace(/^-+|-+$/g, "");
   return {
@@ -83,5 +98,37 @@ export function adapterSummary(info: GPUAdapterInfo): AdapterSummary {
     software:
       info.isFallbackAdapter === true ||
       /swiftshader|llvmpipe|basic render/i.test(`${architecture} ${device} ${description}`),
+    ...(matrixUnits.length > 0 && { matrixUnits }),
+    ...(subgroupMaxSize !== undefined && { subgroupMaxSize }),
   };
+}
+
+/** An entry of `info.subgroupMatrixConfigs` in Dawn and Chromium, which no WebGPU types know yet. */
+interface SubgroupMatrixConfig {
+  readonly componentType: string;
+  readonly resultComponentType: string;
+  readonly M: number;
+  readonly N: number;
+  readonly K: number;
+}
+
+/**
+ * What the matrix units of an adapter multiply, of floating-point numbers. Empty where the adapter does not show the
+ * feature `chromium-experimental-subgroup-matrix`; a device must have it too before a kernel can use them.
+ */
+export function matrixUnitsOf(info: GPUAdapterInfo): MatrixUnit[] {
+  const { subgroupMatrixConfigs = [] } = info as { readonly subgroupMatrixConfigs?: Iterable<SubgroupMatrixConfig> };
+  return [...subgroupMatrixConfigs].flatMap(({ componentType, resultComponentType: resultType, M, N, K }) =>
+    isScalar(componentType) && isScalar(resultType) ? [{ componentType, resultType, M, N, K }] : [],
+  );
+}
+
+function isScalar(type: string): type is Scalar {
+  return type === "f32" || type === "f16";
+}
+
+/** Threads of every subgroup of this device, where they are all of one size and programs may use them. */
+export function subgroupSizeOf({ features, adapterInfo }: GPUDevice): number | undefined {
+  const { subgroupMinSize, subgroupMaxSize } = adapterInfo;
+  return features.has("subgroups") && subgroupMinSize === subgroupMaxSize ? subgroupMinSize : undefined;
 }

@@ -1,7 +1,8 @@
 /** The engine: one GPU device, its pipelines, the memory on it, and the queue of programs that run on it. */
 
+import type { DeviceTraits } from "../kernels/kernel.ts";
 import { Arena } from "./arena.ts";
-import { type AdapterSummary, adapterSummary, deviceDescriptor, type IdleHook } from "./device.ts";
+import { type AdapterSummary, adapterSummary, deviceDescriptor, type IdleHook, subgroupSizeOf } from "./device.ts";
 import { DeviceLostError, NoWebGpuError } from "./errors.ts";
 import { BufferOwner, type MemoryUse } from "./memory.ts";
 import { PipelineCache } from "./pipelines.ts";
@@ -14,6 +15,8 @@ export interface EngineOptions {
   readonly device?: GPUDevice | undefined;
   /** Described in reports; read from the device when it is not given. */
   readonly adapter?: AdapterSummary | undefined;
+  /** What `tuneMatmul` found on this device, as `parseMatmulTuning` reads it from wherever it was kept. */
+  readonly tuning?: DeviceTraits["tuning"];
   /** Called when the engine begins to wait for the GPU; what it returns is called when the wait is over. */
   readonly idle?: IdleHook | undefined;
   /** Called by `dispose`, for whoever made the device on the engine's behalf. */
@@ -21,11 +24,14 @@ export interface EngineOptions {
 }
 
 const WEIGHT = 0x80 | 0x04 | 0x08; // STORAGE | COPY_SRC | COPY_DST
+const MATRIX_FEATURE = "chromium-experimental-subgroup-matrix";
 const FLUSH_BYTES = 32 << 20;
 
 export class Engine {
   readonly device: GPUDevice;
   readonly adapter: AdapterSummary;
+  /** Measured on this device; programs that are recorded after it was set use it. */
+  tuning: DeviceTraits["tuning"];
   readonly memory: BufferOwner;
   readonly arena: Arena;
   readonly pipelines: PipelineCache;
@@ -44,6 +50,7 @@ export class Engine {
   private constructor(device: GPUDevice, options: EngineOptions) {
     this.device = device;
     this.adapter = options.adapter ?? adapterSummary(device.adapterInfo);
+    this.tuning = options.tuning;
     this.#idle = options.idle;
     this.#close = options.close;
     this.memory = new BufferOwner(device);
@@ -81,6 +88,22 @@ export class Engine {
   /** Whether programs may store tensors in f16. */
   get hasF16(): boolean {
     return this.device.features.has("shader-f16");
+  }
+
+  /** What kernels are chosen by. */
+  get traits(): DeviceTraits {
+    const { device, adapter, tuning } = this;
+    const { matrixUnits, subgroupMaxSize } = adapter;
+    const subgroupSize = subgroupSizeOf(device);
+    const multiplies = device.features.has(MATRIX_FEATURE) && matrixUnits && subgroupMaxSize;
+    return {
+      limits: device.limits,
+      software: adapter.software,
+      vendor: adapter.vendor.toLowerCase(),
+      ...(subgroupSize !== undefined && { subgroupSize }),
+      ...(multiplies && { matrixUnits, subgroupMaxSize }),
+      ...(tuning && { tuning }),
+    };
   }
 
   /** Live buffers and bytes. */
@@ -145,7 +168,7 @@ export class Engine {
   /** Records a program and compiles its kernels, all at the same time. */
   async record(label: string, build: (recorder: Recorder) => void): Promise<Program> {
     this.#requireAlive();
-    const recorder = new Recorder({ limits: this.device.limits, software: this.adapter.software });
+    const recorder = new Recorder(this.traits);
     build(recorder);
     const recording = recorder.finish();
     const compiled = await Promise.all(

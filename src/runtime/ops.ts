@@ -3,7 +3,7 @@
  * each function adds one launch (one per part, where a table is split) and returns what it writes.
  */
 
-import { attentionKernelFor } from "../kernels/attention.ts";
+import { attentionKernelFor } from "../kernels/attention_choice.ts";
 import { attentionProbs as attentionProbsKernel } from "../kernels/attention_probs.ts";
 import { embedLayernormBy } from "../kernels/embed_layernorm.ts";
 import { gatherRows as gatherRowsKernel } from "../kernels/gather_rows.ts";
@@ -12,6 +12,7 @@ import { l2Normalize as l2NormalizeKernel } from "../kernels/l2_normalize.ts";
 import { layernormBy } from "../kernels/layernorm.ts";
 import type { MatmulShape } from "../kernels/linear.ts";
 import { matmulKernelFor } from "../kernels/matmul_choice.ts";
+import { matmulQ8 } from "../kernels/matmul_q8.ts";
 import { type PoolMode, pool as poolKernel } from "../kernels/pool.ts";
 import { rowOwnerFor } from "../kernels/shape.ts";
 import { softmaxBy } from "../kernels/softmax.ts";
@@ -23,9 +24,13 @@ export type { PoolMode };
 /** Activations a linear layer can apply. */
 export type Activation = MatmulShape["activation"];
 
-/** y = x W^T + b with W [out, in] as checkpoints store it. `bias` is a table of one column, split as `weight` is. */
+/**
+ * y = x W^T + b with W [out, in] as checkpoints store it. `bias` is a table of one column, split as `weight` is. With
+ * `scales`, another such, `weight` is int8: u32 [out, ceil(in / 4)] of `quantizedTable`.
+ */
 export interface LinearWeights {
   readonly weight: Table;
+  readonly scales?: Table | undefined;
   readonly bias: Table | undefined;
 }
 
@@ -48,7 +53,7 @@ export interface PackedTokens {
 export function linear(
   r: Recorder,
   x: Ref,
-  { weight, bias }: LinearWeights,
+  { weight, scales, bias }: LinearWeights,
   { activation = "none", residual }: { activation?: Activation; residual?: Ref } = {},
 ): Ref {
   const [m, k] = rowsAndCols(x);
@@ -65,7 +70,9 @@ export function linear(
       outStride: weight.rows,
       outOffset: i * weight.rowsPerPart,
     };
-    r.dispatch(matmulKernelFor(shape, r.traits), shape, { x, weight: part, bias: bias?.parts[i], residual, out });
+    const operands = { x, weight: part, bias: bias?.parts[i], residual, out };
+    if (scales) r.dispatch(matmulQ8, shape, { ...operands, scales: scales.parts[i] });
+    else r.dispatch(matmulKernelFor(shape, r.traits), shape, operands);
   });
   return out;
 }
@@ -122,7 +129,7 @@ export function selfAttention(r: Recorder, qkv: Ref, packed: PackedTokens, heads
   const out = r.temporary("attention", [qkv.shape[0]!, hidden], qkv.dtype);
   const { tokens, cuSeqlens } = packed;
   const shape = attentionShape(qkv, packed, heads);
-  r.dispatch(attentionKernelFor(shape), shape, {
+  r.dispatch(attentionKernelFor(shape, r.traits), shape, {
     q: qkv,
     k: qkv,
     v: qkv,

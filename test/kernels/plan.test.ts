@@ -1,13 +1,15 @@
 /** Plans and specialisation: arithmetic and text, no GPU. */
 import { describe, expect, test } from "vitest";
 import { activation } from "../../src/kernels/activation.ts";
-import { attention, attentionKernelFor, attentionUnaligned } from "../../src/kernels/attention.ts";
+import { attention, attentionUnaligned } from "../../src/kernels/attention.ts";
+import { attentionKernelFor } from "../../src/kernels/attention_choice.ts";
 import { attentionProbs } from "../../src/kernels/attention_probs.ts";
 import { embedLayernorm } from "../../src/kernels/embed_layernorm.ts";
 import { gatherRows } from "../../src/kernels/gather_rows.ts";
 import {
   bindingsOf,
   DEFAULT_LIMITS,
+  type DeviceTraits,
   foldWorkgroups,
   type Kernel,
   packParams,
@@ -18,8 +20,17 @@ import {
 import { l2Normalize } from "../../src/kernels/l2_normalize.ts";
 import { layernorm } from "../../src/kernels/layernorm.ts";
 import { matmul, matmulNaive, matmulUnaligned } from "../../src/kernels/matmul.ts";
-import { matmulKernelFor } from "../../src/kernels/matmul_choice.ts";
+import { matmulCandidates, matmulConfigFor, matmulKernelFor } from "../../src/kernels/matmul_choice.ts";
+import {
+  describeConfig,
+  type MatmulConfig,
+  matmulFits,
+  matmulKernelOf,
+  shapeClass,
+} from "../../src/kernels/matmul_config.ts";
 import { matmulSplitKBy } from "../../src/kernels/matmul_split_k.ts";
+import { subgroupTileFor } from "../../src/kernels/matmul_subgroup.ts";
+import { parseMatmulTuning } from "../../src/kernels/matmul_tuning.ts";
 import { matmulWorkgroupTiled } from "../../src/kernels/matmul_workgroup.ts";
 import { pool } from "../../src/kernels/pool.ts";
 import { softmax } from "../../src/kernels/softmax.ts";
@@ -94,6 +105,84 @@ describe("the choice among matmuls", () => {
     expect(choose(4096, 4096, 4096, cramped).tile).toBe(64);
   });
 
+  const config = (m: number, n: number, k: number, more: Partial<DeviceTraits>, dtype: "f32" | "f16" = "f32") =>
+    describeConfig(matmulConfigFor({ ...linear, m, n, k, dtype }, { ...gpu, ...more }));
+
+  const unit = { componentType: "f16", resultType: "f32", M: 16, N: 16, K: 16 } as const;
+  const matrices = { matrixUnits: [unit], subgroupMaxSize: 32 };
+
+  test.each([
+    // vendor, 4096 rows, 1024 rows, 128 rows, one row
+    ["nvidia", "workgroup 128x128x16 8x8", "workgroup 64x64x16 4x4", "workgroup 32x32x32 4x4", "split_k 32"],
+    ["amd", "workgroup 128x128x16 8x8", "workgroup 64x64x16 4x4", "workgroup 32x32x32 4x4", "split_k 32"],
+    ["apple", "workgroup 64x64x16 4x4", "workgroup 64x64x16 4x4", "workgroup 32x32x32 4x4", "split_k 32"],
+    ["intel", "workgroup 64x64x16 4x4", "workgroup 64x64x16 4x4", "workgroup 32x32x32 4x4", "split_k 32"],
+    ["", "workgroup 128x128x16 8x8", "workgroup 64x64x16 4x4", "workgroup 32x32x32 4x4", "split_k 32"],
+  ])("by vendor: %j", (vendor, ...expected) => {
+    expect([4096, 1024, 128, 1].map((m) => config(m, 768, 768, { vendor }))).toEqual(expected);
+    expect(config(4096, 768, 768, { vendor, software: true })).toBe("register");
+  });
+
+  test("passes rows through subgroups where the CPU computes, all of them are of one size, and k is of vec4s", () => {
+    const broadcast = { software: true, subgroupSize: 8 };
+    expect(config(128, 768, 768, broadcast)).toBe("broadcast 8");
+    expect(config(128, 768, 766, broadcast)).toBe("register");
+    expect(config(8, 768, 768, broadcast)).toBe("register");
+    expect(config(128, 768, 768, { ...broadcast, subgroupSize: 64 })).toBe("register");
+    expect(config(128, 768, 768, { subgroupSize: 8 })).toMatch(/^workgroup/);
+  });
+
+  test("is the matrix units' where they multiply this dtype and sum in f32", () => {
+    expect(config(128, 768, 768, matrices, "f16")).toMatch(/^subgroup .* 16x16x16$/);
+    expect(config(128, 768, 768, matrices)).toMatch(/^workgroup/); // of f16 only
+    expect(config(128, 768, 766, matrices, "f16")).toMatch(/^workgroup/);
+    expect(config(8, 768, 768, matrices, "f16")).toBe("split_k 32");
+    expect(config(128, 768, 768, { ...matrices, software: true }, "f16")).toBe("register");
+    const rough = { ...matrices, matrixUnits: [{ ...unit, resultType: "f16" as const }] };
+    expect(config(128, 768, 768, rough, "f16")).toMatch(/^workgroup/);
+  });
+
+  test("is what was tuned for the class, where it fits the device", () => {
+    const shape = { ...linear, m: 100, n: 768, k: 768 };
+    const tuned = (config: MatmulConfig) => ({ tuning: { [shapeClass(shape)]: config } });
+    const split = tuned({ kind: "split_k", split: 4 });
+    expect(config(128, 768, 768, split)).toBe("split_k 4");
+    expect(config(128, 768, 768, { ...split, software: true })).toBe("split_k 4");
+    expect(config(129, 768, 768, split)).toMatch(/^workgroup/);
+    expect(config(128, 768, 768, split, "f16")).toMatch(/^workgroup/);
+    const huge = { rows: 256, cols: 256, depth: 64, rowFours: 4, colFours: 4 }; // 128 KB
+    expect(config(128, 768, 768, tuned({ kind: "workgroup", tile: huge }))).toBe("workgroup 32x32x32 4x4");
+
+    const half = { ...shape, dtype: "f16" as const };
+    const tile = subgroupTileFor(half, { ...gpu, ...matrices })!;
+    const subgroup = { tuning: { [shapeClass(half)]: { kind: "subgroup", tile } as const } };
+    expect(config(128, 768, 768, { ...subgroup, ...matrices }, "f16")).toMatch(/^subgroup/);
+    expect(config(128, 768, 768, subgroup, "f16")).toMatch(/^workgroup/); // without the feature
+    expect(config(128, 768, 768, { ...subgroup, ...matrices, subgroupMaxSize: 64 }, "f16")).toMatch(/32x32|64x64|128/);
+    expect(matmulFits({ kind: "subgroup", tile }, half, { ...gpu, ...matrices, subgroupMaxSize: 64 })).toBe(false);
+    expect(matmulKernelOf({ kind: "subgroup", tile }, false)).toBe(matmulUnaligned);
+  });
+
+  test("tries at most 8, the built-in one first, each once and each with room", () => {
+    for (const more of [{}, { software: true }, { software: true, subgroupSize: 8 }, { vendor: "apple" }, matrices]) {
+      for (const m of [1, 32, 128, 4096]) {
+        for (const dtype of ["f32", "f16"] as const) {
+          const [shape, traits] = [
+            { ...linear, m, n: 768, k: 768, dtype },
+            { ...gpu, ...more },
+          ];
+          const candidates = matmulCandidates(shape, traits);
+          expect(candidates[0]).toEqual(matmulConfigFor(shape, traits));
+          expect(candidates.length).toBeGreaterThan(1);
+          expect(candidates.length).toBeLessThanOrEqual(8);
+          expect(new Set(candidates.map(describeConfig)).size).toBe(candidates.length);
+          expect(candidates.every((config) => matmulFits(config, shape, traits))).toBe(true);
+          expect(parseMatmulTuning(JSON.parse(JSON.stringify({ ...candidates })))).toEqual({ ...candidates });
+        }
+      }
+    }
+  });
+
   test("never makes a tile that the device has no room for", () => {
     const tile = { rows: 256, cols: 128, depth: 16, rowFours: 1, colFours: 1 };
     const plan = () => matmulWorkgroupTiled(tile, true).plan({ ...linear, k: 8 }, DEFAULT_LIMITS);
@@ -104,6 +193,46 @@ describe("the choice among matmuls", () => {
     expect(() => matmulSplitKBy(3, true).plan({ ...linear, k: 8 }, DEFAULT_LIMITS)).toThrow(
       "split is 3, it must divide 64",
     );
+  });
+});
+
+describe("parseMatmulTuning", () => {
+  const tile = { rows: 64, cols: 64, depth: 16, rowFours: 1, colFours: 1 };
+  const unit = { componentType: "f16", resultType: "f32", M: 16, N: 16, K: 16 };
+  const subgroup = {
+    ...{ unit, subgroup: 32, depth: 32 },
+    ...{ subgroupsDown: 2, subgroupsAcross: 2, matricesDown: 2, matricesAcross: 2 },
+  };
+
+  test("gives what it knows, and nothing else", () => {
+    const read = parseMatmulTuning({ a: { kind: "workgroup", tile: { ...tile, more: 1 }, evil: "x" } });
+    expect(read).toEqual({ a: { kind: "workgroup", tile } });
+    expect(parseMatmulTuning({ a: { kind: "subgroup", tile: subgroup } }).a).toEqual({
+      kind: "subgroup",
+      tile: subgroup,
+    });
+  });
+
+  test.each([
+    [null, "a tuning is null, it must be an object"],
+    [[], "a tuning is [], it must be an object"],
+    [{ a: 3 }, '"a": a config is 3, it must be an object'],
+    [{ a: {} }, '"a": kind is missing, it must be register, workgroup, split_k, broadcast or subgroup'],
+    [{ a: { kind: "magic" } }, 'kind is "magic"'],
+    [{ a: { kind: "split_k", split: 3 } }, "split is 3, it must divide 64"],
+    [{ a: { kind: "split_k", split: "8" } }, 'split is "8", it must be a whole number from 1 to 64'],
+    [{ a: { kind: "workgroup" } }, "tile is missing, it must be an object"],
+    [{ a: { kind: "workgroup", tile: { ...tile, rows: 1e9 } } }, "tile.rows is 1000000000"],
+    [{ a: { kind: "workgroup", tile: { ...tile, cols: 65 } } }, "tile.cols is 65, it must be a multiple of 4"],
+    [{ a: { kind: "workgroup", tile: { ...tile, depth: 0 } } }, "tile.depth is 0"],
+    [{ a: { kind: "subgroup", tile: { ...subgroup, depth: 20 } } }, "tile.depth is 20, it must be a multiple of 16"],
+    [
+      { a: { kind: "subgroup", tile: { ...subgroup, unit: { ...unit, componentType: "f32;" } } } },
+      'tile.unit.componentType is "f32;", it must be f32 or f16',
+    ],
+  ])("refuses %j", (value, message) => {
+    expect(() => parseMatmulTuning(value)).toThrow(TypeError);
+    expect(() => parseMatmulTuning(value)).toThrow(message);
   });
 });
 

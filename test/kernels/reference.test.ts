@@ -1,11 +1,14 @@
 /** Every kernel against its CPU twin, on awkward shapes. */
 import { describe, test } from "vitest";
 import type { Scalar } from "../../src/kernels/kernel.ts";
+import { subgroupSizeOf } from "../../src/runtime/device.ts";
 import * as tables from "../cases.ts";
 import { hasF16, testDevice } from "../device.ts";
 import { check } from "./harness.ts";
 
 const { device } = await testDevice();
+const subgroupSize = subgroupSizeOf(device);
+const traits = subgroupSize === undefined ? {} : { subgroupSize };
 
 describe.each<Scalar>(["f32", "f16"])("%s", (dtype) => {
   const reason = dtype === "f16" && !hasF16(device) ? " (skipped: the adapter has no shader-f16)" : "";
@@ -30,6 +33,8 @@ function checkAll<Shape extends { readonly dtype: Scalar }>(
   dtype: Scalar,
 ): void {
   test.each(table.cases.map((of) => [JSON.stringify(of.shape), of] as const))(`${name} %s`, async (_, of) => {
-    for (const kernel of table.kernels({ ...of.shape, dtype } as Shape)) await check(device, kernel, table, of, dtype);
+    for (const kernel of table.kernels({ ...of.shape, dtype } as Shape, traits)) {
+      await check(device, kernel, table, of, dtype);
+    }
   });
 }

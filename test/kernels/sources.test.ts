@@ -3,15 +3,32 @@ import { readdirSync, readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
 import * as kernels from "../../src/kernels/index.ts";
 import { bindingsOf, type Kernel } from "../../src/kernels/kernel.ts";
+import { requestDevice } from "../../src/node/device.ts";
 import { testDevice } from "../device.ts";
 import { compile, runKernel } from "./harness.ts";
 
 const folder = new URL("../../src/kernels/", import.meta.url);
 const files = readdirSync(folder, { recursive: true, encoding: "utf8" }).sort();
 const read = (file: string): string => readFileSync(new URL(file, folder), "utf8");
-const all = Object.values(kernels).filter(
-  (value): value is Kernel<never> => typeof value === "object" && "source" in value && "plan" in value,
-);
+const all: readonly Kernel<never>[] = [
+  ...Object.values(kernels).filter(
+    (value): value is Kernel<never> => typeof value === "object" && "source" in value && "plan" in value,
+  ),
+  kernels.matmulSubgroup({
+    ...{ unit: { componentType: "f32", resultType: "f32", M: 8, N: 8, K: 8 }, subgroup: 32, depth: 16 },
+    ...{ subgroupsDown: 2, subgroupsAcross: 2, matricesDown: 4, matricesAcross: 4 },
+  }),
+];
+
+/** Directives of the kernels that ask for a feature; all others are plain WGSL. */
+const DIRECTIVES: Readonly<Record<string, readonly string[]>> = {
+  "attention_broadcast.wgsl": ["enable subgroups;"],
+  "matmul_broadcast.wgsl": ["enable subgroups;"],
+  "matmul_subgroup.wgsl": [
+    "enable chromium_experimental_subgroup_matrix;",
+    "diagnostic(off, chromium.subgroup_matrix_uniformity);",
+  ],
+};
 
 test("there is a kernel for each file", () => {
   const wgsl = files.filter((file) => file.endsWith(".wgsl") && !file.startsWith("shared"));
@@ -19,10 +36,17 @@ test("there is a kernel for each file", () => {
   expect(names.map((name) => `${name}.wgsl`).sort()).toEqual(wgsl);
 });
 
-describe.each(all)("$name", ({ name, source }) => {
+describe.each(all)("$name", ({ name, source, features }) => {
   test("compiles with its default values", async () => {
-    const { device } = await testDevice();
+    // Few adapters have such a feature; Dawn's null backend has.
+    const { device } = features
+      ? await requestDevice({ adapter: "null", toggles: ["allow_unsafe_apis"], features })
+      : await testDevice();
     await compile(device, name, source);
+  });
+
+  test("has directives where it asks for features, and only there", () => {
+    expect(features !== undefined).toBe(`${name}.wgsl` in DIRECTIVES);
   });
 
   test("binds at most 8 storage buffers, numbered from 0", () => {
@@ -42,12 +66,13 @@ describe.each(files.filter((file) => file.endsWith(".wgsl")))("%s", (file) => {
   });
 
   test("is plain WGSL", () => {
-    expect(lines.filter((line) => /\$\{|^#|\boverride\b|^\s*(enable|requires|diagnostic)\b/.test(line))).toEqual([]);
+    expect(lines.filter((line) => /\$\{|^#|\boverride\b/.test(line))).toEqual([]);
+    expect(lines.filter((line) => /^\s*(enable|requires|diagnostic)\b/.test(line))).toEqual(DIRECTIVES[file] ?? []);
   });
 });
 
 test("src/kernels names no GPU object and does no input or output", () => {
-  const impure = /\bGPU(?!\b|SupportedLimits)\w+|navigator|node:|\bprocess\.|\bfetch\(/;
+  const impure = /\bGPU(?!SupportedLimits)[A-Z]\w+|navigator|node:|\bprocess\.|\bfetch\(/;
   expect(files.filter((file) => file.endsWith(".ts") && impure.test(read(file)))).toEqual([]);
 });
 

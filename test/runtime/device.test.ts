@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { adapterSummary, deviceDescriptor } from "../../src/runtime/device.ts";
+import { adapterSummary, deviceDescriptor, matrixUnitsOf } from "../../src/runtime/device.ts";
 
 const adapter = {
   features: new Set(["shader-f16", "timestamp-query", "bgra8unorm-storage"]),
@@ -60,5 +60,18 @@ describe("adapterSummary", () => {
     [{}, "unnamed adapter", false],
   ])("%j is %j, in software: %j", (fields, name, software) => {
     expect(adapterSummary(info(fields))).toMatchObject({ name, software });
+  });
+
+  test("has the subgroups and matrix units that the adapter tells of, of floats", () => {
+    expect(adapterSummary(info({}))).not.toHaveProperty("matrixUnits");
+    expect(adapterSummary(info({}))).not.toHaveProperty("subgroupMaxSize");
+    const subgroupMatrixConfigs = [
+      { componentType: "f16", resultComponentType: "f32", M: 16, N: 8, K: 4 },
+      { componentType: "u8", resultComponentType: "u32", M: 16, N: 16, K: 32 },
+    ];
+    const told = info({ subgroupMaxSize: 32, subgroupMatrixConfigs } as Partial<GPUAdapterInfo>);
+    const matrixUnits = [{ componentType: "f16", resultType: "f32", M: 16, N: 8, K: 4 }];
+    expect(matrixUnitsOf(told)).toEqual(matrixUnits);
+    expect(adapterSummary(told)).toMatchObject({ matrixUnits, subgroupMaxSize: 32 });
   });
 });

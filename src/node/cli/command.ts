@@ -7,7 +7,7 @@ export interface CommonOptions {
   readonly json: boolean;
   readonly model: string;
   readonly adapter: string;
-  readonly dtype: "f32" | "f16";
+  readonly dtype: "f32" | "f16" | "q8";
 }
 
 /**
@@ -27,8 +27,11 @@ export function newCommand(name: string, description: string, { gpu = true }: { 
     )
     .option("--adapter <NAME>", `auto, hardware, software, or a part of an adapter's name${unused}`, "auto")
     .addOption(
-      new Option("--dtype <TYPE>", `storage of weights and activations${unused}`)
-        .choices(["f32", "f16"])
+      new Option(
+        "--dtype <TYPE>",
+        `storage of weights and activations; q8: linear layers of the encoder in int8${unused}`,
+      )
+        .choices(["f32", "f16", "q8"])
         .default("f32"),
     );
 }

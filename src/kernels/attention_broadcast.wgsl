@@ -1,0 +1,169 @@
+// out = softmax(q k^T * scale) v as attention.wgsl computes it, with the same operands and Params: queries and weights
+// pass from thread to thread within a subgroup, as rows do in matmul_broadcast.wgsl. No barrier, no workgroup memory.
+// One workgroup, which is one subgroup of SUBGROUP threads, owns 8 queries of one sequence and head, and SUBGROUP * 4 *
+// FOURS columns of v. One thread owns 4 keys of a block while scores are made, 4 * FOURS columns of v while they are
+// used. Computes in f32. Joined with shared/attention_vec4.wgsl and shared/attention_sequences.wgsl.
+
+enable subgroups;
+
+const SUBGROUP = 8; // threads of every subgroup of the device: 4 or 8
+const FOURS = 2; // of columns of v: 1 or 2
+const QUERIES = 8;
+const HAS_MASK = false;
+const CAUSAL = false; // a query sees the keys up to its own place in the sequence
+const LOWEST = -3.4028234e38; // the score of a masked key, and the maximum of no keys
+
+struct Params {
+  tiles: u32, // of 8 queries, over all sequences
+  slices: u32, // of SUBGROUP * 4 * FOURS columns of v
+  sequences: u32,
+  heads: u32,
+  head_dim: u32,
+  value_dim: u32,
+  q_stride: u32,
+  k_stride: u32,
+  v_stride: u32,
+  q_offset: u32,
+  k_offset: u32,
+  v_offset: u32,
+  scale: f32,
+}
+
+@group(0) @binding(3) var<storage, read> cu_seqlens: array<u32>;
+@group(0) @binding(4) var<storage, read> cu_seqlens_k: array<u32>;
+@group(0) @binding(5) var<storage, read> tokens: array<vec4<u32>>;
+@group(0) @binding(6) var<storage, read_write> out: array<Scalar>;
+@group(0) @binding(7) var<uniform> params: Params;
+
+@compute @workgroup_size(SUBGROUP)
+fn main(
+  @builtin(workgroup_id) workgroup: vec3u,
+  @builtin(num_workgroups) workgroups: vec3u,
+  @builtin(subgroup_invocation_id) lane: u32,
+) {
+  let item = workgroup.y * workgroups.x + workgroup.x;
+  let tile = item % params.tiles;
+  let slice = item / params.tiles % params.slices;
+  let head = item / params.tiles / params.slices;
+  if (head >= params.heads) { return; }
+  let sequence = sequence_of(tile);
+  let first_query = cu_seqlens[sequence];
+  let queries = cu_seqlens[sequence + 1] - first_query;
+  let first_key = cu_seqlens_k[sequence];
+  let query = (tile - first_tile(sequence)) * QUERIES; // the first, counted in the sequence, as keys are
+  if (query >= queries) { return; }
+  var keys = cu_seqlens_k[sequence + 1] - first_key;
+  if (CAUSAL) { keys = min(keys, query + QUERIES); }
+  let column = (slice * FOURS * SUBGROUP + lane) * 4; // and SUBGROUP * 4 further
+
+  var q_start: array<u32, QUERIES / SUBGROUP>; // of the queries that this thread loads for all
+  for (var i = 0u; i < QUERIES / SUBGROUP; i++) {
+    let row = first_query + min(query + i * SUBGROUP + lane, queries - 1);
+    q_start[i] = row * params.q_stride + params.q_offset + head * params.head_dim;
+  }
+  var best_a = vec4f(LOWEST); var best_b = vec4f(LOWEST); // of queries 0-3, 4-7
+  var total_a = vec4f(); var total_b = vec4f();
+  var o0 = vec4f(); var o1 = vec4f(); var o2 = vec4f(); var o3 = vec4f();
+  var o4 = vec4f(); var o5 = vec4f(); var o6 = vec4f(); var o7 = vec4f();
+  var u0 = vec4f(); var u1 = vec4f(); var u2 = vec4f(); var u3 = vec4f(); // of the second four columns
+  var u4 = vec4f(); var u5 = vec4f(); var u6 = vec4f(); var u7 = vec4f();
+  for (var block = 0u; block < keys; block += SUBGROUP * 4) {
+    let key = block + lane * 4 + vec4u(0, 1, 2, 3);
+    let key_row = first_key + min(key, vec4u(keys - 1));
+    let k_start = key_row * params.k_stride + params.k_offset + head * params.head_dim;
+    var s0 = vec4f(); var s1 = vec4f(); var s2 = vec4f(); var s3 = vec4f();
+    var s4 = vec4f(); var s5 = vec4f(); var s6 = vec4f(); var s7 = vec4f();
+    var held: array<vec4f, QUERIES / SUBGROUP>;
+    for (var d = 0u; d < params.head_dim; d += 4) {
+      for (var i = 0u; i < QUERIES / SUBGROUP; i++) { held[i] = q_at(q_start[i], d); }
+      let k4 = transpose(mat4x4f(k_at(k_start.x, d), k_at(k_start.y, d), k_at(k_start.z, d), k_at(k_start.w, d)));
+      s0 = add_products(s0, subgroupBroadcast(held[0 / SUBGROUP], 0 % SUBGROUP), k4);
+      s1 = add_products(s1, subgroupBroadcast(held[1 / SUBGROUP], 1 % SUBGROUP), k4);
+      s2 = add_products(s2, subgroupBroadcast(held[2 / SUBGROUP], 2 % SUBGROUP), k4);
+      s3 = add_products(s3, subgroupBroadcast(held[3 / SUBGROUP], 3 % SUBGROUP), k4);
+      s4 = add_products(s4, subgroupBroadcast(held[4 / SUBGROUP], 4 % SUBGROUP), k4);
+      s5 = add_products(s5, subgroupBroadcast(held[5 / SUBGROUP], 5 % SUBGROUP), k4);
+      s6 = add_products(s6, subgroupBroadcast(held[6 / SUBGROUP], 6 % SUBGROUP), k4);
+      s7 = add_products(s7, subgroupBroadcast(held[7 / SUBGROUP], 7 % SUBGROUP), k4);
+    }
+    var seen = key < vec4u(keys);
+    if (HAS_MASK) { seen &= kept(key_row); }
+    s0 = visible(s0, seen & causal(key, query)); s1 = visible(s1, seen & causal(key, query + 1));
+    s2 = visible(s2, seen & causal(key, query + 2)); s3 = visible(s3, seen & causal(key, query + 3));
+    s4 = visible(s4, seen & causal(key, query + 4)); s5 = visible(s5, seen & causal(key, query + 5));
+    s6 = visible(s6, seen & causal(key, query + 6)); s7 = visible(s7, seen & causal(key, query + 7));
+
+    let new_a = max(best_a, subgroupMax(vec4f(max4(s0), max4(s1), max4(s2), max4(s3))));
+    let new_b = max(best_b, subgroupMax(vec4f(max4(s4), max4(s5), max4(s6), max4(s7))));
+    let shrink_a = exp(best_a - new_a);
+    let shrink_b = exp(best_b - new_b);
+    best_a = new_a;
+    best_b = new_b;
+    s0 = weights_of(s0, new_a.x); s1 = weights_of(s1, new_a.y);
+    s2 = weights_of(s2, new_a.z); s3 = weights_of(s3, new_a.w);
+    s4 = weights_of(s4, new_b.x); s5 = weights_of(s5, new_b.y);
+    s6 = weights_of(s6, new_b.z); s7 = weights_of(s7, new_b.w);
+    total_a = total_a * shrink_a + vec4f(1) * mat4x4f(s0, s1, s2, s3);
+    total_b = total_b * shrink_b + vec4f(1) * mat4x4f(s4, s5, s6, s7);
+
+    o0 *= shrink_a.x; o1 *= shrink_a.y; o2 *= shrink_a.z; o3 *= shrink_a.w;
+    o4 *= shrink_b.x; o5 *= shrink_b.y; o6 *= shrink_b.z; o7 *= shrink_b.w;
+    u0 *= shrink_a.x; u1 *= shrink_a.y; u2 *= shrink_a.z; u3 *= shrink_a.w;
+    u4 *= shrink_b.x; u5 *= shrink_b.y; u6 *= shrink_b.z; u7 *= shrink_b.w;
+    let filled = min(u32(SUBGROUP), (keys - block + 3) / 4);
+    for (var giver = 0u; giver < filled; giver++) { // the thread whose keys come now
+      let row = first_key + min(block + giver * 4 + vec4u(0, 1, 2, 3), vec4u(keys - 1));
+      let v_start = row * params.v_stride + params.v_offset + head * params.value_dim;
+      let w0 = subgroupShuffle(s0, giver); let w1 = subgroupShuffle(s1, giver);
+      let w2 = subgroupShuffle(s2, giver); let w3 = subgroupShuffle(s3, giver);
+      let w4 = subgroupShuffle(s4, giver); let w5 = subgroupShuffle(s5, giver);
+      let w6 = subgroupShuffle(s6, giver); let w7 = subgroupShuffle(s7, giver);
+      let v4 = values_at(v_start, column);
+      o0 = add_products(o0, w0, v4); o1 = add_products(o1, w1, v4);
+      o2 = add_products(o2, w2, v4); o3 = add_products(o3, w3, v4);
+      o4 = add_products(o4, w4, v4); o5 = add_products(o5, w5, v4);
+      o6 = add_products(o6, w6, v4); o7 = add_products(o7, w7, v4);
+      if (FOURS > 1) {
+        let v8 = values_at(v_start, column + SUBGROUP * 4);
+        u0 = add_products(u0, w0, v8); u1 = add_products(u1, w1, v8);
+        u2 = add_products(u2, w2, v8); u3 = add_products(u3, w3, v8);
+        u4 = add_products(u4, w4, v8); u5 = add_products(u5, w5, v8);
+        u6 = add_products(u6, w6, v8); u7 = add_products(u7, w7, v8);
+      }
+    }
+  }
+
+  total_a = subgroupAdd(total_a);
+  total_b = subgroupAdd(total_b);
+  let totals = array<f32, QUERIES>(
+    total_a.x, total_a.y, total_a.z, total_a.w, total_b.x, total_b.y, total_b.z, total_b.w,
+  );
+  let results = array<vec4f, 16>(o0, o1, o2, o3, o4, o5, o6, o7, u0, u1, u2, u3, u4, u5, u6, u7);
+  for (var i = 0u; i < min(u32(QUERIES), queries - query); i++) {
+    for (var four = 0u; four < FOURS; four++) {
+      let at = column + four * SUBGROUP * 4;
+      let result = select(results[four * QUERIES + i] / totals[i], vec4f(), totals[i] == 0.0);
+      let start = ((first_query + query + i) * params.heads + head) * params.value_dim + at;
+      let count = min(4u, max(params.value_dim, at) - at);
+      for (var j = 0u; j < count; j++) { out[start + j] = Scalar(result[j]); }
+    }
+  }
+}
+
+fn visible(score: vec4f, seen: vec4<bool>) -> vec4f {
+  return select(vec4f(LOWEST), score * params.scale, seen);
+}
+
+// Of scores; a masked one weighs nothing even where all are masked.
+fn weights_of(score: vec4f, best: f32) -> vec4f {
+  return select(exp(score - best), vec4f(), score == vec4f(LOWEST));
+}
+
+fn values_at(row: vec4u, column: u32) -> mat4x4f {
+  return mat4x4f(v_at(row.x, column), v_at(row.y, column), v_at(row.z, column), v_at(row.w, column));
+}
+
+// sum + x w
+fn add_products(sum: vec4f, x: vec4f, w: mat4x4f) -> vec4f {
+  return fma(vec4f(x.w), w[3], fma(vec4f(x.z), w[2], fma(vec4f(x.y), w[1], fma(vec4f(x.x), w[0], sum))));
+}

@@ -1,0 +1,32 @@
+/** Linear layers whose rows pass through a subgroup: for adapters where a load costs more than arithmetic. */
+import type { Kernel } from "./kernel.ts";
+import { type MatmulShape, planLinear } from "./linear.ts";
+import wgsl from "./matmul_broadcast.wgsl";
+import activation from "./shared/activation.wgsl";
+import store from "./shared/matmul_store.wgsl";
+import vec4Operands from "./shared/matmul_vec4.wgsl";
+
+/** Rows of a workgroup, as in the .wgsl. */
+const ROWS = 16;
+
+/**
+ * For `k` a multiple of 4 on a device all of whose subgroups have `subgroup` threads. Bindings: x, weight, bias,
+ * residual, out.
+ */
+export function matmulBroadcastBy(subgroup: number): Kernel<MatmulShape> {
+  const name = "matmul_broadcast";
+  return {
+    name,
+    source: [wgsl, vec4Operands, store, activation].join("\n"),
+    features: ["subgroups"],
+    plan(shape, limits) {
+      if (shape.k % 4 !== 0) throw new RangeError(`${name}: k is ${shape.k}, not a multiple of 4`);
+      if (![4, 8, 16].includes(subgroup)) throw new RangeError(`${name}: subgroups of ${subgroup}, not of 4, 8 or 16`);
+      const workgroups = Math.ceil(shape.m / ROWS) * Math.ceil(shape.n / (4 * subgroup));
+      return planLinear(name, shape, workgroups, { SUBGROUP: subgroup }, limits);
+    },
+  };
+}
+
+/** With the subgroup that the .wgsl has by default. */
+export const matmulBroadcast: Kernel<MatmulShape> = matmulBroadcastBy(8);
