@@ -3,6 +3,7 @@
  *
  *   dist/index.js, dist/kernels.js   one file each, for browsers: no imports, WGSL inlined
  *   dist/node/*.js                   for Node, sharing chunks, so that every entry means the same Engine
+ *   dist/report.js                   what draws the plots in the HTML report of the bench
  *   dist/kernels/NAME.wgsl           each kernel's complete source, to paste into any WebGPU page
  */
 
@@ -25,6 +26,15 @@ const browser = await bundle({
   minify: true, // dist/node has the same code, readable
   plugins: [{ name: "bare-wgsl", setup: ({ onLoad }) => onLoad({ filter: /\.wgsl$/ }, bareWgsl) }],
 });
+const page = await bundle({
+  entryPoints: { report: "bench/html/page.ts" },
+  outdir: "dist",
+  platform: "browser",
+  target: "es2022",
+  format: "iife",
+  minify: true,
+  metafile: true,
+});
 const node = await bundle({
   entryPoints: {
     index: "src/node/index.ts",
@@ -43,7 +53,10 @@ const node = await bundle({
   packages: "external",
 });
 
-await write(DIST, browser.outputFiles, ".js");
+const notices = await licences(page.metafile);
+const pageFiles = page.outputFiles.map(({ path, text }) => ({ path, contents: `/*\n${notices}\n*/\n${text}` }));
+
+await write(DIST, [...browser.outputFiles, ...pageFiles], ".js");
 await write(join(DIST, "node"), node.outputFiles, ".js");
 await makeExecutable(join(DIST, "node/main.js"));
 await write(join(DIST, "kernels"), await kernelSources(), ".wgsl");
@@ -63,6 +76,25 @@ async function bundle(options) {
 async function bareWgsl({ path }) {
   const lines = (await readFile(path, "utf8")).split("\n").map((line) => line.replace(/\/\/.*/, "").trim());
   return { contents: lines.filter(Boolean).join("\n"), loader: "text" };
+}
+
+/** The licences of the packages in a bundle, which copies of them must carry. Those that share a text are listed above it. */
+async function licences({ inputs }) {
+  const folders = Object.keys(inputs).map((path) => /^.*node_modules\/(@[^/]+\/)?[^/]+/.exec(path)?.[0]);
+  const byTerms = new Map();
+  for (const folder of new Set(folders.filter(Boolean))) {
+    const file = (await readdir(join(ROOT, folder))).find((name) => /^licen[cs]e/i.test(name));
+    if (!file) throw new Error(`${folder} holds no licence, which dist/report.js would have to carry`);
+    const lines = (await readFile(join(ROOT, folder, file), "utf8")).trim().split("\n");
+    const copyright = lines.filter((line) => /^\s*copyright/i.test(line)).map((line) => line.trim());
+    const terms = lines.filter((line) => !/^\s*copyright/i.test(line)).join(" ");
+    const key = terms.replace(/\s+/g, " ").replaceAll("*/", "").trim();
+    byTerms.set(key, [
+      ...(byTerms.get(key) ?? []),
+      `${folder.replace(/.*node_modules\//, "")} ${copyright.join(" ")}`.trim(),
+    ]);
+  }
+  return [...byTerms].map(([terms, packages]) => `${packages.join("\n")}\n${terms}`).join("\n\n");
 }
 
 /** Writes the files and removes what an earlier build left, without a moment in which the folder is empty. */

@@ -101,6 +101,43 @@ async function memoryCeiling(engine: Engine, budget: number): Promise<CeilingRow
   };
 }
 
+/** Milliseconds of a copy that moves this many bytes, half of them read and half written; undefined where it does not fit. */
+export type CopyTime = (bytes: number, clock: Timing["clock"]) => Promise<number | undefined>;
+
+/**
+ * Times plain copies as they are asked for, each number of bytes once: the least that a kernel of as many bytes could
+ * take. The median of the better of the two ways to copy.
+ * @param budget milliseconds for each number of bytes
+ */
+export function copyTimes(engine: Engine, budget: number): CopyTime {
+  const timed = new Map<number, Promise<Timing>>();
+  return async (bytes, clock) => {
+    const vectors = Math.max(1, Math.round(bytes / 32));
+    if (vectors * 16 > engine.device.limits.maxStorageBufferBindingSize) return undefined;
+    const timing = timed.get(vectors) ?? timeCopy(engine, vectors, budget);
+    timed.set(vectors, timing);
+    const { clock: ownClock, p50 } = await timing;
+    return ownClock === clock ? p50 : undefined;
+  };
+}
+
+/** Of the ways to copy, the one with the least median. */
+async function timeCopy(engine: Engine, vectors: number, budget: number): Promise<Timing> {
+  const values = Float32Array.from({ length: vectors * 4 }, (_, i) => i % 16777213);
+  const x = tensorOf(engine, "x", values);
+  try {
+    const timings: Timing[] = [];
+    for (const perThread of VECTORS_PER_THREAD) {
+      const shape = { vectors, perThread };
+      await verify(engine, copy, shape, x, (i) => values[i]!);
+      timings.push(await time(engine, copy, shape, x, budget / VECTORS_PER_THREAD.length));
+    }
+    return timings.reduce((best, timing) => (timing.p50 < best.p50 ? timing : best));
+  } finally {
+    x.dispose();
+  }
+}
+
 function tensorOf(engine: Engine, label: string, values: Float32Array): Tensor {
   const tensor = engine.tensor(label, [values.length], "f32");
   engine.writeBuffer(tensor.buffer, 0, values);

@@ -3,6 +3,7 @@
 import type { AttentionShape } from "../src/kernels/attention.ts";
 import type { DeviceTraits, Kernel, Scalar } from "../src/kernels/kernel.ts";
 import { type MatmulShape, matmulNaive, matmul as matmulTiled, matmulUnaligned } from "../src/kernels/matmul.ts";
+import { matmulBroadcastBy } from "../src/kernels/matmul_broadcast.ts";
 import { matmulKernelFor } from "../src/kernels/matmul_choice.ts";
 import { matmulSplitKBy } from "../src/kernels/matmul_split_k.ts";
 import { matmulWorkgroupTiled } from "../src/kernels/matmul_workgroup.ts";
@@ -20,6 +21,7 @@ import {
   layernormCases,
   linear,
   matmulCases,
+  matmulQ8Cases,
   poolCases,
   softmaxCases,
   topKCases,
@@ -32,16 +34,20 @@ const CPU_PRODUCTS = 2 ** 31;
 /** Every kernel on the shapes of BERT-base with 128 tokens; of several for one operation, the engine's choice first. */
 export function typicalTasks(traits: DeviceTraits): KernelTask[] {
   const tasks = <S extends { readonly dtype: Scalar }>(table: CaseTable<S>): KernelTask[] =>
-    table.typical.map((of) => kernelTask(table, of));
+    table.typical.map((of) => kernelTask(onDevice(table, traits), of));
   const matmuls: CaseTable<MatmulShape> = {
     ...matmulCases,
     kernels: (shape) => {
       const chosen = matmulKernelFor(shape, traits);
-      return [chosen, ...matmulCases.kernels(shape).filter((kernel) => kernel !== chosen)];
+      const constants = (kernel: Kernel<MatmulShape>): string =>
+        JSON.stringify([kernel.name, kernel.plan(shape, traits.limits).constants]);
+      const others = matmulCases.kernels(shape, traits).filter((kernel) => constants(kernel) !== constants(chosen));
+      return [chosen, ...others];
     },
   };
   return [
     ...tasks(matmuls),
+    ...tasks(matmulQ8Cases),
     ...tasks(attentionCases),
     kernelTask(attentionProbsCases, probabilitiesOf(attentionCases.typical[0]!)),
     ...tasks(embedLayernormCases),
@@ -55,18 +61,27 @@ export function typicalTasks(traits: DeviceTraits): KernelTask[] {
   ];
 }
 
+/** Also the kernels that only such a device has. */
+export function onDevice<S extends { readonly dtype: Scalar }>(
+  table: CaseTable<S>,
+  traits: DeviceTraits | undefined,
+): CaseTable<S> {
+  return { ...table, kernels: (shape) => table.kernels(shape, traits) };
+}
+
 /** All matmuls on the same matrices [size, size]. */
-export function ladderTask(size: number): KernelTask {
-  return matmulTask(size, size, size);
+export function ladderTask(size: number, traits?: DeviceTraits): KernelTask {
+  return matmulTask(size, size, size, traits);
 }
 
 /** From the plainest to those that a large GPU wants. */
-function rungs({ k }: MatmulShape): Kernel<MatmulShape>[] {
+function rungs({ k }: MatmulShape, traits: DeviceTraits | undefined): Kernel<MatmulShape>[] {
   const vec4 = k % 4 === 0;
   return [
     matmulNaive,
     matmulUnaligned,
     ...(vec4 ? [matmulTiled] : []),
+    ...(vec4 && traits?.subgroupSize !== undefined ? [matmulBroadcastBy(traits.subgroupSize)] : []),
     matmulSplitKBy(32, vec4),
     matmulWorkgroupTiled({ rows: 32, cols: 32, depth: 32, rowFours: 1, colFours: 1 }, vec4),
     matmulWorkgroupTiled({ rows: 64, cols: 64, depth: 16, rowFours: 1, colFours: 1 }, vec4),
@@ -78,13 +93,13 @@ function rungs({ k }: MatmulShape): Kernel<MatmulShape>[] {
  * The tasks that take this shape: `m x n x k` of matmuls, `tokens x heads x headDim` of attention, `rows x cols` of
  * kernels that own rows.
  */
-export function shapedTasks(sizes: readonly number[]): KernelTask[] {
+export function shapedTasks(sizes: readonly number[], traits?: DeviceTraits): KernelTask[] {
   if (sizes.length === 3) {
     const [a, b, c] = sizes as [number, number, number];
     const attention = attentionCase([a], b, c);
     return [
-      matmulTask(a, b, c),
-      kernelTask(attentionCases, attention),
+      matmulTask(a, b, c, traits),
+      kernelTask(onDevice(attentionCases, traits), attention),
       kernelTask(attentionProbsCases, probabilitiesOf(attention)),
     ];
   }
@@ -98,31 +113,39 @@ export function shapedTasks(sizes: readonly number[]): KernelTask[] {
   ];
 }
 
-function matmulTask(m: number, n: number, k: number): KernelTask {
+function matmulTask(m: number, n: number, k: number, traits: DeviceTraits | undefined): KernelTask {
   const table: CaseTable<MatmulShape> = {
     ...matmulCases,
-    kernels: rungs,
+    kernels: (shape) => rungs(shape, traits),
     reference: sampledMatmul,
   };
   return kernelTask(table, { ...linear(m, n, k), outputs: { out: m * n } });
 }
 
 /** The rows that the CPU has the time for, evenly spread from the first to the last; NaN in the others. */
-function sampledMatmul(shape: MatmulShape, inputs: Readonly<Record<string, ArrayLike<number>>>): Outputs {
+export function sampledMatmul(shape: MatmulShape, inputs: Readonly<Record<string, ArrayLike<number>>>): Outputs {
   const { m, n, k } = shape;
   const rows = Math.max(2, Math.floor(CPU_PRODUCTS / (n * k)));
   if (rows >= m) return matmul(shape, inputs);
   const chosen = Array.from({ length: rows }, (_, i) => Math.round((i * (m - 1)) / (rows - 1)));
-  const x = new Float32Array(rows * k);
-  for (const [i, row] of chosen.entries()) for (let p = 0; p < k; p++) x[i * k + p] = inputs.x![row * k + p]!;
-  const { out: sample } = matmul({ ...shape, m: rows }, { ...inputs, x });
+  const sampled = Object.fromEntries(
+    [["x", k] as const, ["residual", n] as const].flatMap(([name, cols]) => {
+      const whole = inputs[name];
+      if (whole === undefined) return [];
+      const few = new Float32Array(rows * cols);
+      for (const [i, row] of chosen.entries())
+        for (let j = 0; j < cols; j++) few[i * cols + j] = whole[row * cols + j]!;
+      return [[name, few]];
+    }),
+  );
+  const { out: sample } = matmul({ ...shape, m: rows }, { ...inputs, ...sampled });
   const out = new Float64Array(m * n).fill(Number.NaN);
   for (const [i, row] of chosen.entries()) out.set(sample!.subarray(i * n, (i + 1) * n), row * n);
   return { out };
 }
 
 /** The probabilities of a case of one sequence. */
-function probabilitiesOf(of: Case<AttentionShape>): Case<AttentionShape> {
+export function probabilitiesOf(of: Case<AttentionShape>): Case<AttentionShape> {
   const { tokens, heads } = of.shape;
   return {
     ...of,
@@ -132,7 +155,7 @@ function probabilitiesOf(of: Case<AttentionShape>): Case<AttentionShape> {
 }
 
 /** A typical case in another size: its bound does not depend on it. */
-function rowsCase<S extends { readonly rows: number; readonly cols: number }>(
+export function rowsCase<S extends { readonly rows: number; readonly cols: number }>(
   of: Case<S>,
   rows: number,
   cols: number,

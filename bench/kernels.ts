@@ -1,12 +1,13 @@
 /** Kernels one by one: each is held against its CPU twin, by the bound of the tests, and only then timed. */
 
-import type { Kernel, Plan, Scalar } from "../src/kernels/kernel.ts";
+import { bindingsOf, type Kernel, type Plan, type Scalar } from "../src/kernels/kernel.ts";
 import type { Engine } from "../src/runtime/engine.ts";
 import type { InputData, OutputData } from "../src/runtime/program.ts";
 import type { Recorder, Ref } from "../src/runtime/recorder.ts";
 import type { DType, Tensor } from "../src/runtime/tensor.ts";
 import type { Bound, Case, CaseTable } from "../test/cases.ts";
 import { type CaseData, caseData, encode, type Work, workOf } from "./case_data.ts";
+import type { CopyTime } from "./ceilings.ts";
 import type { CeilingRow, Check, KernelRow } from "./rows.ts";
 import { type Timing, timeLaunch } from "./timing.ts";
 
@@ -14,6 +15,8 @@ export interface KernelBenchOptions {
   /** Milliseconds for a row. */
   readonly budget: number;
   readonly ceilings: readonly CeilingRow[];
+  /** What the kernels that move bytes more than they compute are held against. */
+  readonly copyTime: CopyTime;
   readonly onRow: (row: KernelRow) => void;
   /** Called with what begins. */
   readonly onProgress: (text: string) => void;
@@ -42,6 +45,7 @@ export function kernelTask<S extends { readonly dtype: Scalar }>(table: CaseTabl
       if (kernels.length === 0) return;
       options.onProgress(`${kernels[0]!.name}: on the CPU`);
       const data = caseData(kernels[0]!, shape, of);
+      const operation = kernels[0]!.name; // they all do the same, whatever their names
       const expected = table.reference(shape, { ...data.values, ...zerosOf(data) });
       const tensors = upload(engine, data);
       for (const kernel of kernels) {
@@ -54,7 +58,10 @@ export function kernelTask<S extends { readonly dtype: Scalar }>(table: CaseTabl
           const launch = { kernel, shape, tensors, outputs: data.outputs };
           const check = verify(await runOnce(engine, launch), expected, of.bound(dtype));
           const timing = await timeLaunch(engine, name, (r) => addTo(r, launch, temporaryIn(r)), options.budget);
-          options.onRow(rowOf(subject, check, timing, workOf(kernel.name, shape, data), options.ceilings));
+          const work = workOf(operation, shape, data);
+          const copyMs = movesBytes(operation) ? await options.copyTime(work.bytes, timing.clock) : undefined;
+          const row = rowOf(subject, check, timing, work, options.ceilings);
+          options.onRow(copyMs === undefined ? row : { ...row, copyMs });
         } catch (error) {
           options.onFailure(name, error as Error);
         }
@@ -64,11 +71,17 @@ export function kernelTask<S extends { readonly dtype: Scalar }>(table: CaseTabl
   };
 }
 
-/** What tells kernels of one name apart: the tile in workgroup memory, the threads that share k. */
+/** Whether the memory is what limits it, on any adapter worth the name: all but the matmuls. */
+function movesBytes(kernel: string): boolean {
+  return !kernel.startsWith("matmul");
+}
+
+/** What tells kernels of one name apart: the tile in workgroup memory, the threads that share k or a row. */
 function variantOf({ constants }: Plan): string {
-  const { TILE_ROWS, TILE_COLS, DEPTH, SPLIT } = constants;
+  const { TILE_ROWS, TILE_COLS, DEPTH, SPLIT, LANES } = constants;
   if (TILE_ROWS !== undefined) return `${TILE_ROWS}x${TILE_COLS}x${DEPTH}`;
-  return SPLIT === undefined ? "" : `by ${SPLIT}`;
+  if (SPLIT !== undefined) return `by ${SPLIT}`;
+  return LANES === 1 ? "by thread" : "";
 }
 
 function upload(engine: Engine, { stored }: CaseData): Map<string, Tensor> {
@@ -96,7 +109,9 @@ function temporaryIn(r: Recorder): PlaceOutput {
 
 function addTo<S>(r: Recorder, { kernel, shape, tensors, outputs }: Launch<S>, output: PlaceOutput): void {
   const refs = outputs.map(({ name, size, dtype }) => [name, output(name, size, dtype)] as const);
-  r.dispatch(kernel, shape, Object.fromEntries<Tensor | Ref>([...tensors, ...refs]));
+  const bound = new Set(bindingsOf(kernel.source).map(({ name }) => name)); // a kernel may do without an operand
+  const operands = [...tensors, ...refs].filter(([name]) => bound.has(name));
+  r.dispatch(kernel, shape, Object.fromEntries<Tensor | Ref>(operands));
 }
 
 /** One launch onto zeros, as the CPU twins start from: what a kernel fails to write shows. */
@@ -118,13 +133,15 @@ function zerosOf({ outputs }: Pick<CaseData, "outputs">): Record<string, InputDa
 
 /**
  * Holds every element against the expected one. Where that is NaN the CPU has not computed it, and any finite one will do.
- * @throws Error for an element that is not finite, or the one that is furthest off
+ * @throws Error for an element that is not finite, or the one that is furthest off and the first that is wrong
  */
 export function verify(
   actual: Readonly<Record<string, ArrayLike<number>>>,
   expected: Readonly<Record<string, ArrayLike<number>>>,
   { absolute, relative }: Bound,
 ): Check {
+  let first = "";
+  let wrong = 0;
   let worst = { share: -1, error: 0, bound: 0, what: "" };
   let [compared, total] = [0, 0];
   for (const [name, wanted] of Object.entries(expected)) {
@@ -138,11 +155,15 @@ export function verify(
       const error = Math.abs(got[i]! - want);
       const bound = absolute + relative * Math.abs(want);
       const share = error === 0 ? 0 : error / bound;
+      if (share > 1 && ++wrong === 1) first = `${name}[${i}] is ${got[i]}, it must be ${want}`;
       if (share > worst.share) worst = { share, error, bound, what: `${name}[${i}] is ${got[i]}, it must be ${want}` };
     }
   }
   const { share, error, bound, what } = worst;
-  if (share > 1) throw new Error(`${what}: off by ${error.toExponential(1)}, allowed is ${bound.toExponential(1)}`);
+  if (share > 1) {
+    const others = wrong > 1 ? `; ${wrong} of ${compared} are wrong, the first ${first}` : "";
+    throw new Error(`${what}: off by ${error.toExponential(1)}, allowed is ${bound.toExponential(1)}${others}`);
+  }
   const elements = compared === total ? `all ${total}` : `${compared} of ${total} and the rest finite`;
   const how = error === 0 ? "exact" : `error ${error.toExponential(1)} of ${bound.toExponential(1)} allowed`;
   return { how: `${elements}, ${how}`, error, bound };

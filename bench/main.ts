@@ -1,19 +1,26 @@
 /** `bench`: how close the kernels come to what the machine can do, and how fast the models are. */
 
-import { readFile } from "node:fs/promises";
+import { readFile, writeFile } from "node:fs/promises";
 import { basename, resolve } from "node:path";
 import { Command, InvalidArgumentError, Option } from "commander";
-import type { DeviceTraits } from "../src/kernels/kernel.ts";
-import { createEngine, type Engine, openFolder } from "../src/node/index.ts";
-import { measureCeilings } from "./ceilings.ts";
+import { DEFAULT_LIMITS, type DeviceTraits } from "../src/kernels/kernel.ts";
+import { reportFailure } from "../src/node/cli/failure.ts";
+import { openModelFolder } from "../src/node/cli/model.ts";
+import { createEngine, type Engine } from "../src/node/index.ts";
+import { copyTimes, measureCeilings } from "./ceilings.ts";
 import { comparisonText } from "./compare.ts";
+import { htmlReport } from "./html/report.ts";
+import type { ReportRow } from "./html/runs.ts";
 import { ladderTask, shapedTasks, typicalTasks } from "./kernel_cases.ts";
 import type { KernelTask, Select } from "./kernels.ts";
 import { originOf } from "./machine.ts";
 import { type BatchTask, benchModel, type ModelTask } from "./model.ts";
+import { peersCommand } from "./peers/command.ts";
 import { MODEL_SHAPES, type ModelShapeName, randomModel } from "./random_model.ts";
 import { openReport, parseRows } from "./report.ts";
 import type { CeilingRow } from "./rows.ts";
+import { authorTask, benchAuthorFile, watchFile } from "./workbench.ts";
+import type { WorkbenchOptions } from "./workbench_claims.ts";
 
 /** Of every command. */
 interface CommonOptions {
@@ -21,15 +28,21 @@ interface CommonOptions {
   readonly dtype: "f32" | "f16";
   readonly budget: number;
   readonly json: string | true | undefined;
+  readonly html?: string;
   readonly full?: true;
 }
 
 interface QuickOptions extends CommonOptions {
   readonly compare?: readonly string[];
+  readonly report?: readonly string[];
 }
 
 interface KernelOptions extends CommonOptions {
   readonly shape?: readonly number[];
+}
+
+interface FileOptions extends CommonOptions, WorkbenchOptions {
+  readonly watch?: true;
 }
 
 interface ModelOptions extends CommonOptions {
@@ -54,18 +67,24 @@ interface Session {
 }
 
 async function withSession(
-  { adapter, dtype, budget, json }: CommonOptions,
+  { adapter, dtype, budget, json, html }: CommonOptions,
   work: (session: Session) => Promise<void>,
 ): Promise<void> {
   const report = openReport(json, console.log);
-  process.once("SIGINT", () => {
+  const finish = async (): Promise<void> => {
     report.finish();
-    process.exit(130);
+    if (html !== undefined) await writeHtml(html, report.rows);
+  };
+  process.once("SIGINT", () => {
+    finish().then(
+      () => process.exit(130),
+      (error: unknown) => process.exit(reportFailure(error)),
+    );
   });
   const engine = await createEngine({ adapter, preciseTimestamps: true });
   try {
     if (dtype === "f16" && !engine.hasF16) {
-      throw new Error(`--dtype f16 needs the feature shader-f16, which ${engine.adapter.name} lacks`);
+      throw new RangeError(`--dtype f16 needs the feature shader-f16, which ${engine.adapter.name} lacks`);
     }
     report.add({ type: "origin", tool: "bert-webgpu bench", version: 1, ...(await originOf(engine.adapter)) });
     report.progress("ceilings");
@@ -75,20 +94,25 @@ async function withSession(
       report.add({ type: "failure", name, message });
       process.exitCode = 1;
     };
-    const options = { budget, ceilings, onRow: report.add, onProgress: report.progress, onFailure };
-    const traits = { limits: engine.device.limits, software: engine.adapter.software };
-    await work({ engine, traits, dtype, ceilings, options });
+    const copyTime = copyTimes(engine, budget / 2);
+    const options = { budget, ceilings, copyTime, onRow: report.add, onProgress: report.progress, onFailure };
+    await work({ engine, traits: engine.traits, dtype, ceilings, options });
   } finally {
-    report.finish();
     engine.dispose();
+    await finish();
   }
 }
 
-async function benchAll({ full, compare, ...common }: QuickOptions): Promise<void> {
+async function writeHtml(file: string, rows: readonly ReportRow[]): Promise<void> {
+  await writeFile(file, await htmlReport(rows));
+}
+
+async function benchAll({ full, compare, report, ...common }: QuickOptions): Promise<void> {
   if (compare) return printComparison(compare);
+  if (report) return reportFiles(report, common.html);
   await withSession(common, async (session) => {
     await runKernels(session, typicalTasks(session.traits), (_, place) => full === true || place === 0);
-    await runKernels(session, [ladderTask(ladderSize(session))], () => true);
+    await runKernels(session, [ladderTask(ladderSize(session), session.traits)], () => true);
     for (const shape of standardShapes(full)) {
       await runModel(session, randomTask(shape, common.dtype), full ? STANDARD_BATCHES : STANDARD_BATCHES.slice(0, 1));
     }
@@ -98,15 +122,26 @@ async function benchAll({ full, compare, ...common }: QuickOptions): Promise<voi
 async function benchKernels(name = "", { shape, ...common }: KernelOptions): Promise<void> {
   const named: Select = (kernel) => kernel.startsWith(name);
   await withSession(common, async (session) => {
-    const standard = [...typicalTasks(session.traits), ladderTask(ladderSize(session))];
-    const tasks = shape ? shapedTasks(shape) : standard;
+    const standard = [...typicalTasks(session.traits), ladderTask(ladderSize(session), session.traits)];
+    const tasks = shape ? shapedTasks(shape, session.traits) : standard;
     const chosen = tasks.filter(({ kernels }) => kernels.some(named));
     if (chosen.length === 0) {
       const known = [...new Set(standard.flatMap(({ kernels }) => kernels))].join(", ");
       const taking = shape ? ` and takes ${shape.length} sizes` : "";
-      throw new Error(`there is no kernel whose name begins with "${name}"${taking}; all kernels: ${known}`);
+      throw new RangeError(`there is no kernel whose name begins with "${name}"${taking}; all kernels: ${known}`);
     }
     await runKernels(session, chosen, named);
+  });
+}
+
+async function benchFile(path: string, { watch, ...options }: FileOptions): Promise<void> {
+  // What a file lacks is told before the ceilings are measured, whose time it would cost otherwise.
+  if (!watch) await authorTask(path, options, { limits: DEFAULT_LIMITS, software: true });
+  await withSession(options, async (session) => {
+    if (!watch) return benchAuthorFile(path, options, session);
+    await watchFile(path, () =>
+      benchAuthorFile(path, options, session).catch((error: Error) => session.options.onFailure(basename(path), error)),
+    );
   });
 }
 
@@ -129,14 +164,26 @@ function ladderSize({ ceilings }: Session): number {
 async function benchModels({ model, shape, batch, tokens, ragged, full, ...common }: ModelOptions): Promise<void> {
   const { dtype } = common;
   const shapes: ModelShapeName[] = shape ? [shape] : standardShapes(full);
-  const models: ModelTask[] = model
-    ? [{ name: basename(resolve(model)), folder: openFolder(model), dtype }]
+  const folder = model === undefined ? undefined : await downloaded(model);
+  const models: ModelTask[] = folder
+    ? [{ name: basename(resolve(folder.name)), folder, dtype }]
     : shapes.map((name) => randomTask(name, dtype));
   const dense: BatchTask[] = batch || tokens ? [{ batch: batch ?? 1, tokens: tokens ?? 128 }] : [];
   const asked: BatchTask[] = ragged ? [...dense, "ragged"] : dense;
   await withSession(common, async (session) => {
     for (const task of models) await runModel(session, task, asked.length > 0 ? asked : STANDARD_BATCHES);
   });
+}
+
+/** Ctrl-C ends a download: there are no results to write yet. */
+async function downloaded(model: string): ReturnType<typeof openModelFolder> {
+  const exit = (): never => process.exit(130);
+  process.once("SIGINT", exit);
+  try {
+    return await openModelFolder(model);
+  } finally {
+    process.off("SIGINT", exit);
+  }
 }
 
 /** BERT-base takes minutes in software. */
@@ -157,15 +204,41 @@ async function runModel({ engine, options }: Session, task: ModelTask, batches: 
 async function printComparison(files: readonly string[]): Promise<void> {
   const [a, b] = files;
   if (a === undefined || b === undefined || files.length !== 2) {
-    throw new Error(`--compare takes two files, A.json and B.json; ${files.length} given`);
+    throw new RangeError(`--compare takes two files, A.json and B.json; ${files.length} given`);
   }
-  const rows = async (file: string) => parseRows(await readFile(file, "utf8"), file);
-  console.log(comparisonText(await rows(a), await rows(b)));
+  console.log(comparisonText(await rowsIn(a), await rowsIn(b)));
+}
+
+async function reportFiles(files: readonly string[], html: string | undefined): Promise<void> {
+  if (html === undefined) throw new RangeError("--report needs --html FILE: where to write the page");
+  await writeHtml(html, (await Promise.all(files.map(rowsIn))).flat());
+}
+
+async function rowsIn(file: string): Promise<ReturnType<typeof parseRows>> {
+  return parseRows(await readFile(file, "utf8"), file);
+}
+
+/** `--compare` and `--report` measure nothing, so they stand alone; peers keeps its rows to its JSON file. */
+async function refuseContradictions(program: Command, command: Command): Promise<void> {
+  const { compare, report } = program.opts<QuickOptions>();
+  if (compare && report) throw new RangeError("--compare and --report are two questions: ask one at a time");
+  if (command === program) return;
+  const alone = compare ? "--compare" : report ? "--report" : undefined;
+  if (alone) throw new RangeError(`${alone} reads results and measures nothing: give it without "${command.name()}"`);
+  const { html, json } = command.optsWithGlobals<CommonOptions>();
+  if (command.name() === "peers" && html !== undefined && typeof json !== "string") {
+    throw new RangeError("peers --html FILE is written from the results: give --json FILE too");
+  }
 }
 
 function positiveInteger(text: string): number {
   if (!/^[1-9]\d{0,8}$/.test(text)) throw new InvalidArgumentError("it must be a whole number from 1");
   return Number(text);
+}
+
+function fileShape(text: string): number[] {
+  if (!/^[1-9]\d{0,8}(x[1-9]\d{0,8})*$/.test(text)) throw new InvalidArgumentError("write it as 128x768x768");
+  return text.split("x").map(Number);
 }
 
 function kernelShape(text: string): number[] {
@@ -176,6 +249,8 @@ function kernelShape(text: string): number[] {
 const program = new Command("bench")
   .description("verify and time the kernels, and the models at small shapes: a quick look")
   .configureHelp({ showGlobalOptions: true })
+  .exitOverride()
+  .configureOutput({ outputError: (text, write) => write(`${text.trim().replaceAll("\n", " ")}\n`) })
   .option("--adapter <NAME>", "hardware, software, or a part of an adapter's name", "auto")
   .addOption(new Option("--dtype <TYPE>", "storage of weights and activations").choices(["f32", "f16"]).default("f32"))
   .option("--budget <MS>", "time for each row, of at least 3 repeats", positiveInteger, 2000)
@@ -184,7 +259,10 @@ const program = new Command("bench")
     "--full",
     "also every variant of the kernels, BERT-base, and batches of 8 and ragged: minutes, in software hours",
   )
+  .option("--html <FILE>", "write a page with plots and tables")
   .option("--compare <FILES...>", "A.json B.json: how the times changed from A to B")
+  .option("--report <FILES...>", "A.json B.json ...: the --html page of results that there are, nothing is measured")
+  .hook("preAction", refuseContradictions)
   .action(benchAll);
 program
   .command("kernels")
@@ -193,9 +271,21 @@ program
   .option("--shape <SIZES>", "matmul MxNxK, attention TOKENSxHEADSxHEADDIM, rows ROWSxCOLS", kernelShape)
   .action((name: string | undefined, _: unknown, command: Command) => benchKernels(name, command.optsWithGlobals()));
 program
+  .command("kernel")
+  .description("a kernel of your own: verified against what it claims to compute, timed beside the project's")
+  .argument("<FILE>", "a .wgsl file, see docs/bench.md")
+  .option("--claims <NAME>", 'what it computes: matmul, "matmul gelu", softmax, layernorm, gelu, attention, ...')
+  .option("--shape <SIZES>", "as of kernels; of a file that claims nothing, its first params", fileShape)
+  .option("--workgroups <SIZES>", "XxYxZ, or sums over its params and constants: ceil(n / 64), ceil(m / 64)")
+  .option("--watch", "again whenever the file is saved")
+  .action((file: string, _: unknown, command: Command) => benchFile(file, command.optsWithGlobals()));
+program
   .command("model")
   .description("a model: latency, throughput, time by kernel, memory")
-  .option("--model <DIR>", "a model folder; random weights when not given")
+  .option(
+    "--model <MODEL>",
+    "a model folder, or org/name[@revision] of the Hugging Face hub; random weights when not given",
+  )
   .addOption(
     new Option("--shape <NAME>", "of the random model; mini and minilm when not given").choices(
       Object.keys(MODEL_SHAPES),
@@ -206,8 +296,16 @@ program
   .option("--ragged", "32 sentences and a long text, beside equal lengths with as many tokens")
   .action((_: unknown, command: Command) => benchModels(command.optsWithGlobals()));
 
+program.addCommand(
+  peersCommand()
+    .copyInheritedSettings(program)
+    .hook("postAction", async (command) => {
+      const { html, json } = command.optsWithGlobals<CommonOptions>();
+      if (html !== undefined && typeof json === "string") await writeHtml(html, await rowsIn(json));
+    }),
+);
+
 process.stdout.on("error", () => process.exit()); // whoever read us has had enough, as `| head` has
-await program.parseAsync().catch((error: Error) => {
-  console.error(`error: ${error.message}`);
-  process.exitCode = 2;
+await program.parseAsync().catch((error: unknown) => {
+  process.exitCode = reportFailure(error);
 });

@@ -6,6 +6,8 @@ import type { CeilingRow, KernelRow, ModelRow, OriginRow, Row } from "./rows.ts"
 
 /** Where results go while they are made: whatever ends the run, what was measured is told. */
 export interface Report {
+  /** All that were added. */
+  readonly rows: readonly Row[];
   add(row: Row): void;
   /** What is being measured, for a person who waits. */
   progress(text: string): void;
@@ -24,6 +26,7 @@ export function openReport(json: string | true | undefined, print: (line: string
   let section: Row["type"] = "origin";
   let finished = false;
   return {
+    rows,
     add(row) {
       rows.push(row);
       clear();
@@ -77,6 +80,8 @@ const KERNEL_COLUMNS: Columns = {
   others: 6,
   "GFLOP/s": 7,
   "GB/s": 7,
+  "copy ms": 8,
+  "/ copy": 6,
   share: 5,
   verified: -8,
 };
@@ -134,7 +139,7 @@ function ceilingText({ name, how, perSecond, timing }: CeilingRow): string {
 }
 
 function kernelText(row: KernelRow): string {
-  const { kernel, variant, shape, dtype, timing, flops, flopsPerSecond, bytesPerSecond, share, check } = row;
+  const { kernel, variant, shape, dtype, timing, flops, flopsPerSecond, bytesPerSecond, copyMs, share, check } = row;
   return inColumns(KERNEL_COLUMNS, [
     `${kernel} ${variant}`.trim(),
     shape,
@@ -146,6 +151,8 @@ function kernelText(row: KernelRow): string {
     percent(timing.others),
     flops > 0 ? short(flopsPerSecond / 1e9) : "-",
     short(bytesPerSecond / 1e9),
+    copyMs === undefined ? "-" : milliseconds(copyMs),
+    copyMs === undefined ? "-" : (timing.p50 / copyMs).toFixed(2),
     percent(share),
     check.how,
   ]);

@@ -50,6 +50,8 @@ export interface KernelRow {
   /** The least time that the ceilings allow, over the median time: over 1 where caches beat the copy. */
   readonly share: number;
   readonly boundBy: CeilingRow["name"];
+  /** Median milliseconds of a plain copy of as many bytes, in the same run by the same clock. Not of matmuls. */
+  readonly copyMs?: number;
 }
 
 export interface ModelRow {

@@ -4,7 +4,7 @@ import { mkdtemp, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { measureCeilings } from "../../bench/ceilings.ts";
+import { type CopyTime, copyTimes, measureCeilings } from "../../bench/ceilings.ts";
 import { shapedTasks, typicalTasks } from "../../bench/kernel_cases.ts";
 import { kernelTask, verify } from "../../bench/kernels.ts";
 import { originOf } from "../../bench/machine.ts";
@@ -20,9 +20,11 @@ import { hasF16, testDevice } from "../device.ts";
 
 let engine: Engine;
 let ceilings: CeilingRow[];
+let copyTime: CopyTime;
 beforeAll(async () => {
   engine = await Engine.create(await testDevice());
   ceilings = await measureCeilings(engine, 50);
+  copyTime = copyTimes(engine, 20);
 });
 afterAll(() => engine.dispose());
 
@@ -33,6 +35,7 @@ function collector<R>() {
   const options = {
     budget: 20,
     ceilings,
+    copyTime,
     onRow: (row: R) => void rows.push(row),
     onProgress: () => {},
     onFailure: (name: string, error: Error) => void failures.push(`${name}: ${error.message}`),
@@ -48,6 +51,13 @@ test("ceilings are positive, and their buffers are gone", () => {
   expect(engine.memoryUse.buffers).toBe(1); // the dummy
 });
 
+test("a copy is timed once for each number of bytes, by one clock, where it fits", async () => {
+  const times = await Promise.all(["gpu" as const, "wall" as const].map((clock) => copyTime(1 << 22, clock)));
+  expect(times.filter((ms) => ms !== undefined && ms > 0)).toHaveLength(1);
+  expect(await Promise.all(["gpu" as const, "wall" as const].map((clock) => copyTime(1 << 22, clock)))).toEqual(times);
+  expect(await copyTime(4 * engine.device.limits.maxStorageBufferBindingSize, "gpu")).toBeUndefined();
+});
+
 describe("kernels", () => {
   test("are verified, then timed", async () => {
     const { rows, failures, options } = collector<KernelRow>();
@@ -61,12 +71,31 @@ describe("kernels", () => {
     expect(names).toEqual(
       expect.arrayContaining(["layernorm  16x24", "matmul_naive  12x4x16", "matmul  12x4x16", "attention  12x4x16"]),
     );
-    for (const { timing, bytes, bytesPerSecond, share, check, flops, kernel } of rows) {
+    for (const { timing, bytes, bytesPerSecond, copyMs, share, check, flops, kernel } of rows) {
       expect(timing.repeats).toBeGreaterThanOrEqual(3);
       expect(Math.min(timing.min, timing.p50, timing.p90, bytes, bytesPerSecond, share)).toBeGreaterThan(0);
       expect(flops > 0).toBe(/matmul|attention/.test(kernel));
+      if (/matmul/.test(kernel)) expect(copyMs).toBeUndefined();
       expect(check.error).toBeLessThanOrEqual(check.bound);
     }
+  });
+
+  test("that move bytes stand beside a copy of as many, matmuls do not", async () => {
+    const { rows, failures, options } = collector<KernelRow>();
+    const asked: (number | string)[] = [];
+    const copyTime: CopyTime = async (bytes, clock) => {
+      asked.push(bytes, clock);
+      return 7;
+    };
+    const few = (name: string): boolean => /^(softmax|attention|matmul_naive)$/.test(name);
+    for (const task of [...shapedTasks([16, 24]), ...shapedTasks([12, 4, 16])]) {
+      await task.measure(engine, few, "f32", { ...options, copyTime });
+    }
+    expect(failures).toEqual([]);
+    const beside = rows.filter(({ copyMs }) => copyMs === 7);
+    expect(new Set(beside.map(({ kernel }) => kernel))).toEqual(new Set(["softmax", "attention"]));
+    expect(asked).toEqual(beside.flatMap(({ bytes, timing }) => [bytes, timing.clock]));
+    expect(rows.find(({ kernel }) => kernel === "matmul_naive")).not.toHaveProperty("copyMs");
   });
 
   test("run in f16 where the adapter has it", async (context) => {
@@ -92,12 +121,15 @@ describe("kernels", () => {
     );
     await wrong.measure(engine, () => true, "f32", options);
     expect(rows).toEqual([]);
-    expect(failures).toEqual([expect.stringMatching(/^layernorm .* f32: out\[3\] is .*: off by 1\.0e-3, allowed is/)]);
+    expect(failures).toHaveLength(layernormCases.kernels({ ...layernormCases.cases[8]!.shape, dtype: "f32" }).length);
+    for (const failure of failures) {
+      expect(failure).toMatch(/^layernorm .* f32: out\[3\] is .*: off by 1\.0e-3, allowed is/);
+    }
   });
 
   test("are all among the typical cases, the engine's choice first", () => {
     for (const software of [true, false]) {
-      const traits = { limits: engine.device.limits, software };
+      const traits = { limits: engine.device.limits, software, subgroupSize: 8 };
       const tasks = typicalTasks(traits);
       const names = new Set(tasks.flatMap(({ kernels }) => kernels));
       const known = Object.values(kernels).flatMap((value) => (isKernel(value) ? [value.name] : []));

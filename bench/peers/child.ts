@@ -1,0 +1,123 @@
+/**
+ * A peer in a process of its own, asked through stdin and stdout. It stands still between answers. Its side of the
+ * conversation is engines/serve.mjs.
+ */
+
+import { type ChildProcess, spawn } from "node:child_process";
+import { createInterface } from "node:readline";
+
+const MARK = "@peer ";
+/** Milliseconds that an answer may take. BERT-base in software takes a minute. */
+const PATIENCE = 300_000;
+/** A library's threads spin for a while after their work, at the cost of the engine that is timed next. */
+const CAN_PAUSE = process.platform !== "win32";
+/** Characters of what a process last said that are told when it dies. */
+const LAST_WORDS = 600;
+
+export type Answer = Readonly<Record<string, unknown>>;
+
+export interface PeerProcess {
+  /** What it told after its first forward pass. */
+  readonly about: Answer;
+  /** Milliseconds from the start of the process to that. */
+  readonly firstAnswer: number;
+  /** @throws Error with its own message, when it has died, or when it does not answer */
+  ask(command: Answer): Promise<Answer>;
+  /** Safe to call twice. */
+  kill(): void;
+}
+
+/** What a line of stdout answers; `undefined` for what a library prints. @throws Error when it tells of one */
+export function parseAnswer(line: string): Answer | undefined {
+  if (!line.startsWith(MARK)) return undefined;
+  const answer = JSON.parse(line.slice(MARK.length)) as Answer;
+  if (typeof answer.error === "string") throw new Error(answer.error);
+  return answer;
+}
+
+/**
+ * Starts a script, which loads its engine and makes a forward pass.
+ * @param env in addition to this process's own
+ * @throws Error as `ask`
+ */
+export async function startPeer(
+  script: string,
+  taskFile: string,
+  env: Readonly<Record<string, string>>,
+): Promise<PeerProcess> {
+  const started = performance.now();
+  const child = spawn(process.execPath, [script, taskFile], { env: { ...process.env, ...env }, stdio: "pipe" });
+  const kill = (): void => void child.kill("SIGKILL");
+  process.once("exit", kill);
+  child.once("close", () => process.removeListener("exit", kill));
+  const answer = answersOf(child);
+  const answerThenPause = async (): Promise<Answer> => {
+    const told = await answer();
+    if (CAN_PAUSE) child.kill("SIGSTOP");
+    return told;
+  };
+  try {
+    const about = await answerThenPause();
+    return {
+      about,
+      firstAnswer: performance.now() - started,
+      ask(command) {
+        child.stdin.write(`${JSON.stringify(command)}\n`);
+        if (CAN_PAUSE) child.kill("SIGCONT");
+        return answerThenPause();
+      },
+      kill,
+    };
+  } catch (error) {
+    kill();
+    throw error;
+  }
+}
+
+/** A function that waits for the next answer. One is waited for at a time. */
+function answersOf(child: ChildProcess): () => Promise<Answer> {
+  let said = "";
+  let ended: Error | undefined;
+  let waiting: PromiseWithResolvers | undefined;
+  const end = (reason: string): void => {
+    ended ??= new Error([reason, said.trim()].filter(Boolean).join(": "));
+    waiting?.reject(ended);
+  };
+  child.stderr!.setEncoding("utf8").on("data", (text: string) => {
+    said = (said + text).slice(-LAST_WORDS);
+  });
+  child.stdin!.on("error", () => {}); // it has died, which "close" tells
+  child.once("error", ({ message }) => end(message));
+  child.once("close", (code, signal) => end(`the process ended with ${code ?? signal}`));
+  createInterface({ input: child.stdout! }).on("line", (line) => {
+    try {
+      const answer = parseAnswer(line);
+      if (answer) waiting?.resolve(answer);
+    } catch (error) {
+      waiting?.reject(error as Error);
+    }
+  });
+  return async () => {
+    if (ended) throw ended;
+    waiting = withResolvers();
+    const late = setTimeout(() => end(`no answer within ${PATIENCE / 1000} s`), PATIENCE);
+    return waiting.promise.finally(() => clearTimeout(late));
+  };
+}
+
+interface PromiseWithResolvers {
+  readonly promise: Promise<Answer>;
+  readonly resolve: (answer: Answer) => void;
+  readonly reject: (error: Error) => void;
+}
+
+/** As `Promise.withResolvers`, which Node 20 lacks. */
+function withResolvers(): PromiseWithResolvers {
+  let resolve!: (answer: Answer) => void;
+  let reject!: (error: Error) => void;
+  const promise = new Promise<Answer>((yes, no) => {
+    resolve = yes;
+    reject = no;
+  });
+  return { promise, resolve, reject };
+}

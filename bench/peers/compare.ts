@@ -1,0 +1,158 @@
+/** One batch on every engine: started, compared, timed in turn. */
+
+import { readFile, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import type { AdapterSummary } from "../../src/runtime/device.ts";
+import type { Workload } from "../workloads.ts";
+import { type PeerProcess, startPeer } from "./child.ts";
+import { OURS, type PeerEngine, type PeerFiles } from "./engines.ts";
+import { timeRounds } from "./rounds.ts";
+import type { PeerRow } from "./row.ts";
+
+/** Largest difference of an element, of values around 1; f32 engines are within 1e-5. */
+const BOUND = 1e-3;
+
+export interface PeerTask {
+  /** `mini 4x256` */
+  readonly model: string;
+  /** Where its files and the task's own may be written. */
+  readonly modelFolder: string;
+  readonly scratch: string;
+  readonly workload: Workload;
+  /** The first sequence's last hidden state in float64. */
+  readonly expected: Float64Array;
+}
+
+export interface PeerSetup {
+  readonly files: PeerFiles;
+  /** Where the peers are installed. */
+  readonly install: string;
+  readonly adapter: string;
+  readonly env: Readonly<Record<string, string>>;
+  /** Milliseconds for each engine. */
+  readonly budget: number;
+  readonly onProgress: (text: string) => void;
+  readonly onFailure: (name: string, error: Error) => void;
+  /** Called before any row is made. */
+  readonly onAdapter: (adapter: AdapterSummary) => Promise<void>;
+}
+
+interface Running {
+  readonly engine: PeerEngine;
+  readonly process: PeerProcess;
+  readonly error: number;
+}
+
+/**
+ * The rows of those that start and compute rightly.
+ * @throws Error when the engine of this repository does not
+ */
+export async function comparePeers(peers: readonly PeerEngine[], task: PeerTask, setup: PeerSetup): Promise<PeerRow[]> {
+  const running: Running[] = [];
+  const nameOf = (engine: PeerEngine): string => `${engine.name}, ${task.model}, ${task.workload.name}`;
+  try {
+    const first = await begin(OURS, task, setup, undefined);
+    running.push(first);
+    const reference = { adapter: first.process.about.adapter as AdapterSummary, output: first.output };
+    await setup.onAdapter(reference.adapter);
+    for (const engine of peers) {
+      await begin(engine, task, setup, reference).then(
+        (started) => void running.push(started),
+        (error: Error) => setup.onFailure(nameOf(engine), error),
+      );
+    }
+    setup.onProgress(`${task.model}, ${task.workload.name}: timing ${running.length} engines in turn`);
+    const timings = await timeRounds(running.map(timedRun), setup.budget);
+    const rows: PeerRow[] = [];
+    for (const [i, { engine, process, error }] of running.entries()) {
+      try {
+        const timing = timings[i]!;
+        if (timing instanceof Error) throw timing;
+        const { peakBytes } = await process.ask({ do: "end" });
+        rows.push({
+          type: "peer",
+          peer: engine.name,
+          kind: engine.kind,
+          model: task.model,
+          batch: task.workload.name,
+          adapter: engine.kind === "cpu" ? "cpu" : reference.adapter.name,
+          check: { error, bound: BOUND },
+          timing,
+          firstAnswerColdMs: process.firstAnswer,
+          peakBytes: Number(peakBytes),
+          sequencesPerSecond: (task.workload.sequences.length * 1e3) / timing.median,
+        });
+      } catch (error) {
+        setup.onFailure(nameOf(engine), error as Error);
+      }
+    }
+    return rows;
+  } finally {
+    for (const { process } of running) process.kill();
+  }
+}
+
+function timedRun({ process }: Running): () => Promise<number> {
+  return async () => Number((await process.ask({ do: "run" })).ms);
+}
+
+interface Reference {
+  readonly adapter: AdapterSummary;
+  /** Ours, of the whole batch. */
+  readonly output: Float32Array;
+}
+
+/** Starts an engine and holds its output against the reference. Without one it is ours, held against float64 alone. */
+async function begin(
+  engine: PeerEngine,
+  { model, modelFolder, scratch, workload, expected }: PeerTask,
+  setup: PeerSetup,
+  reference: Reference | undefined,
+): Promise<Running & { output: Float32Array }> {
+  setup.onProgress(`${model}, ${workload.name}: ${engine.name}`);
+  const taskFile = join(scratch, "task.json");
+  const told = {
+    model: modelFolder,
+    install: setup.install,
+    engine: setup.files.engine,
+    provider: engine.provider,
+    adapter: setup.adapter,
+    nap: reference?.adapter.software ?? false,
+    batch: workload.sequences.length,
+    tokens: workload.sequences[0]!.inputIds.length,
+    ids: workload.sequences.flatMap(({ inputIds }) => Array.from(inputIds)),
+  };
+  await writeFile(taskFile, JSON.stringify(told));
+  const process = await startPeer(join(setup.files.folder, "engines", engine.script), taskFile, setup.env);
+  try {
+    const { adapter } = process.about;
+    if (reference && typeof adapter === "string" && adapter !== reference.adapter.description) {
+      throw new Error(`it computes on ${adapter}, ${OURS.name} on ${reference.adapter.description}`);
+    }
+    const file = join(scratch, "output.f32");
+    await process.ask({ do: "output", file });
+    const output = floatsOf(await readFile(file));
+    const error = Math.max(largestError(output, expected), reference ? largestError(output, reference.output) : 0);
+    if (!(error <= BOUND)) throw new Error(`its output is off by ${error}, allowed is ${BOUND}`);
+    return { engine, process, error, output };
+  } catch (error) {
+    process.kill();
+    throw error;
+  }
+}
+
+function floatsOf(bytes: Uint8Array): Float32Array {
+  return new Float32Array(new Uint8Array(bytes).buffer);
+}
+
+/** Over the elements of `expected`, with which `actual` begins. NaN where one of them is; Infinity where some are missing. */
+export function largestError(actual: Float32Array, expected: ArrayLike<number>): number {
+  if (actual.length < expected.length) return Number.POSITIVE_INFINITY;
+  let largest = 0;
+  for (let i = 0; i < expected.length; i++) {
+    const error = Math.abs(actual[i]! - expected[i]!);
+    if (!(error <= largest)) largest = error;
+    if (Number.isNaN(error)) break;
+  }
+  return largest;
+}

@@ -1,0 +1,224 @@
+/** A kernel author's file: what it says in comments, and how it is held beside the project's kernels. */
+
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import type { KernelRow } from "../../bench/rows.ts";
+import { benchAuthorFile } from "../../bench/workbench.ts";
+import type { WorkbenchOptions } from "../../bench/workbench_claims.ts";
+import { evaluateList } from "../../bench/workbench_expression.ts";
+import { numericConstants, parseAuthorFile, workgroupsOf } from "../../bench/workbench_file.ts";
+import activation from "../../src/kernels/activation.wgsl";
+import layernorm from "../../src/kernels/layernorm.wgsl";
+import naive from "../../src/kernels/matmul_naive.wgsl";
+import softmax from "../../src/kernels/softmax.wgsl";
+import { Engine } from "../../src/runtime/engine.ts";
+import { hasF16, testDevice } from "../device.ts";
+
+let engine: Engine;
+let folder: string;
+beforeAll(async () => {
+  engine = await Engine.create(await testDevice());
+  folder = await mkdtemp(join(tmpdir(), "workbench-"));
+});
+afterAll(async () => {
+  engine.dispose();
+  await rm(folder, { recursive: true });
+});
+
+/** Saves a file and measures it; the ceilings and the copy are none of its business. */
+async function bench(name: string, text: string, asked: WorkbenchOptions = {}, dtype: "f32" | "f16" = "f32") {
+  const rows: KernelRow[] = [];
+  const failures: string[] = [];
+  const path = join(folder, name);
+  await writeFile(path, text);
+  await benchAuthorFile(path, asked, {
+    engine,
+    traits: engine.traits,
+    dtype,
+    options: {
+      budget: 10,
+      ceilings: [],
+      copyTime: async () => undefined,
+      onRow: (row) => void rows.push(row),
+      onProgress: () => {},
+      onFailure: (name, error) => void failures.push(`${name}: ${error.message}`),
+    },
+  });
+  return { rows, failures, kernels: rows.map(({ kernel }) => kernel) };
+}
+
+const MATMUL = `// claims: matmul\n// workgroups: ceil(m / 8) * ceil(n / 8), 1, 1\n${naive}`;
+const SIZES = { shape: [12, 16, 20] };
+
+describe("expressions", () => {
+  test("are sums over named numbers", () => {
+    const names = { m: 100, n: 64, k: 3 };
+    expect(evaluateList("ceil(n / 64), ceil(m / 64), 1", names)).toEqual([1, 2, 1]);
+    expect(evaluateList("1 + 2 * 3 - 4 / 8", names)).toEqual([6.5]);
+    expect(evaluateList("-(m - 1) % 10 + 16u", names)).toEqual([7]);
+    expect(evaluateList("max(k, min(m, n, 70), 2) - -1", names)).toEqual([65]);
+    expect(evaluateList("10 - 4 - 3, 64 / 4 / 2", names)).toEqual([3, 8]);
+  });
+
+  test.each([
+    ["ceil(n / 64", 'character 12: ")" is wanted here, not the end'],
+    ["q + 1", "character 1: nothing is named q; there are n"],
+    ["1 + round(n)", "character 5: no function is named round; there are ceil, min, max"],
+    ["n / (4 - 4)", "character 3: division by zero"],
+    ["n n", 'character 3: an operator is wanted, not "n"'],
+    ["", "character 1: a value is wanted, not the end"],
+    ["n; 1", 'character 2: an operator is wanted, not ";"'],
+    ["1.2.3", "character 1: 1.2.3 is no number"],
+    ["constructor", "character 1: nothing is named constructor"],
+    ["ceil(1, 2)", "character 1: ceil takes one value, not 2"],
+  ])("that are none say where: %s", (text, message) => {
+    expect(() => evaluateList(text, { n: 64 })).toThrow(message);
+  });
+});
+
+describe("a file", () => {
+  test("says in comments what the bench must know", () => {
+    const { notes, bindings } = parseAuthorFile("a.wgsl", MATMUL);
+    expect(notes).toEqual({ claims: "matmul", workgroups: "ceil(m / 8) * ceil(n / 8), 1, 1" });
+    expect(bindings.map(({ name }) => name)).toEqual(["x", "weight", "bias", "residual", "out", "params"]);
+  });
+
+  test("is joined with what it asks for, once, after its own lines", () => {
+    const { source } = parseAuthorFile("a.wgsl", MATMUL);
+    expect(source.startsWith(MATMUL)).toBe(true);
+    expect(source.split("fn activate(")).toHaveLength(2);
+    expect(parseAuthorFile("a.wgsl", source).source).toBe(source);
+    expect(() => parseAuthorFile("a.wgsl", "// Joined with shared/nothing.wgsl.")).toThrow(
+      "a.wgsl: there is no shared/",
+    );
+  });
+
+  test("has constants that its workgroups may name", () => {
+    const source = "const TILE = 4u;\nconst SIZE: u32 = TILE * TILE;\nconst ON = true;\nconst ZERO = vec4f();";
+    expect(numericConstants(source, {})).toEqual({ TILE: 4, SIZE: 16 });
+    const file = parseAuthorFile("a.wgsl", `// workgroups: m / SIZE\n${source}`);
+    expect(workgroupsOf(file, undefined, { m: 48, SIZE: 16 })).toEqual([3, 1, 1]);
+    expect(workgroupsOf(file, "7x2", {})).toEqual([7, 2, 1]);
+    expect(() => workgroupsOf(file, undefined, { m: 50, SIZE: 16 })).toThrow("is 3.125: whole numbers");
+    expect(() => workgroupsOf(file, "1,1,1,1", {})).toThrow("4 numbers, a launch has at most 3");
+  });
+});
+
+describe("a file that claims something", () => {
+  test("is verified and timed beside the project's kernel", async () => {
+    const { rows, failures, kernels } = await bench("mine.wgsl", MATMUL, SIZES);
+    expect(failures).toEqual([]);
+    expect(kernels.at(-1)).toBe("mine.wgsl");
+    expect(kernels[0]).toMatch(/^matmul/);
+    expect(new Set(rows.map(({ shape, flops }) => `${shape} ${flops}`))).toEqual(new Set(["12x16x20 7680"]));
+  });
+
+  test.each([
+    ["softmax_mine.wgsl", `// workgroups: rows\n${softmax}`],
+    ["layernorm_mine.wgsl", `// workgroups: rows\n${layernorm}`],
+    ["tanh_mine.wgsl", `// workgroups: ceil(rows * cols / (4 * WORKGROUP_SIZE))\n${activation}`],
+  ])("by the beginning of its name: %s", async (name, text) => {
+    const { failures, kernels } = await bench(name, text, { shape: [5, 24] });
+    expect(failures).toEqual([]);
+    expect(kernels.at(-1)).toBe(name);
+  });
+
+  test("with an activation", async () => {
+    const { failures, kernels } = await bench("mine.wgsl", MATMUL, { ...SIZES, claims: "matmul gelu" });
+    expect([failures, kernels.at(-1)]).toEqual([[], "mine.wgsl"]);
+  });
+
+  test("may do without optional operands", async () => {
+    const bare = MATMUL.split("\n")
+      .filter((line) => !/binding\([23]\)|HAS_/.test(line))
+      .join("\n");
+    const { failures, kernels } = await bench("bare.wgsl", bare, SIZES);
+    expect([failures, kernels.at(-1)]).toEqual([[], "bare.wgsl"]);
+  });
+
+  test("in f16, where the adapter has it; its lines keep their numbers", async (context) => {
+    if (!hasF16(engine.device)) return context.skip("no shader-f16");
+    const { rows, failures } = await bench("mine.wgsl", MATMUL, SIZES, "f16");
+    expect([failures, rows.at(-1)!.dtype]).toEqual([[], "f16"]);
+    const at = MATMUL.split("\n").findIndex((line) => line.includes("var sum")) + 1;
+    const broken = await bench("mine.wgsl", MATMUL.replace("var sum", "vary sum"), SIZES, "f16");
+    expect(broken.failures).toEqual([expect.stringContaining(`line ${at}: `)]);
+    const wide = await bench("mine.wgsl", MATMUL.replaceAll("array<Scalar>", "array<f32>"), SIZES, "f16");
+    expect(wide.failures).toEqual([
+      expect.stringContaining("x is array<f32>, which reads f32; here it is stored as f16"),
+    ]);
+  });
+
+  test("and computes something else is not timed: the first wrong element is told", async () => {
+    const { failures, kernels } = await bench("mine.wgsl", MATMUL.replace("weight[col", "weight[row"), SIZES);
+    expect(kernels).not.toContain("mine.wgsl");
+    expect(failures).toEqual([
+      expect.stringMatching(/^mine\.wgsl 12x16x20 f32: out.* of 192 are wrong, the first out\[1\] is .*, it must be/),
+    ]);
+  });
+
+  test("and does not compile is told by its line", async () => {
+    const at = MATMUL.split("\n").findIndex((line) => line.includes("var sum")) + 1;
+    const { failures } = await bench("mine.wgsl", MATMUL.replace("var sum", "vary sum"), SIZES);
+    expect(failures).toEqual([expect.stringMatching(new RegExp(`compile error.*line ${at}: [^]*vary sum`))]);
+  });
+
+  test.each<[string, string, WorkbenchOptions, string]>([
+    [
+      "no such claim",
+      MATMUL,
+      { claims: "matmult" },
+      'claims "matmult", which there is not; there are matmul, attention',
+    ],
+    ["an unknown binding", MATMUL.replaceAll("weight", "wait"), {}, "mine.wgsl binds wait, which"],
+    ["no output", MATMUL.replaceAll("read_write> out", "read> out"), {}, "mine.wgsl does not write out"],
+    [
+      "no workgroups",
+      MATMUL.replace("workgroups", "groups"),
+      {},
+      "mine.wgsl does not say how many workgroups it wants",
+    ],
+    ["a shape of another kind", MATMUL, { shape: [3, 4] }, "--shape of matmul is MxNxK; 2 sizes given"],
+  ])("refuses %s", async (_, text, asked, message) => {
+    await expect(bench("mine.wgsl", text, asked)).rejects.toThrow(message);
+  });
+
+  test("refuses a parameter that the shape has not", async () => {
+    const { failures } = await bench("mine.wgsl", MATMUL.replace("  m: u32", "  m: u32,\n  batch: u32"), SIZES);
+    expect(failures).toEqual([expect.stringMatching(/no value for Params\.batch: of this shape there are m, n, k, /)]);
+  });
+});
+
+describe("a file that claims nothing", () => {
+  const twice = `// params: n = 64, doubled = n * 2
+// lengths: x = doubled, out = n
+// workgroups: ceil(n / 64)
+struct Params { n: u32, doubled: u32 }
+@group(0) @binding(0) var<storage, read> x: array<f32>;
+@group(0) @binding(1) var<storage, read_write> out: array<f32>;
+@group(0) @binding(2) var<uniform> params: Params;
+@compute @workgroup_size(64)
+fn main(@builtin(global_invocation_id) id: vec3u) {
+  if (id.x < params.n) { out[id.x] = x[id.x] + x[params.doubled - 1 - id.x]; }
+}`;
+
+  test("is timed, and said to be unverified", async () => {
+    const { rows, failures } = await bench("twice.wgsl", twice, { shape: [100] });
+    expect(failures).toEqual([]);
+    expect(rows).toMatchObject([
+      { kernel: "twice.wgsl", shape: "100x200", bytes: 1200, check: { how: "unverified: it claims nothing" } },
+    ]);
+  });
+
+  test.each([
+    ["lengths", twice.replace("x = doubled, ", ""), 'write "// lengths: x = 1024, ..."'],
+    ["params", twice.replace(", doubled = n * 2", ""), "so Params.doubled needs a value"],
+    ["lengths of what it binds", twice.replace("x = doubled", "y = doubled"), "names y, which is not bound"],
+    ["lengths that are", twice.replace("x = doubled", "x = doubled - 128"), "length of x: doubled - 128 is 0"],
+    ["assignments", twice.replace("n = 64", "n is 64"), '"n is 64" is not NAME = VALUE'],
+  ])("must say its %s", async (_, text, message) => {
+    await expect(bench("twice.wgsl", text)).rejects.toThrow(message);
+  });
+});
