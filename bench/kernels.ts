@@ -79,7 +79,7 @@ function movesBytes(kernel: string): boolean {
 /** What tells kernels of one name apart: the tile in workgroup memory, the threads that share k or a row. */
 function variantOf({ constants }: Plan): string {
   const { TILE_ROWS, TILE_COLS, DEPTH, SPLIT, LANES } = constants;
-  if (TILE_ROWS !== undefined) return `${TILE_ROWS}x${TILE_COLS}x${DEPTH}`;
+  if (TILE_ROWS !== undefined) return [TILE_ROWS, TILE_COLS, DEPTH].filter((size) => size !== undefined).join("x");
   if (SPLIT !== undefined) return `by ${SPLIT}`;
   return LANES === 1 ? "by thread" : "";
 }

@@ -133,21 +133,24 @@ fn main(
     }
   }
 
-  total_a = subgroupAdd(total_a);
-  total_b = subgroupAdd(total_b);
-  let totals = array<f32, QUERIES>(
-    total_a.x, total_a.y, total_a.z, total_a.w, total_b.x, total_b.y, total_b.z, total_b.w,
+  let a = reciprocal(subgroupAdd(total_a));
+  let b = reciprocal(subgroupAdd(total_b));
+  let results = array<vec4f, 16>(
+    o0 * a.x, o1 * a.y, o2 * a.z, o3 * a.w, o4 * b.x, o5 * b.y, o6 * b.z, o7 * b.w,
+    u0 * a.x, u1 * a.y, u2 * a.z, u3 * a.w, u4 * b.x, u5 * b.y, u6 * b.z, u7 * b.w,
   );
-  let results = array<vec4f, 16>(o0, o1, o2, o3, o4, o5, o6, o7, u0, u1, u2, u3, u4, u5, u6, u7);
-  for (var i = 0u; i < min(u32(QUERIES), queries - query); i++) {
-    for (var four = 0u; four < FOURS; four++) {
-      let at = column + four * SUBGROUP * 4;
-      let result = select(results[four * QUERIES + i] / totals[i], vec4f(), totals[i] == 0.0);
-      let start = ((first_query + query + i) * params.heads + head) * params.value_dim + at;
-      let count = min(4u, max(params.value_dim, at) - at);
-      for (var j = 0u; j < count; j++) { out[start + j] = Scalar(result[j]); }
-    }
+  for (var i = 0u; i < FOURS * min(u32(QUERIES), queries - query); i++) {
+    let at = column + i % FOURS * SUBGROUP * 4;
+    let result = results[i % FOURS * QUERIES + i / FOURS];
+    let start = ((first_query + query + i / FOURS) * params.heads + head) * params.value_dim + at;
+    let count = min(4u, max(params.value_dim, at) - at);
+    for (var j = 0u; j < count; j++) { out[start + j] = Scalar(result[j]); }
   }
+}
+
+// 0 of the total of no keys.
+fn reciprocal(total: vec4f) -> vec4f {
+  return select(1.0 / total, vec4f(), total == vec4f());
 }
 
 fn visible(score: vec4f, seen: vec4<bool>) -> vec4f {

@@ -42,10 +42,14 @@ fn main(
   normalize_row((group.y * groups.x + group.x) * (WORKGROUP_SIZE / LANES) + thread / LANES, thread);
 }
 
-fn elements(row: u32, vectors: u32, place: u32) -> Sum {
-  let token = tokens[row];
-  let word_row = select(token.x, row, GATHERED);
-  var sum = Sum(word[word_row * vectors + place]);
-  if (HAS_TOKEN_TYPES) { sum += Sum(token_type[token.y * vectors + place]); }
-  return sum + Sum(position[token.z * vectors + place]);
+// Where a token's row begins in each of the tables, in vectors: word, token type, position.
+fn starts_of(row: u32, vectors: u32) -> vec3u {
+  let token = tokens[row].xyz;
+  return vec3u(select(token.x, row, GATHERED), token.yz) * vectors;
+}
+
+fn elements(at: vec3u) -> Sum {
+  var sum = Sum(word[at.x]);
+  if (HAS_TOKEN_TYPES) { sum += Sum(token_type[at.y]); }
+  return sum + Sum(position[at.z]);
 }

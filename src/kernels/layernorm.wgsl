@@ -37,9 +37,13 @@ fn main(
   normalize_row((group.y * groups.x + group.x) * (WORKGROUP_SIZE / LANES) + thread / LANES, thread);
 }
 
-fn elements(row: u32, vectors: u32, place: u32) -> Sum {
-  let i = row * vectors + place;
-  var sum = Sum(x[i]);
-  if (HAS_RESIDUAL) { sum += Sum(residual[i]); }
+// Where a row begins in each of what is summed, in vectors.
+fn starts_of(row: u32, vectors: u32) -> vec3u {
+  return vec3u(row * vectors);
+}
+
+fn elements(at: vec3u) -> Sum {
+  var sum = Sum(x[at.x]);
+  if (HAS_RESIDUAL) { sum += Sum(residual[at.x]); }
   return sum;
 }

@@ -22,6 +22,9 @@ export interface MatmulShape {
   readonly outOffset?: number;
 }
 
+/** What a layer without an activation is compiled with, so that it shares the pipeline of BERT's layers that have one. */
+const USUAL: Activation = "gelu";
+
 /**
  * The plan of one kernel on `shape`: `workgroups` of them, `tile` the constants that are its own.
  * @throws RangeError, TypeError for sizes that make no sense
@@ -33,7 +36,7 @@ export function planLinear(
   tile: Readonly<Record<string, Constant>>,
   limits: KernelLimits,
 ): Plan {
-  const { m, n, k, outStride = n, outOffset = 0 } = shape;
+  const { m, n, k, activation, outStride = n, outOffset = 0 } = shape;
   requireSizes(kernel, { m, n, k, outStride });
   requireOffsets(kernel, { outOffset });
   requireIndexable(kernel, { x: m * k, weight: n * k, residual: m * n, out: (m - 1) * outStride + outOffset + n });
@@ -43,10 +46,10 @@ export function planLinear(
       Scalar: shape.dtype,
       HAS_BIAS: shape.bias,
       HAS_RESIDUAL: shape.residual,
-      ACTIVATION: ACTIVATION_CODES[shape.activation],
+      ACTIVATION: ACTIVATION_CODES[activation === "none" ? USUAL : activation],
       ...tile,
     },
-    params: { m, n, k, out_stride: outStride, out_offset: outOffset },
+    params: { m, n, k, out_stride: outStride, out_offset: outOffset, activated: activation === "none" ? 0 : 1 },
     workgroups: foldWorkgroups(workgroups, limits),
     label: `${m}x${n}x${k}`,
   };

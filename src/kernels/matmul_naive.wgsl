@@ -17,6 +17,7 @@ struct Params {
   k: u32,
   out_stride: u32,
   out_offset: u32,
+  activated: u32, // whether ACTIVATION applies
 }
 
 @group(0) @binding(0) var<storage, read> x: array<Scalar>;
@@ -43,7 +44,8 @@ fn main(
     sum += f32(x[row * params.k + k]) * f32(weight[col * params.k + k]);
   }
   if (HAS_BIAS) { sum += f32(bias[col]); }
-  var y = activate(vec4f(sum)).x;
+  var y = sum;
+  if (params.activated != 0) { y = activate(vec4f(sum)).x; }
   if (HAS_RESIDUAL) { y += f32(residual[row * params.n + col]); }
   out[row * params.out_stride + params.out_offset + col] = Scalar(y);
 }

@@ -25,6 +25,7 @@ struct Params {
   k: u32,
   out_stride: u32,
   out_offset: u32,
+  activated: u32, // whether ACTIVATION applies
 }
 
 @group(0) @binding(2) var<storage, read> bias: array<Scalar>;

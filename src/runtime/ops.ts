@@ -1,6 +1,6 @@
 /**
- * The operations a BERT is made of, on refs of a recorder. The only file of the runtime that names concrete kernels:
- * each function adds one launch (one per part, where a table is split) and returns what it writes.
+ * The operations a BERT is made of, on refs of a recorder. With `ops/tune.ts` the only file of the runtime that names
+ * concrete kernels: each function adds one launch (one per part, where a table is split) and returns what it writes.
  */
 
 import { attentionKernelFor } from "../kernels/attention_choice.ts";

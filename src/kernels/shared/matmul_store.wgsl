@@ -7,7 +7,7 @@ fn store(row: u32, col: u32, sum: vec4f) {
   let at = col + min(vec4u(0, 1, 2, 3), vec4u(max(count, 1) - 1));
   var y = sum;
   if (HAS_BIAS) { y += vec4f(f32(bias[at.x]), f32(bias[at.y]), f32(bias[at.z]), f32(bias[at.w])); }
-  y = activate(y);
+  if (params.activated != 0) { y = activate(y); } // a parameter, so that layers with and without share a pipeline
   if (HAS_RESIDUAL) {
     let i = row * params.n + at;
     y += vec4f(f32(residual[i.x]), f32(residual[i.y]), f32(residual[i.z]), f32(residual[i.w]));
