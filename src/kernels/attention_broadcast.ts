@@ -2,6 +2,7 @@
 import { type AttentionShape, attentionExtents, planTiles, requireAligned } from "./attention.ts";
 import wgsl from "./attention_broadcast.wgsl";
 import type { Kernel } from "./kernel.ts";
+import addProducts from "./shared/add_products.wgsl";
 import sequences from "./shared/attention_sequences.wgsl";
 import vec4Operands from "./shared/attention_vec4.wgsl";
 
@@ -15,7 +16,7 @@ export function attentionBroadcastBy(subgroup: number): Kernel<AttentionShape> {
   const name = "attention_broadcast";
   return {
     name,
-    source: [wgsl, vec4Operands, sequences].join("\n"),
+    source: [wgsl, vec4Operands, sequences, addProducts].join("\n"),
     features: ["subgroups"],
     plan(shape, limits) {
       requireAligned(name, shape);

@@ -2,7 +2,8 @@
 // pass from thread to thread within a subgroup, as rows do in matmul_broadcast.wgsl. No barrier, no workgroup memory.
 // One workgroup, which is one subgroup of SUBGROUP threads, owns 8 queries of one sequence and head, and SUBGROUP * 4 *
 // FOURS columns of v. One thread owns 4 keys of a block while scores are made, 4 * FOURS columns of v while they are
-// used. Computes in f32. Joined with shared/attention_vec4.wgsl and shared/attention_sequences.wgsl.
+// used. Computes in f32. Joined with shared/attention_vec4.wgsl, shared/attention_sequences.wgsl and
+// shared/add_products.wgsl.
 
 enable subgroups;
 
@@ -164,9 +165,4 @@ fn weights_of(score: vec4f, best: f32) -> vec4f {
 
 fn values_at(row: vec4u, column: u32) -> mat4x4f {
   return mat4x4f(v_at(row.x, column), v_at(row.y, column), v_at(row.z, column), v_at(row.w, column));
-}
-
-// sum + x w
-fn add_products(sum: vec4f, x: vec4f, w: mat4x4f) -> vec4f {
-  return fma(vec4f(x.w), w[3], fma(vec4f(x.z), w[2], fma(vec4f(x.y), w[1], fma(vec4f(x.x), w[0], sum))));
 }

@@ -4,7 +4,7 @@ import { attentionBroadcastBy } from "./attention_broadcast.ts";
 import type { DeviceTraits, Kernel } from "./kernel.ts";
 
 /**
- * The fast kernel for this shape. On a software adapter with subgroups, operands pass through them (measured: three
+ * The fast kernel for this shape. On a software adapter with subgroups, operands pass through them (measured: four
  * times faster than through workgroup memory); elsewhere, and without traits, through workgroup memory.
  */
 export function attentionKernelFor(shape: AttentionShape, traits?: DeviceTraits): Kernel<AttentionShape> {

@@ -3,6 +3,7 @@ import type { Kernel } from "./kernel.ts";
 import { type MatmulShape, planLinear } from "./linear.ts";
 import wgsl from "./matmul_broadcast.wgsl";
 import activation from "./shared/activation.wgsl";
+import addProducts from "./shared/add_products.wgsl";
 import store from "./shared/matmul_store.wgsl";
 import vec4Operands from "./shared/matmul_vec4.wgsl";
 
@@ -17,11 +18,11 @@ export function matmulBroadcastBy(subgroup: number): Kernel<MatmulShape> {
   const name = "matmul_broadcast";
   return {
     name,
-    source: [wgsl, vec4Operands, store, activation].join("\n"),
+    source: [wgsl, vec4Operands, store, activation, addProducts].join("\n"),
     features: ["subgroups"],
     plan(shape, limits) {
       if (shape.k % 4 !== 0) throw new RangeError(`${name}: k is ${shape.k}, not a multiple of 4`);
-      if (![4, 8, 16].includes(subgroup)) throw new RangeError(`${name}: subgroups of ${subgroup}, not of 4, 8 or 16`);
+      if (subgroup !== 4 && subgroup !== 8) throw new RangeError(`${name}: subgroups of ${subgroup}, not of 4 or 8`);
       const workgroups = Math.ceil(shape.m / ROWS) * Math.ceil(shape.n / (4 * subgroup));
       return planLinear(name, shape, workgroups, { SUBGROUP: subgroup }, limits);
     },

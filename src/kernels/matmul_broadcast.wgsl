@@ -6,11 +6,11 @@
 // 4, held in registers. A thread loads four k of 16 / SUBGROUP rows and of its own four columns; each row then reaches
 // all threads by a broadcast. So a load serves many more products than a thread could make of it alone, which is what
 // counts where a load costs more than arithmetic: on a CPU that plays GPU. Accumulates in f32.
-// Joined with shared/matmul_vec4.wgsl, shared/matmul_store.wgsl and shared/activation.wgsl.
+// Joined with shared/matmul_vec4.wgsl, shared/matmul_store.wgsl, shared/activation.wgsl and shared/add_products.wgsl.
 
 enable subgroups;
 
-const SUBGROUP = 8; // threads of every subgroup of the device: 4, 8 or 16
+const SUBGROUP = 8; // threads of every subgroup of the device: 4 or 8
 const HAS_BIAS = false;
 const HAS_RESIDUAL = false;
 
@@ -72,9 +72,4 @@ fn main(
   // A loop of a length that no compiler knows, so that the activation is compiled once and not sixteen times.
   let sums = array<vec4f, 16>(c0, c1, c2, c3, c4, c5, c6, c7, c8, c9, c10, c11, c12, c13, c14, c15);
   for (var i = 0u; i < min(16u, params.m - row); i++) { store(row + i, col, sums[i]); }
-}
-
-// sum + x w, one fused multiply-add for each of k: what a matrix product compiles to rounds and costs twice.
-fn add_products(sum: vec4f, x: vec4f, w: mat4x4f) -> vec4f {
-  return fma(vec4f(x.w), w[3], fma(vec4f(x.z), w[2], fma(vec4f(x.y), w[1], fma(vec4f(x.x), w[0], sum))));
 }
