@@ -40,7 +40,9 @@ export function matmulConfigFor(shape: MatmulShape, traits?: DeviceTraits): Matm
     return shape.m > FEW_ROWS && matmulFits(broadcast, shape, traits) ? broadcast : { kind: "register" };
   }
   if (shape.m <= FEW_ROWS) return { kind: "split_k", split: 32 };
-  const matrices = subgroupTileFor(shape, traits);
+  // Where subgroups vary in size, as on Intel's GPUs, a kernel may not run with the largest: only tuning, which verifies,
+  // chooses matrix units there.
+  const matrices = traits.subgroupSize === traits.subgroupMaxSize ? subgroupTileFor(shape, traits) : undefined;
   if (matrices !== undefined) return { kind: "subgroup", tile: matrices };
   const tiles = tilesOf(traits.vendor).map((tile): MatmulConfig => ({ kind: "workgroup", tile }));
   const fitting = tiles.filter((config) => matmulFits(config, shape, traits));

@@ -109,7 +109,7 @@ describe("the choice among matmuls", () => {
     describeConfig(matmulConfigFor({ ...linear, m, n, k, dtype }, { ...gpu, ...more }));
 
   const unit = { componentType: "f16", resultType: "f32", M: 16, N: 16, K: 16 } as const;
-  const matrices = { matrixUnits: [unit], subgroupMaxSize: 32 };
+  const matrices = { matrixUnits: [unit], subgroupMaxSize: 32, subgroupSize: 32 };
 
   test.each([
     // vendor, 4096 rows, 1024 rows, 128 rows, one row

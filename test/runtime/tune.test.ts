@@ -172,7 +172,9 @@ describe("an engine with matrix units", () => {
           activation: "none",
         };
         const candidates = matmulCandidates(half, engine.traits);
-        expect(candidates[0]!.kind).toBe(hasUnits ? "subgroup" : "workgroup");
+        // its subgroups vary in size: tuning may choose matrix units, nothing else does
+        expect(candidates[0]!.kind).toBe("workgroup");
+        expect(candidates.some(({ kind }) => kind === "subgroup")).toBe(hasUnits);
         for (const config of candidates) {
           const program = await engine.record("candidate", (r) => {
             const [x, weight] = [r.input("x", [128, 768], "f16"), r.input("weight", [768, 768], "f16")];
