@@ -5,10 +5,11 @@
  *   dist/node/*.js                   for Node, sharing chunks, so that every entry means the same Engine
  *   dist/report.js                   what draws the plots in the HTML report of the bench
  *   dist/kernels/NAME.wgsl           each kernel's complete source, to paste into any WebGPU page
+ *   dist/examples/                   the examples as a web site, and what serves it; not part of the package
  */
 
 import { spawnSync } from "node:child_process";
-import { chmod, mkdir, readdir, readFile, rm, writeFile } from "node:fs/promises";
+import { chmod, copyFile, mkdir, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { createRequire } from "node:module";
 import { dirname, join, relative } from "node:path";
 import { pathToFileURL } from "node:url";
@@ -53,6 +54,21 @@ const node = await bundle({
   packages: "external",
 });
 
+const examples = await bundle({
+  entryPoints: await examplePages(),
+  outdir: "dist/examples",
+  outbase: "examples",
+  platform: "browser",
+  target: "es2022",
+  minify: true,
+});
+const server = await bundle({
+  entryPoints: ["examples/start.ts"],
+  outdir: "dist/examples",
+  platform: "node",
+  target: "node20",
+});
+
 const notices = await licences(page.metafile);
 const pageFiles = page.outputFiles.map(({ path, text }) => ({ path, contents: `/*\n${notices}\n*/\n${text}` }));
 
@@ -60,6 +76,7 @@ await write(DIST, [...browser.outputFiles, ...pageFiles], ".js");
 await write(join(DIST, "node"), node.outputFiles, ".js");
 await makeExecutable(join(DIST, "node/main.js"));
 await write(join(DIST, "kernels"), await kernelSources(), ".wgsl");
+await writeExamples([...examples.outputFiles, ...server.outputFiles]);
 await report(join(DIST, "index.js"));
 if (process.argv.includes("--types")) await declarations();
 
@@ -105,6 +122,27 @@ async function write(folder, files, extension) {
   for (const name of await readdir(folder)) {
     const path = join(folder, name);
     if (name.endsWith(extension) && !written.has(path)) await rm(path, { force: true });
+  }
+}
+
+/** The scripts that the pages in examples/ load: main.ts of each, and worker.ts where there is one. */
+async function examplePages() {
+  const files = await readdir(join(ROOT, "examples"), { recursive: true });
+  return files.filter((name) => /^[\w-]+[/\\](main|worker)\.ts$/.test(name)).map((name) => join("examples", name));
+}
+
+/** Bundles, and beside them the pages and style sheets as they are. */
+async function writeExamples(bundles) {
+  const out = join(DIST, "examples");
+  await rm(out, { recursive: true, force: true });
+  for (const { path, contents } of bundles) {
+    await mkdir(dirname(path), { recursive: true });
+    await writeFile(path, contents);
+  }
+  for (const name of await readdir(join(ROOT, "examples"), { recursive: true })) {
+    if (!/\.(html|css|svg|txt)$/.test(name)) continue;
+    await mkdir(dirname(join(out, name)), { recursive: true });
+    await copyFile(join(ROOT, "examples", name), join(out, name));
   }
 }
 
