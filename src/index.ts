@@ -2,6 +2,7 @@
 
 export * from "./bert/batch.ts";
 export * from "./bert/config.ts";
+export type { ClassifierKind } from "./bert/forward.ts";
 export * from "./bert/losses.ts";
 export * from "./bert/metrics/classification.ts";
 export * from "./bert/metrics/correlation.ts";
@@ -53,13 +54,16 @@ export type { DeviceTraits, MatrixUnit } from "./kernels/kernel.ts";
 export type { MatmulShape } from "./kernels/linear.ts";
 export type { MatmulConfig, MatmulTuning } from "./kernels/matmul_config.ts";
 export { parseMatmulTuning } from "./kernels/matmul_tuning.ts";
+export type { BoundProgram } from "./runtime/bound.ts";
 export * from "./runtime/bytes.ts";
 export * from "./runtime/checkpoint.ts";
 export * from "./runtime/device.ts";
 export * from "./runtime/engine.ts";
 export { DeviceLostError, GpuError, NoWebGpuError } from "./runtime/errors.ts";
 export { CheckpointError, PyTorchError, SafetensorsError } from "./runtime/faults.ts";
+export * from "./runtime/files.ts";
 export * from "./runtime/float16.ts";
+export type { OpenedDevice } from "./runtime/home.ts";
 export { type HttpOptions, httpFolder } from "./runtime/http.ts";
 export { type HubFolderOptions, hubFolder } from "./runtime/hub.ts";
 export type { MemoryUse } from "./runtime/memory.ts";
@@ -73,7 +77,7 @@ export {
   tuningShapes,
 } from "./runtime/ops/tune.ts";
 export * from "./runtime/profiler.ts";
-export type { InputData, OutputData, Program, RunOptions } from "./runtime/program.ts";
+export type { InputData, Launch, OutputData, Program, RunOptions } from "./runtime/program.ts";
 export type { Dispatch, Operand, Recorder, Recording, Ref } from "./runtime/recorder.ts";
 export { HttpError, type RetryPolicy } from "./runtime/request.ts";
 export * from "./runtime/safetensors.ts";

@@ -3,18 +3,17 @@
  * asked for; it is recorded once per shape and replayed.
  */
 
+import type { BoundProgram } from "../runtime/bound.ts";
 import { type Folder, readText } from "../runtime/bytes.ts";
 import { openCheckpoint } from "../runtime/checkpoint.ts";
 import type { Engine } from "../runtime/engine.ts";
-import { linear, softmax, topK } from "../runtime/ops.ts";
 import type { InputData, Program, RunOptions } from "../runtime/program.ts";
 import { missingForInt8 } from "../runtime/quantize.ts";
-import type { Recorder, Ref } from "../runtime/recorder.ts";
+import type { Recorder } from "../runtime/recorder.ts";
 import type { Tensor } from "../runtime/tensor.ts";
 import { type Batch, packBatch, type Sequence } from "./batch.ts";
 import { type BertConfig, ModelError, parseConfig } from "./config.ts";
-import { encode } from "./encoder.ts";
-import { maskedLm, pooler, sentenceEmbedding } from "./heads.ts";
+import { type ClassifierKind, type ForwardShape, recordForward } from "./forward.ts";
 import { collect, type Forward, type Wanted } from "./outputs.ts";
 import {
   activationsOf,
@@ -27,9 +26,6 @@ import {
   type WeightStorage,
 } from "./weights.ts";
 
-/** What `classifier` classifies, by the model's architecture. */
-export type ClassifierKind = "sequence" | "token" | "choice";
-
 export interface LoadOptions extends FillOptions {
   /**
    * Storage of weights and activations; arithmetic is f32. Default f32. `q8`: the encoder's linear layers in int8, a
@@ -38,6 +34,23 @@ export interface LoadOptions extends FillOptions {
   readonly dtype?: WeightStorage | undefined;
   /** What will be asked for: its kernels compile while the weights load. The encoder's do in any case. */
   readonly wanted?: Wanted | undefined;
+}
+
+interface Loaded {
+  readonly weights: BertWeights;
+  readonly tensors: readonly Tensor[];
+}
+
+/** A forward pass with GPU memory of its own: see `BertModel.bind`. */
+export interface BoundForward extends Omit<BoundProgram, "write"> {
+  /** Where each sequence's tokens begin, [sequences + 1]. */
+  readonly cuSeqlens: Uint32Array;
+  /**
+   * Writes other sequences of the same lengths through the device's queue. An app may also fill `inputs.tokens` itself:
+   * u32 [tokens, 4] of word id, token type, position, 1 unless masked; ids are not checked then.
+   * @throws RangeError for other lengths, and as `forward`
+   */
+  write(sequences: readonly Sequence[]): void;
 }
 
 /** Programs kept for shapes seen lately; the least recently used goes first. They hold no GPU memory of their own. */
@@ -50,24 +63,26 @@ export class BertModel {
   readonly dtype: "f32" | "f16";
   readonly classifierKind: ClassifierKind | undefined;
   readonly #engine: Engine;
-  readonly #weights: BertWeights;
-  readonly #tensors: readonly Tensor[];
+  readonly #folder: Folder;
+  readonly #storage: WeightStorage;
+  #weights: BertWeights;
+  #tensors: readonly Tensor[];
+  /** Of the engine's device that holds the weights. */
+  #generation: number;
+  #reloading: Promise<void> | undefined;
   readonly #programs = new Map<string, Promise<Program>>();
   #disposed = false;
 
-  private constructor(
-    engine: Engine,
-    name: string,
-    config: BertConfig,
-    dtype: "f32" | "f16",
-    loaded: { weights: BertWeights; tensors: readonly Tensor[] },
-  ) {
+  private constructor(engine: Engine, folder: Folder, config: BertConfig, storage: WeightStorage, loaded: Loaded) {
     this.#engine = engine;
-    this.name = name;
+    this.#folder = folder;
+    this.#storage = storage;
+    this.name = folder.name;
     this.config = config;
-    this.dtype = dtype;
+    this.dtype = activationsOf(storage);
     this.#weights = loaded.weights;
     this.#tensors = loaded.tensors;
+    this.#generation = engine.generation;
     this.classifierKind = loaded.weights.classifier && classifierKind(config);
   }
 
@@ -90,8 +105,9 @@ export class BertModel {
     }
     const { config, checkpoint, parts } = await openModel(folder);
     try {
+      await engine.ready();
       const allocated = allocateWeights(engine, config, checkpoint, parts, dtype);
-      const model = new BertModel(engine, folder.name, config, activationsOf(dtype), allocated);
+      const model = new BertModel(engine, folder, config, dtype, allocated);
       // Shaders depend on the model's sizes, hardly on the batch's: those of a short text will do for most. Some drivers
       // compile when a kernel first runs, so it runs now, on whatever the weights hold so far.
       const compiled = model.forward(
@@ -119,7 +135,7 @@ export class BertModel {
   has(output: keyof Wanted): boolean {
     const { pooler, maskedLm, nextSentence, classifier, qaOutputs } = this.#weights;
     if (output === "poolerOutput") return pooler !== undefined;
-    if (output.startsWith("prediction")) return maskedLm !== undefined;
+    if (output.startsWith("prediction") || output === "layerPredictionTopK") return maskedLm !== undefined;
     if (output === "seqRelationshipLogits") return nextSentence !== undefined && pooler !== undefined;
     if (output === "logits") {
       return classifier !== undefined && (this.classifierKind === "token" || pooler !== undefined);
@@ -138,6 +154,41 @@ export class BertModel {
       ...this.config,
       labels: this.#weights.classifier?.weight.rows ?? 0,
     });
+  }
+
+  /**
+   * The same computation with GPU memory of its own, to be encoded into the app's own command encoder. The ids of
+   * `sequences` are written; outputs are GPU buffers under the names of `Wanted`, with the shapes it gives
+   * (`hiddenStates.0`, `topIds`, `spanLogits` [tokens, 2] and the like), in f16 for a model in f16. Nothing is read back.
+   * @throws as `forward`
+   */
+  async bind(sequences: readonly Sequence[], wanted: Wanted): Promise<BoundForward> {
+    const { batch, program, inputs } = await this.#prepare(sequences, wanted);
+    const bound = await program.bind();
+    bound.write(inputs);
+    return {
+      ...bound,
+      cuSeqlens: batch.cuSeqlens,
+      write: (others) => {
+        const next = packBatch(others, this.config);
+        const { cuSeqlens, masked } = batch;
+        if (next.cuSeqlens.length !== cuSeqlens.length || next.cuSeqlens.some((start, i) => start !== cuSeqlens[i])) {
+          throw new RangeError(
+            `sequences of ${lengthsOf(next)} tokens, bound are ${lengthsOf(batch)}; bind the others as well`,
+          );
+        }
+        if (next.masked && !masked) {
+          throw new RangeError("a token is masked, bound are sequences without masked tokens; bind these as well");
+        }
+        bound.write(
+          "wordIds" in bound.inputs ? { tokens: next.tokens, wordIds: next.wordIds } : { tokens: next.tokens },
+        );
+      },
+      encode: (target) => {
+        this.#requireAlive();
+        bound.encode(target);
+      },
+    };
   }
 
   /** The recorded program for these shapes, its inputs and what it will do: for benches and for profiling. */
@@ -160,21 +211,24 @@ export class BertModel {
     sequences: readonly Sequence[],
     wanted: Wanted,
   ): Promise<{ batch: Batch; program: Program; inputs: Record<string, InputData> }> {
-    if (this.#disposed) throw new Error(`${this.name}: the model was disposed; load it again`);
+    this.#requireAlive();
+    await this.#onDevice();
     this.#requireHeads(wanted);
     const batch = packBatch(sequences, this.config);
     const total = batch.wordIds.length;
     const rows = wanted.predictionRows;
     const bad = rows?.find((row) => !Number.isInteger(row) || row < 0 || row >= total);
     if (bad !== undefined) throw new RangeError(`predictionRows holds ${bad}, the batch has tokens 0 to ${total - 1}`);
-    const k = wanted.predictionTopK;
-    if (k !== undefined && !(Number.isInteger(k) && k >= 1 && k <= this.config.vocabSize)) {
-      throw new RangeError(`predictionTopK is ${k}, it must be from 1 to the vocabulary's ${this.config.vocabSize}`);
+    for (const name of ["predictionTopK", "layerPredictionTopK"] as const) {
+      const k = wanted[name];
+      if (k !== undefined && !(Number.isInteger(k) && k >= 1 && k <= this.config.vocabSize)) {
+        throw new RangeError(`${name} is ${k}, it must be from 1 to the vocabulary's ${this.config.vocabSize}`);
+      }
     }
     const probOffsets = wanted.attentions
       ? probabilityOffsets(batch.cuSeqlens, this.config.numAttentionHeads)
       : undefined;
-    const shape = {
+    const shape: ForwardShape = {
       tokens: total,
       sequences: sequences.length,
       masked: batch.masked,
@@ -182,12 +236,54 @@ export class BertModel {
       probSize: probOffsets?.at(-1) ?? 0,
     };
     const key = JSON.stringify([shape, { ...wanted, predictionRows: undefined }]);
-    const program = await this.#programFor(key, (r) => this.#record(r, shape, wanted));
+    const { config, dtype, classifierKind } = this;
+    const model = { config, dtype, classifierKind, weights: this.#weights };
+    const program = await this.#programFor(key, (r) => recordForward(r, shape, wanted, model));
     const inputs: Record<string, InputData> = { tokens: batch.tokens, cuSeqlens: batch.cuSeqlens };
     if (this.#weights.embeddings.word.parts.length > 1) inputs.wordIds = batch.wordIds;
     if (probOffsets) inputs.probOffsets = probOffsets.subarray(0, sequences.length);
     if (rows) inputs.predictionRows = Uint32Array.from(rows);
     return { batch, program, inputs };
+  }
+
+  #requireAlive(): void {
+    if (this.#disposed) throw new Error(`${this.name}: the model was disposed; load it again`);
+  }
+
+  /** Loads the weights again where the engine had to open another device. */
+  async #onDevice(): Promise<void> {
+    await this.#engine.ready();
+    if (this.#generation === this.#engine.generation) return;
+    this.#reloading ??= this.#reload().finally(() => {
+      this.#reloading = undefined;
+    });
+    await this.#reloading;
+    this.#requireAlive();
+  }
+
+  async #reload(): Promise<void> {
+    const { config, checkpoint, parts } = await openModel(this.#folder);
+    try {
+      if (JSON.stringify(config) !== JSON.stringify(this.config)) {
+        throw new ModelError(this.name, ["config.json has changed since the model was loaded; load it anew"]);
+      }
+      const engine = this.#engine;
+      const { generation } = engine;
+      const allocated = allocateWeights(engine, config, checkpoint, parts, this.#storage);
+      try {
+        await fillWeights(engine, checkpoint, allocated, this.dtype);
+        this.#requireAlive();
+      } catch (error) {
+        for (const tensor of allocated.tensors) tensor.dispose();
+        throw error;
+      }
+      this.#weights = allocated.weights;
+      this.#tensors = allocated.tensors;
+      this.#generation = generation;
+      this.#programs.clear();
+    } finally {
+      await checkpoint.close();
+    }
   }
 
   #programFor(key: string, build: (r: Recorder) => void): Promise<Program> {
@@ -198,55 +294,6 @@ export class BertModel {
     const oldest = this.#programs.keys().next().value;
     if (this.#programs.size > KEPT_PROGRAMS && oldest !== undefined) this.#programs.delete(oldest);
     return program;
-  }
-
-  #record(
-    r: Recorder,
-    shape: { tokens: number; sequences: number; masked: boolean; rows: number | undefined; probSize: number },
-    wanted: Wanted,
-  ): void {
-    const weights = this.#weights;
-    const inputs = {
-      tokens: r.input("tokens", [shape.tokens, 4], "u32"),
-      cuSeqlens: r.input("cuSeqlens", [shape.sequences + 1], "u32"),
-      masked: shape.masked,
-      wordIds: weights.embeddings.word.parts.length > 1 ? r.input("wordIds", [shape.tokens], "u32") : undefined,
-      probOffsets: wanted.attentions ? r.input("probOffsets", [shape.sequences], "u32") : undefined,
-      probSize: shape.probSize,
-    };
-    const { hiddenStates, attentions } = encode(r, inputs, weights, this.config, this.dtype);
-    const hidden = hiddenStates.at(-1)!;
-    if (wanted.lastHiddenState) r.output("lastHiddenState", hidden);
-    if (wanted.hiddenStates) for (const [i, ref] of hiddenStates.entries()) r.output(`hiddenStates.${i}`, ref);
-    if (wanted.attentions) for (const [i, ref] of attentions.entries()) r.output(`attentions.${i}`, ref);
-
-    const onTokens = this.classifierKind === "token";
-    let pooled: Ref | undefined;
-    if (wanted.poolerOutput || wanted.seqRelationshipLogits || (wanted.logits && !onTokens)) {
-      pooled = pooler(r, hidden, inputs, weights.pooler!);
-    }
-    if (wanted.poolerOutput) r.output("poolerOutput", pooled!);
-    if (wanted.seqRelationshipLogits) r.output("seqRelationshipLogits", linear(r, pooled!, weights.nextSentence!));
-    if (wanted.logits) r.output("logits", linear(r, onTokens ? hidden : pooled!, weights.classifier!));
-    if (wanted.spanLogits) r.output("spanLogits", linear(r, hidden, weights.qaOutputs!));
-    if (wanted.embedding) {
-      const { pooling: mode, normalize } = wanted.embedding;
-      r.output("embedding", sentenceEmbedding(r, hidden, inputs, { mode, normalize }));
-    }
-    if (wanted.predictionLogits || wanted.predictionProbabilities || wanted.predictionTopK) {
-      const rows = shape.rows === undefined ? undefined : r.input("predictionRows", [shape.rows], "u32");
-      const logits = maskedLm(r, hidden, rows, weights.maskedLm!, this.config);
-      if (wanted.predictionLogits) r.output("predictionLogits", logits);
-      if (wanted.predictionProbabilities || wanted.predictionTopK) {
-        const probabilities = softmax(r, logits);
-        if (wanted.predictionProbabilities) r.output("predictionProbabilities", probabilities);
-        if (wanted.predictionTopK) {
-          const { values, indices } = topK(r, probabilities, wanted.predictionTopK);
-          r.output("topProbabilities", values);
-          r.output("topIds", indices);
-        }
-      }
-    }
   }
 
   #requireHeads(wanted: Wanted): void {
@@ -283,6 +330,10 @@ function classifierKind({ architectures }: BertConfig): ClassifierKind {
 function describeHeads({ pooler, maskedLm, nextSentence, classifier, qaOutputs }: BertWeights): string {
   const heads = Object.entries({ pooler, maskedLm, nextSentence, classifier, qaOutputs });
   return `it has the encoder${heads.map(([name, head]) => (head ? `, ${name}` : "")).join("")}`;
+}
+
+function lengthsOf({ cuSeqlens }: Batch): string {
+  return Array.from(cuSeqlens.subarray(1), (end, s) => end - cuSeqlens[s]!).join(", ");
 }
 
 /** First element of each sequence's probabilities, and the number of all: [sequences + 1] */

@@ -19,6 +19,11 @@ export interface Wanted {
   readonly predictionProbabilities?: boolean | undefined;
   /** The k most probable word pieces of each row; the vocabulary-wide rows stay on the GPU. */
   readonly predictionTopK?: number | undefined;
+  /**
+   * The k most probable word pieces of every row, by the masked-LM head on the embeddings' output and on that of each
+   * layer: how a prediction comes about (a "logit lens").
+   */
+  readonly layerPredictionTopK?: number | undefined;
   /** Rows for the masked-LM head, as indices into the tokens of the whole batch laid end to end. All when not given. */
   readonly predictionRows?: readonly number[] | undefined;
   /** Next-sentence logits [sequences, 2]: 0 = B follows A. */
@@ -37,6 +42,13 @@ export interface Values {
   readonly data: Float32Array;
 }
 
+/** Both [rows, k], most probable first. */
+export interface TopPredictions {
+  readonly k: number;
+  readonly probabilities: Float32Array;
+  readonly ids: Uint32Array;
+}
+
 export interface Forward {
   /** Where each sequence's tokens begin, [sequences + 1]. */
   readonly cuSeqlens: Uint32Array;
@@ -47,8 +59,9 @@ export interface Forward {
   readonly poolerOutput?: Values;
   readonly predictionLogits?: Values;
   readonly predictionProbabilities?: Values;
-  /** Both [rows, k], most probable first. */
-  readonly predictionTopK?: { readonly k: number; readonly probabilities: Float32Array; readonly ids: Uint32Array };
+  readonly predictionTopK?: TopPredictions;
+  /** Of the embeddings' output, then of each layer. */
+  readonly layerPredictionTopK?: readonly TopPredictions[];
   readonly seqRelationshipLogits?: Values;
   readonly logits?: Values;
   readonly startLogits?: Float32Array;
@@ -79,7 +92,12 @@ export function collect(
   };
   const layers = <T>(count: number, of: (layer: number) => T): T[] => Array.from({ length: count }, (_, i) => of(i));
   const spans = raw.spanLogits as Float32Array | undefined;
-  const { predictionTopK: k } = wanted;
+  const { predictionTopK, layerPredictionTopK } = wanted;
+  const top = (k: number, suffix: string): TopPredictions => ({
+    k,
+    probabilities: raw[`topProbabilities${suffix}`] as Float32Array,
+    ids: raw[`topIds${suffix}`] as Uint32Array,
+  });
   return {
     cuSeqlens,
     ...(wanted.lastHiddenState && { lastHiddenState: values("lastHiddenState", hiddenSize) }),
@@ -94,8 +112,9 @@ export function collect(
     ...(wanted.poolerOutput && { poolerOutput: values("poolerOutput", hiddenSize) }),
     ...(wanted.predictionLogits && { predictionLogits: values("predictionLogits", vocabSize) }),
     ...(wanted.predictionProbabilities && { predictionProbabilities: values("predictionProbabilities", vocabSize) }),
-    ...(k && {
-      predictionTopK: { k, probabilities: raw.topProbabilities as Float32Array, ids: raw.topIds as Uint32Array },
+    ...(predictionTopK && { predictionTopK: top(predictionTopK, "") }),
+    ...(layerPredictionTopK && {
+      layerPredictionTopK: layers(numHiddenLayers + 1, (layer) => top(layerPredictionTopK, `.${layer}`)),
     }),
     ...(wanted.seqRelationshipLogits && { seqRelationshipLogits: values("seqRelationshipLogits", 2) }),
     ...(wanted.logits && { logits: values("logits", labels) }),

@@ -284,8 +284,9 @@ export async function fillWeights(
   checkpoint: Checkpoint,
   { contents }: AllocatedWeights,
   dtype: "f32" | "f16",
-  { onProgress, signal }: FillOptions,
+  { onProgress, signal }: FillOptions = {},
 ): Promise<void> {
+  const { generation } = engine;
   const { stored } = nameTensors(checkpoint);
   const bytesOf = (name: string): number => checkpoint.tensors.get(stored.get(name)!)!.bytes;
   const total = contents.reduce((sum, { names }) => names.reduce((part, name) => part + bytesOf(name), sum), 0);
@@ -293,6 +294,7 @@ export async function fillWeights(
   const elements = async function* (names: readonly string[]) {
     for (const name of names) {
       signal?.throwIfAborted();
+      engine.requireGeneration(generation);
       yield* checkpoint.chunks(stored.get(name)!, dtype);
       loaded += bytesOf(name);
       onProgress?.({ loaded, total });

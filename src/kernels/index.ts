@@ -23,3 +23,4 @@ export * from "./pool.ts";
 export * as reference from "./reference.ts";
 export * from "./softmax.ts";
 export * from "./top_k.ts";
+export * from "./work.ts";

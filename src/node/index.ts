@@ -22,7 +22,8 @@ export interface EngineSettings extends DeviceOptions {
 
 /** An engine on the best adapter of this machine, or on the one asked for. @throws NoAdapterError */
 export async function createEngine(options: EngineSettings = {}): Promise<Engine> {
-  const found = await requestDevice(options);
-  const { tuning = await readTuning(found.adapter, (message) => process.emitWarning(message)) } = options;
-  return Engine.create({ ...found, tuning: tuning || undefined });
+  const engine = await Engine.create({ open: () => requestDevice(options) });
+  const { tuning = await readTuning(engine.adapter, (message) => process.emitWarning(message)) } = options;
+  engine.tuning = tuning || undefined;
+  return engine;
 }

@@ -1,26 +1,26 @@
 /** The engine: one GPU device, its pipelines, the memory on it, and the queue of programs that run on it. */
 
 import type { DeviceTraits } from "../kernels/kernel.ts";
-import { Arena } from "./arena.ts";
-import { type AdapterSummary, adapterSummary, deviceDescriptor, type IdleHook, subgroupSizeOf } from "./device.ts";
-import { DeviceLostError, NoWebGpuError } from "./errors.ts";
-import { BufferOwner, type MemoryUse } from "./memory.ts";
-import { PipelineCache } from "./pipelines.ts";
+import type { Arena } from "./arena.ts";
+import { type AdapterSummary, subgroupSizeOf } from "./device.ts";
+import { DeviceLostError } from "./errors.ts";
+import { type Home, type OpenedDevice, openBrowserDevice, settle } from "./home.ts";
+import type { BufferOwner, MemoryUse } from "./memory.ts";
+import type { PipelineCache } from "./pipelines.ts";
 import { type InputData, Program } from "./program.ts";
 import { Recorder } from "./recorder.ts";
 import { BYTES, bytesOf, type DType, type Shape, type Table, Tensor } from "./tensor.ts";
 
-export interface EngineOptions {
-  /** A device of yours: never destroyed by the engine, its error handlers untouched. Without it one is requested. */
+export interface EngineOptions extends Partial<Omit<OpenedDevice, "device">> {
+  /**
+   * A device of yours: never destroyed by the engine, its error handlers untouched. Without it the engine opens one,
+   * and another one in its place when that is lost.
+   */
   readonly device?: GPUDevice | undefined;
-  /** Described in reports; read from the device when it is not given. */
-  readonly adapter?: AdapterSummary | undefined;
+  /** Opens the engine's own device. Default: the best one of the browser. */
+  readonly open?: (() => Promise<OpenedDevice>) | undefined;
   /** What `tuneMatmul` found on this device, as `parseMatmulTuning` reads it from wherever it was kept. */
   readonly tuning?: DeviceTraits["tuning"];
-  /** Called when the engine begins to wait for the GPU; what it returns is called when the wait is over. */
-  readonly idle?: IdleHook | undefined;
-  /** Called by `dispose`, for whoever made the device on the engine's behalf. */
-  readonly close?: (() => void) | undefined;
 }
 
 const WEIGHT = 0x80 | 0x04 | 0x08; // STORAGE | COPY_SRC | COPY_DST
@@ -28,39 +28,23 @@ const MATRIX_FEATURE = "chromium-experimental-subgroup-matrix";
 const FLUSH_BYTES = 32 << 20;
 
 export class Engine {
-  readonly device: GPUDevice;
-  readonly adapter: AdapterSummary;
   /** Measured on this device; programs that are recorded after it was set use it. */
   tuning: DeviceTraits["tuning"];
-  readonly memory: BufferOwner;
-  readonly arena: Arena;
-  readonly pipelines: PipelineCache;
-  /** Bound where a kernel's optional operand is absent. */
-  readonly dummy: GPUBuffer;
-  readonly #idle: IdleHook | undefined;
-  readonly #close: (() => void) | undefined;
+  readonly #open: (() => Promise<OpenedDevice>) | undefined;
+  #home: Home;
+  #generation = 0;
+  #renewal: Promise<void> | undefined;
   /** Rejecters of the waits under way, called when the device is lost. */
   readonly #waits = new Set<(error: Error) => void>();
-  #lostError: DeviceLostError | undefined;
   #disposed = false;
   #tail: Promise<unknown> = Promise.resolve();
   #fault: unknown;
   #unflushed = 0;
 
-  private constructor(device: GPUDevice, options: EngineOptions) {
-    this.device = device;
-    this.adapter = options.adapter ?? adapterSummary(device.adapterInfo);
-    this.tuning = options.tuning;
-    this.#idle = options.idle;
-    this.#close = options.close;
-    this.memory = new BufferOwner(device);
-    this.arena = new Arena(this.memory);
-    this.pipelines = new PipelineCache(device);
-    this.dummy = this.memory.create("dummy", 256, WEIGHT);
-    device.lost.then(({ reason, message }) => {
-      this.#lostError = new DeviceLostError(reason ?? "unknown", message);
-      for (const reject of this.#waits) reject(this.#lostError);
-    });
+  private constructor(opened: OpenedDevice, { open, tuning }: Pick<EngineOptions, "open" | "tuning">) {
+    this.#open = open;
+    this.tuning = tuning;
+    this.#home = this.#settle(opened);
   }
 
   /**
@@ -68,21 +52,74 @@ export class Engine {
    * `createEngine` of `bert-webgpu/node`, which brings WebGPU with it.
    */
   static async create(options: EngineOptions = {}): Promise<Engine> {
-    if (options.device) return new Engine(options.device, options);
-    const gpu = (globalThis as { navigator?: { gpu?: GPU } }).navigator?.gpu;
-    if (!gpu) {
-      throw new NoWebGpuError(
-        "this environment has no WebGPU (navigator.gpu is missing): use a browser with WebGPU on a secure (https or localhost) page, or createEngine of bert-webgpu/node",
-      );
-    }
-    const adapter = await gpu.requestAdapter({ powerPreference: "high-performance" });
-    if (!adapter) {
-      throw new NoWebGpuError(
-        "WebGPU is there but offers no adapter: look at chrome://gpu, update the graphics driver",
-      );
-    }
-    const device = await adapter.requestDevice(deviceDescriptor(adapter));
-    return new Engine(device, { adapter: adapterSummary(adapter.info), close: () => device.destroy(), ...options });
+    const { device, open = openBrowserDevice, tuning } = options;
+    if (device) return new Engine({ ...options, device }, { tuning });
+    return new Engine(await open(), { open, tuning });
+  }
+
+  get device(): GPUDevice {
+    return this.#home.device;
+  }
+
+  get adapter(): AdapterSummary {
+    return this.#home.adapter;
+  }
+
+  get memory(): BufferOwner {
+    return this.#home.memory;
+  }
+
+  get arena(): Arena {
+    return this.#home.arena;
+  }
+
+  get pipelines(): PipelineCache {
+    return this.#home.pipelines;
+  }
+
+  /** Bound where a kernel's optional operand is absent. */
+  get dummy(): GPUBuffer {
+    return this.#home.dummy;
+  }
+
+  /** Devices this engine has had before this one. What was made on an earlier one, tensors and programs, is gone. */
+  get generation(): number {
+    return this.#generation;
+  }
+
+  /**
+   * Sees to it that there is a device: one of its own that was lost is replaced. Models do this by themselves and load
+   * their weights again.
+   * @throws DeviceLostError when the device that was lost is not its own
+   */
+  async ready(): Promise<void> {
+    this.#requireOpen();
+    const { lost } = this.#home;
+    if (!lost) return;
+    if (!this.#open) throw lost;
+    this.#renewal ??= this.#renew(this.#open).finally(() => {
+      this.#renewal = undefined;
+    });
+    await this.#renewal;
+  }
+
+  async #renew(open: () => Promise<OpenedDevice>): Promise<void> {
+    this.#home.leave();
+    const opened = await open();
+    if (this.#disposed) opened.close?.();
+    this.#requireOpen();
+    this.#home = this.#settle(opened);
+    this.#generation++;
+    this.#fault = undefined;
+  }
+
+  #settle(opened: OpenedDevice): Home {
+    const remedy = this.#open
+      ? "the next call gets another device and loads again"
+      : "make another device, create an Engine on it and load again";
+    return settle(opened, remedy, ({ lost }) => {
+      for (const reject of this.#waits) reject(lost!);
+    });
   }
 
   /** Whether programs may store tensors in f16. */
@@ -121,8 +158,9 @@ export class Engine {
         `${label} [${shape}] takes ${bytes} bytes, a storage binding of this device holds at most ${most}`,
       );
     }
-    const buffer = this.memory.create(label, bytes, WEIGHT);
-    return new Tensor(label, shape, dtype, buffer, ({ buffer }) => this.memory.destroy(buffer));
+    const { memory } = this.#home;
+    const buffer = memory.create(label, bytes, WEIGHT);
+    return new Tensor(label, shape, dtype, buffer, ({ buffer }) => memory.destroy(buffer));
   }
 
   /** A [rows, cols] matrix, spread over as many tensors as the device's binding size asks for. */
@@ -167,14 +205,14 @@ export class Engine {
 
   /** Records a program and compiles its kernels, all at the same time. */
   async record(label: string, build: (recorder: Recorder) => void): Promise<Program> {
-    this.#requireAlive();
+    await this.ready();
     const recorder = new Recorder(this.traits);
     build(recorder);
     const recording = recorder.finish();
-    const compiled = await Promise.all(
-      recording.dispatches.map(({ source, label }) => this.pipelines.get(source, label)),
-    );
-    return new Program(this, label, recording, compiled);
+    const { pipelines } = this.#home;
+    const generation = this.#generation;
+    const compiled = await Promise.all(recording.dispatches.map(({ source, label }) => pipelines.get(source, label)));
+    return new Program(this, generation, label, recording, compiled);
   }
 
   /** Runs `work` after all that was enqueued before it, whatever became of that. */
@@ -189,12 +227,13 @@ export class Engine {
 
   /** Awaits the GPU: fails at once when the device is lost, and lets `idle` know of the wait. */
   async waitFor<T>(promise: Promise<T>): Promise<T> {
-    const done = this.#idle?.();
+    const { idle, lost } = this.#home;
+    const done = idle?.();
     let reject: (error: Error) => void = () => {};
     try {
       const result = await new Promise<T>((resolve, rejectWait) => {
         reject = rejectWait;
-        if (this.#lostError) reject(this.#lostError);
+        if (lost) reject(lost);
         this.#waits.add(reject);
         promise.then(resolve, reject);
       });
@@ -202,7 +241,7 @@ export class Engine {
       return result;
     } catch (error) {
       this.#raiseFault(); // a bind group that failed explains whatever the wait ended with
-      throw this.#lostError ?? error;
+      throw this.#home.lost ?? error;
     } finally {
       this.#waits.delete(reject);
       done?.();
@@ -222,16 +261,26 @@ export class Engine {
     });
   }
 
-  /** Frees every buffer of this engine, and the device if the engine requested it. Safe to call twice. */
+  /** Frees every buffer of this engine, and the device if the engine opened it. Safe to call twice. */
   dispose(): void {
     if (this.#disposed) return;
     this.#disposed = true;
-    this.memory.destroyAll();
-    this.#close?.();
+    this.#home.leave();
+  }
+
+  /** @throws DeviceLostError when the device is lost, or is another one than that of `generation` */
+  requireGeneration(generation: number): void {
+    this.#requireAlive();
+    if (generation === this.#generation) return;
+    throw new DeviceLostError("replaced", "this was made on an earlier device of its engine", "make it again");
+  }
+
+  #requireOpen(): void {
+    if (this.#disposed) throw new Error("the engine was disposed; create a new one");
   }
 
   #requireAlive(): void {
-    if (this.#lostError) throw this.#lostError;
-    if (this.#disposed) throw new Error("the engine was disposed; create a new one");
+    if (this.#home.lost) throw this.#home.lost;
+    this.#requireOpen();
   }
 }

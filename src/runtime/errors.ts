@@ -14,13 +14,13 @@ export class GpuError extends Error {
   }
 }
 
-/** The GPU device is gone: destroyed, crashed or removed. Everything on it is lost; make a new Engine. */
+/** The GPU device is gone: destroyed, crashed or removed, and everything on it. The message says what comes next. */
 export class DeviceLostError extends Error {
   override readonly name = "DeviceLostError";
   readonly reason: string;
 
-  constructor(reason: string, message: string) {
-    super(`the GPU device was lost (${reason}): ${message || "no further detail"}; create a new Engine and load again`);
+  constructor(reason: string, message: string, remedy: string) {
+    super(`the GPU device was lost (${reason}): ${message.trim() || "no further detail"}; ${remedy}`);
     this.reason = reason;
   }
 }

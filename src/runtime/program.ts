@@ -4,13 +4,15 @@
  * creates no buffer, bind group or pipeline.
  */
 
+import { type BoundProgram, bindProgram, checkInputs } from "./bound.ts";
 import type { Engine } from "./engine.ts";
 import { GpuError, guarded } from "./errors.ts";
 import { float16ToFloat32 } from "./float16.ts";
 import type { CompiledKernel } from "./pipelines.ts";
 import { type KernelTime, timedPasses } from "./profiler.ts";
 import { type Placement, placeRefs, type Recording, type Ref } from "./recorder.ts";
-import { bytesOf, sizeOf, Tensor } from "./tensor.ts";
+import { bindSteps, encodeSteps, type Steps, stepsOf } from "./steps.ts";
+import { bytesOf, sizeOf } from "./tensor.ts";
 
 export type InputData = Float32Array | Uint32Array | Int32Array | Uint16Array;
 /** f16 outputs come as f32. */
@@ -23,10 +25,15 @@ export interface RunOptions {
   readonly profile?: ((times: readonly KernelTime[]) => void) | undefined;
 }
 
-interface Step {
-  readonly compiled: CompiledKernel;
-  readonly paramOffset: number;
-  bindGroup: GPUBindGroup | undefined;
+/** What one kernel launch of a program is. */
+export interface Launch {
+  /** `matmul 128x768x768` */
+  readonly label: string;
+  readonly kernel: string;
+  /** Floating-point operations, as `flopsOf` counts them. */
+  readonly flops: number;
+  /** That it binds, each operand once: an upper bound of the memory traffic, caches aside. */
+  readonly bytes: number;
 }
 
 export class Program {
@@ -34,32 +41,26 @@ export class Program {
   /** Kernel launches in one run. */
   readonly dispatches: number;
   readonly #engine: Engine;
+  /** Of the engine's device. */
+  readonly #born: number;
   readonly #recording: Recording;
   readonly #placement: Placement;
-  readonly #steps: readonly Step[];
-  readonly #params: Uint8Array;
+  readonly #steps: Steps;
   readonly #outputs: readonly { name: string; ref: Ref; offset: number; bytes: number }[];
   readonly #stagingBytes: number;
-  #generation = -1;
+  #bindGroups: readonly GPUBindGroup[] = [];
+  /** Of the arena, when the bind groups were made. */
+  #arenaGeneration = -1;
 
   /** Use `Engine.record`. */
-  constructor(engine: Engine, label: string, recording: Recording, compiled: readonly CompiledKernel[]) {
+  constructor(engine: Engine, born: number, label: string, recording: Recording, compiled: readonly CompiledKernel[]) {
     this.#engine = engine;
+    this.#born = born;
     this.label = label;
     this.#recording = recording;
     this.#placement = placeRefs(recording);
     this.dispatches = recording.dispatches.length;
-    const align = engine.device.limits.minUniformBufferOffsetAlignment;
-    let paramBytes = 0;
-    this.#steps = recording.dispatches.map(({ params }, i) => {
-      const step: Step = { compiled: compiled[i]!, paramOffset: paramBytes, bindGroup: undefined };
-      paramBytes += Math.ceil(params.byteLength / align) * align;
-      return step;
-    });
-    this.#params = new Uint8Array(paramBytes);
-    recording.dispatches.forEach(({ params }, i) => {
-      this.#params.set(params, this.#steps[i]!.paramOffset);
-    });
+    this.#steps = stepsOf(recording, compiled, engine.device.limits.minUniformBufferOffsetAlignment);
     let offset = 0;
     this.#outputs = [...recording.outputs].map(([name, ref]) => {
       const output = { name, ref, offset, bytes: bytesOf(ref.shape, ref.dtype) };
@@ -69,13 +70,18 @@ export class Program {
     this.#stagingBytes = offset;
   }
 
+  /** One for each dispatch, in the order of a profile. */
+  get launches(): Launch[] {
+    return this.#recording.dispatches.map(({ label, kernel, flops, operands }) => {
+      let bytes = 0;
+      for (const operand of new Set(operands.values())) bytes += bytesOf(operand.shape, operand.dtype);
+      return { label, kernel, flops, bytes };
+    });
+  }
+
   /** Bytes that the kernels of one run bind: an upper bound of the memory traffic, caches aside. */
   get bytesMoved(): number {
-    let bytes = 0;
-    for (const { operands } of this.#recording.dispatches) {
-      for (const operand of operands.values()) bytes += bytesOf(operand.shape, operand.dtype);
-    }
-    return bytes;
+    return this.launches.reduce((sum, { bytes }) => sum + bytes, 0);
   }
 
   /**
@@ -87,15 +93,24 @@ export class Program {
       try {
         return await this.#run(inputs, options);
       } catch (error) {
-        this.#generation = -1; // whatever was bound may be broken: bind afresh next time
+        this.#arenaGeneration = -1; // whatever was bound may be broken: bind afresh next time
         if (error instanceof GpuError && error.kind === "out-of-memory") this.#engine.arena.clear();
         throw error;
       }
     });
   }
 
+  /**
+   * The same program with memory of its own, for the app's own command encoders.
+   * @throws GpuError when the memory for it is not there, DeviceLostError
+   */
+  bind(): Promise<BoundProgram> {
+    return bindProgram(this.#engine, this.#born, this.label, this.#recording, this.#steps);
+  }
+
   async #run(inputs: Readonly<Record<string, InputData>>, options: RunOptions): Promise<Record<string, OutputData>> {
     options.signal?.throwIfAborted();
+    this.#engine.requireGeneration(this.#born);
     const { device, arena } = this.#engine;
     this.#prepare();
     this.#write(inputs);
@@ -104,7 +119,7 @@ export class Program {
       const encoder = device.createCommandEncoder({ label: this.label });
       this.#encode(encoder, profiled?.passOf);
       for (const { ref, offset, bytes } of this.#outputs) {
-        encoder.copyBufferToBuffer(arena.slot(this.#placement.slotOf[ref.id]!), 0, arena.staging, offset, bytes);
+        encoder.copyBufferToBuffer(this.#bufferOf(ref), 0, arena.staging, offset, bytes);
       }
       profiled?.resolve(encoder);
       device.queue.submit([encoder.finish()]);
@@ -118,65 +133,41 @@ export class Program {
   /** Gives the arena the size this program needs and binds its buffers; does nothing when both stand already. */
   #prepare(): void {
     const { device, arena, memory, dummy } = this.#engine;
-    arena.reserve(this.#placement.slotBytes, this.#params.byteLength, this.#stagingBytes);
-    if (this.#generation !== arena.generation) {
-      this.#recording.dispatches.forEach(({ label, operands, params }, i) => {
-        const { compiled, paramOffset } = this.#steps[i]!;
-        const entries = compiled.bindings.map(({ binding, name, access }): GPUBindGroupEntry => {
-          if (access === "uniform") {
-            return { binding, resource: { buffer: arena.params, offset: paramOffset, size: params.byteLength } };
-          }
-          const operand = operands.get(name);
-          if (operand === undefined) return { binding, resource: { buffer: dummy } };
-          const buffer = operand instanceof Tensor ? operand.buffer : arena.slot(this.#placement.slotOf[operand.id]!);
-          return { binding, resource: { buffer, size: bytesOf(operand.shape, operand.dtype) } };
-        });
-        const { result, checked } = guarded(device, label, () =>
-          device.createBindGroup({ label, layout: compiled.layout, entries }),
-        );
-        this.#steps[i]!.bindGroup = result;
-        this.#engine.watch(checked);
-      });
-      this.#generation = arena.generation;
+    const { params } = this.#steps;
+    arena.reserve(this.#placement.slotBytes, params.byteLength, this.#stagingBytes);
+    if (this.#arenaGeneration !== arena.generation) {
+      const buffers = { params: arena.params, dummy, of: (ref: Ref) => this.#bufferOf(ref) };
+      this.#bindGroups = bindSteps(device, this.#steps, buffers, (checked) => this.#engine.watch(checked));
+      this.#arenaGeneration = arena.generation;
     }
     if (arena.paramsOwner !== this) {
-      device.queue.writeBuffer(arena.params, 0, this.#params as Uint8Array<ArrayBuffer>);
+      device.queue.writeBuffer(arena.params, 0, params);
       arena.paramsOwner = this;
     }
     memory.check();
   }
 
   #write(inputs: Readonly<Record<string, InputData>>): void {
-    for (const name of Object.keys(inputs)) {
-      if (!this.#recording.inputs.has(name)) throw new TypeError(`${this.label}: no input named ${name}`);
-    }
-    for (const [name, ref] of this.#recording.inputs) {
-      const data = inputs[name];
-      const expected = sizeOf(ref.shape);
-      if (data === undefined) throw new TypeError(`${this.label}: input ${name} is missing`);
-      if (data.length !== expected) {
-        throw new RangeError(
-          `${this.label}: input ${name} has ${data.length} elements, [${ref.shape}] needs ${expected}`,
-        );
-      }
-      this.#engine.writeBuffer(this.#engine.arena.slot(this.#placement.slotOf[ref.id]!), 0, data);
+    const { inputs: refs } = this.#recording;
+    for (const [name, data] of Object.entries(checkInputs(this.label, refs, inputs, "all"))) {
+      this.#engine.writeBuffer(this.#bufferOf(refs.get(name)!), 0, data);
     }
   }
 
+  #bufferOf({ id }: Ref): GPUBuffer {
+    return this.#engine.arena.slot(this.#placement.slotOf[id]!);
+  }
+
   #encode(encoder: GPUCommandEncoder, passOf?: (dispatch: number) => GPUComputePassDescriptor): void {
-    let pass = passOf ? undefined : encoder.beginComputePass({ label: this.label });
-    let current: GPUComputePipeline | undefined;
-    this.#recording.dispatches.forEach(({ workgroups }, i) => {
+    let pass: GPUComputePassEncoder | undefined;
+    encodeSteps(this.#steps, this.#bindGroups, (i) => {
       if (passOf) {
         pass?.end(); // timestamps sit on pass boundaries: one pass per kernel while profiling
         pass = encoder.beginComputePass(passOf(i));
-        current = undefined;
+      } else {
+        pass ??= encoder.beginComputePass({ label: this.label });
       }
-      const { compiled, bindGroup } = this.#steps[i]!;
-      if (current !== compiled.pipeline) pass!.setPipeline(compiled.pipeline);
-      current = compiled.pipeline;
-      pass!.setBindGroup(0, bindGroup!);
-      pass!.dispatchWorkgroups(...workgroups);
+      return pass;
     });
     pass?.end();
   }

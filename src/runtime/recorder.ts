@@ -12,6 +12,7 @@ import {
   paramsOf,
   specialize,
 } from "../kernels/kernel.ts";
+import { flopsOf } from "../kernels/work.ts";
 import { bytesOf, type DType, type Shape, Tensor } from "./tensor.ts";
 
 /** A value that lives in the arena: an input, an intermediate or an output of a program. */
@@ -33,6 +34,7 @@ export interface Dispatch {
   readonly source: string;
   readonly params: Uint8Array;
   readonly workgroups: Plan["workgroups"];
+  readonly flops: number;
   /** By binding name; an optional binding that is not given stands for the engine's dummy buffer. */
   readonly operands: ReadonlyMap<string, Operand>;
 }
@@ -114,6 +116,7 @@ export class Recorder {
       source: specialize(kernel.source, plan.constants),
       params: packParams(paramsOf(kernel.source), plan.params),
       workgroups: plan.workgroups,
+      flops: flopsOf(kernel.name, shape as object),
       operands: given,
     });
   }
@@ -134,8 +137,9 @@ export interface Placement {
 /**
  * Assigns refs to slots so that two whose lives overlap never share one. A ref lives from its first to its last use;
  * inputs from the start, outputs to the end. Greedy: the smallest free slot that is large enough, else the largest.
+ * @param ends `kept`: inputs and outputs live throughout, so that their slots are theirs alone
  */
-export function placeRefs(recording: Recording): Placement {
+export function placeRefs(recording: Recording, ends: "shared" | "kept" = "shared"): Placement {
   const { dispatches, refs, inputs, outputs } = recording;
   const first = refs.map(() => Number.POSITIVE_INFINITY);
   const last = refs.map(() => -1);
@@ -148,9 +152,12 @@ export function placeRefs(recording: Recording): Placement {
   });
   for (const { id } of inputs.values()) {
     first[id] = -1;
-    last[id] = Math.max(last[id]!, 0);
+    last[id] = ends === "kept" ? dispatches.length : Math.max(last[id]!, 0);
   }
-  for (const { id } of outputs.values()) last[id] = dispatches.length;
+  for (const { id } of outputs.values()) {
+    if (ends === "kept") first[id] = -1;
+    last[id] = dispatches.length;
+  }
 
   const slotOf = refs.map(() => -1);
   const slots: { bytes: number; busyUntil: number }[] = [];

@@ -1,9 +1,13 @@
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { encoderFlops } from "../../bench/workloads.ts";
 import type { Sequence } from "../../src/bert/batch.ts";
 import { BertModel } from "../../src/bert/model.ts";
 import type { Wanted } from "../../src/bert/outputs.ts";
+import { reference } from "../../src/kernels/index.ts";
 import { openFolder } from "../../src/node/folder.ts";
+import { openCheckpoint } from "../../src/runtime/checkpoint.ts";
 import { Engine } from "../../src/runtime/engine.ts";
+import type { KernelTime } from "../../src/runtime/profiler.ts";
 import { hasF16, testDevice } from "../device.ts";
 import { countingDevice, limitedDevice } from "../runtime/counting.ts";
 import { cosine, random } from "../support.ts";
@@ -99,6 +103,61 @@ describe("BertModel", () => {
       expect([...ids.subarray(i * 5, i * 5 + 5)]).toEqual(ranked);
       expect([...probabilities.subarray(i * 5, i * 5 + 5)]).toEqual(ranked.map((id) => softmax[id]!));
     }
+  });
+
+  it("predicts from every layer as its own head computes on the CPU", async () => {
+    const [k, row] = [4, 2];
+    const { hiddenStates, layerPredictionTopK, predictionTopK } = await model.forward(sequences([6], 12), {
+      hiddenStates: true,
+      layerPredictionTopK: k,
+      predictionTopK: k,
+      predictionRows: [row],
+    });
+    expect(layerPredictionTopK!.length).toBe(hiddenStates!.length);
+    expect(layerPredictionTopK!.at(-1)).toEqual(predictionTopK);
+    const checkpoint = await openCheckpoint(openFolder(WEIGHTS));
+    const weight = (name: string): Promise<Float32Array> => checkpoint.readFloats(name);
+    const { hiddenSize: h, vocabSize: vocab } = model.config;
+    const dense = { m: 1, dtype: "f32", bias: true, residual: false, activation: "none" } as const;
+    for (const layer of [0, 1]) {
+      const x = hiddenStates![layer]!.data.subarray(row * h, (row + 1) * h);
+      const transform = await weight("cls.predictions.transform.dense.weight");
+      const bias = await weight("cls.predictions.transform.dense.bias");
+      const { out: y } = reference.matmul({ ...dense, n: h, k: h, activation: "gelu" }, { x, weight: transform, bias });
+      const gamma = await weight("cls.predictions.transform.LayerNorm.weight");
+      const beta = await weight("cls.predictions.transform.LayerNorm.bias");
+      const shape = { rows: 1, cols: h, eps: model.config.layerNormEps, dtype: "f32", residual: false } as const;
+      const { out: z } = reference.layernorm(shape, { x: y!, gamma, beta });
+      const decoder = {
+        x: z!,
+        weight: await weight("bert.embeddings.word_embeddings.weight"),
+        bias: await weight("cls.predictions.bias"),
+      };
+      const { out: logits } = reference.matmul({ ...dense, n: vocab, k: h }, decoder);
+      const { out } = reference.softmax({ rows: 1, cols: vocab, dtype: "f32" }, { x: logits! });
+      const ranked = [...out!.keys()].sort((a, b) => out![b]! - out![a]!).slice(0, k);
+      const { ids, probabilities } = layerPredictionTopK![layer]!;
+      expect([...ids]).toEqual(ranked);
+      for (const [i, id] of ranked.entries()) expect(probabilities[i]).toBeCloseTo(out![id]!, 5);
+    }
+    await checkpoint.close();
+  });
+
+  it("says what each launch of a program does, in the order of its profile", async () => {
+    const batch = sequences([32], 13);
+    const { program, inputs } = await model.program(batch, { lastHiddenState: true });
+    const { launches } = program;
+    expect(launches.length).toBe(program.dispatches);
+    expect(launches.reduce((sum, { bytes }) => sum + bytes, 0)).toBe(program.bytesMoved);
+    const flops = launches.reduce((sum, launch) => sum + launch.flops, 0);
+    expect(flops).toBe(encoderFlops(model.config, { name: "one text", sequences: batch }));
+    if (!engine.device.features.has("timestamp-query")) return;
+    let labels: string[] = [];
+    const profile = (times: readonly KernelTime[]): void => {
+      labels = times.map(({ label }) => label);
+    };
+    await program.run(inputs, { profile });
+    expect(labels).toEqual(launches.map(({ label }) => label));
   });
 
   it("names what is out of range, and what the checkpoint has no weights for", async () => {
