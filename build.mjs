@@ -1,7 +1,8 @@
 /**
  * Builds dist/ with esbuild. `--types` adds the declarations with tsc, which only the published package needs.
  *
- *   dist/index.js, dist/kernels.js   one file each, for browsers: no imports, WGSL inlined
+ *   dist/index.js, dist/kernels.js   one file each, for bundlers: no imports, WGSL inlined, what is not used falls away
+ *   dist/*.min.js                    the same for pages without a bundler
  *   dist/node/*.js                   for Node, sharing chunks, so that every entry means the same Engine
  *   dist/report.js                   what draws the plots in the HTML report of the bench
  *   dist/kernels/NAME.wgsl           each kernel's complete source, to paste into any WebGPU page
@@ -19,13 +20,19 @@ import { build } from "esbuild";
 const ROOT = import.meta.dirname;
 const DIST = join(ROOT, "dist");
 
-const browser = await bundle({
-  entryPoints: { index: "src/index.ts", kernels: "src/kernels/index.ts" },
+const browser = {
   outdir: "dist",
   platform: "browser",
   target: "es2022",
-  minify: true, // dist/node has the same code, readable
   plugins: [{ name: "bare-wgsl", setup: ({ onLoad }) => onLoad({ filter: /\.wgsl$/ }, bareWgsl) }],
+};
+const [index, kernels] = ["src/index.ts", "src/kernels/index.ts"];
+// minified it would lose the PURE annotations by which a bundler leaves out what an app does not use
+const modules = await bundle({ ...browser, entryPoints: { index, kernels } });
+const minified = await bundle({
+  ...browser,
+  entryPoints: { "index.min": index, "kernels.min": kernels },
+  minify: true,
 });
 const page = await bundle({
   entryPoints: { report: "bench/html/page.ts" },
@@ -72,12 +79,12 @@ const server = await bundle({
 const notices = await licences(page.metafile);
 const pageFiles = page.outputFiles.map(({ path, text }) => ({ path, contents: `/*\n${notices}\n*/\n${text}` }));
 
-await write(DIST, [...browser.outputFiles, ...pageFiles], ".js");
+await write(DIST, [...modules.outputFiles, ...minified.outputFiles, ...pageFiles], ".js");
 await write(join(DIST, "node"), node.outputFiles, ".js");
 await makeExecutable(join(DIST, "node/main.js"));
 await write(join(DIST, "kernels"), await kernelSources(), ".wgsl");
 await writeExamples([...examples.outputFiles, ...server.outputFiles]);
-await report(join(DIST, "index.js"));
+await report(join(DIST, "index.min.js"));
 if (process.argv.includes("--types")) await declarations();
 
 async function bundle(options) {

@@ -66,7 +66,7 @@ const ARRAYS = {
   F64: Float64Array,
 } satisfies Record<ConvertibleDtype, unknown>;
 
-export const DTYPES: readonly Dtype[] = Object.keys(BITS) as Dtype[];
+export const DTYPES: readonly Dtype[] = /* @__PURE__ */ Object.keys(BITS) as Dtype[];
 
 export function isDtype(name: string): name is Dtype {
   return Object.hasOwn(BITS, name);

@@ -4,8 +4,12 @@
  * infinity from 65520 on, where the largest finite f16, 65504, is no longer the nearest. NaN stays NaN.
  */
 
-const F32 = new Float32Array(1);
-const F32_BITS = new Uint32Array(F32.buffer);
+const F32_BITS: Uint32Array<ArrayBuffer> = /* @__PURE__ */ new Uint32Array(1);
+const F32: Float32Array = /* @__PURE__ */ sharing(F32_BITS);
+
+function sharing({ buffer }: Uint32Array<ArrayBuffer>): Float32Array {
+  return new Float32Array(buffer);
+}
 
 /** The f16 bits nearest to a number, rounded once from float64. */
 export function toFloat16(value: number): number {

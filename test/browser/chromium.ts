@@ -35,6 +35,9 @@ export function launchChromium(path: string): Promise<Browser> {
   return playwright.launch({ executablePath: path, args: FLAGS });
 }
 
+/** Of a model's folder, files are asked for that it need not have; the console shows every 404. */
+const OPTIONAL = /\/(weights|models)\//;
+
 /** A page that remembers what goes wrong in it: errors, failed requests, breaches of its policy. */
 export async function openPage(
   browser: Browser,
@@ -44,7 +47,8 @@ export async function openPage(
   const page = await browser.newPage(options);
   const errors: string[] = [];
   page.on("console", (message) => {
-    if (message.type() === "error") errors.push(message.text());
+    const probe = /status of 404/.test(message.text()) && OPTIONAL.test(message.location().url);
+    if (message.type() === "error" && !probe) errors.push(message.text());
   });
   page.on("pageerror", (error) => errors.push(error.message));
   page.on("requestfailed", (request) => errors.push(`${request.url()}: ${request.failure()?.errorText}`));

@@ -90,7 +90,7 @@ const PLANS: {
   "attention-maps": planAttentionMaps,
 };
 
-export const TASK_NAMES: readonly TaskName[] = Object.keys(PLANS) as TaskName[];
+export const TASK_NAMES: readonly TaskName[] = /* @__PURE__ */ Object.keys(PLANS) as TaskName[];
 
 /** Options are a must where a task has one that is. */
 type Given<Options> = Record<never, never> extends Options ? [options?: Options] : [options: Options];

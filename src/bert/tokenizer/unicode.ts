@@ -9,18 +9,20 @@
 export type Ranges = Int32Array;
 
 /** Cc, Cf and Co less tab, newline and return, with U+FFFD: what cleaning removes. Unassigned code points stay. */
-const CONTROL: Ranges = ranges(`
+const CONTROL: Ranges = /* @__PURE__ */ ranges(`
   0-8 b-c e-1f 7f-9f ad 600-605 61c 6dd 70f 180e 200b-200f 202a-202e 2060-2064 2066-206f e000-f8ff feff fff9-fffb fffd
   110bd 1bca0-1bca3 1d173-1d17a e0001 e0020-e007f f0000-ffffd 100000-10fffd`);
 
 /** White_Space, the set of Rust's `char::is_whitespace`. */
-const SPACE: Ranges = ranges("9-d 20 85 a0 1680 2000-200a 2028-2029 202f 205f 3000");
+const SPACE: Ranges = /* @__PURE__ */ ranges("9-d 20 85 a0 1680 2000-200a 2028-2029 202f 205f 3000");
 
 /** The ideographs that get spaces around them. The hole at 2b820-2b91f is Rust's slip of a digit, mirrored here. */
-const IDEOGRAPH: Ranges = ranges("3400-4dbf 4e00-9fff f900-faff 20000-2a6df 2a700-2b81f 2b920-2ceaf 2f800-2fa1f");
+const IDEOGRAPH: Ranges = /* @__PURE__ */ ranges(
+  "3400-4dbf 4e00-9fff f900-faff 20000-2a6df 2a700-2b81f 2b920-2ceaf 2f800-2fa1f",
+);
 
 /** Mn of Unicode 8: the marks that are dropped as accents. */
-const MARK: Ranges = ranges(`
+const MARK: Ranges = /* @__PURE__ */ ranges(`
   300-36f 483-487 591-5bd 5bf 5c1-5c2 5c4-5c5 5c7 610-61a 64b-65f 670 6d6-6dc 6df-6e4 6e7-6e8 6ea-6ed 711 730-74a
   7a6-7b0 7eb-7f3 816-819 81b-823 825-827 829-82d 859-85b 8e3-902 93a 93c 941-948 94d 951-957 962-963 981 9bc 9c1-9c4
   9cd 9e2-9e3 a01-a02 a3c a41-a42 a47-a48 a4b-a4d a51 a70-a71 a75 a81-a82 abc ac1-ac5 ac7-ac8 acd ae2-ae3 b01 b3c b3f
@@ -43,7 +45,7 @@ const MARK: Ranges = ranges(`
   e0100-e01ef`);
 
 /** The categories P* of Unicode 8, and ASCII's punctuation, whose `$+<=>^|~` and the backtick are symbols to Unicode. */
-const PUNCTUATION: Ranges = ranges(`
+const PUNCTUATION: Ranges = /* @__PURE__ */ ranges(`
   21-2f 3a-40 5b-60 7b-7e a1 a7 ab b6-b7 bb bf 37e 387 55a-55f 589-58a 5be 5c0 5c3 5c6 5f3-5f4 609-60a 60c-60d 61b
   61e-61f 66a-66d 6d4 700-70d 7f7-7f9 830-83e 85e 964-965 970 af0 df4 e4f e5a-e5b f04-f12 f14 f3a-f3d f85 fd0-fd4
   fd9-fda 104a-104f 10fb 1360-1368 1400 166d-166e 169b-169c 16eb-16ed 1735-1736 17d4-17d6 17d8-17da 1800-180a
@@ -58,7 +60,7 @@ const PUNCTUATION: Ranges = ranges(`
   16b37-16b3b 16b44 1bc9f 1da87-1da8b`);
 
 /** What decomposes or reorders in today's NFD and is inert in the original's, which is older. */
-const YOUNGER: Ranges = ranges(`
+const YOUNGER: Ranges = /* @__PURE__ */ ranges(`
   7fd 897-89f 8ca-8d3 9fe c3c d3b-d3c eba 1715 1abf-1add 1ae0-1aeb 1df6-1dfa a82c 105c9 105e4 10d24-10d27 10d69-10d6d
   10eab-10eac 10efa-10efb 10efd-10eff 10f46-10f50 10f82-10f85 11070 1133b 11383 11385 1138e 11391 113c5 113c7-113c8
   113ce-113d0 1145e 11839-1183a 11938 1193d-1193e 11943 119e0 11a34 11a47 11a99 11d42 11d44-11d45 11d97 11f41-11f42

@@ -46,10 +46,14 @@ const CHARACTERS =
 const FROM_0X80 =
   "PROTO NEWOBJ EXT1 EXT2 EXT4 TUPLE1 TUPLE2 TUPLE3 NEWTRUE NEWFALSE LONG1 LONG4 SHORT_BINUNICODE BINUNICODE8 " +
   "BINBYTES8 EMPTY_SET ADDITEMS FROZENSET NEWOBJ_EX STACK_GLOBAL MEMOIZE FRAME BYTEARRAY8 NEXT_BUFFER READONLY_BUFFER";
-const OPCODES: ReadonlyMap<number, string> = new Map([
-  ...CHARACTERS.split(" ").map((name): [number, string] => [name.charCodeAt(0), name.slice(1)]),
-  ...FROM_0X80.split(" ").map((name, i): [number, string] => [0x80 + i, name]),
-]);
+const OPCODES: ReadonlyMap<number, string> = /* @__PURE__ */ opcodes();
+
+function opcodes(): Map<number, string> {
+  return new Map([
+    ...CHARACTERS.split(" ").map((name): [number, string] => [name.charCodeAt(0), name.slice(1)]),
+    ...FROM_0X80.split(" ").map((name, i): [number, string] => [0x80 + i, name]),
+  ]);
+}
 
 /**
  * The pickle that begins at `begin`, and where it ends. A dict is a `Map`, a list an array, a tuple a frozen array, None

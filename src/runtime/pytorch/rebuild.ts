@@ -52,17 +52,21 @@ const MAX_RANK = 64;
 
 type Arguments = readonly unknown[];
 
-const GLOBALS: ReadonlyMap<string, unknown> = new Map<string, unknown>([
-  ["collections.OrderedDict", orderedDict],
-  ["torch.Size", size],
-  ["torch._utils._rebuild_tensor_v2", rebuildTensor],
-  ["torch._utils._rebuild_parameter", rebuildParameter],
-  ["torch._utils._rebuild_parameter_with_state", rebuildParameter],
-  ...Object.entries(STORAGE_TYPES).map(([name, dtype]): [string, StorageType] => [
-    `torch.${name}`,
-    { kind: "storage type", dtype },
-  ]),
-]);
+const GLOBALS: ReadonlyMap<string, unknown> = /* @__PURE__ */ globals();
+
+function globals(): Map<string, unknown> {
+  return new Map<string, unknown>([
+    ["collections.OrderedDict", orderedDict],
+    ["torch.Size", size],
+    ["torch._utils._rebuild_tensor_v2", rebuildTensor],
+    ["torch._utils._rebuild_parameter", rebuildParameter],
+    ["torch._utils._rebuild_parameter_with_state", rebuildParameter],
+    ...Object.entries(STORAGE_TYPES).map(([name, dtype]): [string, StorageType] => [
+      `torch.${name}`,
+      { kind: "storage type", dtype },
+    ]),
+  ]);
+}
 
 /** Rules for the pickle of one file, and the storages that it turns out to refer to, by key. */
 export function torchRules(): { rules: PickleRules; storages: ReadonlyMap<string, Storage> } {
