@@ -8,6 +8,11 @@ export interface HttpOptions {
    * change, such as those of a commit. When it is full, reading goes on without it.
    */
   readonly cache?: Pick<Cache, "match" | "put"> | undefined;
+  /**
+   * What the folder holds, where that is known: other files are not asked for. Without it a missing file costs a
+   * request, and a line in the browser's console.
+   */
+  readonly files?: readonly string[] | undefined;
   /** Sent with every request. */
   readonly headers?: Readonly<Record<string, string>> | undefined;
   readonly fetch?: typeof globalThis.fetch | undefined;
@@ -51,6 +56,7 @@ export function httpFolder(baseUrl: string | URL, options: HttpOptions = {}): Fo
     async open(path) {
       const reason = unsafePath(path);
       if (reason !== undefined) throw new Error(`${root}: path ${JSON.stringify(path)} is refused: ${reason}`);
+      if (options.files && !options.files.includes(path)) return undefined;
       return openUrl(root + pathInUrl(path), options);
     },
   };

@@ -118,33 +118,35 @@ export function hubFolder(name: string, options: HubFolderOptions = {}): Folder 
   const model = hubModel(name, revision);
   const headers: Record<string, string> = token === undefined ? {} : { authorization: `Bearer ${token}` };
 
-  const folderAt = (commit: string): Folder =>
+  const folderAt = ({ commit, files }: Snapshot): Folder =>
     httpFolder(`${endpoint}/${model.name}/resolve/${commit}/`, {
       ...http,
+      files,
       headers,
       refusal: (response) => hubRefusal(response, model, { endpoint, token }),
     });
 
-  async function findCommit(): Promise<string> {
+  async function findSnapshot(): Promise<Snapshot> {
     const url = `${endpoint}/api/models/${model.name}/revision/${encodeURIComponent(model.revision)}`;
     const { cache, signal, fetch = globalThis.fetch, retry } = http;
     try {
-      const commit = await retrying(
+      const text = await retrying(
         async () => {
           const response = await reach(fetch, url, { headers, ...(signal && { signal }) });
           if (!response.ok) throw hubRefusal(response, model, { endpoint, token });
-          const commit = commitIn(new TextDecoder().decode(await readBody(response, MOST_INFO, url, signal)));
-          if (commit !== undefined) return commit;
+          const text = new TextDecoder().decode(await readBody(response, MOST_INFO, url, signal));
+          if (snapshotIn(text)) return text;
           throw new HttpError(`${url}: the answer names no commit: is ${endpoint} a hub?`, response.status);
         },
         { ...retry, signal },
       );
-      await cache?.put(url, new Response(commit)).catch(() => {}); // no room: then without
-      return commit;
+      await cache?.put(url, new Response(text)).catch(() => {}); // no room: then without
+      return snapshotIn(text)!;
     } catch (error) {
       const known = isTransient(error) ? await cache?.match(url) : undefined;
-      if (known === undefined) throw error;
-      return await known.text();
+      const snapshot = known && snapshotIn(await known.text());
+      if (!snapshot) throw error;
+      return snapshot;
     }
   }
 
@@ -152,7 +154,9 @@ export function hubFolder(name: string, options: HubFolderOptions = {}): Folder 
   return {
     name: modelText(model),
     async open(path) {
-      found ??= (isCommit(model.revision) ? Promise.resolve(model.revision) : findCommit()).then(folderAt);
+      found ??= (
+        isCommit(model.revision) ? Promise.resolve({ commit: model.revision, files: undefined }) : findSnapshot()
+      ).then(folderAt);
       const folder = await found.catch((error: unknown) => {
         found = undefined; // the next one tries again
         throw error;
@@ -162,11 +166,20 @@ export function hubFolder(name: string, options: HubFolderOptions = {}): Folder 
   };
 }
 
+interface Snapshot {
+  readonly commit: string;
+  /** Paths, where the hub lists them. */
+  readonly files: readonly string[] | undefined;
+}
+
 /** From the hub's description of a model; `undefined` when it is something else, such as a proxy's page. */
-function commitIn(text: string): string | undefined {
+function snapshotIn(text: string): Snapshot | undefined {
   try {
-    const { sha } = JSON.parse(text) as { sha?: unknown };
-    return typeof sha === "string" && isCommit(sha) ? sha : undefined;
+    const { sha, siblings } = JSON.parse(text) as { sha?: unknown; siblings?: unknown };
+    if (typeof sha !== "string" || !isCommit(sha)) return undefined;
+    const listed = Array.isArray(siblings) ? (siblings as { rfilename?: unknown }[]) : undefined;
+    const files = listed?.map((file) => file?.rfilename);
+    return { commit: sha, files: files?.every((path) => typeof path === "string") ? (files as string[]) : undefined };
   } catch {
     return undefined;
   }

@@ -40,6 +40,15 @@ const serve = (files = {}) => {
   return { name, commit, base, folder: (options: HttpOptions = {}) => httpFolder(base, { retry, ...options }) };
 };
 
+/** The hub, with another list of files in its description of a model. */
+const listing =
+  (siblings: unknown): typeof fetch =>
+  async (url, init) => {
+    const response = await fetch(url, init);
+    if (!String(url).includes("/api/models/")) return response;
+    return Response.json({ ...((await response.json()) as object), siblings });
+  };
+
 describe("a folder over HTTP", () => {
   test("gives short files with one request, and undefined for what is not there", async () => {
     const folder = serve().folder();
@@ -49,6 +58,14 @@ describe("a folder over HTTP", () => {
     expect(await readText(folder, "empty.txt")).toBe("");
     expect(await folder.open("none.json")).toBeUndefined();
     expect(folder.name).toMatch(/^http.*[0-9a-f]{40}$/);
+  });
+
+  test("asks for nothing but the files that it is said to hold", async () => {
+    const folder = serve().folder({ files: ["config.json"] });
+    at.hub.seen.length = 0;
+    expect(await folder.open("empty.txt")).toBeUndefined();
+    expect(at.hub.seen).toEqual([]);
+    expect(await readText(folder, "config.json")).toBe(CONFIG);
   });
 
   test("reads long ones by blocks, each once, wherever a slice begins", async () => {
@@ -188,6 +205,18 @@ describe("a model of the hub over HTTP", () => {
     at.hub.seen.length = 0;
     expect(await readText(open(name, { revision: commit }), "config.json")).toBe(CONFIG);
     expect(at.hub.seen.filter(({ path }) => path.includes("/revision/"))).toEqual([]);
+  });
+
+  test("is not asked for files that its list has not", async () => {
+    const { name } = at.fresh();
+    const folder = open(name);
+    expect(await readText(folder, "config.json")).toBe(CONFIG);
+    at.hub.seen.length = 0;
+    expect(await folder.open("modules.json")).toBeUndefined();
+    expect(at.hub.seen).toEqual([]);
+    await expect(folder.open("../config.json")).rejects.toThrow(/is refused/);
+    const odd = open(name, { fetch: listing([{ rfilename: 1 }]) }); // a list that is none: then ask
+    expect(await readText(odd, "config.json")).toBe(CONFIG);
   });
 
   test("sends its token to the hub alone", async () => {

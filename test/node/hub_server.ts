@@ -104,7 +104,10 @@ export async function startHub(): Promise<TestHub> {
     const files = repo.commits.get(commit);
     if (!files) return fail(404, "RevisionNotFound");
 
-    if (kind === "revision") return void response.end(JSON.stringify({ id: name, sha: commit }));
+    if (kind === "revision") {
+      const siblings = [...files.keys()].map((rfilename) => ({ rfilename }));
+      return void response.end(JSON.stringify({ id: name, sha: commit, siblings }));
+    }
     if (kind === "tree") {
       const from = Number(searchParams.get("cursor") ?? 0);
       const all = repo.tree?.(treeOf(files)) ?? treeOf(files);
