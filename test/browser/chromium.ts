@@ -14,8 +14,17 @@ const FLAGS = [
   "--enable-unsafe-swiftshader",
 ];
 
-/** The browser's file, or why there is none to test with. `BERT_WEBGPU_CHROMIUM` names another. */
+/**
+ * The browser's file, or why there is none to test with. `BERT_WEBGPU_CHROMIUM` names another;
+ * `BERT_WEBGPU_BROWSER=required` makes a missing one a failure.
+ */
 export async function findChromium(): Promise<{ path: string } | { missing: string }> {
+  const found = await search();
+  if ("missing" in found && process.env.BERT_WEBGPU_BROWSER === "required") throw new Error(found.missing);
+  return found;
+}
+
+async function search(): Promise<{ path: string } | { missing: string }> {
   const named = process.env.BERT_WEBGPU_CHROMIUM;
   if (named) return existsSync(named) ? { path: named } : { missing: `there is no ${named}` };
   if (process.platform !== "linux" || process.arch !== "x64") {
