@@ -32,7 +32,7 @@ const WORKGROUP_SIZE = 64;
 /** Bindings: x [rows, cols], bias [cols], out [rows, cols]. */
 export const activation: Kernel<ActivationShape> = {
   name: "activation",
-  source: [wgsl, shared].join("\n"),
+  source: /* @__PURE__ */ [wgsl, shared].join("\n"),
   plan({ rows, cols, dtype, bias, activation }, limits) {
     requireSizes("activation", { rows, cols });
     requireIndexable("activation", { x: rows * cols });

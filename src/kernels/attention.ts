@@ -44,7 +44,7 @@ const LEAST_GROUPS = 4;
  */
 export const attention: Kernel<AttentionShape> = {
   name: "attention",
-  source: [vec4Operands, wgsl, sequences].join("\n"),
+  source: /* @__PURE__ */ [vec4Operands, wgsl, sequences].join("\n"),
   plan(shape, limits) {
     requireAligned("attention", shape);
     return planOf("attention", shape, limits);
@@ -54,7 +54,7 @@ export const attention: Kernel<AttentionShape> = {
 /** As `attention`, for any dimensions, with scalar loads. */
 export const attentionUnaligned: Kernel<AttentionShape> = {
   name: "attention_unaligned",
-  source: [scalarOperands, wgsl, sequences].join("\n"),
+  source: /* @__PURE__ */ [scalarOperands, wgsl, sequences].join("\n"),
   plan: (shape, limits) => planOf("attention_unaligned", shape, limits),
 };
 

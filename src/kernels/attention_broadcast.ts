@@ -30,4 +30,4 @@ export function attentionBroadcastBy(subgroup: number): Kernel<AttentionShape> {
 }
 
 /** With the subgroup that the .wgsl has by default. */
-export const attentionBroadcast: Kernel<AttentionShape> = attentionBroadcastBy(8);
+export const attentionBroadcast: Kernel<AttentionShape> = /* @__PURE__ */ attentionBroadcastBy(8);

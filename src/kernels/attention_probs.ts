@@ -16,7 +16,7 @@ const WORKGROUP_SIZE = 64;
  */
 export const attentionProbs: Kernel<AttentionProbsShape> = {
   name: "attention_probs",
-  source: [wgsl, reduce, orderKey].join("\n"),
+  source: /* @__PURE__ */ [wgsl, reduce, orderKey].join("\n"),
   plan(shape, limits) {
     const { tokens, sequences, heads, headDim, dtype, mask, causal = false } = shape;
     const { scale, qStride, kStride, qOffset, kOffset } = attentionExtents("attention_probs", shape);

@@ -42,4 +42,4 @@ export function embedLayernormBy(owner: RowOwner): Kernel<EmbedLayernormShape> {
 }
 
 /** A workgroup for each of the tokens. */
-export const embedLayernorm: Kernel<EmbedLayernormShape> = embedLayernormBy("workgroup");
+export const embedLayernorm: Kernel<EmbedLayernormShape> = /* @__PURE__ */ embedLayernormBy("workgroup");

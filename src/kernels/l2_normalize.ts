@@ -16,7 +16,7 @@ export interface L2NormalizeShape {
 /** Bindings: x [rows, cols], out [rows, cols]. A row of zeros stays zeros. */
 export const l2Normalize: Kernel<L2NormalizeShape> = {
   name: "l2_normalize",
-  source: [wgsl, reduce, orderKey].join("\n"),
+  source: /* @__PURE__ */ [wgsl, reduce, orderKey].join("\n"),
   plan({ rows, cols, dtype, eps = 1e-12 }, limits) {
     requireSizes("l2_normalize", { rows, cols });
     requireIndexable("l2_normalize", { x: rows * cols });

@@ -36,4 +36,4 @@ export function layernormBy(owner: RowOwner): Kernel<LayernormShape> {
 }
 
 /** A workgroup for each of the rows. */
-export const layernorm: Kernel<LayernormShape> = layernormBy("workgroup");
+export const layernorm: Kernel<LayernormShape> = /* @__PURE__ */ layernormBy("workgroup");

@@ -17,7 +17,7 @@ const NAIVE_TILE = 8;
 /** Register-tiled, vec4 loads; `k` must be a multiple of 4. Bindings: x, weight, bias, residual, out. */
 export const matmul: Kernel<MatmulShape> = {
   name: "matmul",
-  source: [vec4Operands, tiled, store, activation].join("\n"),
+  source: /* @__PURE__ */ [vec4Operands, tiled, store, activation].join("\n"),
   plan(shape, limits) {
     const plan = planTiled("matmul", shape, limits);
     if (shape.k % 4 !== 0) {
@@ -30,14 +30,14 @@ export const matmul: Kernel<MatmulShape> = {
 /** As `matmul`, for any `k`, with scalar loads. */
 export const matmulUnaligned: Kernel<MatmulShape> = {
   name: "matmul_unaligned",
-  source: [scalarOperands, tiled, store, activation].join("\n"),
+  source: /* @__PURE__ */ [scalarOperands, tiled, store, activation].join("\n"),
   plan: (shape, limits) => planTiled("matmul_unaligned", shape, limits),
 };
 
 /** One thread per output: the formula as it stands, and the baseline of the benchmarks. */
 export const matmulNaive: Kernel<MatmulShape> = {
   name: "matmul_naive",
-  source: [naive, activation].join("\n"),
+  source: /* @__PURE__ */ [naive, activation].join("\n"),
   plan(shape, limits) {
     const workgroups = Math.ceil(shape.m / NAIVE_TILE) * Math.ceil(shape.n / NAIVE_TILE);
     return planLinear("matmul_naive", shape, workgroups, {}, limits);

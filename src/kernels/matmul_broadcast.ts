@@ -30,4 +30,4 @@ export function matmulBroadcastBy(subgroup: number): Kernel<MatmulShape> {
 }
 
 /** With the subgroup that the .wgsl has by default. */
-export const matmulBroadcast: Kernel<MatmulShape> = matmulBroadcastBy(8);
+export const matmulBroadcast: Kernel<MatmulShape> = /* @__PURE__ */ matmulBroadcastBy(8);

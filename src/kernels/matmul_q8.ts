@@ -14,7 +14,7 @@ const TILE_COLS = 32;
  */
 export const matmulQ8: Kernel<MatmulShape> = {
   name: "matmul_q8",
-  source: [wgsl, store, activation].join("\n"),
+  source: /* @__PURE__ */ [wgsl, store, activation].join("\n"),
   plan(shape, limits) {
     const workgroups = Math.ceil(shape.m / TILE_ROWS) * Math.ceil(shape.n / TILE_COLS);
     return planLinear("matmul_q8", shape, workgroups, { TILE_ROWS, TILE_COLS }, limits);

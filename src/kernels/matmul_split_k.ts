@@ -10,7 +10,8 @@ import vec4Operands from "./shared/matmul_vec4.wgsl";
 /** Threads of a workgroup: 8 KB of sums, half of what every device has. */
 const THREADS = 64;
 /** Outputs of a thread, before sums meet. */
-const [ROWS, COLS] = [4, 8];
+const ROWS = 4;
+const COLS = 8;
 
 /**
  * Bindings: x, weight, bias, residual, out.
@@ -37,4 +38,4 @@ export function matmulSplitKBy(split: number, vec4: boolean): Kernel<MatmulShape
 }
 
 /** As the .wgsl stands by default, for `k` a multiple of 4. */
-export const matmulSplitK: Kernel<MatmulShape> = matmulSplitKBy(32, true);
+export const matmulSplitK: Kernel<MatmulShape> = /* @__PURE__ */ matmulSplitKBy(32, true);

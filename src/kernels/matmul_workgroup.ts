@@ -47,7 +47,7 @@ export function matmulWorkgroupTiled(tile: WorkgroupTile, vec4: boolean): Kernel
 }
 
 /** With the tile that the .wgsl has by default, for `k` a multiple of 4. */
-export const matmulWorkgroup: Kernel<MatmulShape> = matmulWorkgroupTiled(
+export const matmulWorkgroup: Kernel<MatmulShape> = /* @__PURE__ */ matmulWorkgroupTiled(
   { rows: 64, cols: 64, depth: 16, rowFours: 1, colFours: 1 },
   true,
 );

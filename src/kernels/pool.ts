@@ -26,7 +26,7 @@ const MODES: Readonly<Record<PoolMode, number>> = { mean: 0, cls: 1, max: 2 };
  */
 export const pool: Kernel<PoolShape> = {
   name: "pool",
-  source: [wgsl, orderKey].join("\n"),
+  source: /* @__PURE__ */ [wgsl, orderKey].join("\n"),
   plan({ sequences, hidden, dtype, mode, mask }, limits) {
     requireSizes("pool", { sequences, hidden });
     requireIndexable("pool", { out: sequences * hidden });

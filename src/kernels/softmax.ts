@@ -37,4 +37,4 @@ export function softmaxBy(owner: RowOwner): Kernel<SoftmaxShape> {
 }
 
 /** A workgroup for each of the rows. */
-export const softmax: Kernel<SoftmaxShape> = softmaxBy("workgroup");
+export const softmax: Kernel<SoftmaxShape> = /* @__PURE__ */ softmaxBy("workgroup");

@@ -20,7 +20,7 @@ export interface TopKShape {
  */
 export const topK: Kernel<TopKShape> = {
   name: "top_k",
-  source: [wgsl, orderKey].join("\n"),
+  source: /* @__PURE__ */ [wgsl, orderKey].join("\n"),
   plan({ rows, cols, k, dtype, lastIndex = false }, limits) {
     requireSizes("top_k", { rows, cols, k });
     requireIndexable("top_k", { x: rows * cols });
