@@ -188,6 +188,13 @@ describe("on a device of the app", () => {
     const results = await Promise.allSettled(calls);
     expect(results.map(({ status }) => status)).toEqual(["fulfilled", "rejected", "fulfilled", "rejected"]);
     for (const result of results) if (result.status === "rejected") expect(result.reason).toBe(signal.reason);
+    const order: string[] = [];
+    const late = new AbortController();
+    const first = model.forward(sequences(new Array<number>(64).fill(60), 16), WANTED).then(() => order.push("first"));
+    const second = model.forward(batch, WANTED, { signal: late.signal }).catch(() => order.push("second gave up"));
+    late.abort();
+    await Promise.all([first, second]);
+    expect(order).toEqual(["second gave up", "first"]); // it did not wait for its turn
     const before = engine.memoryUse;
     await expect(BertModel.load(engine, tinyModel(), { signal })).rejects.toBe(signal.reason);
     expect(engine.memoryUse.buffers).toBe(before.buffers);

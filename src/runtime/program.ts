@@ -19,7 +19,7 @@ export type InputData = Float32Array | Uint32Array | Int32Array | Uint16Array;
 export type OutputData = Float32Array | Uint32Array;
 
 export interface RunOptions {
-  /** Checked before the work is submitted and when it is done; the run then rejects with the signal's reason. */
+  /** Aborted, the run rejects at once with the signal's reason; what is not submitted yet never will be. */
   readonly signal?: AbortSignal | undefined;
   /** Receives the GPU time of every kernel (needs the feature timestamp-query); such a run is slower as a whole. */
   readonly profile?: ((times: readonly KernelTime[]) => void) | undefined;
@@ -89,7 +89,7 @@ export class Program {
    * @returns the outputs by name, flat and row-major.
    */
   run(inputs: Readonly<Record<string, InputData>>, options: RunOptions = {}): Promise<Record<string, OutputData>> {
-    return this.#engine.enqueue(async () => {
+    const outputs = this.#engine.enqueue(async () => {
       try {
         return await this.#run(inputs, options);
       } catch (error) {
@@ -98,6 +98,7 @@ export class Program {
         throw error;
       }
     });
+    return options.signal ? untilAborted(outputs, options.signal) : outputs;
   }
 
   /**
@@ -126,7 +127,6 @@ export class Program {
     });
     const outputs = await this.#engine.waitFor(this.#readBack(checked));
     if (profiled) options.profile?.(await this.#engine.waitFor(profiled.read()));
-    options.signal?.throwIfAborted();
     return outputs;
   }
 
@@ -202,4 +202,14 @@ export class Program {
     staging.unmap();
     return results;
   }
+}
+
+/** @throws the signal's reason as soon as it is aborted */
+function untilAborted<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
+  return new Promise((resolve, reject) => {
+    const onAbort = (): void => reject(signal.reason);
+    if (signal.aborted) onAbort();
+    signal.addEventListener("abort", onAbort, { once: true });
+    promise.then(resolve, reject).finally(() => signal.removeEventListener("abort", onAbort));
+  });
 }
