@@ -131,7 +131,7 @@ test.each([
   ["TypeScript", 500, /\.(ts|mjs)$/],
   ["WGSL", 200, /\.wgsl$/],
 ])("no %s file is longer than %d lines", (_, most, extension) => {
-  const long = ["src", "test", "bench"]
+  const long = ["src", "test", "bench", "examples"]
     .flatMap((folder) => filesOf(folder, extension))
     .map(({ path, text }) => ({ path, lines: text.trimEnd().split("\n").length }))
     .filter(({ lines }) => lines > most);

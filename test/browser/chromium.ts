@@ -12,6 +12,10 @@ const FLAGS = [
   "--enable-unsafe-webgpu",
   "--use-webgpu-adapter=swiftshader",
   "--enable-unsafe-swiftshader",
+  // without a GPU it shows canvases of WebGPU only where it draws with Vulkan itself: else they lose their device
+  "--enable-features=Vulkan",
+  "--use-vulkan=swiftshader",
+  "--use-angle=swiftshader",
 ];
 
 /**
