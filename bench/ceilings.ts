@@ -6,7 +6,7 @@ import type { Tensor } from "../src/runtime/tensor.ts";
 import copySource from "./copy.wgsl";
 import fmaSource from "./fma_loop.wgsl";
 import type { CeilingRow } from "./rows.ts";
-import { type Timing, timeLaunch } from "./timing.ts";
+import { type Timing, timeLaunch, type Watch } from "./timing.ts";
 
 const WORKGROUP_SIZE = 64;
 /** Enough to fill any GPU. */
@@ -55,20 +55,20 @@ const copy: Kernel<CopyShape> = {
 };
 
 /** @param budget milliseconds for each of the two. @throws Error when the adapter computes wrongly */
-export async function measureCeilings(engine: Engine, budget: number): Promise<CeilingRow[]> {
-  const rows = [await arithmeticCeiling(engine, budget), await memoryCeiling(engine, budget)];
+export async function measureCeilings(engine: Engine, budget: number, watch?: Watch): Promise<CeilingRow[]> {
+  const rows = [await arithmeticCeiling(engine, budget, watch), await memoryCeiling(engine, budget, watch)];
   engine.arena.clear(); // their buffers are far larger than a kernel's
   return rows;
 }
 
-async function arithmeticCeiling(engine: Engine, budget: number): Promise<CeilingRow> {
+async function arithmeticCeiling(engine: Engine, budget: number, watch?: Watch): Promise<CeilingRow> {
   const values = Float32Array.from({ length: THREADS * OWNED }, (_, i) => i % 4096);
   const x = tensorOf(engine, "x", values);
   const probe = await time(engine, fmaLoop, { iterations: FEW_ITERATIONS }, x, 0);
   const wanted = 2 ** Math.round(Math.log2((FEW_ITERATIONS * LONG_LAUNCH) / probe.min));
   const shape = { iterations: Math.min(MOST_ITERATIONS, Math.max(FEW_ITERATIONS, wanted)) };
   await verify(engine, fmaLoop, shape, x, (i) => values[i]! + shape.iterations);
-  const timing = await time(engine, fmaLoop, shape, x, budget);
+  const timing = await time(engine, fmaLoop, shape, x, budget, watch);
   x.dispose();
   return {
     type: "ceiling",
@@ -79,7 +79,7 @@ async function arithmeticCeiling(engine: Engine, budget: number): Promise<Ceilin
   };
 }
 
-async function memoryCeiling(engine: Engine, budget: number): Promise<CeilingRow> {
+async function memoryCeiling(engine: Engine, budget: number, watch?: Watch): Promise<CeilingRow> {
   const wanted = COPIED[engine.adapter.software ? "software" : "hardware"];
   const bytes = Math.min(wanted, engine.device.limits.maxStorageBufferBindingSize);
   const values = Float32Array.from({ length: bytes / 4 }, (_, i) => i % 16777213);
@@ -88,7 +88,7 @@ async function memoryCeiling(engine: Engine, budget: number): Promise<CeilingRow
   for (const perThread of VECTORS_PER_THREAD) {
     const shape = { vectors: bytes / 16, perThread };
     await verify(engine, copy, shape, x, (i) => values[i]!);
-    timings.push(await time(engine, copy, shape, x, budget / VECTORS_PER_THREAD.length));
+    timings.push(await time(engine, copy, shape, x, budget / VECTORS_PER_THREAD.length, watch));
   }
   x.dispose();
   const [timing] = timings.sort((a, b) => a.min - b.min);
@@ -165,8 +165,15 @@ async function verify<S>(
   }
 }
 
-function time<S>(engine: Engine, kernel: Kernel<S>, shape: S, x: Tensor, budget: number): Promise<Timing> {
+function time<S>(
+  engine: Engine,
+  kernel: Kernel<S>,
+  shape: S,
+  x: Tensor,
+  budget: number,
+  watch?: Watch,
+): Promise<Timing> {
   const launch = (r: Parameters<Parameters<Engine["record"]>[1]>[0]): void =>
     r.dispatch(kernel, shape, { x, out: r.temporary("out", x.shape, "f32") });
-  return timeLaunch(engine, kernel.name, launch, budget);
+  return timeLaunch(engine, kernel.name, launch, budget, watch);
 }

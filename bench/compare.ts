@@ -1,7 +1,7 @@
 /** Two runs side by side: how the times changed, and whether that is more than noise. */
 
-import { milliseconds, percent } from "./report.ts";
-import { isMeasured, nameOf, type OriginRow, type Row } from "./rows.ts";
+import { milliseconds, percent } from "./numbers.ts";
+import { type BrowserOriginRow, isMeasured, nameOf, type OriginRow, type Row } from "./rows.ts";
 import type { Timing } from "./timing.ts";
 
 /** Within a run a timing may be steadier than the machine is from one run to the next: no change below this is believed. */
@@ -37,7 +37,7 @@ export function compareRows(before: readonly Row[], after: readonly Row[]): Comp
 /** Beside its own spread, what others took of the processor, where that is what computed or what held the clock. */
 function noiseOf({ clock, noise, others }: Timing, software: boolean): number[] {
   const shared = software || clock === "wall";
-  return shared ? [noise, others / Math.max(1 - others, 0.01)] : [noise];
+  return shared && others !== undefined ? [noise, others / Math.max(1 - others, 0.01)] : [noise];
 }
 
 /** For people: a line for each row, and what makes the runs differ beside the code. */
@@ -60,13 +60,13 @@ export function comparisonText(before: readonly Row[], after: readonly Row[]): s
 }
 
 function originText(before: readonly Row[], after: readonly Row[]): string[] {
-  const [a, b] = [before, after].map((rows) => rows.find((row): row is OriginRow => row.type === "origin"));
+  const [a, b] = [before, after].map((rows) => rows.find((row) => row.type === "origin"));
   if (a === undefined || b === undefined) return [];
-  const facts = (origin: OriginRow) => ({
-    adapter: origin.adapter.name,
-    driver: origin.driver,
-    cpu: `${origin.machine.cpu} x ${origin.machine.cores}`,
-    node: origin.machine.node,
+  const facts = ({ adapter, driver, machine }: OriginRow | BrowserOriginRow) => ({
+    adapter: adapter.name,
+    driver,
+    cpu: "cpu" in machine ? `${machine.cpu} x ${machine.cores}` : `unknown x ${machine.cores}`,
+    runtime: "node" in machine ? `Node ${machine.node}` : machine.browser,
   });
   const [was, is] = [facts(a), facts(b)];
   const differing = (Object.keys(was) as (keyof typeof was)[]).filter((key) => was[key] !== is[key]);

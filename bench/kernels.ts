@@ -9,7 +9,7 @@ import type { Bound, Case, CaseTable } from "../test/cases.ts";
 import { type CaseData, caseData, encode, type Work, workOf } from "./case_data.ts";
 import type { CopyTime } from "./ceilings.ts";
 import type { CeilingRow, Check, KernelRow } from "./rows.ts";
-import { type Timing, timeLaunch } from "./timing.ts";
+import { type Timing, timeLaunch, type Watch } from "./timing.ts";
 
 export interface KernelBenchOptions {
   /** Milliseconds for a row. */
@@ -18,10 +18,14 @@ export interface KernelBenchOptions {
   /** What the kernels that move bytes more than they compute are held against. */
   readonly copyTime: CopyTime;
   readonly onRow: (row: KernelRow) => void;
-  /** Called with what begins. */
-  readonly onProgress: (text: string) => void;
+  /** Called with what begins, and awaited: a page can draw meanwhile. */
+  readonly onProgress: (text: string) => void | Promise<void>;
   /** Called for a kernel that fails or computes wrongly: it is not timed. */
   readonly onFailure: (name: string, error: Error) => void;
+  /** Watches the rest of the machine while a kernel is timed. */
+  readonly watch?: Watch;
+  /** Ends the measuring before the next kernel; what was measured stays. */
+  readonly signal?: AbortSignal;
 }
 
 /** Whether to measure a kernel: by its name, and its place among the kernels of a task. */
@@ -43,7 +47,8 @@ export function kernelTask<S extends { readonly dtype: Scalar }>(table: CaseTabl
       const shape = shapeOf(dtype);
       const kernels = table.kernels(shape).filter(({ name }, place) => select(name, place));
       if (kernels.length === 0) return;
-      options.onProgress(`${kernels[0]!.name}: on the CPU`);
+      await options.onProgress(`${kernels[0]!.name}: on the CPU`);
+      if (options.signal?.aborted) return; // a page hears of a click while it waits
       const data = caseData(kernels[0]!, shape, of);
       const operation = kernels[0]!.name; // they all do the same, whatever their names
       const expected = table.reference(shape, { ...data.values, ...zerosOf(data) });
@@ -54,10 +59,17 @@ export function kernelTask<S extends { readonly dtype: Scalar }>(table: CaseTabl
           const plan = kernel.plan(shape, engine.device.limits);
           const subject = { kernel: kernel.name, variant: variantOf(plan), shape: plan.label, dtype };
           name = Object.values(subject).filter(Boolean).join(" ");
-          options.onProgress(name);
+          await options.onProgress(name);
+          if (options.signal?.aborted) break;
           const launch = { kernel, shape, tensors, outputs: data.outputs };
           const check = verify(await runOnce(engine, launch), expected, of.bound(dtype));
-          const timing = await timeLaunch(engine, name, (r) => addTo(r, launch, temporaryIn(r)), options.budget);
+          const timing = await timeLaunch(
+            engine,
+            name,
+            (r) => addTo(r, launch, temporaryIn(r)),
+            options.budget,
+            options.watch,
+          );
           const work = workOf(operation, shape, data);
           const copyMs = movesBytes(operation) ? await options.copyTime(work.bytes, timing.clock) : undefined;
           const row = rowOf(subject, check, timing, work, options.ceilings);

@@ -1,4 +1,4 @@
-/** Where and when figures were taken: without this they compare with nothing. */
+/** The origin of figures that are taken in Node. */
 
 import { execFile } from "node:child_process";
 import { existsSync } from "node:fs";
@@ -7,26 +7,7 @@ import { arch, cpus, loadavg, platform, release, totalmem } from "node:os";
 import { dirname, join } from "node:path";
 import { promisify } from "node:util";
 import type { AdapterSummary } from "../src/runtime/device.ts";
-
-export interface Origin {
-  /** ISO 8601. */
-  readonly date: string;
-  /** Of the checkout, with "-modified" where files differ from it; the package's version where there is no checkout. */
-  readonly commit: string;
-  readonly machine: {
-    readonly os: string;
-    readonly cpu: string;
-    readonly cores: number;
-    /** Bytes. */
-    readonly memory: number;
-    readonly node: string;
-    /** Processes that wanted a core over the minute before: what else the machine was doing. */
-    readonly load: number;
-  };
-  readonly adapter: AdapterSummary;
-  /** In the driver's words. */
-  readonly driver: string;
-}
+import type { Origin } from "./origin.ts";
 
 export async function originOf(adapter: AdapterSummary): Promise<Origin> {
   const processors = cpus();

@@ -15,6 +15,7 @@ import { ladderTask, shapedTasks, typicalTasks } from "./kernel_cases.ts";
 import type { KernelTask, Select } from "./kernels.ts";
 import { originOf } from "./machine.ts";
 import { type BatchTask, benchModel, type ModelTask } from "./model.ts";
+import { watchOthers } from "./others.ts";
 import { peersCommand } from "./peers/command.ts";
 import { MODEL_SHAPES, type ModelShapeName, randomModel } from "./random_model.ts";
 import { openReport, parseRows } from "./report.ts";
@@ -88,14 +89,22 @@ async function withSession(
     }
     report.add({ type: "origin", tool: "bert-webgpu bench", version: 1, ...(await originOf(engine.adapter)) });
     report.progress("ceilings");
-    const ceilings = await measureCeilings(engine, budget);
+    const ceilings = await measureCeilings(engine, budget, watchOthers);
     for (const row of ceilings) report.add(row);
     const onFailure = (name: string, { message }: Error): void => {
       report.add({ type: "failure", name, message });
       process.exitCode = 1;
     };
     const copyTime = copyTimes(engine, budget / 2);
-    const options = { budget, ceilings, copyTime, onRow: report.add, onProgress: report.progress, onFailure };
+    const options = {
+      budget,
+      ceilings,
+      copyTime,
+      onRow: report.add,
+      onProgress: report.progress,
+      onFailure,
+      watch: watchOthers,
+    };
     await work({ engine, traits: engine.traits, dtype, ceilings, options });
   } finally {
     engine.dispose();

@@ -6,7 +6,7 @@ import type { Engine } from "../src/runtime/engine.ts";
 import { type KernelTime, type ProfileRow, summarise } from "../src/runtime/profiler.ts";
 import type { InputData, Program } from "../src/runtime/program.ts";
 import type { CeilingRow, Check, ModelRow } from "./rows.ts";
-import { quantile, type Timing, timeRuns } from "./timing.ts";
+import { quantile, type Timing, timeRuns, type Watch } from "./timing.ts";
 import { type Compared, verifyModel } from "./verify_model.ts";
 import { denseBatch, encoderFlops, evenedBatch, raggedBatch, tokensOf, type Workload } from "./workloads.ts";
 
@@ -34,6 +34,8 @@ export interface ModelBenchOptions {
   readonly onProgress: (text: string) => void;
   /** Called for a batch that could not be verified or run. The others go on. */
   readonly onFailure: (name: string, error: Error) => void;
+  /** Watches the rest of the machine while a batch is timed. */
+  readonly watch?: Watch;
 }
 
 /** Loads the model once and measures each batch. Frees what it took. */
@@ -78,7 +80,7 @@ interface Bench {
 
 async function benchDense(bench: Bench, workload: Workload): Promise<ModelRow> {
   const prepared = await prepare(bench, workload);
-  const [timing] = await timeRuns([prepared.run], bench.options.budget);
+  const [timing] = await timeRuns([prepared.run], bench.options.budget, bench.options.watch);
   return rowOf(bench, prepared, timing!, await profile(bench, prepared));
 }
 
@@ -88,6 +90,7 @@ async function benchRagged(bench: Bench, ragged: Workload): Promise<void> {
   const timings = await timeRuns(
     tasks.map(({ run }) => run),
     bench.options.budget,
+    bench.options.watch,
   );
   const [first, second] = timings as [Timing, Timing];
   for (const [i, task] of tasks.entries()) {

@@ -2,7 +2,20 @@
 
 import { writeFileSync } from "node:fs";
 import { type ProfileRow, summarise } from "../src/runtime/profiler.ts";
-import type { CeilingRow, KernelRow, ModelRow, OriginRow, Row } from "./rows.ts";
+import { milliseconds, percent, short } from "./numbers.ts";
+import { machineText } from "./origin.ts";
+import {
+  type BrowserOriginRow,
+  type CeilingRow,
+  fileOf,
+  type KernelRow,
+  type ModelRow,
+  type OriginRow,
+  type Row,
+} from "./rows.ts";
+import type { Timing } from "./timing.ts";
+
+export { milliseconds, percent, short };
 
 /** Where results go while they are made: whatever ends the run, what was measured is told. */
 export interface Report {
@@ -44,7 +57,7 @@ export function openReport(json: string | true | undefined, print: (line: string
       if (finished) return;
       finished = true;
       clear();
-      if (typeof json === "string") writeFileSync(json, `${JSON.stringify({ rows }, null, 1)}\n`);
+      if (typeof json === "string") writeFileSync(json, fileOf(rows));
     },
   };
 }
@@ -124,11 +137,12 @@ function lineOf(row: Row): string {
   }
 }
 
-function originText({ adapter, driver, machine, commit, date }: OriginRow): string {
-  const gigabytes = Math.round(machine.memory / 1e9);
+function originText(origin: OriginRow | BrowserOriginRow): string {
+  const { adapter, driver, commit, date } = origin;
+  const { processor, system } = machineText(origin);
   return [
     `${adapter.name}${adapter.software ? " (software: computed by the CPU)" : ""}, ${driver}`,
-    `${machine.cpu}, ${machine.cores} cores, ${gigabytes} GB, load ${machine.load.toFixed(1)}; ${machine.os}; Node ${machine.node}`,
+    [processor, ...system].join("; "),
     `commit ${commit}, ${date}`,
   ].join("\n");
 }
@@ -148,7 +162,7 @@ function kernelText(row: KernelRow): string {
     milliseconds(timing.p50),
     milliseconds(timing.min),
     percent(timing.noise),
-    percent(timing.others),
+    othersText(timing),
     flops > 0 ? short(flopsPerSecond / 1e9) : "-",
     short(bytesPerSecond / 1e9),
     copyMs === undefined ? "-" : milliseconds(copyMs),
@@ -168,7 +182,7 @@ function modelText(row: ModelRow): string {
     milliseconds(timing.p90),
     milliseconds(timing.min),
     percent(timing.noise),
-    percent(timing.others),
+    othersText(timing),
     short(row.sequencesPerSecond),
     short(row.flopsPerSecond / 1e9),
     percent(row.share),
@@ -186,6 +200,10 @@ function modelText(row: ModelRow): string {
   return [line, ...notes.map((note) => `  ${note}`)].join("\n");
 }
 
+function othersText({ others }: Timing): string {
+  return others === undefined ? "" : percent(others);
+}
+
 /** Where the time goes, by kernel and not by shape. */
 function topKernels(kernels: readonly ProfileRow[]): string {
   const byName = summarise(kernels.map(({ label, ms }) => ({ label: label.split(" ", 1)[0]!, ms })));
@@ -201,19 +219,4 @@ function inColumns(columns: Columns, cells: readonly string[]): string {
     .map((cell, i) => (widths[i]! < 0 ? cell.padEnd(-widths[i]!) : cell.padStart(widths[i]!)))
     .join("  ")
     .trimEnd();
-}
-
-/** Three digits, never an exponent. */
-export function short(value: number): string {
-  if (!Number.isFinite(value)) return String(value);
-  const digits = value >= 100 ? 0 : value >= 10 ? 1 : value >= 0.1 ? 2 : 4;
-  return value.toFixed(digits);
-}
-
-export function milliseconds(value: number): string {
-  return value >= 1000 ? value.toFixed(0) : value >= 10 ? value.toFixed(1) : value.toFixed(3);
-}
-
-export function percent(share: number): string {
-  return `${(share * 100).toFixed(share < 0.095 ? 1 : 0)}%`;
 }

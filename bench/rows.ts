@@ -1,7 +1,7 @@
 /** What a run reports: its origin, then one row for each thing measured. In JSON as here. */
 
 import type { ProfileRow } from "../src/runtime/profiler.ts";
-import type { Origin } from "./machine.ts";
+import type { BrowserOrigin, Origin } from "./origin.ts";
 import type { Timing } from "./timing.ts";
 
 export interface OriginRow extends Origin {
@@ -10,6 +10,9 @@ export interface OriginRow extends Origin {
   /** Of this format. */
   readonly version: 1;
 }
+
+/** The same of a browser. */
+export interface BrowserOriginRow extends BrowserOrigin, Pick<OriginRow, "type" | "tool" | "version"> {}
 
 /** A limit of the adapter, measured in the same run. */
 export interface CeilingRow {
@@ -97,7 +100,12 @@ export interface FailureRow {
 }
 
 export type MeasuredRow = CeilingRow | KernelRow | ModelRow;
-export type Row = OriginRow | MeasuredRow | FailureRow;
+export type Row = OriginRow | BrowserOriginRow | MeasuredRow | FailureRow;
+
+/** The file of a run, as `parseRows` reads it. */
+export function fileOf(rows: readonly Row[]): string {
+  return `${JSON.stringify({ rows }, null, 1)}\n`;
+}
 
 export function isMeasured(row: Row): row is MeasuredRow {
   return row.type === "ceiling" || row.type === "kernel" || row.type === "model";

@@ -1,6 +1,5 @@
 /** Times: repeated until a budget is spent, and summed up so that two of them can be compared. */
 
-import { cpus } from "node:os";
 import type { Engine } from "../src/runtime/engine.ts";
 import type { Program } from "../src/runtime/program.ts";
 import type { Recorder } from "../src/runtime/recorder.ts";
@@ -15,9 +14,12 @@ export interface Timing {
   readonly p90: number;
   /** The middle half of the times as a share of their median. */
   readonly noise: number;
-  /** The part of the processor's time, 0 to 1, that other programs took meanwhile. */
-  readonly others: number;
+  /** The part of the processor's time, 0 to 1, that other programs took meanwhile. Absent where nobody watched. */
+  readonly others?: number;
 }
+
+/** Begins to watch what the machine does beside this process; what it returns gives the part that others took, 0 to 1. */
+export type Watch = () => () => number;
 
 /** However long one takes. */
 const LEAST_REPEATS = 3;
@@ -25,8 +27,12 @@ const MOST_REPEATS = 2000;
 /** Launches are put into one submission until it takes this long, in milliseconds: far more than the cost of a wait. */
 const SUBMISSION = 40;
 const MOST_LAUNCHES = 256;
+/** Milliseconds: a clock that steps further is one that a browser has blunted, by 65 or 100 microseconds as a rule. */
+const COARSE_STEP = 0.01;
+/** Of a coarse clock, for a median right to some percent. */
+const LEAST_STEPS = 20;
 
-export function timingOf(clock: Timing["clock"], samples: readonly number[], others: number): Timing {
+export function timingOf(clock: Timing["clock"], samples: readonly number[], others?: number): Timing {
   const sorted = [...samples].sort((a, b) => a - b);
   const p50 = quantile(sorted, 0.5);
   return {
@@ -36,21 +42,7 @@ export function timingOf(clock: Timing["clock"], samples: readonly number[], oth
     p50,
     p90: quantile(sorted, 0.9),
     noise: p50 > 0 ? (quantile(sorted, 0.75) - quantile(sorted, 0.25)) / p50 : 0,
-    others,
-  };
-}
-
-/**
- * Watches what the machine does beside this process: the spread of a timing does not tell when all of it was disturbed.
- * @returns a function that gives the part of all cores' time that others have taken since, 0 to 1
- */
-function watchOthers(): () => number {
-  const idleTime = (): number => cpus().reduce((sum, { times }) => sum + times.idle, 0);
-  const [started, idle, own] = [performance.now(), idleTime(), process.cpuUsage()];
-  return () => {
-    const total = (performance.now() - started) * cpus().length;
-    const { user, system } = process.cpuUsage(own); // microseconds
-    return Math.min(1, Math.max(0, (total - (idleTime() - idle) - (user + system) / 1e3) / total));
+    ...(others !== undefined && { others }),
   };
 }
 
@@ -71,21 +63,38 @@ export async function timeLaunch(
   label: string,
   launch: (r: Recorder) => void,
   budget: number,
+  watch?: Watch,
 ): Promise<Timing> {
-  const timed = engine.device.features.has("timestamp-query");
-  if (!timed) return timeOn("wall", engine, label, launch, budget);
-  const timing = await timeOn("gpu", engine, label, launch, budget);
-  // Where the GPU's clock steps too coarsely for this launch, or stands still, this process's is the better one.
-  return timing.min > 0 ? timing : timeOn("wall", engine, label, launch, budget);
+  const timeBy = async (clock: Timing["clock"]): Promise<{ timing: Timing; step: number }> => {
+    const { samples, others } = await takeSamples(clock, engine, label, launch, budget, watch);
+    return { timing: timingOf(clock, samples, others), step: stepOf(samples) };
+  };
+  if (engine.device.features.has("timestamp-query")) {
+    const { timing, step } = await timeBy("gpu");
+    if (isFine(timing, step)) return timing;
+  }
+  return (await timeBy("wall")).timing;
 }
 
-async function timeOn(
+/** Whether a clock can time this launch. Where it steps too coarsely, or stands still, this process's is the better one. */
+export function isFine({ min, p50 }: Pick<Timing, "min" | "p50">, step: number): boolean {
+  return min > 0 && (step < COARSE_STEP || p50 >= LEAST_STEPS * step);
+}
+
+/** Milliseconds of which all these samples are multiples: what their clock steps by. 0 where all are. */
+export function stepOf(samples: readonly number[]): number {
+  const divisor = (a: number, b: number): number => (b === 0 ? a : divisor(b, a % b));
+  return samples.reduce((step, ms) => divisor(step, Math.round(ms * 1e6)), 0) / 1e6;
+}
+
+async function takeSamples(
   clock: Timing["clock"],
   engine: Engine,
   label: string,
   launch: (r: Recorder) => void,
   budget: number,
-): Promise<Timing> {
+  watch: Watch | undefined,
+): Promise<{ samples: number[]; others: number | undefined }> {
   const record = (launches: number): Promise<Program> =>
     engine.record(label, (r) => {
       for (let i = 0; i < launches; i++) launch(r);
@@ -103,7 +112,7 @@ async function timeOn(
     launches = Math.min(MOST_LAUNCHES, Math.ceil(launches * Math.min(8, (1.5 * enough) / elapsed)));
     program = await record(launches);
   }
-  const others = watchOthers();
+  const others = watch?.();
   const samples: number[] = [];
   while (goesOn(samples.length, started, budget)) {
     const before = performance.now();
@@ -114,12 +123,16 @@ async function timeOn(
       await program.run({}, { profile: (times) => samples.push(...times.map(({ ms }) => ms)) });
     }
   }
-  return timingOf(clock, samples, others());
+  return { samples, others: others?.() };
 }
 
 /** Times runs in turn, so that what disturbs the machine disturbs all of them alike. Wall clock; the budget is for each. */
-export async function timeRuns(runs: readonly (() => Promise<unknown>)[], budget: number): Promise<Timing[]> {
-  const others = watchOthers();
+export async function timeRuns(
+  runs: readonly (() => Promise<unknown>)[],
+  budget: number,
+  watch?: Watch,
+): Promise<Timing[]> {
+  const others = watch?.();
   const samples = runs.map((): number[] => []);
   const started = performance.now();
   while (goesOn(samples[0]!.length, started, budget * runs.length)) {
@@ -129,7 +142,7 @@ export async function timeRuns(runs: readonly (() => Promise<unknown>)[], budget
       samples[i]!.push(performance.now() - before);
     }
   }
-  const share = others();
+  const share = others?.();
   return samples.map((times) => timingOf("wall", times, share));
 }
 

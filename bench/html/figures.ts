@@ -1,8 +1,8 @@
 /** What the page draws, as plain data: computed where the report is written, so that the page only draws. */
 
 import { type ProfileRow, summarise } from "../../src/runtime/profiler.ts";
-import { milliseconds, percent, short } from "../report.ts";
-import { type KernelRow, type ModelRow, nameOf } from "../rows.ts";
+import { milliseconds, percent, short } from "../numbers.ts";
+import { type CeilingRow, type KernelRow, type ModelRow, nameOf } from "../rows.ts";
 import type { Run } from "./runs.ts";
 
 /** `title` is what the pointer shows, `group` what the colour means. */
@@ -49,6 +49,8 @@ export interface Roofline {
   readonly arithmetic: number | undefined;
   readonly memory: number | undefined;
   readonly marks: readonly Dot[];
+  /** The order of the colours, where other plots beside it have more groups. Default: those of the marks. */
+  readonly groups?: readonly string[];
 }
 
 export type Figure =
@@ -59,12 +61,17 @@ export type Figure =
 
 /** Kernels that compute, under the ceilings of their own run. Those that only move bytes have no place on it. */
 export function roofline({ ceilings, kernels }: Run): Roofline {
+  const marks = kernels.map((row, i) => dot(row, i + 1)).filter(({ gflops }) => gflops > 0);
+  return { kind: "roofline", ...roof(ceilings), marks };
+}
+
+/** The ceilings in the units of the plot, where they were measured. */
+export function roof(ceilings: readonly CeilingRow[]): Pick<Roofline, "arithmetic" | "memory"> {
   const ceiling = (which: string): number | undefined => {
     const found = ceilings.find(({ name }) => name === which);
     return found && found.perSecond / 1e9;
   };
-  const marks = kernels.map((row, i) => dot(row, i + 1)).filter(({ gflops }) => gflops > 0);
-  return { kind: "roofline", arithmetic: ceiling("arithmetic"), memory: ceiling("memory"), marks };
+  return { arithmetic: ceiling("arithmetic"), memory: ceiling("memory") };
 }
 
 function dot(row: KernelRow, number: number): Dot {

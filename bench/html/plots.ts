@@ -11,8 +11,8 @@ type Drawing = readonly Element[];
 const NARROW = 560;
 const COLOURS = [1, 2, 3, 4, 5, 6, 7, 8].map((n) => `var(--c${n})`);
 /** `labels.ts` counts on it. */
-const STYLE = "font-size: 11px";
-const TIP = { anchor: "top", lineHeight: 1.3 } as const;
+export const STYLE = "font-size: 11px";
+export const TIP: Plot.TipOptions = { anchor: "top", lineHeight: 1.3 };
 
 export function draw(figure: Figure, width: number): Drawing {
   switch (figure.kind) {
@@ -28,7 +28,7 @@ export function draw(figure: Figure, width: number): Drawing {
 }
 
 /** Straight lines in double logarithmic scales: the memory's rises with the intensity until arithmetic is the limit. */
-function drawRoofline({ arithmetic, memory, marks }: Roofline, width: number): Drawing {
+function drawRoofline({ arithmetic, memory, marks, groups }: Roofline, width: number): Drawing {
   const narrow = width < NARROW;
   const frame = { width, height: narrow ? 380 : 480, marginLeft: 46, marginRight: 12, marginTop: 24, marginBottom: 40 };
   const ridge = arithmetic !== undefined && memory !== undefined ? arithmetic / memory : undefined;
@@ -41,6 +41,10 @@ function drawRoofline({ arithmetic, memory, marks }: Roofline, width: number): D
     intensity,
     gflops: Math.min(arithmetic ?? Number.POSITIVE_INFINITY, (memory ?? Number.POSITIVE_INFINITY) * intensity),
   }));
+  // half of the slope, in pixels: its name stands on its left, or below it where the axis is too near
+  const half = ridge === undefined ? 0 : (width * Math.log(ridge / x[0])) / Math.log(x[1] / x[0]) / 2;
+  const besideSlope: Plot.TextOptions =
+    half > 90 ? { textAnchor: "end", dx: -8, dy: -6 } : { textAnchor: "start", dx: 8, dy: 8 };
   const labels = placeLabels(
     marks.map((dot) => ({ ...dot, text: narrow ? String(dot.number) : dot.label })),
     { ...frame, x, y },
@@ -50,7 +54,7 @@ function drawRoofline({ arithmetic, memory, marks }: Roofline, width: number): D
     style: STYLE,
     x: { type: "log", domain: x, label: "FLOP per byte", grid: true, tickFormat: plain },
     y: { type: "log", domain: y, label: "GFLOP/s", grid: true, tickFormat: plain },
-    color: colours(marks),
+    color: colours(groups ?? groupsOf(marks)),
     marks: [
       Plot.line(
         roof.filter(({ gflops }) => Number.isFinite(gflops)),
@@ -68,9 +72,7 @@ function drawRoofline({ arithmetic, memory, marks }: Roofline, width: number): D
         x: (value: number) => value,
         y: (value: number) => value * memory!,
         text: () => `${plain(memory!)} GB/s`,
-        textAnchor: "end",
-        dx: -8,
-        dy: -6,
+        ...besideSlope,
         fontWeight: 600,
       }),
       Plot.link(labels, {
@@ -128,7 +130,7 @@ function drawLatency({ marks }: Of<"latency">, width: number): Drawing {
       ticks: 6,
       tickFormat: plain,
     },
-    color: colours(marks),
+    color: colours(groupsOf(marks)),
     marks: [
       ...(wide ? [] : [Plot.ruleY([0])]),
       Plot.line(
@@ -152,7 +154,7 @@ function drawLatency({ marks }: Of<"latency">, width: number): Drawing {
       ),
     ],
   });
-  return [legend(marks), plot];
+  return [legend(groupsOf(marks)), plot];
 }
 
 function drawShares({ marks }: Of<"shares">, width: number): Drawing {
@@ -168,7 +170,7 @@ function drawShares({ marks }: Of<"shares">, width: number): Drawing {
     marginBottom: 40,
     x: { domain: [0, 100], label: "% of the GPU time", ticks: 5 },
     y: { domain: bars, axis: null, padding: 0 },
-    color: colours(marks),
+    color: colours(groupsOf(marks)),
     marks: [
       Plot.barX(marks, {
         x: (part: Part) => part.share * 100,
@@ -198,7 +200,7 @@ function drawShares({ marks }: Of<"shares">, width: number): Drawing {
       Plot.text(bars, { x: 0, y: (bar: string) => bar, text: (bar: string) => bar, textAnchor: "start", dy: -17 }),
     ],
   });
-  return [legend(marks), plot];
+  return [legend(groupsOf(marks)), plot];
 }
 
 function drawPeers({ marks }: Of<"peers">, width: number): Drawing {
@@ -245,13 +247,17 @@ function drawPeers({ marks }: Of<"peers">, width: number): Drawing {
   return [plot];
 }
 
-function colours(marks: readonly { readonly group: string }[]): Plot.ScaleOptions {
-  const domain = distinct(marks.map(({ group }) => group));
-  return { type: "ordinal", domain, range: domain.map((_, i) => COLOURS[i % COLOURS.length]!) };
+function groupsOf(marks: readonly { readonly group: string }[]): string[] {
+  return distinct(marks.map(({ group }) => group));
 }
 
-function legend(marks: readonly { readonly group: string }[]): Element {
-  return Plot.legend({ color: colours(marks) });
+/** A colour for each group. */
+export function colours(groups: readonly string[]): Plot.ScaleOptions {
+  return { type: "ordinal", domain: [...groups], range: groups.map((_, i) => COLOURS[i % COLOURS.length]!) };
+}
+
+export function legend(groups: readonly string[]): Element {
+  return Plot.legend({ color: colours(groups) });
 }
 
 /** Three digits, without an exponent or idle zeros. */

@@ -2,7 +2,7 @@
 
 import { readFile } from "node:fs/promises";
 import { fileURLToPath } from "node:url";
-import type { OriginRow } from "../rows.ts";
+import { machineText } from "../origin.ts";
 import { type Figure, latency, peers, roofline, shares, taskOf } from "./figures.ts";
 import { type ReportRow, type Run, splitRuns } from "./runs.ts";
 import { STYLE } from "./style.ts";
@@ -121,13 +121,14 @@ function machineCard({ origin, letter }: Run): string {
   return `<section class="card"><h2>${escapeHtml(heading)}</h2><dl>${items.join("")}</dl></section>`;
 }
 
-function factsOf({ adapter, driver, machine, commit, date }: OriginRow): string[][] {
-  const gigabytes = Math.round(machine.memory / 1e9);
+function factsOf(origin: NonNullable<Run["origin"]>): string[][] {
+  const { adapter, driver, commit, date } = origin;
+  const { processor, system } = machineText(origin);
   return [
     ["adapter", `${adapter.name}${adapter.software ? " (software: computed by the CPU)" : ""}`],
     ["driver", driver],
-    ["CPU", `${machine.cpu}, ${machine.cores} cores, ${gigabytes} GB, load ${machine.load.toFixed(1)}`],
-    ["system", `${machine.os}, Node ${machine.node}`],
+    ["CPU", processor],
+    ["system", system.join(", ")],
     ["commit", commit],
     ["date", date.replace("T", " ").replace(/(\.\d+)?Z$/, " UTC")],
   ];

@@ -1,13 +1,13 @@
 /** Rows sorted into the runs that they came from: a ceiling holds for the machine and moment that measured it. */
 
 import type { PeerRow } from "../peers/row.ts";
-import type { CeilingRow, FailureRow, KernelRow, ModelRow, OriginRow, Row } from "../rows.ts";
+import type { BrowserOriginRow, CeilingRow, FailureRow, KernelRow, ModelRow, OriginRow, Row } from "../rows.ts";
 
 export type ReportRow = Row | PeerRow;
 
 export interface Run {
   /** Undefined where rows came without one. */
-  readonly origin: OriginRow | undefined;
+  readonly origin: OriginRow | BrowserOriginRow | undefined;
   /** `A`, `B`, ...; empty where the report has a single run. */
   readonly letter: string;
   /** What tells its rows from those of other runs: ` (A)`, or nothing. */

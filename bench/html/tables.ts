@@ -1,11 +1,11 @@
 /** The numbers behind each plot, as HTML tables that need no script. */
 
-import { milliseconds, percent, short } from "../report.ts";
+import { milliseconds, percent, short } from "../numbers.ts";
 import { profileByKernel } from "./figures.ts";
 import type { Run } from "./runs.ts";
 
 /** A cell: text as it is, numbers to the right. */
-interface Column<T> {
+export interface Column<T> {
   readonly name: string;
   /** Text reads from the left, numbers from the right. */
   readonly text?: true;
@@ -23,6 +23,7 @@ export function kernelTable({ kernels }: Run): string {
     { name: "noise", cell: ({ timing }) => percent(timing.noise) },
     { name: "GFLOP/s", cell: ({ flops, flopsPerSecond }) => (flops > 0 ? short(flopsPerSecond / 1e9) : "–") },
     { name: "GB/s", cell: ({ bytesPerSecond }) => short(bytesPerSecond / 1e9) },
+    { name: "/ copy", cell: ({ copyMs, timing }) => (copyMs === undefined ? "–" : short(timing.p50 / copyMs)) },
     { name: "of ceiling", cell: ({ share }) => percent(share) },
     { name: "bound by", text: true, cell: ({ boundBy }) => boundBy },
     { name: "clock", text: true, cell: ({ timing }) => timing.clock },
@@ -99,7 +100,7 @@ function letterColumn(runs: readonly Run[]): Column<{ readonly letter: string }>
   return runs.length > 1 ? [{ name: "run", text: true, cell: ({ letter }) => letter }] : [];
 }
 
-function table<T>(rows: readonly T[], columns: readonly Column<NoInfer<T>>[]): string {
+export function table<T>(rows: readonly T[], columns: readonly Column<NoInfer<T>>[]): string {
   const side = ({ text }: Column<T>): string => (text ? ' class="text"' : "");
   const head = columns.map((column) => `<th scope="col"${side(column)}>${escapeHtml(column.name)}</th>`);
   const body = rows.map((row, index) => {

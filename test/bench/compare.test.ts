@@ -1,6 +1,8 @@
 import { describe, expect, test } from "vitest";
 import { compareRows, comparisonText } from "../../bench/compare.ts";
-import type { KernelRow, OriginRow, Row } from "../../bench/rows.ts";
+import { pageOf } from "../../bench/html/report.ts";
+import { openReport, parseRows } from "../../bench/report.ts";
+import { type BrowserOriginRow, fileOf, type KernelRow, type OriginRow, type Row } from "../../bench/rows.ts";
 
 const origin = (commit: string, name: string, software = false): OriginRow => ({
   type: "origin",
@@ -71,6 +73,26 @@ describe("a comparison", () => {
     expect(text).toContain("not the same adapter: GPU and other GPU");
     expect(text).toMatch(/matmul 8x8 f32 +10\.0 +5\.000 +0\.500 +\+-2\.0% +faster/);
     expect(text).toContain("A: commit aaa");
+  });
+
+  test("of Node with a browser, which knows less of its machine", () => {
+    const { machine: _, ...rest } = origin("0.1.0-browser", "GPU");
+    const machine = { os: "Linux", cores: 8, browser: "Chromium 140" };
+    const browser: BrowserOriginRow = { ...rest, machine };
+    const row = kernel("matmul", 5, 0.01);
+    const { others: __, ...timing } = row.timing;
+    const rows = parseRows(fileOf([browser, { ...row, timing }]), "x.json");
+    const text = comparisonText(before, rows);
+    expect(text).toContain(
+      "not the same cpu: cpu x 2 and unknown x 8\nnot the same runtime: Node v20 and Chromium 140",
+    );
+    expect(text).toMatch(/matmul 8x8 f32 .* faster/);
+    expect(pageOf(rows, "")).toContain("<dd>Linux, Chromium 140</dd>");
+    const lines: string[] = [];
+    const report = openReport(undefined, (line) => lines.push(line));
+    for (const each of rows) report.add(each);
+    expect(lines[0]).toContain("8 cores; Linux; Chromium 140\ncommit 0.1.0-browser");
+    expect(lines.at(-1)).not.toMatch(/undefined|NaN/);
   });
 
   test("of runs with nothing in common says so", () => {

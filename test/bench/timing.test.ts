@@ -1,5 +1,6 @@
 import { expect, test } from "vitest";
-import { quantile, timeRuns, timingOf } from "../../bench/timing.ts";
+import { watchOthers } from "../../bench/others.ts";
+import { isFine, quantile, stepOf, timeRuns, timingOf } from "../../bench/timing.ts";
 
 test("quantiles lie between neighbours", () => {
   expect(quantile([1, 2, 3, 5], 0.5)).toBe(2.5);
@@ -17,8 +18,23 @@ test("quantiles lie between neighbours", () => {
 
 test("runs take turns, three times at least", async () => {
   const order: string[] = [];
-  const timings = await timeRuns([async () => order.push("a"), async () => order.push("b")], 0);
+  const timings = await timeRuns([async () => order.push("a"), async () => order.push("b")], 0, watchOthers);
   expect(order.join("")).toBe("ababab");
   expect(timings.map(({ repeats }) => repeats)).toEqual([3, 3]);
-  for (const { others } of timings) expect(others >= 0 && others <= 1).toBe(true);
+  for (const { others } of timings) expect(others).toSatisfy((share: number) => share >= 0 && share <= 1);
+  expect(await timeRuns([async () => {}], 0)).not.toHaveProperty("0.others"); // nobody watched
+});
+
+test("a clock's step is what all its times are multiples of", () => {
+  expect(stepOf([0.2, 0.5, 0.3])).toBe(0.1);
+  expect(stepOf([0.131072, 0.065536, 0])).toBe(0.065536);
+  expect(stepOf([0.123457, 0.123458, 0.2])).toBe(1e-6);
+  expect(stepOf([0, 0])).toBe(0);
+});
+
+test("a coarse clock is good for long launches alone", () => {
+  expect(isFine({ min: 1.9, p50: 2 }, 0.1)).toBe(true);
+  expect(isFine({ min: 1.9, p50: 1.9 }, 0.1)).toBe(false);
+  expect(isFine({ min: 0.002, p50: 0.002 }, 0.001)).toBe(true); // a GPU's own
+  expect(isFine({ min: 0, p50: 3 }, 0.001)).toBe(false);
 });
