@@ -135,7 +135,11 @@ async function fetchPart(url: string, begin: number, options: HttpOptions, size?
   const range = `bytes=${begin}-${Math.min(begin + BLOCK, size ?? Number.POSITIVE_INFINITY) - 1}`;
   const response = await reach(fetch, url, { headers: { ...headers, range }, ...(signal && { signal }) });
   const { status } = response;
-  if (status === 404) return null;
+  if (status === 404) {
+    // a body that is left or cancelled counts as a request that failed, and may keep the connection
+    await readBody(response, BLOCK, url, signal).catch(() => {});
+    return null;
+  }
   const tag = response.headers.get("etag");
   if (status === 200) {
     const declared = Number(response.headers.get("content-length"));

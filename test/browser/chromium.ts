@@ -49,7 +49,7 @@ export function launchChromium(path: string): Promise<Browser> {
 }
 
 /** Of a model's folder, files are asked for that it need not have; the console shows every 404. */
-const OPTIONAL = /\/(weights|models)\//;
+const OPTIONAL = /\/models\//;
 
 /** A page that remembers what goes wrong in it: errors, failed requests, breaches of its policy. */
 export async function openPage(
@@ -60,8 +60,9 @@ export async function openPage(
   const page = await browser.newPage(options);
   const errors: string[] = [];
   page.on("console", (message) => {
-    const probe = /status of 404/.test(message.text()) && OPTIONAL.test(message.location().url);
-    if (message.type() === "error" && !probe) errors.push(message.text());
+    const { url } = message.location();
+    const probe = /status of 404/.test(message.text()) && OPTIONAL.test(url);
+    if (message.type() === "error" && !probe) errors.push(`${url}: ${message.text()}`);
   });
   page.on("pageerror", (error) => errors.push(error.message));
   page.on("requestfailed", (request) => errors.push(`${request.url()}: ${request.failure()?.errorText}`));
