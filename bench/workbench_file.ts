@@ -12,6 +12,7 @@ import matmulStore from "../src/kernels/shared/matmul_store.wgsl";
 import matmulVec4 from "../src/kernels/shared/matmul_vec4.wgsl";
 import normalizeRow from "../src/kernels/shared/normalize_row.wgsl";
 import orderKey from "../src/kernels/shared/order_key.wgsl";
+import orderKeys from "../src/kernels/shared/order_keys.wgsl";
 import reduce from "../src/kernels/shared/reduce.wgsl";
 import { evaluateList } from "./workbench_expression.ts";
 
@@ -35,6 +36,7 @@ const SHARED: Readonly<Record<string, string>> = {
   matmul_vec4: matmulVec4,
   normalize_row: normalizeRow,
   order_key: orderKey,
+  order_keys: orderKeys,
   reduce,
 };
 

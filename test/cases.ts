@@ -195,19 +195,21 @@ export const layernormCases: CaseTable<LayernormShape> = {
   typical: [layernormCase(128, 768, true)],
 };
 
+/** @param vocab rows of the word table, and `places` those of the positions: token i has rows 37 i and i, modulo these */
 function embedCase(
   tokens: number,
   hidden: number,
   options: Partial<EmbedLayernormShape> = {},
+  [vocab, places]: readonly [vocab: number, places: number] = [29, 17],
 ): Case<EmbedLayernormShape> {
-  const [vocab, places, types] = [29, 17, 2];
+  const types = 2;
   return {
     shape: { tokens, hidden, eps: 1e-12, ...options },
     inputs: (random) => ({
-      tokens: Array.from({ length: tokens }, () => [
-        random.integer(vocab),
+      tokens: Array.from({ length: tokens }, (_, i) => [
+        (37 * i) % vocab,
         random.integer(types),
-        random.integer(places),
+        i % places,
         random.integer(2),
       ]).flat(),
       word: random.values((options.gathered === true ? tokens : vocab) * hidden),
@@ -231,7 +233,8 @@ export const embedLayernormCases: CaseTable<EmbedLayernormShape> = {
     embedCase(31, 131, { tokenTypes: false }),
     embedCase(2, 768),
   ],
-  typical: [embedCase(128, 768)],
+  // Every word and place once: the tables' bytes are then those that are read.
+  typical: [embedCase(128, 768, {}, [128, 128])],
 };
 
 function l2Case(rows: number, cols: number): Case<L2NormalizeShape> {
@@ -327,7 +330,14 @@ function gatherCase(count: number, cols: number, tableRows: number, firstRow: nu
 export const gatherRowsCases: CaseTable<GatherRowsShape> = {
   kernels: () => [gatherRows],
   reference: reference.gatherRows,
-  cases: [gatherCase(1, 1, 1, 0), gatherCase(7, 3, 5, 0), gatherCase(13, 64, 9, 4), gatherCase(31, 101, 17, 100)],
+  cases: [
+    gatherCase(1, 1, 1, 0),
+    gatherCase(7, 3, 5, 0),
+    gatherCase(13, 64, 9, 4),
+    gatherCase(31, 101, 17, 100),
+    { ...gatherCase(9, 300, 6, 2), why: "words of 16 bytes in f32, of 4 in f16, more than threads" },
+    { ...gatherCase(9, 296, 6, 2), why: "words of 16 bytes in both, more than threads" },
+  ],
   typical: [gatherCase(128, 768, 30522, 0)],
 };
 
@@ -364,6 +374,7 @@ export const poolCases: CaseTable<PoolShape> = {
   cases: (["mean", "cls", "max"] as const).flatMap((mode) => [
     poolCase([1], 1, mode, false),
     poolCase([3, 0, 17, 1], 37, mode, true),
+    poolCase([3, 0, 17, 1], 132, mode, true),
     poolCase([128, 5], 65, mode, false),
   ]),
   typical: [poolCase([128], 768, "mean", true)],

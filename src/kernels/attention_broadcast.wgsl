@@ -2,8 +2,8 @@
 // pass from thread to thread within a subgroup, as rows do in matmul_broadcast.wgsl. No barrier, no workgroup memory.
 // One workgroup, which is one subgroup of SUBGROUP threads, owns 8 queries of one sequence and head, and SUBGROUP * 4 *
 // FOURS columns of v. One thread owns 4 keys of a block while scores are made, 4 * FOURS columns of v while they are
-// used. Computes in f32. Joined with shared/attention_vec4.wgsl, shared/attention_sequences.wgsl and
-// shared/add_products.wgsl.
+// used. Computes in f32. Loads and stores stand in loops, because some drivers take longest to compile these.
+// Joined with shared/attention_vec4.wgsl, shared/attention_sequences.wgsl and shared/add_products.wgsl.
 
 enable subgroups;
 
@@ -33,7 +33,7 @@ struct Params {
 @group(0) @binding(3) var<storage, read> cu_seqlens: array<u32>;
 @group(0) @binding(4) var<storage, read> cu_seqlens_k: array<u32>;
 @group(0) @binding(5) var<storage, read> tokens: array<vec4<u32>>;
-@group(0) @binding(6) var<storage, read_write> out: array<Scalar>;
+@group(0) @binding(6) var<storage, read_write> out: array<Vec4>;
 @group(0) @binding(7) var<uniform> params: Params;
 
 @compute @workgroup_size(SUBGROUP)
@@ -94,8 +94,8 @@ fn main(
     s4 = visible(s4, seen & causal(key, query + 4)); s5 = visible(s5, seen & causal(key, query + 5));
     s6 = visible(s6, seen & causal(key, query + 6)); s7 = visible(s7, seen & causal(key, query + 7));
 
-    let new_a = max(best_a, subgroupMax(vec4f(max4(s0), max4(s1), max4(s2), max4(s3))));
-    let new_b = max(best_b, subgroupMax(vec4f(max4(s4), max4(s5), max4(s6), max4(s7))));
+    let new_a = max(best_a, subgroup_max(vec4f(max4(s0), max4(s1), max4(s2), max4(s3))));
+    let new_b = max(best_b, subgroup_max(vec4f(max4(s4), max4(s5), max4(s6), max4(s7))));
     let shrink_a = exp(best_a - new_a);
     let shrink_b = exp(best_b - new_b);
     best_a = new_a;
@@ -112,40 +112,39 @@ fn main(
     u0 *= shrink_a.x; u1 *= shrink_a.y; u2 *= shrink_a.z; u3 *= shrink_a.w;
     u4 *= shrink_b.x; u5 *= shrink_b.y; u6 *= shrink_b.z; u7 *= shrink_b.w;
     let filled = min(u32(SUBGROUP), (keys - block + 3) / 4);
-    for (var giver = 0u; giver < filled; giver++) { // the thread whose keys come now
-      let row = first_key + min(block + giver * 4 + vec4u(0, 1, 2, 3), vec4u(keys - 1));
-      let v_start = row * params.v_stride + params.v_offset + head * params.value_dim;
-      let w0 = subgroupShuffle(s0, giver); let w1 = subgroupShuffle(s1, giver);
-      let w2 = subgroupShuffle(s2, giver); let w3 = subgroupShuffle(s3, giver);
-      let w4 = subgroupShuffle(s4, giver); let w5 = subgroupShuffle(s5, giver);
-      let w6 = subgroupShuffle(s6, giver); let w7 = subgroupShuffle(s7, giver);
-      let v4 = values_at(v_start, column);
-      o0 = add_products(o0, w0, v4); o1 = add_products(o1, w1, v4);
-      o2 = add_products(o2, w2, v4); o3 = add_products(o3, w3, v4);
-      o4 = add_products(o4, w4, v4); o5 = add_products(o5, w5, v4);
-      o6 = add_products(o6, w6, v4); o7 = add_products(o7, w7, v4);
-      if (FOURS > 1) {
-        let v8 = values_at(v_start, column + SUBGROUP * 4);
-        u0 = add_products(u0, w0, v8); u1 = add_products(u1, w1, v8);
-        u2 = add_products(u2, w2, v8); u3 = add_products(u3, w3, v8);
-        u4 = add_products(u4, w4, v8); u5 = add_products(u5, w5, v8);
-        u6 = add_products(u6, w6, v8); u7 = add_products(u7, w7, v8);
+    for (var turn = 0u; turn < 4; turn++) { // one of the four keys of each thread
+      for (var giver = 0u; giver < filled; giver++) { // the thread whose key comes now
+        let row = first_key + min(block + giver * 4 + turn, keys - 1);
+        let v_start = row * params.v_stride + params.v_offset + head * params.value_dim;
+        let w0 = vec4f(subgroupShuffle(s0.x, giver)); let w1 = vec4f(subgroupShuffle(s1.x, giver));
+        let w2 = vec4f(subgroupShuffle(s2.x, giver)); let w3 = vec4f(subgroupShuffle(s3.x, giver));
+        let w4 = vec4f(subgroupShuffle(s4.x, giver)); let w5 = vec4f(subgroupShuffle(s5.x, giver));
+        let w6 = vec4f(subgroupShuffle(s6.x, giver)); let w7 = vec4f(subgroupShuffle(s7.x, giver));
+        let v4 = v_at(v_start, column);
+        o0 = fma(w0, v4, o0); o1 = fma(w1, v4, o1); o2 = fma(w2, v4, o2); o3 = fma(w3, v4, o3);
+        o4 = fma(w4, v4, o4); o5 = fma(w5, v4, o5); o6 = fma(w6, v4, o6); o7 = fma(w7, v4, o7);
+        if (FOURS > 1) {
+          let v8 = v_at(v_start, column + SUBGROUP * 4);
+          u0 = fma(w0, v8, u0); u1 = fma(w1, v8, u1); u2 = fma(w2, v8, u2); u3 = fma(w3, v8, u3);
+          u4 = fma(w4, v8, u4); u5 = fma(w5, v8, u5); u6 = fma(w6, v8, u6); u7 = fma(w7, v8, u7);
+        }
       }
+      s0 = s0.yzwx; s1 = s1.yzwx; s2 = s2.yzwx; s3 = s3.yzwx;
+      s4 = s4.yzwx; s5 = s5.yzwx; s6 = s6.yzwx; s7 = s7.yzwx;
     }
   }
 
-  let a = reciprocal(subgroupAdd(total_a));
-  let b = reciprocal(subgroupAdd(total_b));
-  let results = array<vec4f, 16>(
-    o0 * a.x, o1 * a.y, o2 * a.z, o3 * a.w, o4 * b.x, o5 * b.y, o6 * b.z, o7 * b.w,
-    u0 * a.x, u1 * a.y, u2 * a.z, u3 * a.w, u4 * b.x, u5 * b.y, u6 * b.z, u7 * b.w,
-  );
-  for (var i = 0u; i < FOURS * min(u32(QUERIES), queries - query); i++) {
-    let at = column + i % FOURS * SUBGROUP * 4;
-    let result = results[i % FOURS * QUERIES + i / FOURS];
-    let start = ((first_query + query + i / FOURS) * params.heads + head) * params.value_dim + at;
-    let count = min(4u, max(params.value_dim, at) - at);
-    for (var j = 0u; j < count; j++) { out[start + j] = Scalar(result[j]); }
+  let a = reciprocal(subgroup_sum(total_a));
+  let b = reciprocal(subgroup_sum(total_b));
+  o0 *= a.x; o1 *= a.y; o2 *= a.z; o3 *= a.w; o4 *= b.x; o5 *= b.y; o6 *= b.z; o7 *= b.w;
+  u0 *= a.x; u1 *= a.y; u2 *= a.z; u3 *= a.w; u4 *= b.x; u5 *= b.y; u6 *= b.z; u7 *= b.w;
+  let end = first_query + min(query + QUERIES, queries);
+  for (var row = first_query + query; row < end; row++) {
+    let start = ((row * params.heads + head) * params.value_dim + column) / 4;
+    if (column < params.value_dim) { out[start] = Vec4(o0); }
+    if (FOURS > 1 && column + SUBGROUP * 4 < params.value_dim) { out[start + SUBGROUP] = Vec4(u0); }
+    o0 = o1; o1 = o2; o2 = o3; o3 = o4; o4 = o5; o5 = o6; o6 = o7; // the next row's
+    u0 = u1; u1 = u2; u2 = u3; u3 = u4; u4 = u5; u5 = u6; u6 = u7;
   }
 }
 
@@ -163,6 +162,15 @@ fn weights_of(score: vec4f, best: f32) -> vec4f {
   return select(exp(score - best), vec4f(), score == vec4f(LOWEST));
 }
 
-fn values_at(row: vec4u, column: u32) -> mat4x4f {
-  return mat4x4f(v_at(row.x, column), v_at(row.y, column), v_at(row.z, column), v_at(row.w, column));
+// By shuffles, which compile to less than subgroupMax and subgroupAdd do.
+fn subgroup_max(value: vec4f) -> vec4f {
+  var result = value;
+  for (var apart = SUBGROUP / 2u; apart > 0; apart /= 2) { result = max(result, subgroupShuffleXor(result, apart)); }
+  return result;
+}
+
+fn subgroup_sum(value: vec4f) -> vec4f {
+  var result = value;
+  for (var apart = SUBGROUP / 2u; apart > 0; apart /= 2) { result += subgroupShuffleXor(result, apart); }
+  return result;
 }

@@ -14,8 +14,6 @@ export interface GatherRowsShape {
   readonly firstRow?: number;
 }
 
-const WORKGROUP_SIZE = 64;
-
 /**
  * Bindings: table [tableRows, cols], indices u32 [count], out [count, cols]. Writes only the rows whose index lies in
  * [firstRow, firstRow + tableRows), so that one dispatch for each part fills the output. Copies bits, subnormals and NaN
@@ -28,13 +26,27 @@ export const gatherRows: Kernel<GatherRowsShape> = {
     requireSizes("gather_rows", { count, cols, tableRows });
     requireOffsets("gather_rows", { firstRow });
     requireIndexable("gather_rows", { table: tableRows * cols, out: count * cols });
-    const pairs = dtype === "f16" && cols % 2 === 0;
-    const words = pairs ? cols / 2 : cols;
+    const word = wordOf(cols, dtype);
+    const words = (cols * SIZES[dtype]) / word.size;
     return {
-      constants: { Word: dtype === "f16" && !pairs ? "f16" : "u32", WORKGROUP_SIZE },
+      constants: { Word: word.type },
       params: { count, row_words: words, first_row: firstRow, table_rows: tableRows },
-      workgroups: foldWorkgroups(Math.ceil((count * words) / WORKGROUP_SIZE), limits),
+      workgroups: foldWorkgroups(count, limits),
       label: `${count}x${cols}`,
     };
   },
 };
+
+/** Bytes of an element. */
+const SIZES: Readonly<Record<Scalar, number>> = { f32: 4, f16: 2 };
+/** What rows can be copied by, the widest first. */
+const WORDS = [
+  { type: "vec4<u32>", size: 16 },
+  { type: "u32", size: 4 },
+  { type: "f16", size: 2 },
+] as const;
+
+/** The widest word that a row divides into. */
+function wordOf(cols: number, dtype: Scalar): { readonly type: string; readonly size: number } {
+  return WORDS.find(({ size }) => (cols * SIZES[dtype]) % size === 0)!;
+}

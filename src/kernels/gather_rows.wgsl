@@ -2,12 +2,12 @@
 //   table    [table_rows, cols]  rows first_row to first_row + table_rows of the whole
 //   indices  [count]
 //   out      [count, cols]
-// Words are u32, each an f32 or two f16, so that every bit pattern survives: a GPU may flush a subnormal that it
-// loads as a float. Only rows of an odd number of f16 must be copied as f16.
-// One thread owns one word of the output.
+// Words are four u32 where rows divide into them, else a u32: an f32 or two f16, so that every bit pattern survives. A
+// GPU may flush a subnormal that it loads as a float; only rows of an odd number of f16 must be copied as f16.
+// One workgroup owns a row of the output, its threads every WORKGROUP_SIZE-th word.
 
-alias Word = u32;
-const WORKGROUP_SIZE = 64;
+alias Word = vec4<u32>;
+const WORKGROUP_SIZE = 32;
 
 struct Params {
   count: u32,
@@ -27,10 +27,11 @@ fn main(
   @builtin(num_workgroups) groups: vec3u,
   @builtin(local_invocation_index) lane: u32,
 ) {
-  let i = (group.y * groups.x + group.x) * WORKGROUP_SIZE + lane;
-  let row = i / params.row_words;
+  let row = group.y * groups.x + group.x;
   if (row >= params.count) { return; }
   let index = indices[row];
   if (index < params.first_row || index - params.first_row >= params.table_rows) { return; }
-  out[i] = table[(index - params.first_row) * params.row_words + i % params.row_words];
+  let table_start = (index - params.first_row) * params.row_words;
+  let out_start = row * params.row_words;
+  for (var i = lane; i < params.row_words; i += WORKGROUP_SIZE) { out[out_start + i] = table[table_start + i]; }
 }

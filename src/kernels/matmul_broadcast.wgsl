@@ -70,6 +70,9 @@ fn main(
   }
 
   // A loop of a length that no compiler knows, so that the activation is compiled once and not sixteen times.
-  let sums = array<vec4f, 16>(c0, c1, c2, c3, c4, c5, c6, c7, c8, c9, c10, c11, c12, c13, c14, c15);
-  for (var i = 0u; i < min(16u, params.m - row); i++) { store(row + i, col, sums[i]); }
+  for (var i = row; i < min(row + 16, params.m); i++) {
+    store(i, col, c0);
+    c0 = c1; c1 = c2; c2 = c3; c3 = c4; c4 = c5; c5 = c6; c6 = c7; c7 = c8; // the next row's
+    c8 = c9; c9 = c10; c10 = c11; c11 = c12; c12 = c13; c13 = c14; c14 = c15;
+  }
 }

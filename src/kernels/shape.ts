@@ -43,13 +43,24 @@ function requireWhole(kernel: string, values: Readonly<Record<string, number>>, 
   }
 }
 
-/** The threads of a row and of a workgroup, and the vectors that a row is made of: constants of a kernel's source. */
-export interface RowTeam {
-  readonly LANES: number;
-  readonly WORKGROUP_SIZE: number;
+/** The vectors that a row is made of, as stored and in f32: constants of a kernel's source. */
+export interface RowVectors {
   readonly WIDTH: number;
   readonly Vector: string;
   readonly Sum: string;
+}
+
+/** Vectors of four where rows of `cols` divide into them, else of one. */
+export function rowVectors(cols: number): RowVectors {
+  return cols % 4 === 0
+    ? { WIDTH: 4, Vector: "vec4<Scalar>", Sum: "vec4f" }
+    : { WIDTH: 1, Vector: "Scalar", Sum: "f32" };
+}
+
+/** The threads of a row and of a workgroup beside its vectors. */
+export interface RowTeam extends RowVectors {
+  readonly LANES: number;
+  readonly WORKGROUP_SIZE: number;
 }
 
 /** Rows that a thread each takes, side by side in a workgroup: the width of a CPU's vectors. */
@@ -70,8 +81,7 @@ const MOST_VECTORS = 1024;
 
 /** How threads share rows of `cols`; a thread is not left alone with a very long one. */
 export function rowTeam(cols: number, limits: KernelLimits, owner: RowOwner): RowTeam {
-  const vectors =
-    cols % 4 === 0 ? { WIDTH: 4, Vector: "vec4<Scalar>", Sum: "vec4f" } : { WIDTH: 1, Vector: "Scalar", Sum: "f32" };
+  const vectors = rowVectors(cols);
   if (owner === "thread" && cols <= MOST_VECTORS * vectors.WIDTH)
     return { LANES: 1, WORKGROUP_SIZE: ROWS_ABREAST, ...vectors };
   const size = rowWorkgroupSize(cols / vectors.WIDTH, limits);

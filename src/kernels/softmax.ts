@@ -2,6 +2,7 @@
 import { foldWorkgroups, type Kernel, type Scalar } from "./kernel.ts";
 import { type RowOwner, requireIndexable, requireSizes, rowTeam } from "./shape.ts";
 import orderKey from "./shared/order_key.wgsl";
+import orderKeys from "./shared/order_keys.wgsl";
 import reduce from "./shared/reduce.wgsl";
 import wgsl from "./softmax.wgsl";
 
@@ -20,7 +21,7 @@ export interface SoftmaxShape {
 export function softmaxBy(owner: RowOwner): Kernel<SoftmaxShape> {
   return {
     name: "softmax",
-    source: [wgsl, reduce, orderKey].join("\n"),
+    source: [wgsl, reduce, orderKey, orderKeys].join("\n"),
     plan({ rows, cols, dtype, log = false }, limits) {
       requireSizes("softmax", { rows, cols });
       requireIndexable("softmax", { x: rows * cols });

@@ -4,7 +4,7 @@
 // A row of nothing but -infinity, which is a row wholly masked, gives zeros (-infinity for the logarithm). A row with
 // a NaN or with +infinity gives NaN, as PyTorch does.
 // LANES threads own a row, each every LANES-th vector of it. Computes in f32.
-// Joined with shared/reduce.wgsl and shared/order_key.wgsl.
+// Joined with shared/reduce.wgsl, shared/order_key.wgsl and shared/order_keys.wgsl.
 
 alias Scalar = f32;
 alias Vector = vec4<Scalar>; // Scalar where cols is not a multiple of 4
@@ -57,11 +57,4 @@ fn main(
     y = select(y, Sum(select(0.0, greatest, LOG)), masked);
     out[i] = Vector(select(y, Sum(from_order_key(NAN_KEY | key)), undefined));
   }
-}
-
-// As order_key, of each element.
-fn order_keys(values: Sum) -> Keys {
-  let bits = bitcast<Keys>(values);
-  let keys = select(bits | Keys(0x80000000u), ~bits, bits >= Keys(0x80000000u));
-  return select(keys, Keys(NAN_KEY), (bits & Keys(0x7fffffffu)) > Keys(0x7f800000u));
 }

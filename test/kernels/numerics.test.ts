@@ -6,7 +6,7 @@ import { attentionProbs } from "../../src/kernels/attention_probs.ts";
 import { gatherRows } from "../../src/kernels/gather_rows.ts";
 import type { Scalar } from "../../src/kernels/kernel.ts";
 import { l2Normalize } from "../../src/kernels/l2_normalize.ts";
-import { layernorm } from "../../src/kernels/layernorm.ts";
+import { layernorm, layernormBy } from "../../src/kernels/layernorm.ts";
 import { matmul, matmulNaive, matmulUnaligned } from "../../src/kernels/matmul.ts";
 import { pool } from "../../src/kernels/pool.ts";
 import * as reference from "../../src/kernels/reference.ts";
@@ -126,23 +126,40 @@ describe("layernorm", () => {
   const ones = new Float64Array(cols).fill(1);
   const zeros = new Float64Array(cols);
 
-  async function run(x: ArrayLike<number>, dtype: Scalar = "f32", eps: number = 1e-12): Promise<Float64Array> {
+  async function run(
+    x: ArrayLike<number>,
+    dtype: Scalar = "f32",
+    eps: number = 1e-12,
+    kernel: typeof layernorm = layernorm,
+  ): Promise<Float64Array> {
     const shape = { rows: x.length / cols, cols, eps, dtype, residual: false };
-    return (await runKernel(device, layernorm, shape, { x, gamma: ones, beta: zeros }, { out: x.length })).out!;
+    return (await runKernel(device, kernel, shape, { x, gamma: ones, beta: zeros }, { out: x.length })).out!;
+  }
+
+  /** Holds two rows against the CPU twin, by a workgroup and by a thread. */
+  async function expectTwin(values: Float64Array): Promise<void> {
+    const x = quantize(values, "f32");
+    const shape = { rows: 2, cols, eps: 1e-12, dtype: "f32" as const, residual: false };
+    const { out } = reference.layernorm(shape, { x, gamma: ones, beta: zeros });
+    for (const kernel of [layernorm, layernormBy("thread")]) {
+      compare("layernorm", await run(x, "f32", 1e-12, kernel), out!, { absolute: 4e-6, relative: 1e-6 });
+    }
   }
 
   test.each([1e4, -3e6, 0.3])("of noise about %d", async (mean) => {
-    const x = quantize(
+    await expectTwin(
       randomNumbers(5)
         .values(2 * cols)
         .map((value) => value + mean),
-      "f32",
     );
-    const { out } = reference.layernorm(
-      { rows: 2, cols, eps: 1e-12, dtype: "f32", residual: false },
-      { x, gamma: ones, beta: zeros },
+  });
+
+  test.each([0, 1, cols - 1])("of noise with one element of 1e4, which is number %d", async (place) => {
+    await expectTwin(
+      randomNumbers(5)
+        .values(2 * cols)
+        .map((value, i) => (i % cols === place ? 1e4 : value)),
     );
-    compare("layernorm", await run(x), out!, { absolute: 4e-6, relative: 1e-6 });
   });
 
   test.each([0, 1, 0.1, 1234.567, -1e4, 1e-20])("of a constant row of %d is zeros", async (value) => {

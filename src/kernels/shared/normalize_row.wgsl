@@ -2,8 +2,9 @@
 // declares the row's elements as `elements(at)`, `at` being `starts_of(row, vectors)` with the place in the row added;
 // the types Vector, as stored, and Sum, the same in f32; and Params with rows, cols, eps.
 //
-// Two passes: the mean, then the squared deviations. A mean of 1e4 is itself rounded to 1e-3, so the second pass also
-// sums the plain deviations: what they do not cancel is the rest of the mean, and comes off deviations and variance.
+// Mean and squared deviations in one pass, by Welford's recurrence: the sum of squares less the square of the sum would
+// cancel. Each thread counts from its first vector, because a mean of 1e4 would itself be rounded to 1e-3. Nor is the
+// row's mean more exact than that: what the deviations from it do not cancel is the rest, and comes off them too.
 
 // Threads past the last row compute it once more, since all must meet at the barriers, and write nothing.
 fn normalize_row(row: u32, thread: u32) {
@@ -11,24 +12,29 @@ fn normalize_row(row: u32, thread: u32) {
   let count = f32(params.cols);
   let vectors = params.cols / WIDTH;
   let starts = starts_of(min(row, params.rows - 1), vectors);
-  var sum = Sum();
-  for (var i = lane; i < vectors; i += LANES) { sum += elements(starts + i); }
-  let mean = workgroup_sum(total(vec4f(sum)), thread) / count;
-
-  var first = Sum(); // moments of the deviation
-  var second = Sum();
+  var seen = 0.0; // vectors so far
+  var origin = Sum();
+  var mean = Sum(); // of the offsets from it
+  var squares = Sum(); // of the deviations from that
   for (var i = lane; i < vectors; i += LANES) {
-    let deviation = elements(starts + i) - mean;
-    first += deviation;
-    second += deviation * deviation;
+    let element = elements(starts + i);
+    if (seen == 0.0) { origin = element; }
+    seen += 1.0;
+    let offset = element - origin;
+    let deviation = offset - mean;
+    mean += deviation / seen;
+    squares += deviation * (offset - mean);
   }
-  let moments = workgroup_sum2(vec2f(total(vec4f(first)), total(vec4f(second))), thread) / count;
-  let rest = moments.x;
-  let scale = inverseSqrt(max(moments.y - rest * rest, 0.0) + params.eps);
+  let row_mean = workgroup_sum(total(vec4f((origin + mean) * seen)), thread) / count;
+  let apart = origin - row_mean + mean;
+  let moments = vec2f(total(vec4f(apart * seen)), total(vec4f(squares + apart * apart * seen)));
+  let means = workgroup_sum2(moments, thread) / count;
+  let rest = means.x;
+  let scale = inverseSqrt(max(means.y - rest * rest, 0.0) + params.eps);
 
   if (row >= params.rows) { return; }
   for (var i = lane; i < vectors; i += LANES) {
-    let normal = (elements(starts + i) - mean - rest) * scale;
+    let normal = (elements(starts + i) - row_mean - rest) * scale;
     out[row * vectors + i] = Vector(normal * Sum(gamma[i]) + Sum(beta[i]));
   }
 }
