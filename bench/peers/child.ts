@@ -48,8 +48,12 @@ export async function startPeer(
   const started = performance.now();
   const child = spawn(process.execPath, [script, taskFile], { env: { ...process.env, ...env }, stdio: "pipe" });
   const kill = (): void => void child.kill("SIGKILL");
+  process.setMaxListeners(process.getMaxListeners() + 1); // one for each child that lives
   process.once("exit", kill);
-  child.once("close", () => process.removeListener("exit", kill));
+  child.once("close", () => {
+    process.removeListener("exit", kill);
+    process.setMaxListeners(process.getMaxListeners() - 1);
+  });
   const answer = answersOf(child);
   const answerThenPause = async (): Promise<Answer> => {
     const told = await answer();

@@ -25,7 +25,7 @@ export interface EngineOptions extends Partial<Omit<OpenedDevice, "device">> {
 
 const WEIGHT = 0x80 | 0x04 | 0x08; // STORAGE | COPY_SRC | COPY_DST
 const MATRIX_FEATURE = "chromium-experimental-subgroup-matrix";
-const FLUSH_BYTES = 32 << 20;
+const FLUSH_BYTES = 8 << 20;
 
 export class Engine {
   /** Measured on this device; programs that are recorded after it was set use it. */
