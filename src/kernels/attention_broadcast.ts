@@ -8,8 +8,8 @@ import vec4Operands from "./shared/attention_vec4.wgsl";
 
 /** Queries of a workgroup, as in the .wgsl. */
 const QUERIES = 8;
-/** Fours of columns that a thread can own. */
-const MOST_FOURS = 2;
+/** Fours of columns that a thread may own, by the size of subgroups: then heads of 64 make their scores once. */
+const MOST_FOURS = { 4: 4, 8: 2 } as const;
 
 /** As `attention`, on a device all of whose subgroups have `subgroup` threads, 4 or 8. */
 export function attentionBroadcastBy(subgroup: number): Kernel<AttentionShape> {
@@ -22,7 +22,8 @@ export function attentionBroadcastBy(subgroup: number): Kernel<AttentionShape> {
       requireAligned(name, shape);
       if (subgroup !== 4 && subgroup !== 8) throw new RangeError(`${name}: subgroups of ${subgroup}, not of 4 or 8`);
       const columns = Math.ceil(attentionExtents(name, shape).valueDim / 4);
-      const fours = Math.min(MOST_FOURS, Math.ceil(columns / subgroup));
+      const wanted = Math.ceil(columns / subgroup);
+      const fours = Math.min(MOST_FOURS[subgroup], wanted > 2 ? 4 : wanted);
       const slices = Math.ceil(columns / (fours * subgroup));
       return planTiles(name, shape, { queries: QUERIES, slices }, { SUBGROUP: subgroup, FOURS: fours }, limits);
     },

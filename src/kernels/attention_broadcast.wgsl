@@ -8,7 +8,7 @@
 enable subgroups;
 
 const SUBGROUP = 8; // threads of every subgroup of the device: 4 or 8
-const FOURS = 2; // of columns of v: 1 or 2
+const FOURS = 2; // of columns of v: 1, 2 or 4
 const QUERIES = 8;
 const HAS_MASK = false;
 const CAUSAL = false; // a query sees the keys up to its own place in the sequence
@@ -55,7 +55,7 @@ fn main(
   if (query >= queries) { return; }
   var keys = cu_seqlens_k[sequence + 1] - first_key;
   if (CAUSAL) { keys = min(keys, query + QUERIES); }
-  let column = (slice * FOURS * SUBGROUP + lane) * 4; // and SUBGROUP * 4 further
+  let column = (slice * FOURS * SUBGROUP + lane) * 4; // and SUBGROUP * 4 further, FOURS times
 
   var q_start: array<u32, QUERIES / SUBGROUP>; // of the queries that this thread loads for all
   for (var i = 0u; i < QUERIES / SUBGROUP; i++) {
@@ -68,6 +68,10 @@ fn main(
   var o4 = vec4f(); var o5 = vec4f(); var o6 = vec4f(); var o7 = vec4f();
   var u0 = vec4f(); var u1 = vec4f(); var u2 = vec4f(); var u3 = vec4f(); // of the second four columns
   var u4 = vec4f(); var u5 = vec4f(); var u6 = vec4f(); var u7 = vec4f();
+  var y0 = vec4f(); var y1 = vec4f(); var y2 = vec4f(); var y3 = vec4f();
+  var y4 = vec4f(); var y5 = vec4f(); var y6 = vec4f(); var y7 = vec4f();
+  var z0 = vec4f(); var z1 = vec4f(); var z2 = vec4f(); var z3 = vec4f();
+  var z4 = vec4f(); var z5 = vec4f(); var z6 = vec4f(); var z7 = vec4f();
   for (var block = 0u; block < keys; block += SUBGROUP * 4) {
     let key = block + lane * 4 + vec4u(0, 1, 2, 3);
     let key_row = first_key + min(key, vec4u(keys - 1));
@@ -111,6 +115,12 @@ fn main(
     o4 *= shrink_b.x; o5 *= shrink_b.y; o6 *= shrink_b.z; o7 *= shrink_b.w;
     u0 *= shrink_a.x; u1 *= shrink_a.y; u2 *= shrink_a.z; u3 *= shrink_a.w;
     u4 *= shrink_b.x; u5 *= shrink_b.y; u6 *= shrink_b.z; u7 *= shrink_b.w;
+    if (FOURS > 2) {
+      y0 *= shrink_a.x; y1 *= shrink_a.y; y2 *= shrink_a.z; y3 *= shrink_a.w;
+      y4 *= shrink_b.x; y5 *= shrink_b.y; y6 *= shrink_b.z; y7 *= shrink_b.w;
+      z0 *= shrink_a.x; z1 *= shrink_a.y; z2 *= shrink_a.z; z3 *= shrink_a.w;
+      z4 *= shrink_b.x; z5 *= shrink_b.y; z6 *= shrink_b.z; z7 *= shrink_b.w;
+    }
     let filled = min(u32(SUBGROUP), (keys - block + 3) / 4);
     for (var turn = 0u; turn < 4; turn++) { // one of the four keys of each thread
       for (var giver = 0u; giver < filled; giver++) { // the thread whose key comes now
@@ -128,6 +138,14 @@ fn main(
           u0 = fma(w0, v8, u0); u1 = fma(w1, v8, u1); u2 = fma(w2, v8, u2); u3 = fma(w3, v8, u3);
           u4 = fma(w4, v8, u4); u5 = fma(w5, v8, u5); u6 = fma(w6, v8, u6); u7 = fma(w7, v8, u7);
         }
+        if (FOURS > 2) {
+          let va = v_at(v_start, column + 2 * SUBGROUP * 4);
+          y0 = fma(w0, va, y0); y1 = fma(w1, va, y1); y2 = fma(w2, va, y2); y3 = fma(w3, va, y3);
+          y4 = fma(w4, va, y4); y5 = fma(w5, va, y5); y6 = fma(w6, va, y6); y7 = fma(w7, va, y7);
+          let vb = v_at(v_start, column + 3 * SUBGROUP * 4);
+          z0 = fma(w0, vb, z0); z1 = fma(w1, vb, z1); z2 = fma(w2, vb, z2); z3 = fma(w3, vb, z3);
+          z4 = fma(w4, vb, z4); z5 = fma(w5, vb, z5); z6 = fma(w6, vb, z6); z7 = fma(w7, vb, z7);
+        }
       }
       s0 = s0.yzwx; s1 = s1.yzwx; s2 = s2.yzwx; s3 = s3.yzwx;
       s4 = s4.yzwx; s5 = s5.yzwx; s6 = s6.yzwx; s7 = s7.yzwx;
@@ -138,13 +156,19 @@ fn main(
   let b = reciprocal(subgroup_sum(total_b));
   o0 *= a.x; o1 *= a.y; o2 *= a.z; o3 *= a.w; o4 *= b.x; o5 *= b.y; o6 *= b.z; o7 *= b.w;
   u0 *= a.x; u1 *= a.y; u2 *= a.z; u3 *= a.w; u4 *= b.x; u5 *= b.y; u6 *= b.z; u7 *= b.w;
+  y0 *= a.x; y1 *= a.y; y2 *= a.z; y3 *= a.w; y4 *= b.x; y5 *= b.y; y6 *= b.z; y7 *= b.w;
+  z0 *= a.x; z1 *= a.y; z2 *= a.z; z3 *= a.w; z4 *= b.x; z5 *= b.y; z6 *= b.z; z7 *= b.w;
   let end = first_query + min(query + QUERIES, queries);
   for (var row = first_query + query; row < end; row++) {
     let start = ((row * params.heads + head) * params.value_dim + column) / 4;
     if (column < params.value_dim) { out[start] = Vec4(o0); }
     if (FOURS > 1 && column + SUBGROUP * 4 < params.value_dim) { out[start + SUBGROUP] = Vec4(u0); }
+    if (FOURS > 2 && column + 2 * SUBGROUP * 4 < params.value_dim) { out[start + 2 * SUBGROUP] = Vec4(y0); }
+    if (FOURS > 2 && column + 3 * SUBGROUP * 4 < params.value_dim) { out[start + 3 * SUBGROUP] = Vec4(z0); }
     o0 = o1; o1 = o2; o2 = o3; o3 = o4; o4 = o5; o5 = o6; o6 = o7; // the next row's
     u0 = u1; u1 = u2; u2 = u3; u3 = u4; u4 = u5; u5 = u6; u6 = u7;
+    y0 = y1; y1 = y2; y2 = y3; y3 = y4; y4 = y5; y5 = y6; y6 = y7;
+    z0 = z1; z1 = z2; z2 = z3; z3 = z4; z4 = z5; z5 = z6; z6 = z7;
   }
 }
 

@@ -9,6 +9,8 @@ import vec4Operands from "./shared/matmul_vec4.wgsl";
 
 /** Rows of a workgroup, as in the .wgsl. */
 const ROWS = 16;
+/** Vectors of four columns that a thread takes, by the size of subgroups: 16 rows by 32 columns for either. */
+const FOURS = { 4: 2, 8: 1 } as const;
 
 /**
  * For `k` a multiple of 4 on a device all of whose subgroups have `subgroup` threads. Bindings: x, weight, bias,
@@ -23,8 +25,9 @@ export function matmulBroadcastBy(subgroup: number): Kernel<MatmulShape> {
     plan(shape, limits) {
       if (shape.k % 4 !== 0) throw new RangeError(`${name}: k is ${shape.k}, not a multiple of 4`);
       if (subgroup !== 4 && subgroup !== 8) throw new RangeError(`${name}: subgroups of ${subgroup}, not of 4 or 8`);
-      const workgroups = Math.ceil(shape.m / ROWS) * Math.ceil(shape.n / (4 * subgroup));
-      return planLinear(name, shape, workgroups, { SUBGROUP: subgroup }, limits);
+      const fours = FOURS[subgroup];
+      const workgroups = Math.ceil(shape.m / ROWS) * Math.ceil(shape.n / (4 * fours * subgroup));
+      return planLinear(name, shape, workgroups, { SUBGROUP: subgroup, FOURS: fours }, limits);
     },
   };
 }
