@@ -84,13 +84,16 @@ fn main(
   }
 
   // A loop of a length that no compiler knows, so that the activation is compiled once and not sixteen times.
-  for (var i = row; i < min(row + 16, params.m); i++) {
-    store(i, col, c0);
-    if (FOURS > 1) { store(i, next, d0); }
-    c0 = c1; c1 = c2; c2 = c3; c3 = c4; c4 = c5; c5 = c6; c6 = c7; c7 = c8; // the next row's
-    c8 = c9; c9 = c10; c10 = c11; c11 = c12; c12 = c13; c13 = c14; c14 = c15;
-    d0 = d1; d1 = d2; d2 = d3; d3 = d4; d4 = d5; d5 = d6; d6 = d7; d7 = d8;
-    d8 = d9; d9 = d10; d10 = d11; d11 = d12; d12 = d13; d13 = d14; d14 = d15;
+  for (var i = 0u; i < FOURS * min(16u, params.m - row); i++) {
+    store(row + i / FOURS, select(col, next, i % FOURS == 1), c0);
+    if (FOURS > 1) { // what comes next moves up: the second four of a row, then the first four of the next row
+      c0 = d0; d0 = c1; c1 = d1; d1 = c2; c2 = d2; d2 = c3; c3 = d3; d3 = c4; c4 = d4; d4 = c5; c5 = d5; d5 = c6;
+      c6 = d6; d6 = c7; c7 = d7; d7 = c8; c8 = d8; d8 = c9; c9 = d9; d9 = c10; c10 = d10; d10 = c11; c11 = d11;
+      d11 = c12; c12 = d12; d12 = c13; c13 = d13; d13 = c14; c14 = d14; d14 = c15; c15 = d15;
+    } else {
+      c0 = c1; c1 = c2; c2 = c3; c3 = c4; c4 = c5; c5 = c6; c6 = c7; c7 = c8;
+      c8 = c9; c9 = c10; c10 = c11; c11 = c12; c12 = c13; c13 = c14; c14 = c15;
+    }
   }
 }
 
