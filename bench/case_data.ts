@@ -2,7 +2,7 @@
 
 import { bindingsOf, type Kernel, type Scalar } from "../src/kernels/kernel.ts";
 import { float16ToFloat32, numbersToFloat16 } from "../src/runtime/float16.ts";
-import type { InputData } from "../src/runtime/program.ts";
+import type { InputData } from "../src/runtime/inputs.ts";
 import { BYTES, type DType } from "../src/runtime/tensor.ts";
 import { type Case, randomNumbers } from "../test/cases.ts";
 

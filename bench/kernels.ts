@@ -2,7 +2,8 @@
 
 import { bindingsOf, type Kernel, type Plan, type Scalar } from "../src/kernels/kernel.ts";
 import type { Engine } from "../src/runtime/engine.ts";
-import type { InputData, OutputData } from "../src/runtime/program.ts";
+import type { InputData } from "../src/runtime/inputs.ts";
+import type { OutputData } from "../src/runtime/program.ts";
 import type { Recorder, Ref } from "../src/runtime/recorder.ts";
 import type { DType, Tensor } from "../src/runtime/tensor.ts";
 import type { Bound, Case, CaseTable } from "../test/cases.ts";

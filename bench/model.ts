@@ -3,8 +3,9 @@
 import { BertModel } from "../src/bert/model.ts";
 import type { Folder } from "../src/runtime/bytes.ts";
 import type { Engine } from "../src/runtime/engine.ts";
+import type { InputData } from "../src/runtime/inputs.ts";
 import { type KernelTime, type ProfileRow, summarise } from "../src/runtime/profiler.ts";
-import type { InputData, Program } from "../src/runtime/program.ts";
+import type { Program } from "../src/runtime/program.ts";
 import type { CeilingRow, Check, ModelRow } from "./rows.ts";
 import { quantile, type Timing, timeRuns, type Watch } from "./timing.ts";
 import { type Compared, verifyModel } from "./verify_model.ts";

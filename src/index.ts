@@ -66,6 +66,7 @@ export * from "./runtime/float16.ts";
 export type { OpenedDevice } from "./runtime/home.ts";
 export { type HttpOptions, httpFolder } from "./runtime/http.ts";
 export { type HubFolderOptions, hubFolder } from "./runtime/hub.ts";
+export type { InputData } from "./runtime/inputs.ts";
 export type { MemoryUse } from "./runtime/memory.ts";
 export {
   type TunedCandidate,
@@ -77,7 +78,7 @@ export {
   tuningShapes,
 } from "./runtime/ops/tune.ts";
 export * from "./runtime/profiler.ts";
-export type { InputData, Launch, OutputData, Program, RunOptions } from "./runtime/program.ts";
+export type { Launch, OutputData, Program, RunOptions } from "./runtime/program.ts";
 export type { Dispatch, Operand, Recorder, Recording, Ref } from "./runtime/recorder.ts";
 export { HttpError, type RetryPolicy } from "./runtime/request.ts";
 export * from "./runtime/safetensors.ts";

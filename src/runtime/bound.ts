@@ -4,10 +4,9 @@
  */
 
 import type { Engine } from "./engine.ts";
-import type { InputData } from "./program.ts";
+import { checkInputs, type InputData } from "./inputs.ts";
 import { placeRefs, type Recording, type Ref } from "./recorder.ts";
 import { bindSteps, encodeSteps, type Steps } from "./steps.ts";
-import { sizeOf } from "./tensor.ts";
 
 const STORAGE = 0x80 | 0x04 | 0x08; // GPUBufferUsage STORAGE | COPY_SRC | COPY_DST
 const UNIFORM = 0x40 | 0x08; // UNIFORM | COPY_DST
@@ -94,29 +93,4 @@ export async function bindProgram(
     },
     dispose,
   };
-}
-
-/**
- * @param which whether inputs may be left out
- * @throws TypeError for an input that there is not or that is missing, RangeError for one of another size
- */
-export function checkInputs(
-  label: string,
-  refs: ReadonlyMap<string, Ref>,
-  inputs: Readonly<Record<string, InputData>>,
-  which: "all" | "some",
-): Readonly<Record<string, InputData>> {
-  for (const [name, data] of Object.entries(inputs)) {
-    const ref = refs.get(name);
-    if (ref === undefined) throw new TypeError(`${label}: no input named ${name}`);
-    if (data.length !== sizeOf(ref.shape)) {
-      throw new RangeError(
-        `${label}: input ${name} has ${data.length} elements, [${ref.shape}] needs ${sizeOf(ref.shape)}`,
-      );
-    }
-  }
-  for (const name of refs.keys()) {
-    if (which === "all" && inputs[name] === undefined) throw new TypeError(`${label}: input ${name} is missing`);
-  }
-  return inputs;
 }

@@ -83,12 +83,17 @@ export function deviceDescriptor(adapter: GPUAdapter, needs: DeviceNeeds = {}): 
   };
 }
 
+/** What a device says of its adapter; browsers before 2025 have nothing to say. */
+export function infoOf(device: GPUDevice): Partial<GPUAdapterInfo> {
+  return (device as { readonly adapterInfo?: GPUAdapterInfo }).adapterInfo ?? {};
+}
+
 /** The adapter in words. Fields that the browser withholds are empty, but never `name`. */
-export function adapterSummary(info: GPUAdapterInfo): AdapterSummary {
-  const { vendor, architecture, description, subgroupMaxSize } = info;
+export function adapterSummary(info: Partial<GPUAdapterInfo>): AdapterSummary {
+  const { vendor = "", architecture = "", description = "", subgroupMaxSize } = info;
   const matrixUnits = matrixUnitsOf(info);
   // Dawn turns every blank and bracket of a device's name into a hyphen, also the last
-  const device = info.device.replace(/^-+|-+$/g, "");
+  const device = (info.device ?? "").replace(/^-+|-+$/g, "");
   return {
     name: device || description || [vendor, architecture].filter(Boolean).join(" ") || "unnamed adapter",
     vendor,
@@ -116,7 +121,7 @@ interface SubgroupMatrixConfig {
  * What the matrix units of an adapter multiply, of floating-point numbers. Empty where the adapter does not show the
  * feature `chromium-experimental-subgroup-matrix`; a device must have it too before a kernel can use them.
  */
-export function matrixUnitsOf(info: GPUAdapterInfo): MatrixUnit[] {
+export function matrixUnitsOf(info: Partial<GPUAdapterInfo>): MatrixUnit[] {
   const { subgroupMatrixConfigs = [] } = info as { readonly subgroupMatrixConfigs?: Iterable<SubgroupMatrixConfig> };
   return [...subgroupMatrixConfigs].flatMap(({ componentType, resultComponentType: resultType, M, N, K }) =>
     isScalar(componentType) && isScalar(resultType) ? [{ componentType, resultType, M, N, K }] : [],
@@ -128,7 +133,7 @@ function isScalar(type: string): type is Scalar {
 }
 
 /** Threads of every subgroup of this device, where they are all of one size and programs may use them. */
-export function subgroupSizeOf({ features, adapterInfo }: GPUDevice): number | undefined {
-  const { subgroupMinSize, subgroupMaxSize } = adapterInfo;
-  return features.has("subgroups") && subgroupMinSize === subgroupMaxSize ? subgroupMinSize : undefined;
+export function subgroupSizeOf(device: GPUDevice): number | undefined {
+  const { subgroupMinSize, subgroupMaxSize } = infoOf(device);
+  return device.features.has("subgroups") && subgroupMinSize === subgroupMaxSize ? subgroupMinSize : undefined;
 }

@@ -5,9 +5,10 @@ import type { Arena } from "./arena.ts";
 import { type AdapterSummary, subgroupSizeOf } from "./device.ts";
 import { DeviceLostError } from "./errors.ts";
 import { type Home, type OpenedDevice, openBrowserDevice, settle } from "./home.ts";
+import type { InputData } from "./inputs.ts";
 import type { BufferOwner, MemoryUse } from "./memory.ts";
 import type { PipelineCache } from "./pipelines.ts";
-import { type InputData, Program } from "./program.ts";
+import { Program } from "./program.ts";
 import { Recorder } from "./recorder.ts";
 import { BYTES, bytesOf, type DType, type Shape, type Table, Tensor } from "./tensor.ts";
 

@@ -1,7 +1,7 @@
 /** One GPU device and what an engine keeps on it. A device that is lost takes all of this with it. */
 
 import { Arena } from "./arena.ts";
-import { type AdapterSummary, adapterSummary, deviceDescriptor, type IdleHook } from "./device.ts";
+import { type AdapterSummary, adapterSummary, deviceDescriptor, type IdleHook, infoOf } from "./device.ts";
 import { DeviceLostError, NoWebGpuError } from "./errors.ts";
 import { BufferOwner } from "./memory.ts";
 import { PipelineCache } from "./pipelines.ts";
@@ -43,7 +43,7 @@ export function settle(
   const memory = new BufferOwner(device);
   const home: Home = {
     device,
-    adapter: adapter ?? adapterSummary(device.adapterInfo),
+    adapter: adapter ?? adapterSummary(infoOf(device)),
     idle,
     memory,
     arena: new Arena(memory),

@@ -4,17 +4,17 @@
  * creates no buffer, bind group or pipeline.
  */
 
-import { type BoundProgram, bindProgram, checkInputs } from "./bound.ts";
+import { type BoundProgram, bindProgram } from "./bound.ts";
 import type { Engine } from "./engine.ts";
 import { GpuError, guarded } from "./errors.ts";
 import { float16ToFloat32 } from "./float16.ts";
+import { checkInputs, type InputData } from "./inputs.ts";
 import type { CompiledKernel } from "./pipelines.ts";
 import { type KernelTime, timedPasses } from "./profiler.ts";
 import { type Placement, placeRefs, type Recording, type Ref } from "./recorder.ts";
 import { bindSteps, encodeSteps, type Steps, stepsOf } from "./steps.ts";
 import { bytesOf, sizeOf } from "./tensor.ts";
 
-export type InputData = Float32Array | Uint32Array | Int32Array | Uint16Array;
 /** f16 outputs come as f32. */
 export type OutputData = Float32Array | Uint32Array;
 

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { adapterSummary, deviceDescriptor, matrixUnitsOf } from "../../src/runtime/device.ts";
+import { adapterSummary, deviceDescriptor, infoOf, matrixUnitsOf, subgroupSizeOf } from "../../src/runtime/device.ts";
 
 const adapter = {
   features: new Set(["shader-f16", "timestamp-query", "bgra8unorm-storage"]),
@@ -73,5 +73,11 @@ describe("adapterSummary", () => {
     const matrixUnits = [{ componentType: "f16", resultType: "f32", M: 16, N: 8, K: 4 }];
     expect(matrixUnitsOf(told)).toEqual(matrixUnits);
     expect(adapterSummary(told)).toMatchObject({ matrixUnits, subgroupMaxSize: 32 });
+  });
+
+  test("does without what older browsers do not tell", () => {
+    const silent = { features: new Set(["subgroups"]) } as unknown as GPUDevice;
+    expect(adapterSummary(infoOf(silent))).toMatchObject({ name: "unnamed adapter", vendor: "", software: false });
+    expect(subgroupSizeOf(silent)).toBeUndefined();
   });
 });

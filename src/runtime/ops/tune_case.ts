@@ -3,7 +3,8 @@
 import type { MatmulShape } from "../../kernels/linear.ts";
 import type { Engine } from "../engine.ts";
 import { float16ToFloat32, float32ToFloat16 } from "../float16.ts";
-import type { InputData, OutputData } from "../program.ts";
+import type { InputData } from "../inputs.ts";
+import type { OutputData } from "../program.ts";
 import type { Tensor } from "../tensor.ts";
 
 export interface TuneCase {
