@@ -1,6 +1,7 @@
 /** A case's numbers: as the GPU holds them, as the CPU twin takes them, and how much work they are. */
 
 import { bindingsOf, type Kernel, type Scalar } from "../src/kernels/kernel.ts";
+import { flopsOf } from "../src/kernels/work.ts";
 import { float16ToFloat32, numbersToFloat16 } from "../src/runtime/float16.ts";
 import type { InputData } from "../src/runtime/inputs.ts";
 import { BYTES, type DType } from "../src/runtime/tensor.ts";
@@ -60,19 +61,19 @@ export function workOf(kernel: string, shape: { readonly dtype: Scalar }, data: 
     const rows = Array.from(data.values.indices!).filter((row) => row >= first && row < first + sizes.tableRows!);
     return { flops: 0, bytes: 2 * rows.length * sizes.cols! * BYTES[shape.dtype] + 4 * sizes.count! };
   }
-  const flops = kernel.startsWith("matmul") ? 2 * sizes.m! * sizes.n! * sizes.k! : 0;
   return {
-    flops,
+    flops: flopsOf(kernel, shape),
     bytes: [...data.stored.values()].reduce((sum, { data }) => sum + data.byteLength, outputBytes(data)),
   };
 }
 
 function attentionWork(
   kernel: string,
-  { heads, headDim, valueDim = headDim }: Readonly<Record<string, number>>,
+  shape: Readonly<Record<string, number>>,
   elementBytes: number,
   data: CaseData,
 ): Work {
+  const { heads, headDim, valueDim = headDim } = shape;
   const { cu_seqlens: starts, cu_seqlens_k: keyStarts } = data.values;
   const [queries, keys] = [lengthsOf(starts!), lengthsOf(keyStarts!)];
   const total = (lengths: readonly number[]): number => lengths.reduce((sum, length) => sum + length, 0);
@@ -82,7 +83,7 @@ function attentionWork(
   // q, k and v may be three views of one buffer: each is read by its own width.
   const elements = heads! * (total(queries) * headDim! + total(keys) * (headDim! + valueSize));
   return {
-    flops: 2 * heads! * (headDim! + valueSize) * pairs,
+    flops: flopsOf(kernel, shape, pairs),
     bytes: elements * elementBytes + outputBytes(data) + (data.stored.get("tokens")?.data.byteLength ?? 0),
   };
 }

@@ -15,8 +15,6 @@ import {
 } from "./rows.ts";
 import type { Timing } from "./timing.ts";
 
-export { milliseconds, percent, short };
-
 /** Where results go while they are made: whatever ends the run, what was measured is told. */
 export interface Report {
   /** All that were added. */

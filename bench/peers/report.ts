@@ -1,7 +1,7 @@
 /** Rows of `bench peers` as tables for people, and as JSON. */
 
 import { writeFileSync } from "node:fs";
-import { milliseconds, short } from "../report.ts";
+import { milliseconds, short } from "../numbers.ts";
 import type { OriginRow } from "../rows.ts";
 import { OURS } from "./engines.ts";
 import type { PeerRow, PeersRow } from "./row.ts";

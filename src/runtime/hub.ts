@@ -121,7 +121,7 @@ export function hubFolder(name: string, options: HubFolderOptions = {}): Folder 
   const folderAt = ({ commit, files }: Snapshot): Folder =>
     httpFolder(`${endpoint}/${model.name}/resolve/${commit}/`, {
       ...http,
-      files,
+      files: http.files ?? files,
       headers,
       refusal: (response) => hubRefusal(response, model, { endpoint, token }),
     });

@@ -1,6 +1,6 @@
 /** The published bundle in a page with a strict policy: the parts of the contract that only a browser can break. */
 
-import { existsSync } from "node:fs";
+import { existsSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import type { Browser, CDPSession, Page } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
@@ -41,13 +41,15 @@ describe.skipIf(unable)(`in Chromium${unable ? ` (${unable})` : ""}`, () => {
     browser = await launchChromium("path" in chromium ? chromium.path : "");
     ({ page, errors } = await openPage(browser, `${site.url}/index.html`));
     await page.addScriptTag({ url: "/page/expose.js", type: "module" });
-    await page.evaluate(async () => {
-      const { Engine, httpFolder, loadPretrained, classifyText } = globalThis.bertWebGpu;
-      const files = ["config.json", "model.safetensors", "tokenizer_config.json", "vocab.txt"];
-      globalThis.engine = await Engine.create();
-      const bert = await loadPretrained(globalThis.engine, httpFolder("/weights/movie-bert", { files }));
-      globalThis.classify = (texts) => classifyText(bert, texts, { topK: null });
-    });
+    await page.evaluate(
+      async (files) => {
+        const { Engine, httpFolder, loadPretrained, classifyText } = globalThis.bertWebGpu;
+        globalThis.engine = await Engine.create();
+        const bert = await loadPretrained(globalThis.engine, httpFolder("/weights/movie-bert", { files }));
+        globalThis.classify = (texts) => classifyText(bert, texts, { topK: null });
+      },
+      readdirSync(join(ROOT, "weights/movie-bert")),
+    );
   });
   afterAll(async () => {
     await browser?.close();

@@ -215,6 +215,8 @@ describe("a model of the hub over HTTP", () => {
     expect(await folder.open("modules.json")).toBeUndefined();
     expect(at.hub.seen).toEqual([]);
     await expect(folder.open("../config.json")).rejects.toThrow(/is refused/);
+    const fewer = open(name, { files: ["config.json"] }); // the caller's own list goes first
+    expect(await fewer.open("tokenizer.json")).toBeUndefined();
     const odd = open(name, { fetch: listing([{ rfilename: 1 }]) }); // a list that is none: then ask
     expect(await readText(odd, "config.json")).toBe(CONFIG);
   });
