@@ -28,7 +28,7 @@ const APPS: readonly [name: string, budget: number, code: string][] = [
     'export { BertModel, Engine, loadTokenizer } from "bert-webgpu";',
   ],
   ["sentiment", 63_000, 'export { classifyText, Engine, httpFolder, loadPretrained } from "bert-webgpu";'],
-  ["semantic search", 63_000, 'export { Engine, embedText, hubFolder, loadPretrained } from "bert-webgpu";'],
+  ["semantic search", 64_000, 'export { Engine, embedText, hubFolder, loadPretrained } from "bert-webgpu";'],
 ];
 /** Bytes after gzip, of everything. */
 const MOST = 80_000;
