@@ -13,7 +13,7 @@ import { attentionProbs } from "../src/kernels/attention_probs.ts";
 import { type EmbedLayernormShape, embedLayernorm, embedLayernormBy } from "../src/kernels/embed_layernorm.ts";
 import { type GatherRowsShape, gatherRows } from "../src/kernels/gather_rows.ts";
 import type { DeviceTraits, Kernel } from "../src/kernels/kernel.ts";
-import { type L2NormalizeShape, l2Normalize } from "../src/kernels/l2_normalize.ts";
+import { type L2NormalizeShape, l2Normalize, l2NormalizeBy } from "../src/kernels/l2_normalize.ts";
 import { type LayernormShape, layernorm, layernormBy } from "../src/kernels/layernorm.ts";
 import { type MatmulShape, matmul, matmulNaive, matmulUnaligned } from "../src/kernels/matmul.ts";
 import { matmulBroadcastBy } from "../src/kernels/matmul_broadcast.ts";
@@ -154,7 +154,7 @@ export const matmulQ8Cases: CaseTable<MatmulShape> = {
 
 // ---- rows
 
-const rowLengths = [1, 2, 3, 31, 64, 65, 128, 257, 1000, 5003];
+const rowLengths = [1, 2, 3, 31, 64, 65, 70, 128, 257, 1000, 5003];
 
 function softmaxCase(rows: number, cols: number, log: boolean): Case<SoftmaxShape> {
   return {
@@ -167,10 +167,18 @@ function softmaxCase(rows: number, cols: number, log: boolean): Case<SoftmaxShap
 }
 
 export const softmaxCases: CaseTable<SoftmaxShape> = {
-  kernels: () => [softmax, softmaxBy("thread")],
+  kernels: ({ cols }) => [
+    softmax,
+    softmaxBy("thread"),
+    ...(cols % 4 === 2 ? [softmaxBy("workgroup", "vec2"), softmaxBy("thread", "vec2")] : []),
+  ],
   reference: reference.softmax,
-  cases: rowLengths.flatMap((cols) => [softmaxCase(9, cols, false), softmaxCase(2, cols, true)]),
-  typical: [softmaxCase(128, 30522, false)],
+  cases: [
+    ...rowLengths.flatMap((cols) => [softmaxCase(9, cols, false), softmaxCase(2, cols, true)]),
+    { ...softmaxCase(2, 2050, false), why: "pairs in several stretches of a thread, and one over" },
+    { ...softmaxCase(2, 4100, false), why: "fours alike" },
+  ],
+  typical: [softmaxCase(128, 30522, false), softmaxCase(128, 768, false)],
 };
 
 function layernormCase(rows: number, cols: number, residual: boolean): Case<LayernormShape> {
@@ -247,7 +255,7 @@ function l2Case(rows: number, cols: number): Case<L2NormalizeShape> {
 }
 
 export const l2NormalizeCases: CaseTable<L2NormalizeShape> = {
-  kernels: () => [l2Normalize],
+  kernels: () => [l2Normalize, l2NormalizeBy("thread")],
   reference: reference.l2Normalize,
   cases: rowLengths.map((cols) => l2Case(3, cols)),
   typical: [l2Case(128, 768)],

@@ -1,9 +1,10 @@
 /** BERT's input layer: three embeddings summed and normalised. */
 import wgsl from "./embed_layernorm.wgsl";
-import { foldWorkgroups, type Kernel, type Scalar } from "./kernel.ts";
-import { type RowOwner, requireEpsilon, requireIndexable, requireSizes, rowTeam } from "./shape.ts";
+import type { Kernel, Scalar } from "./kernel.ts";
+import { planRows, type RowOwner, requireEpsilon, requireIndexable, requireSizes, rowVectors } from "./shape.ts";
 import normalizeRow from "./shared/normalize_row.wgsl";
 import reduce from "./shared/reduce.wgsl";
+import total from "./shared/total.wgsl";
 
 export interface EmbedLayernormShape {
   readonly tokens: number;
@@ -25,18 +26,14 @@ export interface EmbedLayernormShape {
 export function embedLayernormBy(owner: RowOwner): Kernel<EmbedLayernormShape> {
   return {
     name: "embed_layernorm",
-    source: [wgsl, normalizeRow, reduce].join("\n"),
+    source: [wgsl, normalizeRow, reduce, total].join("\n"),
     plan({ tokens, hidden, eps, dtype, gathered = false, tokenTypes = true }, limits) {
       requireSizes("embed_layernorm", { tokens, hidden });
       requireIndexable("embed_layernorm", { out: tokens * hidden });
       requireEpsilon("embed_layernorm", eps);
-      const team = rowTeam(hidden, limits, owner);
-      return {
-        constants: { Scalar: dtype, GATHERED: gathered, HAS_TOKEN_TYPES: tokenTypes, ...team },
-        params: { rows: tokens, cols: hidden, eps },
-        workgroups: foldWorkgroups(Math.ceil((tokens * team.LANES) / team.WORKGROUP_SIZE), limits),
-        label: `${tokens}x${hidden}`,
-      };
+      const options = { GATHERED: gathered, HAS_TOKEN_TYPES: tokenTypes };
+      const constants = { Scalar: dtype, ...options, ...rowVectors(hidden) };
+      return planRows(owner, limits, constants, { rows: tokens, cols: hidden, eps });
     },
   };
 }

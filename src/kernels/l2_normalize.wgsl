@@ -2,12 +2,16 @@
 //   x    [rows, cols]
 //   out  [rows, cols]
 // The squares are of x divided by its greatest magnitude, so that they neither overflow nor vanish.
-// One workgroup owns a row, its threads every WORKGROUP_SIZE-th column. Computes in f32.
-// Joined with shared/reduce.wgsl and shared/order_key.wgsl.
+// LANES threads own a row, each every LANES-th vector of it. Computes in f32.
+// Joined with shared/reduce.wgsl, shared/order_key.wgsl and shared/total.wgsl.
 
 alias Scalar = f32;
+alias Vector = vec4<Scalar>; // Scalar where cols is not a multiple of 4
+alias Sum = vec4f; // f32 there
+alias Keys = vec4u; // u32 there
+const WIDTH = 4; // of a vector: 1 there
+const LANES = 64; // threads of a row
 const WORKGROUP_SIZE = 64;
-const LANES = WORKGROUP_SIZE; // that sum together
 
 struct Params {
   rows: u32,
@@ -15,33 +19,37 @@ struct Params {
   eps: f32,
 }
 
-@group(0) @binding(0) var<storage, read> x: array<Scalar>;
-@group(0) @binding(1) var<storage, read_write> out: array<Scalar>;
+@group(0) @binding(0) var<storage, read> x: array<Vector>;
+@group(0) @binding(1) var<storage, read_write> out: array<Vector>;
 @group(0) @binding(2) var<uniform> params: Params;
 
 @compute @workgroup_size(WORKGROUP_SIZE)
 fn main(
   @builtin(workgroup_id) group: vec3u,
   @builtin(num_workgroups) groups: vec3u,
-  @builtin(local_invocation_index) lane: u32,
+  @builtin(local_invocation_index) thread: u32,
 ) {
-  let row = group.y * groups.x + group.x;
-  if (row >= params.rows) { return; }
-  let start = row * params.cols;
-  let end = start + params.cols;
+  // Threads past the last row compute it once more, since all must meet at the barriers, and write nothing.
+  let row = (group.y * groups.x + group.x) * (WORKGROUP_SIZE / LANES) + thread / LANES;
+  let vectors = params.cols / WIDTH;
+  let start = min(row, params.rows - 1) * vectors + thread % LANES;
+  let end = (min(row, params.rows - 1) + 1) * vectors;
 
-  var key = 0u;
-  for (var i = start + lane; i < end; i += WORKGROUP_SIZE) { key = max(key, order_key(abs(f32(x[i])))); }
-  key = workgroup_max_key(key, lane);
-  var divisor = clamp(from_order_key(key), 1e-30, 3e38); // not 0, not infinity
-  if (key == NAN_KEY) { divisor = from_order_key(key); }
+  // Magnitudes are ordered as their bits are: infinity is 0x7f800000, and a NaN above it.
+  var bits = Keys();
+  for (var i = start; i < end; i += LANES) { bits = max(bits, bitcast<Keys>(Sum(x[i])) & Keys(0x7fffffffu)); }
+  let each = vec4u(bits);
+  let greatest = workgroup_max_key(max(max(each.x, each.y), max(each.z, each.w)), thread);
+  let magnitude = bitcast<f32>(greatest);
+  let divisor = select(clamp(magnitude, 1e-30, 3e38), magnitude, greatest > 0x7f800000u); // not 0, not infinity
 
-  var squares = 0.0;
-  for (var i = start + lane; i < end; i += WORKGROUP_SIZE) {
-    let ratio = f32(x[i]) / divisor;
+  var squares = Sum();
+  for (var i = start; i < end; i += LANES) {
+    let ratio = Sum(x[i]) / divisor;
     squares += ratio * ratio;
   }
   // The norm is divisor * root, which may overflow where the quotient does not; eps is compared in the same measure.
-  let root = max(sqrt(workgroup_sum(squares, lane)), params.eps / divisor);
-  for (var i = start + lane; i < end; i += WORKGROUP_SIZE) { out[i] = Scalar(f32(x[i]) / divisor / root); }
+  let root = max(sqrt(workgroup_sum(total(vec4f(squares)), thread)), params.eps / divisor);
+  if (row >= params.rows) { return; }
+  for (var i = start; i < end; i += LANES) { out[i] = Vector(Sum(x[i]) / divisor / root); }
 }

@@ -1,9 +1,10 @@
 /** Layer normalisation of rows, with the residual that BERT adds before it. */
-import { foldWorkgroups, type Kernel, type Scalar } from "./kernel.ts";
+import type { Kernel, Scalar } from "./kernel.ts";
 import wgsl from "./layernorm.wgsl";
-import { type RowOwner, requireEpsilon, requireIndexable, requireSizes, rowTeam } from "./shape.ts";
+import { planRows, type RowOwner, requireEpsilon, requireIndexable, requireSizes, rowVectors } from "./shape.ts";
 import normalizeRow from "./shared/normalize_row.wgsl";
 import reduce from "./shared/reduce.wgsl";
+import total from "./shared/total.wgsl";
 
 export interface LayernormShape {
   readonly rows: number;
@@ -19,18 +20,13 @@ export interface LayernormShape {
 export function layernormBy(owner: RowOwner): Kernel<LayernormShape> {
   return {
     name: "layernorm",
-    source: [wgsl, normalizeRow, reduce].join("\n"),
+    source: [wgsl, normalizeRow, reduce, total].join("\n"),
     plan({ rows, cols, eps, dtype, residual }, limits) {
       requireSizes("layernorm", { rows, cols });
       requireIndexable("layernorm", { x: rows * cols });
       requireEpsilon("layernorm", eps);
-      const team = rowTeam(cols, limits, owner);
-      return {
-        constants: { Scalar: dtype, HAS_RESIDUAL: residual, ...team },
-        params: { rows, cols, eps },
-        workgroups: foldWorkgroups(Math.ceil((rows * team.LANES) / team.WORKGROUP_SIZE), limits),
-        label: `${rows}x${cols}`,
-      };
+      const constants = { Scalar: dtype, HAS_RESIDUAL: residual, ...rowVectors(cols) };
+      return planRows(owner, limits, constants, { rows, cols, eps });
     },
   };
 }

@@ -1,6 +1,9 @@
-/** Checks that plans share: a shape that the GPU cannot index must fail by name, before anything is dispatched. */
+/**
+ * What plans share. Checks: a shape that the GPU cannot index must fail by name, before anything is dispatched. And how
+ * threads share rows.
+ */
 
-import type { DeviceTraits, KernelLimits } from "./kernel.ts";
+import { type DeviceTraits, foldWorkgroups, type KernelLimits, type Plan } from "./kernel.ts";
 
 /** Elements that a u32 can number. */
 const INDEXABLE = 2 ** 32;
@@ -57,10 +60,10 @@ export function rowVectors(cols: number): RowVectors {
     : { WIDTH: 1, Vector: "Scalar", Sum: "f32" };
 }
 
-/** The threads of a row and of a workgroup beside its vectors. */
-export interface RowTeam extends RowVectors {
-  readonly LANES: number;
-  readonly WORKGROUP_SIZE: number;
+/** As `rowVectors`, with the type of keys that order the elements of a vector. */
+export function keyedVectors(cols: number): RowVectors & { readonly Keys: string } {
+  const vectors = rowVectors(cols);
+  return { ...vectors, Keys: vectors.WIDTH === 4 ? "vec4u" : "u32" };
 }
 
 /** Rows that a thread each takes, side by side in a workgroup: the width of a CPU's vectors. */
@@ -76,23 +79,38 @@ export function rowOwnerFor({ software }: Pick<DeviceTraits, "software">): RowOw
   return software ? "thread" : "workgroup";
 }
 
-/** One running sum over more vectors than this would round too often. */
+/** Vectors that one thread adds to a single running sum: more would round too often. */
 const MOST_VECTORS = 1024;
 
-/** How threads share rows of `cols`; a thread is not left alone with a very long one. */
-export function rowTeam(cols: number, limits: KernelLimits, owner: RowOwner): RowTeam {
-  const vectors = rowVectors(cols);
-  if (owner === "thread" && cols <= MOST_VECTORS * vectors.WIDTH)
-    return { LANES: 1, WORKGROUP_SIZE: ROWS_ABREAST, ...vectors };
-  const size = rowWorkgroupSize(cols / vectors.WIDTH, limits);
-  return { LANES: size, WORKGROUP_SIZE: size, ...vectors };
+/**
+ * The plan of a kernel with constants LANES and WORKGROUP_SIZE whose threads share rows of vectors.
+ * @param constants among them WIDTH, the elements of a vector
+ * @param mostVectors a thread is not left alone with a row of more
+ */
+export function planRows(
+  owner: RowOwner,
+  limits: KernelLimits,
+  constants: Plan["constants"] & { readonly WIDTH: number },
+  params: Plan["params"] & { readonly rows: number; readonly cols: number },
+  mostVectors: number = MOST_VECTORS,
+): Plan {
+  const { rows, cols } = params;
+  const vectors = cols / constants.WIDTH;
+  const alone = owner === "thread" && vectors <= mostVectors;
+  const size = alone ? ROWS_ABREAST : rowWorkgroupSize(vectors, limits);
+  return {
+    constants: { ...constants, LANES: alone ? 1 : size, WORKGROUP_SIZE: size },
+    params,
+    workgroups: foldWorkgroups(alone ? Math.ceil(rows / size) : rows, limits),
+    label: `${rows}x${cols}`,
+  };
 }
 
 /**
  * Threads of a workgroup that owns a row, a power of four as shared/reduce.wgsl wants: enough to share a long row, few
  * where barriers would cost more than the row.
  */
-export function rowWorkgroupSize(cols: number, limits: KernelLimits): number {
-  const wanted = cols <= 128 ? 16 : cols <= 4096 ? 64 : 256;
+export function rowWorkgroupSize(items: number, limits: KernelLimits): number {
+  const wanted = items <= 128 ? 16 : items <= 4096 ? 64 : 256;
   return limits.maxComputeInvocationsPerWorkgroup >= wanted ? wanted : 64;
 }

@@ -22,6 +22,9 @@ export interface Dawn {
  */
 const instances = new Map<string, GPU>();
 
+/** By which a Vulkan loader is told of drivers; the second is its name before 2022. */
+const DRIVER_VARIABLES = ["VK_DRIVER_FILES", "VK_ICD_FILENAMES"];
+
 /** No adapter of the kind asked for. */
 export class NoAdapterError extends Error {
   override readonly name = "NoAdapterError";
@@ -76,7 +79,8 @@ function attempts(dawn: Dawn, choice: string, flags: readonly string[]): (() => 
           words.toLowerCase().includes(word),
         ),
       );
-      return "google swiftshader".includes(word) ? [named, bundled] : [named];
+      if (!"google swiftshader".includes(word)) return [named];
+      return choosesDriver() ? [named, bundled] : [bundled, named]; // the system's other drivers need not be loaded
     }
   }
 }
@@ -140,15 +144,19 @@ async function bundledAdapter(dawn: Dawn, flags: readonly string[]): Promise<GPU
   return found ?? "the bundled SwiftShader: Dawn does not accept it";
 }
 
+/** Whether the user names the drivers that the loader is to look for. */
+function choosesDriver(): boolean {
+  return DRIVER_VARIABLES.some((name) => process.env[name]);
+}
+
 /** The loader looks for drivers while `work` runs synchronously; afterwards the user's own choice is back. */
 function withVulkanDriver<T>(manifest: string, work: () => T): T {
-  const names = ["VK_DRIVER_FILES", "VK_ICD_FILENAMES"]; // the second is its name before 2022
-  const before = names.map((name) => process.env[name]);
-  for (const name of names) process.env[name] = manifest;
+  const before = DRIVER_VARIABLES.map((name) => process.env[name]);
+  for (const name of DRIVER_VARIABLES) process.env[name] = manifest;
   try {
     return work();
   } finally {
-    names.forEach((name, i) => {
+    DRIVER_VARIABLES.forEach((name, i) => {
       if (before[i] === undefined) delete process.env[name];
       else process.env[name] = before[i];
     });

@@ -19,9 +19,12 @@ const PACKAGE = "@sparticuz/chromium";
 const MANIFEST = "vk_swiftshader_icd.json";
 const LOADER = "libvulkan.so.1";
 const WANTED: readonly string[] = ["libvk_swiftshader.so", MANIFEST, LOADER];
+/** Of each file, as `sha256sum` lists them; written last. */
+const CHECKSUMS = "SHA256SUMS";
 
 /**
- * Unpacks the driver into the user's cache, once, and checks it against the package on every later call.
+ * Unpacks the driver into the user's cache, once. Later calls check what lies there by its checksums: unpacking to
+ * compare would take a tenth of a second at each start.
  * @throws Error when the package is not installed or lacks a file, or when this is not Linux on x64.
  */
 export async function unpackSwiftShader(cacheFolder?: string): Promise<SwiftShader> {
@@ -29,14 +32,17 @@ export async function unpackSwiftShader(cacheFolder?: string): Promise<SwiftShad
     throw new Error(`${PACKAGE} carries SwiftShader for linux x64, this is ${process.platform} ${process.arch}`);
   }
   const packed = await readFile(await findArchive());
-  const files = readTar(await promisify(brotliDecompress)(packed));
-  for (const name of WANTED) {
-    if (!files.has(name)) throw new Error(`swiftshader.tar.br of ${PACKAGE} holds no ${name}; install another version`);
-  }
-  const hash = createHash("sha256").update(packed).digest("hex").slice(0, 16);
   const parent = cacheFolder ?? (await ownCacheFolder());
-  const folder = join(parent, `swiftshader-${hash}`);
-  if (!(await holds(folder, files))) await unpack(files, parent, folder);
+  const folder = join(parent, `swiftshader-${sha256(packed).slice(0, 16)}`);
+  if (!(await isIntact(folder))) {
+    const files = readTar(await promisify(brotliDecompress)(packed));
+    for (const name of WANTED) {
+      if (!files.has(name)) {
+        throw new Error(`swiftshader.tar.br of ${PACKAGE} holds no ${name}; install another version`);
+      }
+    }
+    await unpack(files, parent, folder);
+  }
   return { manifest: join(folder, MANIFEST), loader: join(folder, LOADER) };
 }
 
@@ -61,11 +67,15 @@ async function unpack(files: ReadonlyMap<string, Buffer>, parent: string, folder
   await mkdir(draft, { recursive: true });
   try {
     for (const name of WANTED) await writeFile(join(draft, name), files.get(name)!, { mode: 0o755 });
+    await writeFile(
+      join(draft, CHECKSUMS),
+      checksums((name) => files.get(name)!),
+    );
     await rename(draft, folder).catch(async (error: unknown) => {
-      if (await holds(folder, files)) return; // another process was first
+      if (await isIntact(folder)) return; // another process was first
       await rename(folder, `${draft}-spoilt`).catch(() => {});
       await rename(draft, folder).catch(async () => {
-        if (!(await holds(folder, files))) throw error;
+        if (!(await isIntact(folder))) throw error;
       });
     });
   } finally {
@@ -74,13 +84,23 @@ async function unpack(files: ReadonlyMap<string, Buffer>, parent: string, folder
   }
 }
 
-/** Compares contents, since what lies here is loaded into the process as native code. */
-async function holds(folder: string, files: ReadonlyMap<string, Buffer>): Promise<boolean> {
-  for (const name of WANTED) {
+/** Whether every file is as it was unpacked, since what lies here is loaded into the process as native code. */
+async function isIntact(folder: string): Promise<boolean> {
+  const contents = new Map<string, Buffer>();
+  for (const name of [...WANTED, CHECKSUMS]) {
     const found = await readFile(join(folder, name)).catch(() => undefined);
-    if (!found?.equals(files.get(name)!)) return false;
+    if (!found) return false;
+    contents.set(name, found);
   }
-  return true;
+  return contents.get(CHECKSUMS)!.toString() === checksums((name) => contents.get(name)!);
+}
+
+function checksums(contentOf: (name: string) => Buffer): string {
+  return WANTED.map((name) => `${sha256(contentOf(name))}  ${name}\n`).join("");
+}
+
+function sha256(bytes: Buffer): string {
+  return createHash("sha256").update(bytes).digest("hex");
 }
 
 /** `bert-webgpu` in the user's cache, else in the system's temporary folder under a name nobody else can write to. */

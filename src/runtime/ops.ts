@@ -8,14 +8,14 @@ import { attentionProbs as attentionProbsKernel } from "../kernels/attention_pro
 import { embedLayernormBy } from "../kernels/embed_layernorm.ts";
 import { gatherRows as gatherRowsKernel } from "../kernels/gather_rows.ts";
 import type { Scalar } from "../kernels/kernel.ts";
-import { l2Normalize as l2NormalizeKernel } from "../kernels/l2_normalize.ts";
+import { l2NormalizeBy } from "../kernels/l2_normalize.ts";
 import { layernormBy } from "../kernels/layernorm.ts";
 import type { MatmulShape } from "../kernels/linear.ts";
 import { matmulKernelFor } from "../kernels/matmul_choice.ts";
 import { matmulQ8 } from "../kernels/matmul_q8.ts";
 import { type PoolMode, pool as poolKernel } from "../kernels/pool.ts";
 import { rowOwnerFor } from "../kernels/shape.ts";
-import { softmaxBy } from "../kernels/softmax.ts";
+import { softmaxKernelFor } from "../kernels/softmax.ts";
 import { topK as topKKernel } from "../kernels/top_k.ts";
 import type { Recorder, Ref } from "./recorder.ts";
 import type { Table, Tensor } from "./tensor.ts";
@@ -196,7 +196,7 @@ export function pool(r: Recorder, x: Ref, { tokens, cuSeqlens, masked }: PackedT
 export function l2Normalize(r: Recorder, x: Ref): Ref {
   const [rows, cols] = rowsAndCols(x);
   const out = r.temporary("l2 normalised", x.shape, x.dtype);
-  r.dispatch(l2NormalizeKernel, { rows, cols, dtype: scalar(x) }, { x, out });
+  r.dispatch(l2NormalizeBy(rowOwnerFor(r.traits)), { rows, cols, dtype: scalar(x) }, { x, out });
   return out;
 }
 
@@ -204,7 +204,8 @@ export function l2Normalize(r: Recorder, x: Ref): Ref {
 export function softmax(r: Recorder, x: Ref): Ref {
   const [rows, cols] = rowsAndCols(x);
   const out = r.temporary("softmax", x.shape, x.dtype);
-  r.dispatch(softmaxBy(rowOwnerFor(r.traits)), { rows, cols, dtype: scalar(x) }, { x, out });
+  const shape = { rows, cols, dtype: scalar(x) };
+  r.dispatch(softmaxKernelFor(shape, r.traits), shape, { x, out });
   return out;
 }
 

@@ -5,12 +5,12 @@ import { attention } from "../../src/kernels/attention.ts";
 import { attentionProbs } from "../../src/kernels/attention_probs.ts";
 import { gatherRows } from "../../src/kernels/gather_rows.ts";
 import type { Scalar } from "../../src/kernels/kernel.ts";
-import { l2Normalize } from "../../src/kernels/l2_normalize.ts";
+import { l2Normalize, l2NormalizeBy } from "../../src/kernels/l2_normalize.ts";
 import { layernorm, layernormBy } from "../../src/kernels/layernorm.ts";
 import { matmul, matmulNaive, matmulUnaligned } from "../../src/kernels/matmul.ts";
 import { pool } from "../../src/kernels/pool.ts";
 import * as reference from "../../src/kernels/reference.ts";
-import { softmax } from "../../src/kernels/softmax.ts";
+import { softmax, softmaxBy } from "../../src/kernels/softmax.ts";
 import { topK } from "../../src/kernels/top_k.ts";
 import { randomNumbers } from "../cases.ts";
 import { hasF16, testDevice } from "../device.ts";
@@ -21,17 +21,25 @@ const without = hasF16(device) ? "" : " (skipped: the adapter has no shader-f16)
 const testF16 = test.skipIf(without !== "");
 const { NaN: nan, POSITIVE_INFINITY: inf } = Number;
 
-describe("softmax", () => {
-  async function run(rows: number[][], log: boolean = false, dtype: Scalar = "f32"): Promise<number[][]> {
-    const [count, cols] = [rows.length, rows[0]!.length];
-    const { out } = await runKernel(
-      device,
-      softmax,
-      { rows: count, cols, dtype, log },
-      { x: rows.flat() },
-      { out: count * cols },
-    );
-    return rows.map((_, row) => [...out!.subarray(row * cols, (row + 1) * cols)]);
+describe.each([
+  ["one by one, by a workgroup", softmax, 3],
+  ["one by one, by a thread", softmaxBy("thread"), 3],
+  ["in fours, by a workgroup", softmax, 4],
+  ["in fours, by a thread", softmaxBy("thread"), 20],
+  ["in pairs, by a workgroup", softmaxBy("workgroup", "vec2"), 6],
+  ["in pairs, by a thread", softmaxBy("thread", "vec2"), 14],
+])("softmax %s", (_, kernel, cols) => {
+  /** Rows of three, made longer by masked columns, which must come out as such. */
+  async function run(rows: number[][], log: boolean = false): Promise<number[][]> {
+    const x = rows.flatMap((row) => [...row, ...new Array(cols - 3).fill(-inf)]);
+    const shape = { rows: rows.length, cols, dtype: "f32" as const, log };
+    const { out } = await runKernel(device, kernel, shape, { x }, { out: x.length });
+    return rows.map((row, i) => {
+      const [wanted, masked] = [out!.subarray(i * cols, i * cols + 3), out!.subarray(i * cols + 3, (i + 1) * cols)];
+      const spoilt = row.some((value) => Number.isNaN(value) || value === inf);
+      expect([...masked]).toEqual(new Array(cols - 3).fill(spoilt ? nan : log ? -inf : 0));
+      return [...wanted];
+    });
   }
 
   test("of logits at 1e4", async () => {
@@ -239,11 +247,18 @@ describe("activations", () => {
   });
 });
 
-describe("l2_normalize", () => {
-  async function run(x: ArrayLike<number>, dtype: Scalar = "f32"): Promise<number[]> {
-    return [
-      ...(await runKernel(device, l2Normalize, { rows: 1, cols: x.length, dtype }, { x }, { out: x.length })).out!,
-    ];
+describe.each([
+  ["one by one, by a workgroup", l2Normalize, 0],
+  ["one by one, by a thread", l2NormalizeBy("thread"), 0],
+  ["in fours, by a workgroup", l2Normalize, 8],
+  ["in fours, by a thread", l2NormalizeBy("thread"), 8],
+])("l2_normalize %s", (_, kernel, wider) => {
+  /** One row, with zeros after it up to `wider` columns, which change nothing. */
+  async function run(x: readonly number[], dtype: Scalar = "f32"): Promise<number[]> {
+    const row = [...x, ...new Array(Math.max(0, wider - x.length)).fill(0)];
+    const shape = { rows: 1, cols: row.length, dtype };
+    const { out } = await runKernel(device, kernel, shape, { x: row }, { out: row.length });
+    return [...out!.subarray(0, x.length)];
   }
 
   test.each([1e-12, 1, 3e37, 1e30])("of values of %d, whose squares may overflow", async (value) => {

@@ -21,7 +21,7 @@ describe.skipIf(!bundles)("unpackSwiftShader (for Linux on x64 only)", () => {
       expect((await readFile(library)).subarray(0, 4).toString("latin1")).toBe("\x7fELF");
     }
     expect(await readdir(cache)).toHaveLength(1);
-    expect(await readdir(dirname(manifest))).toHaveLength(3);
+    expect(await readdir(dirname(manifest))).toHaveLength(4); // with the checksums
   });
 
   test("several at once agree and leave nothing behind", async () => {
@@ -41,6 +41,16 @@ describe.skipIf(!bundles)("unpackSwiftShader (for Linux on x64 only)", () => {
     expect((await readFile(loader)).equals(good)).toBe(true);
     expect(await readFile(manifest, "utf8")).toContain("libvk_swiftshader.so");
     expect(await readdir(cache)).toHaveLength(1);
+  });
+
+  test("what lies there without checksums is unpacked anew", async () => {
+    const { manifest } = await unpackSwiftShader(cache);
+    const checksums = join(dirname(manifest), "SHA256SUMS");
+    const before = await readFile(checksums, "utf8");
+    await rm(checksums);
+    await unpackSwiftShader(cache);
+    expect(await readFile(checksums, "utf8")).toBe(before);
+    expect(before.trim().split("\n")).toHaveLength(3);
   });
 
   test("intact files are left as they are", async () => {

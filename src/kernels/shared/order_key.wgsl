@@ -5,6 +5,7 @@
 const NAN_KEY = 0xffffffffu;
 const INFINITY_KEY = 0xff800000u;
 const MINUS_INFINITY_KEY = 0x007fffffu;
+const LOWEST_KEY = 0x00800000u; // of the lowest finite number
 
 var<workgroup> partial_keys: array<u32, WORKGROUP_SIZE>;
 

@@ -1,0 +1,15 @@
+// The vectors of softmax.wgsl in pairs, for an even number of columns.
+
+alias Scalar = f32;
+alias Vector = vec2<Scalar>;
+alias Sum = vec2f;
+alias Keys = vec2u;
+const WIDTH = 2;
+
+fn sum_of(sums: Sum) -> f32 {
+  return sums.x + sums.y;
+}
+
+fn greatest_of(keys: Keys) -> u32 {
+  return max(keys.x, keys.y);
+}
