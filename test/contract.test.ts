@@ -347,4 +347,17 @@ describe("when the device is lost", () => {
     expect(tries).toBe(3);
     engine.dispose();
   });
+
+  it("keeps what was tuned for the same adapter, and forgets it on another", async () => {
+    const choices = ["null", adapter, adapter];
+    const engine = await Engine.create({ open: () => requestDevice({ adapter: choices.shift()! }) });
+    for (const kept of [false, true]) {
+      engine.tuning = { "m<=128 nk<=2^20 f32": { kind: "register" } };
+      engine.device.destroy();
+      await engine.device.lost;
+      await engine.ready();
+      expect(engine.tuning !== undefined).toBe(kept);
+    }
+    engine.dispose();
+  });
 });

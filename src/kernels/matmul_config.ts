@@ -20,7 +20,8 @@ export type MatmulConfig =
 /** What to use for shapes of a class (`shapeClass`), where it is not the built-in choice. */
 export type MatmulTuning = Readonly<Record<string, MatmulConfig>>;
 
-const M_BUCKETS = [8, 32, 128, 512];
+/** Narrow where a tile's rows are mostly idle: what wins at 8 rows may lose at one. */
+const M_BUCKETS = [1, 4, 8, 32, 128, 512];
 /** 512 x 512, 1024 x 1024, 2048 x 2048: of BERT's layers, those of hidden size 384, of 768, the wide ones, decoders. */
 const NK_BUCKETS = [2 ** 18, 2 ** 20, 2 ** 22];
 

@@ -105,11 +105,14 @@ export class Engine {
   }
 
   async #renew(open: () => Promise<OpenedDevice>): Promise<void> {
+    const before = JSON.stringify(this.adapter);
     this.#home.leave();
     const opened = await open();
     if (this.#disposed) opened.close?.();
     this.#requireOpen();
     this.#home = this.#settle(opened);
+    // measured on another adapter, or by another driver
+    if (JSON.stringify(this.adapter) !== before) this.tuning = undefined;
     this.#generation++;
     this.#fault = undefined;
   }

@@ -17,7 +17,11 @@ fn include(vectors: f32, their_mean: Sum, their_squares: Sum) {
   seen += vectors;
   let share = vectors / seen;
   mean += apart * share;
-  squares += their_squares + apart * apart * (before * share);
+  squares += their_squares + square(apart) * (before * share);
+}
+
+fn square(value: Sum) -> Sum {
+  return value * value;
 }
 
 // Threads past the last row compute it once more, since all must meet at the barriers, and write nothing.
@@ -26,22 +30,20 @@ fn normalize_row(row: u32, thread: u32) {
   let count = f32(params.cols);
   let vectors = params.cols / WIDTH;
   let starts = starts_of(min(row, params.rows - 1), vectors);
-  var origin = Sum();
-  if (lane < vectors) { origin = elements(starts + lane); }
+  let origin = elements(starts + min(lane, vectors - 1));
   var i = lane;
   for (; i + 3 * LANES < vectors; i += 4 * LANES) {
     let a = elements(starts + i) - origin;
     let b = elements(starts + i + LANES) - origin;
     let c = elements(starts + i + 2 * LANES) - origin;
     let d = elements(starts + i + 3 * LANES) - origin;
-    let four = ((a + b) + (c + d)) / 4;
-    let da = a - four; let db = b - four; let dc = c - four; let dd = d - four;
-    include(4, four, (da * da + db * db) + (dc * dc + dd * dd));
+    let four = (a + b + c + d) / 4;
+    include(4, four, square(a - four) + square(b - four) + square(c - four) + square(d - four));
   }
   for (; i < vectors; i += LANES) { include(1, elements(starts + i) - origin, Sum()); }
   let row_mean = workgroup_sum(total(vec4f((origin + mean) * seen)), thread) / count;
   let apart = origin - row_mean + mean;
-  let moments = vec2f(total(vec4f(apart * seen)), total(vec4f(squares + apart * apart * seen)));
+  let moments = vec2f(total(vec4f(apart * seen)), total(vec4f(squares + square(apart) * seen)));
   let means = workgroup_sum2(moments, thread) / count;
   let rest = means.x;
   let scale = inverseSqrt(max(means.y - rest * rest, 0.0) + params.eps);

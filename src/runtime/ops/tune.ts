@@ -69,7 +69,7 @@ const GAIN = 0.05;
 const LEAST_ROUNDS = 3;
 
 /** Of the tables of results: increased whenever a class or a kernel comes to mean something else. */
-const FORMAT = 1;
+const FORMAT = 2;
 
 /** Under what to keep the results for an adapter: another driver or another version of the kernels is another key. */
 export function tuningKey({ name, vendor, architecture, description }: AdapterSummary): string {
@@ -88,7 +88,7 @@ export function tuningShapes(engine: Engine, dtype: Scalar = "f32"): MatmulShape
     [3072, 768],
     [384, 384],
   ] as const;
-  return [128, 1024, 8, 512, 32].flatMap((m) => weights.map(([n, k]) => shape(m, n, k)));
+  return [128, 1024, 8, 512, 32, 1].flatMap((m) => weights.map(([n, k]) => shape(m, n, k)));
 }
 
 /**
