@@ -121,51 +121,45 @@ fn main(
       z0 *= shrink_a.x; z1 *= shrink_a.y; z2 *= shrink_a.z; z3 *= shrink_a.w;
       z4 *= shrink_b.x; z5 *= shrink_b.y; z6 *= shrink_b.z; z7 *= shrink_b.w;
     }
-    let filled = min(u32(SUBGROUP), (keys - block + 3) / 4);
-    for (var turn = 0u; turn < 4; turn++) { // one of the four keys of each thread
-      for (var giver = 0u; giver < filled; giver++) { // the thread whose key comes now
-        let row = first_key + min(block + giver * 4 + turn, keys - 1);
-        let v_start = row * params.v_stride + params.v_offset + head * params.value_dim;
-        let w0 = vec4f(subgroupShuffle(s0.x, giver)); let w1 = vec4f(subgroupShuffle(s1.x, giver));
-        let w2 = vec4f(subgroupShuffle(s2.x, giver)); let w3 = vec4f(subgroupShuffle(s3.x, giver));
-        let w4 = vec4f(subgroupShuffle(s4.x, giver)); let w5 = vec4f(subgroupShuffle(s5.x, giver));
-        let w6 = vec4f(subgroupShuffle(s6.x, giver)); let w7 = vec4f(subgroupShuffle(s7.x, giver));
-        let v4 = v_at(v_start, column);
-        o0 = fma(w0, v4, o0); o1 = fma(w1, v4, o1); o2 = fma(w2, v4, o2); o3 = fma(w3, v4, o3);
-        o4 = fma(w4, v4, o4); o5 = fma(w5, v4, o5); o6 = fma(w6, v4, o6); o7 = fma(w7, v4, o7);
-        if (FOURS > 1) {
-          let v8 = v_at(v_start, column + SUBGROUP * 4);
-          u0 = fma(w0, v8, u0); u1 = fma(w1, v8, u1); u2 = fma(w2, v8, u2); u3 = fma(w3, v8, u3);
-          u4 = fma(w4, v8, u4); u5 = fma(w5, v8, u5); u6 = fma(w6, v8, u6); u7 = fma(w7, v8, u7);
-        }
-        if (FOURS > 2) {
-          let va = v_at(v_start, column + 2 * SUBGROUP * 4);
-          y0 = fma(w0, va, y0); y1 = fma(w1, va, y1); y2 = fma(w2, va, y2); y3 = fma(w3, va, y3);
-          y4 = fma(w4, va, y4); y5 = fma(w5, va, y5); y6 = fma(w6, va, y6); y7 = fma(w7, va, y7);
-          let vb = v_at(v_start, column + 3 * SUBGROUP * 4);
-          z0 = fma(w0, vb, z0); z1 = fma(w1, vb, z1); z2 = fma(w2, vb, z2); z3 = fma(w3, vb, z3);
-          z4 = fma(w4, vb, z4); z5 = fma(w5, vb, z5); z6 = fma(w6, vb, z6); z7 = fma(w7, vb, z7);
-        }
+    for (var turn = 0u; turn < min(SUBGROUP * 4u, keys - block); turn++) { // one key, of thread turn / 4
+      let giver = turn / 4;
+      let v_start = (first_key + block + turn) * params.v_stride + params.v_offset + head * params.value_dim;
+      let w0 = vec4f(subgroupShuffle(s0.x, giver)); let w1 = vec4f(subgroupShuffle(s1.x, giver));
+      let w2 = vec4f(subgroupShuffle(s2.x, giver)); let w3 = vec4f(subgroupShuffle(s3.x, giver));
+      let w4 = vec4f(subgroupShuffle(s4.x, giver)); let w5 = vec4f(subgroupShuffle(s5.x, giver));
+      let w6 = vec4f(subgroupShuffle(s6.x, giver)); let w7 = vec4f(subgroupShuffle(s7.x, giver));
+      let v4 = v_at(v_start, column);
+      o0 = fma(w0, v4, o0); o1 = fma(w1, v4, o1); o2 = fma(w2, v4, o2); o3 = fma(w3, v4, o3);
+      o4 = fma(w4, v4, o4); o5 = fma(w5, v4, o5); o6 = fma(w6, v4, o6); o7 = fma(w7, v4, o7);
+      if (FOURS > 1) {
+        let v8 = v_at(v_start, column + SUBGROUP * 4);
+        u0 = fma(w0, v8, u0); u1 = fma(w1, v8, u1); u2 = fma(w2, v8, u2); u3 = fma(w3, v8, u3);
+        u4 = fma(w4, v8, u4); u5 = fma(w5, v8, u5); u6 = fma(w6, v8, u6); u7 = fma(w7, v8, u7);
+      }
+      if (FOURS > 2) {
+        let va = v_at(v_start, column + 2 * SUBGROUP * 4);
+        y0 = fma(w0, va, y0); y1 = fma(w1, va, y1); y2 = fma(w2, va, y2); y3 = fma(w3, va, y3);
+        y4 = fma(w4, va, y4); y5 = fma(w5, va, y5); y6 = fma(w6, va, y6); y7 = fma(w7, va, y7);
+        let vb = v_at(v_start, column + 3 * SUBGROUP * 4);
+        z0 = fma(w0, vb, z0); z1 = fma(w1, vb, z1); z2 = fma(w2, vb, z2); z3 = fma(w3, vb, z3);
+        z4 = fma(w4, vb, z4); z5 = fma(w5, vb, z5); z6 = fma(w6, vb, z6); z7 = fma(w7, vb, z7);
       }
       s0 = s0.yzwx; s1 = s1.yzwx; s2 = s2.yzwx; s3 = s3.yzwx;
       s4 = s4.yzwx; s5 = s5.yzwx; s6 = s6.yzwx; s7 = s7.yzwx;
     }
   }
 
-  let a = reciprocal(subgroup_sum(total_a));
-  let b = reciprocal(subgroup_sum(total_b));
-  o0 *= a.x; o1 *= a.y; o2 *= a.z; o3 *= a.w; o4 *= b.x; o5 *= b.y; o6 *= b.z; o7 *= b.w;
-  u0 *= a.x; u1 *= a.y; u2 *= a.z; u3 *= a.w; u4 *= b.x; u5 *= b.y; u6 *= b.z; u7 *= b.w;
-  y0 *= a.x; y1 *= a.y; y2 *= a.z; y3 *= a.w; y4 *= b.x; y5 *= b.y; y6 *= b.z; y7 *= b.w;
-  z0 *= a.x; z1 *= a.y; z2 *= a.z; z3 *= a.w; z4 *= b.x; z5 *= b.y; z6 *= b.z; z7 *= b.w;
+  var a = reciprocal(subgroup_sum(total_a)); // of the next four rows
+  var b = reciprocal(subgroup_sum(total_b));
   let end = first_query + min(query + QUERIES, queries);
   for (var row = first_query + query; row < end; row++) {
     let start = ((row * params.heads + head) * params.value_dim + column) / 4;
-    if (column < params.value_dim) { out[start] = Vec4(o0); }
-    if (FOURS > 1 && column + SUBGROUP * 4 < params.value_dim) { out[start + SUBGROUP] = Vec4(u0); }
-    if (FOURS > 2 && column + 2 * SUBGROUP * 4 < params.value_dim) { out[start + 2 * SUBGROUP] = Vec4(y0); }
-    if (FOURS > 2 && column + 3 * SUBGROUP * 4 < params.value_dim) { out[start + 3 * SUBGROUP] = Vec4(z0); }
-    o0 = o1; o1 = o2; o2 = o3; o3 = o4; o4 = o5; o5 = o6; o6 = o7; // the next row's
+    if (column < params.value_dim) { out[start] = Vec4(o0 * a.x); }
+    if (FOURS > 1 && column + SUBGROUP * 4 < params.value_dim) { out[start + SUBGROUP] = Vec4(u0 * a.x); }
+    if (FOURS > 2 && column + 2 * SUBGROUP * 4 < params.value_dim) { out[start + 2 * SUBGROUP] = Vec4(y0 * a.x); }
+    if (FOURS > 2 && column + 3 * SUBGROUP * 4 < params.value_dim) { out[start + 3 * SUBGROUP] = Vec4(z0 * a.x); }
+    a = vec4f(a.yzw, b.x); b = b.yzwx; // the next row's
+    o0 = o1; o1 = o2; o2 = o3; o3 = o4; o4 = o5; o5 = o6; o6 = o7;
     u0 = u1; u1 = u2; u2 = u3; u3 = u4; u4 = u5; u5 = u6; u6 = u7;
     y0 = y1; y1 = y2; y2 = y3; y3 = y4; y4 = y5; y5 = y6; y6 = y7;
     z0 = z1; z1 = z2; z2 = z3; z3 = z4; z4 = z5; z5 = z6; z6 = z7;
