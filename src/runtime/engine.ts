@@ -215,7 +215,9 @@ export class Engine {
     const recording = recorder.finish();
     const { pipelines } = this.#home;
     const generation = this.#generation;
-    const compiled = await Promise.all(recording.dispatches.map(({ source, label }) => pipelines.get(source, label)));
+    const compiled = await this.waitFor(
+      Promise.all(recording.dispatches.map(({ source, label }) => pipelines.get(source, label))),
+    );
     return new Program(this, generation, label, recording, compiled);
   }
 
