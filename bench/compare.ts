@@ -1,7 +1,9 @@
 /** Two runs side by side: how the times changed, and whether that is more than noise. */
 
+import type { ReportRow } from "./html/runs.ts";
 import { milliseconds, percent } from "./numbers.ts";
-import { type BrowserOriginRow, isMeasured, nameOf, type OriginRow, type Row } from "./rows.ts";
+import type { PeerRow } from "./peers/row.ts";
+import { type BrowserOriginRow, isMeasured, type MeasuredRow, nameOf, type OriginRow } from "./rows.ts";
 import type { Timing } from "./timing.ts";
 
 /** Within a run a timing may be steadier than the machine is from one run to the next: no change below this is believed. */
@@ -19,19 +21,44 @@ export interface Comparison {
   readonly verdict: "faster" | "slower" | "same";
 }
 
+/** A row of either kind of results, as far as a comparison goes. */
+interface Timed {
+  readonly name: string;
+  readonly p50: number;
+  /** Parts of the median by which it may be off. */
+  readonly noise: readonly number[];
+}
+
 /** Rows that are in both runs, in the order of the second. */
-export function compareRows(before: readonly Row[], after: readonly Row[]): Comparison[] {
+export function compareRows(before: readonly ReportRow[], after: readonly ReportRow[]): Comparison[] {
   const software = [...before, ...after].some((row) => row.type === "origin" && row.adapter.software);
-  const earlier = new Map(before.filter(isMeasured).map((row) => [nameOf(row), row.timing]));
-  return after.filter(isMeasured).flatMap((row) => {
-    const was = earlier.get(nameOf(row));
+  const earlier = new Map(timedIn(before, software).map((row) => [row.name, row]));
+  return timedIn(after, software).flatMap((is) => {
+    const was = earlier.get(is.name);
     if (was === undefined) return [];
-    const ratio = row.timing.p50 / was.p50;
-    const both = [was, row.timing];
-    const noise = Math.max(LEAST_NOISE, Math.hypot(...both.flatMap((timing) => noiseOf(timing, software))));
+    const ratio = is.p50 / was.p50;
+    const noise = Math.max(LEAST_NOISE, Math.hypot(...was.noise, ...is.noise));
     const verdict = ratio < 1 / (1 + noise) ? "faster" : ratio > 1 + noise ? "slower" : "same";
-    return [{ name: nameOf(row), before: was.p50, after: row.timing.p50, ratio, noise, verdict }];
+    return [{ name: is.name, before: was.p50, after: is.p50, ratio, noise, verdict }];
   });
+}
+
+function timedIn(rows: readonly ReportRow[], software: boolean): Timed[] {
+  return rows.filter(isTimed).map((row) => {
+    const name = timedName(row);
+    if (row.type !== "peer") return { name, p50: row.timing.p50, noise: noiseOf(row.timing, software) };
+    const { median, min } = row.timing;
+    // Its quartiles are not kept, and its slowest run may be slow by any amount: the way down, taken both ways.
+    return { name, p50: median, noise: [(2 * (median - min)) / median] };
+  });
+}
+
+function isTimed(row: ReportRow): row is MeasuredRow | PeerRow {
+  return row.type === "peer" || isMeasured(row);
+}
+
+function timedName(row: MeasuredRow | PeerRow): string {
+  return row.type === "peer" ? `${row.peer}, ${row.model}, ${row.batch}` : nameOf(row);
 }
 
 /** Beside its own spread, what others took of the processor, where that is what computed or what held the clock. */
@@ -40,10 +67,15 @@ function noiseOf({ clock, noise, others }: Timing, software: boolean): number[] 
   return shared && others !== undefined ? [noise, others / Math.max(1 - others, 0.01)] : [noise];
 }
 
-/** For people: a line for each row, and what makes the runs differ beside the code. */
-export function comparisonText(before: readonly Row[], after: readonly Row[]): string {
+/**
+ * For people: a line for each row that both have, what makes the runs differ beside the code, and what only one has.
+ * @throws RangeError when no row is in both
+ */
+export function comparisonText(before: readonly ReportRow[], after: readonly ReportRow[]): string {
   const rows = compareRows(before, after);
-  if (rows.length === 0) return "the two files have no row in common";
+  if (rows.length === 0) {
+    throw new RangeError(`the two files have no row in common: A has ${kindsOf(before)}, B has ${kindsOf(after)}`);
+  }
   const width = Math.max(...rows.map(({ name }) => name.length));
   const lines = rows.map(({ name, before, after, ratio, noise, verdict }) =>
     [
@@ -56,17 +88,45 @@ export function comparisonText(before: readonly Row[], after: readonly Row[]): s
     ].join("  "),
   );
   const heading = `${"".padEnd(width)}  ${"A ms".padStart(10)}  ${"B ms".padStart(10)}  ${"B / A".padStart(8)}`;
-  return [...originText(before, after), heading, ...lines.map((line) => line.trimEnd())].join("\n");
+  const both = new Set(rows.map(({ name }) => name));
+  return [
+    ...originText(before, after),
+    heading,
+    ...lines.map((line) => line.trimEnd()),
+    ...onlyText("A", before, both),
+    ...onlyText("B", after, both),
+  ].join("\n");
 }
 
-function originText(before: readonly Row[], after: readonly Row[]): string[] {
+/** `12 kernel rows and 4 peer rows` */
+function kindsOf(rows: readonly ReportRow[]): string {
+  const types = rows.filter(isTimed).map(({ type }) => type);
+  const kinds = [...new Set(types)].map((kind) => `${types.filter((type) => type === kind).length} ${kind} rows`);
+  return kinds.join(" and ") || "none";
+}
+
+/** What the other file lacks, and what failed. */
+function onlyText(letter: string, rows: readonly ReportRow[], both: ReadonlySet<string>): string[] {
+  const only = rows
+    .filter(isTimed)
+    .map(timedName)
+    .filter((name) => !both.has(name));
+  const failed = rows.flatMap((row) => (row.type === "failure" ? [`${row.name}: ${row.message}`] : []));
+  return [
+    ...(only.length > 0 ? ["", `only in ${letter}:`, ...only.map((name) => `  ${name}`)] : []),
+    ...(failed.length > 0 ? ["", `failed in ${letter}:`, ...failed.map((name) => `  ${name}`)] : []),
+  ];
+}
+
+function originText(before: readonly ReportRow[], after: readonly ReportRow[]): string[] {
   const [a, b] = [before, after].map((rows) => rows.find((row) => row.type === "origin"));
   if (a === undefined || b === undefined) return [];
-  const facts = ({ adapter, driver, machine }: OriginRow | BrowserOriginRow) => ({
+  const facts = ({ adapter, driver, machine, tuned }: OriginRow | BrowserOriginRow) => ({
     adapter: adapter.name,
     driver,
     cpu: "cpu" in machine ? `${machine.cpu} x ${machine.cores}` : `unknown x ${machine.cores}`,
     runtime: "node" in machine ? `Node ${machine.node}` : machine.browser,
+    tuning: tuned === undefined ? "unknown" : tuned ? "as stored by bert-webgpu tune" : "built-in",
   });
   const [was, is] = [facts(a), facts(b)];
   const differing = (Object.keys(was) as (keyof typeof was)[]).filter((key) => was[key] !== is[key]);

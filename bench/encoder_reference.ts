@@ -3,13 +3,17 @@
 import type { Sequence } from "../src/bert/batch.ts";
 import { openModel } from "../src/bert/model.ts";
 import { nameTensors } from "../src/bert/weights.ts";
-import { attention, embedLayernorm, layernorm, matmul } from "../src/kernels/reference.ts";
+import { attention, embedLayernorm, layernorm, matmul, matmulQ8 } from "../src/kernels/reference.ts";
 import type { Folder } from "../src/runtime/bytes.ts";
+import { quantizeRow } from "../src/runtime/quantize.ts";
 
 type Activation = Parameters<typeof matmul>[0]["activation"];
 
-/** The last hidden state [tokens, hidden] of one sequence whose positions are 0, 1, 2, ... and whose types are 0. */
-export async function encodeOnCpu(folder: Folder, { inputIds }: Sequence): Promise<Float64Array> {
+/**
+ * The last hidden state [tokens, hidden] of one sequence whose positions are 0, 1, 2, ... and whose types are 0.
+ * @param int8 the encoder's linear layers as a model in q8 has them: weights in int8, their inputs rounded to it
+ */
+export async function encodeOnCpu(folder: Folder, { inputIds }: Sequence, int8 = false): Promise<Float64Array> {
   const { config, checkpoint } = await openModel(folder);
   const { stored } = nameTensors(checkpoint);
   const { hiddenSize: hidden, intermediateSize, numAttentionHeads: heads, layerNormEps: eps } = config;
@@ -20,8 +24,9 @@ export async function encodeOnCpu(folder: Folder, { inputIds }: Sequence): Promi
     checkpoint.readFloats(stored.get(name)!, count === undefined ? {} : { offset: offset!, count });
   const linear = async (x: Float64Array, name: string, n: number, activation: Activation = "none") => {
     const shape = { m: tokens, n, k: x.length / tokens, dtype, bias: true, residual: false, activation } as const;
-    const weight = await read(`${name}.weight`);
-    return matmul(shape, { x, weight, bias: await read(`${name}.bias`) }).out!;
+    const [weight, bias] = [await read(`${name}.weight`), await read(`${name}.bias`)];
+    if (int8) return matmulQ8(shape, { x, ...inInt8(weight, n), bias }).out!;
+    return matmul(shape, { x, weight, bias }).out!;
   };
   const norm = async (x: Float64Array, residual: Float64Array, name: string): Promise<Float64Array> => {
     const [gamma, beta] = [await read(`${name}.weight`), await read(`${name}.bias`)];
@@ -66,4 +71,15 @@ export async function encodeOnCpu(folder: Folder, { inputIds }: Sequence): Promi
   } finally {
     await checkpoint.close();
   }
+}
+
+/** Rows of `weight` as the engine stores them. */
+function inInt8(weight: Float32Array, rows: number): { weight: Uint32Array; scales: Float32Array } {
+  const cols = weight.length / rows;
+  const words = Math.ceil(cols / 4);
+  const codes = new Uint32Array(rows * words);
+  const scales = Float32Array.from({ length: rows }, (_, row) =>
+    quantizeRow(weight.subarray(row * cols, (row + 1) * cols), codes.subarray(row * words, (row + 1) * words)),
+  );
+  return { weight: codes, scales };
 }

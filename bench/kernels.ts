@@ -32,22 +32,31 @@ export interface KernelBenchOptions {
 /** Whether to measure a kernel: by its name, and its place among the kernels of a task. */
 export type Select = (name: string, place: number) => boolean;
 
+/** A table of cases that may say whose its first kernel is. */
+export interface BenchTable<S extends { readonly dtype: Scalar }> extends CaseTable<S> {
+  /** Whether the first of its kernels is the one that the engine launches on this device: its row says so. */
+  readonly engineFirst?: boolean;
+}
+
 /** A case and the kernels that compute it, whatever the type of its shape. */
 export interface KernelTask {
-  /** Their names. A name may come twice, with tiles of two sizes. */
+  /** Their names, those of f32 before the ones that f16 has beside them. A name may come twice, with two tiles. */
   readonly kernels: readonly string[];
   /** Verifies and times the kernels that are selected. */
   measure(engine: Engine, select: Select, dtype: Scalar, options: KernelBenchOptions): Promise<void>;
 }
 
-export function kernelTask<S extends { readonly dtype: Scalar }>(table: CaseTable<S>, of: Case<S>): KernelTask {
+export function kernelTask<S extends { readonly dtype: Scalar }>(table: BenchTable<S>, of: Case<S>): KernelTask {
   const shapeOf = (dtype: Scalar): S => ({ ...of.shape, dtype }) as unknown as S;
+  const namesIn = (dtype: Scalar): string[] => table.kernels(shapeOf(dtype)).map(({ name }) => name);
+  const [names, namesInF16] = [namesIn("f32"), namesIn("f16")];
   return {
-    kernels: table.kernels(shapeOf("f32")).map(({ name }) => name),
+    kernels: [...names, ...namesInF16.filter((name) => !names.includes(name))],
     async measure(engine, select, dtype, options) {
       const shape = shapeOf(dtype);
-      const kernels = table.kernels(shape).filter(({ name }, place) => select(name, place));
-      if (kernels.length === 0) return;
+      const all = table.kernels(shape);
+      const kernels = all.filter(({ name }, place) => select(name, place));
+      if (kernels.length === 0) return tellOfOther(dtype, dtype === "f32" ? namesInF16 : names, select, options);
       await options.onProgress(`${kernels[0]!.name}: on the CPU`);
       if (options.signal?.aborted) return; // a page hears of a click while it waits
       const data = caseData(kernels[0]!, shape, of);
@@ -72,9 +81,12 @@ export function kernelTask<S extends { readonly dtype: Scalar }>(table: CaseTabl
             options.watch,
           );
           const work = workOf(operation, shape, data);
-          const copyMs = movesBytes(operation) ? await options.copyTime(work.bytes, timing.clock) : undefined;
-          const row = rowOf(subject, check, timing, work, options.ceilings);
-          options.onRow(copyMs === undefined ? row : { ...row, copyMs });
+          const copyMs = isHeldAgainstCopy(operation) ? await options.copyTime(work.bytes, timing.clock) : undefined;
+          options.onRow({
+            ...rowOf(subject, check, timing, work, options.ceilings),
+            ...(copyMs !== undefined && { copyMs }),
+            ...(table.engineFirst && kernel === all[0] && { chosen: true }),
+          });
         } catch (error) {
           options.onFailure(name, error as Error);
         }
@@ -84,17 +96,35 @@ export function kernelTask<S extends { readonly dtype: Scalar }>(table: CaseTabl
   };
 }
 
-/** Whether the memory is what limits it, on any adapter worth the name: all but the matmuls. */
-function movesBytes(kernel: string): boolean {
+/** A kernel that was asked for by name, and that this device has for the other type alone. */
+function tellOfOther(dtype: Scalar, others: readonly string[], select: Select, options: KernelBenchOptions): void {
+  const asked = others.filter(select);
+  if (asked.length === 0) return;
+  const other = dtype === "f32" ? "f16" : "f32";
+  const error = new Error(`this device has it for ${other} alone: ask for --dtype ${other}`);
+  options.onFailure(`${[...new Set(asked)].join(", ")} ${dtype}`, error);
+}
+
+/** All but the matmuls, which move too few bytes for what they compute. */
+function isHeldAgainstCopy(kernel: string): boolean {
   return !kernel.startsWith("matmul");
 }
 
-/** What tells kernels of one name apart: the tile in workgroup memory, the threads that share k or a row. */
-function variantOf({ constants }: Plan): string {
-  const { TILE_ROWS, TILE_COLS, DEPTH, SPLIT, LANES } = constants;
+/** What tells kernels of one name apart: its tile and matrix unit, the threads that share k or a row, its vectors. */
+export function variantOf({ constants }: Pick<Plan, "constants">): string {
+  const { TILE_ROWS, TILE_COLS, DEPTH, SPLIT, LANES, WIDTH } = constants;
+  if (constants.MATRIX_ROWS !== undefined) return matrixVariant(constants as Readonly<Record<string, number>>);
   if (TILE_ROWS !== undefined) return [TILE_ROWS, TILE_COLS, DEPTH].filter((size) => size !== undefined).join("x");
   if (SPLIT !== undefined) return `by ${SPLIT}`;
-  return LANES === 1 ? "by thread" : "";
+  return [WIDTH === 2 ? "in pairs" : "", LANES === 1 ? "by thread" : ""].filter(Boolean).join(" ");
+}
+
+/** `128x128x32 16x16x16`: the outputs of a workgroup and the depth, then the matrices that are multiplied. */
+function matrixVariant(sizes: Readonly<Record<string, number>>): string {
+  const { MATRIX_ROWS, MATRIX_COLS, MATRIX_DEPTH, SUBGROUPS_DOWN, SUBGROUPS_ACROSS, DEPTH } = sizes;
+  const rows = SUBGROUPS_DOWN! * sizes.MATRICES_DOWN! * MATRIX_ROWS!;
+  const cols = SUBGROUPS_ACROSS! * sizes.MATRICES_ACROSS! * MATRIX_COLS!;
+  return `${rows}x${cols}x${DEPTH} ${MATRIX_ROWS}x${MATRIX_COLS}x${MATRIX_DEPTH}`;
 }
 
 function upload(engine: Engine, { stored }: CaseData): Map<string, Tensor> {
@@ -146,6 +176,7 @@ function zerosOf({ outputs }: Pick<CaseData, "outputs">): Record<string, InputDa
 
 /**
  * Holds every element against the expected one. Where that is NaN the CPU has not computed it, and any finite one will do.
+ * An error is told in the unit that bounds it: relative to the expected number where that is most of the bound.
  * @throws Error for an element that is not finite, or the one that is furthest off and the first that is wrong
  */
 export function verify(
@@ -155,7 +186,7 @@ export function verify(
 ): Check {
   let first = "";
   let wrong = 0;
-  let worst = { share: -1, error: 0, bound: 0, what: "" };
+  let worst = { share: -1, error: 0, bound: 0, size: 0, what: "" };
   let [compared, total] = [0, 0];
   for (const [name, wanted] of Object.entries(expected)) {
     const got = actual[name]!;
@@ -165,20 +196,24 @@ export function verify(
       if (!Number.isFinite(got[i])) throw new Error(`${name}[${i}] is ${got[i]}, it must be ${want || "finite"}`);
       if (Number.isNaN(want)) continue;
       compared++;
-      const error = Math.abs(got[i]! - want);
-      const bound = absolute + relative * Math.abs(want);
+      const [error, size] = [Math.abs(got[i]! - want), Math.abs(want)];
+      const bound = absolute + relative * size;
       const share = error === 0 ? 0 : error / bound;
       if (share > 1 && ++wrong === 1) first = `${name}[${i}] is ${got[i]}, it must be ${want}`;
-      if (share > worst.share) worst = { share, error, bound, what: `${name}[${i}] is ${got[i]}, it must be ${want}` };
+      if (share > worst.share)
+        worst = { share, error, bound, size, what: `${name}[${i}] is ${got[i]}, it must be ${want}` };
     }
   }
-  const { share, error, bound, what } = worst;
+  const { share, error, bound, size, what } = worst;
   if (share > 1) {
     const others = wrong > 1 ? `; ${wrong} of ${compared} are wrong, the first ${first}` : "";
     throw new Error(`${what}: off by ${error.toExponential(1)}, allowed is ${bound.toExponential(1)}${others}`);
   }
   const elements = compared === total ? `all ${total}` : `${compared} of ${total} and the rest finite`;
-  const how = error === 0 ? "exact" : `error ${error.toExponential(1)} of ${bound.toExponential(1)} allowed`;
+  const isRelative = relative * size > absolute;
+  const [kind, unit] = isRelative ? ["relative error", size] : ["error", 1];
+  const found = `${kind} ${(error / unit).toExponential(1)} of ${(bound / unit).toExponential(1)} allowed`;
+  const how = error === 0 ? "exact" : found;
   return { how: `${elements}, ${how}`, error, bound };
 }
 

@@ -1,173 +1,171 @@
 /** `bench`: how close the kernels come to what the machine can do, and how fast the models are. */
 
-import { readFile, writeFile } from "node:fs/promises";
+import { readFile } from "node:fs/promises";
 import { basename, resolve } from "node:path";
-import { Command, InvalidArgumentError, Option } from "commander";
-import { DEFAULT_LIMITS, type DeviceTraits } from "../src/kernels/kernel.ts";
+import { Command, Help, Option } from "commander";
+import { DEFAULT_LIMITS, type DeviceTraits, type Scalar } from "../src/kernels/kernel.ts";
 import { reportFailure } from "../src/node/cli/failure.ts";
 import { openModelFolder } from "../src/node/cli/model.ts";
-import { createEngine, type Engine } from "../src/node/index.ts";
-import { copyTimes, measureCeilings } from "./ceilings.ts";
+import type { Engine } from "../src/node/index.ts";
+import { bytesAt, requireRoom } from "./buffer_limits.ts";
+import {
+  type FileOptions,
+  fileShape,
+  type KernelOptions,
+  kernelShape,
+  type ModelOptions,
+  positiveInteger,
+  type QuickOptions,
+  refuseContradictions,
+  takes,
+} from "./command_line.ts";
 import { comparisonText } from "./compare.ts";
-import { htmlReport } from "./html/report.ts";
 import type { ReportRow } from "./html/runs.ts";
-import { ladderTask, shapedTasks, typicalTasks } from "./kernel_cases.ts";
+import { ladderTask, SHAPE_FORMS, shapedTasks, typicalTasks } from "./kernel_cases.ts";
 import type { KernelTask, Select } from "./kernels.ts";
-import { originOf } from "./machine.ts";
-import { type BatchTask, benchModel, type ModelTask } from "./model.ts";
-import { watchOthers } from "./others.ts";
+import { type BatchTask, benchModel, type ModelTask, requirePositions } from "./model.ts";
+import { writeHtml } from "./outputs.ts";
 import { peersCommand } from "./peers/command.ts";
 import { MODEL_SHAPES, type ModelShapeName, randomModel } from "./random_model.ts";
-import { openReport, parseRows } from "./report.ts";
-import type { CeilingRow } from "./rows.ts";
+import { parseRows } from "./report.ts";
+import { type Session, withSession } from "./session.ts";
 import { authorTask, benchAuthorFile, watchFile } from "./workbench.ts";
-import type { WorkbenchOptions } from "./workbench_claims.ts";
-
-/** Of every command. */
-interface CommonOptions {
-  readonly adapter: string;
-  readonly dtype: "f32" | "f16";
-  readonly budget: number;
-  readonly json: string | true | undefined;
-  readonly html?: string;
-  readonly full?: true;
-}
-
-interface QuickOptions extends CommonOptions {
-  readonly compare?: readonly string[];
-  readonly report?: readonly string[];
-}
-
-interface KernelOptions extends CommonOptions {
-  readonly shape?: readonly number[];
-}
-
-interface FileOptions extends CommonOptions, WorkbenchOptions {
-  readonly watch?: true;
-}
-
-interface ModelOptions extends CommonOptions {
-  readonly model?: string;
-  readonly shape?: ModelShapeName;
-  readonly batch?: number;
-  readonly tokens?: number;
-  readonly ragged?: true;
-}
 
 const STANDARD_BATCHES: readonly BatchTask[] = [{ batch: 1, tokens: 128 }, { batch: 8, tokens: 128 }, "ragged"];
 
 /** Operations a second below which the plainest matmul of 1024^3 would take minutes. */
 const SLOW = 25e9;
+/** Sizes of the ladder of matmuls: of slow adapters, and of others. */
+const LADDER = [512, 1024] as const;
 
-interface Session {
-  readonly engine: Engine;
-  readonly traits: DeviceTraits;
-  readonly dtype: "f32" | "f16";
-  readonly ceilings: readonly CeilingRow[];
-  readonly options: Parameters<typeof benchModel>[3] & Parameters<KernelTask["measure"]>[3];
-}
+/** Devices that between them have every kernel: what a name is looked up in before there is a device. */
+const MATRIX_UNITS = (["f32", "f16"] as const).map((type) => {
+  return { componentType: type, resultType: "f32" as const, M: 16, N: 16, K: 16 };
+});
+const ANY_DEVICE: readonly DeviceTraits[] = [
+  { limits: DEFAULT_LIMITS, software: true, subgroupSize: 8 },
+  { limits: DEFAULT_LIMITS, software: false, vendor: "nvidia", matrixUnits: MATRIX_UNITS, subgroupMaxSize: 32 },
+];
 
-async function withSession(
-  { adapter, dtype, budget, json, html }: CommonOptions,
-  work: (session: Session) => Promise<void>,
-): Promise<void> {
-  const report = openReport(json, console.log);
-  const finish = async (): Promise<void> => {
-    report.finish();
-    if (html !== undefined) await writeHtml(html, report.rows);
-  };
-  process.once("SIGINT", () => {
-    finish().then(
-      () => process.exit(130),
-      (error: unknown) => process.exit(reportFailure(error)),
-    );
-  });
-  const engine = await createEngine({ adapter, preciseTimestamps: true });
-  try {
-    if (dtype === "f16" && !engine.hasF16) {
-      throw new RangeError(`--dtype f16 needs the feature shader-f16, which ${engine.adapter.name} lacks`);
-    }
-    report.add({ type: "origin", tool: "bert-webgpu bench", version: 1, ...(await originOf(engine.adapter)) });
-    report.progress("ceilings");
-    const ceilings = await measureCeilings(engine, budget, watchOthers);
-    for (const row of ceilings) report.add(row);
-    const onFailure = (name: string, { message }: Error): void => {
-      report.add({ type: "failure", name, message });
-      process.exitCode = 1;
-    };
-    const copyTime = copyTimes(engine, budget / 2);
-    const options = {
-      budget,
-      ceilings,
-      copyTime,
-      onRow: report.add,
-      onProgress: report.progress,
-      onFailure,
-      watch: watchOthers,
-    };
-    await work({ engine, traits: engine.traits, dtype, ceilings, options });
-  } finally {
-    engine.dispose();
-    await finish();
+async function benchAll({ full, compare, report, ...common }: QuickOptions, command: Command): Promise<void> {
+  const [unknown] = command.args;
+  if (unknown !== undefined) {
+    const known = command.commands.map((each) => each.name()).join(", ");
+    throw new RangeError(`there is no command "${unknown}"; there are ${known}`);
   }
-}
-
-async function writeHtml(file: string, rows: readonly ReportRow[]): Promise<void> {
-  await writeFile(file, await htmlReport(rows));
-}
-
-async function benchAll({ full, compare, report, ...common }: QuickOptions): Promise<void> {
   if (compare) return printComparison(compare);
   if (report) return reportFiles(report, common.html);
-  await withSession(common, async (session) => {
-    await runKernels(session, typicalTasks(session.traits), (_, place) => full === true || place === 0);
-    await runKernels(session, [ladderTask(ladderSize(session), session.traits)], () => true);
-    for (const shape of standardShapes(full)) {
-      await runModel(session, randomTask(shape, common.dtype), full ? STANDARD_BATCHES : STANDARD_BATCHES.slice(0, 1));
-    }
-  });
+  const { dtype } = common;
+  await withSession(
+    common,
+    () => {},
+    async (session) => {
+      await runKernels(session, dtype, typicalTasks(session.traits), (_, place) => full === true || place === 0);
+      await runKernels(session, dtype, [ladderTask(ladderSize(session), session.traits)], () => true);
+      for (const shape of standardShapes(full)) {
+        await runModel(session, randomTask(shape, dtype), full ? STANDARD_BATCHES : STANDARD_BATCHES.slice(0, 1));
+      }
+    },
+  );
 }
 
 async function benchKernels(name = "", { shape, ...common }: KernelOptions): Promise<void> {
   const named: Select = (kernel) => kernel.startsWith(name);
-  await withSession(common, async (session) => {
-    const standard = [...typicalTasks(session.traits), ladderTask(ladderSize(session), session.traits)];
-    const tasks = shape ? shapedTasks(shape, session.traits) : standard;
+  const { dtype } = common;
+  const standardOn = (traits: DeviceTraits, ladder: number): KernelTask[] => [
+    ...typicalTasks(traits),
+    ladderTask(ladder, traits),
+  ];
+  // Which kernels there are depends on what the sizes are multiples of: these stand in for sizes that may not fit.
+  const small = shape?.map((size) => Math.min(size, 64 + (size % 64)));
+  const namedOn = (traits: DeviceTraits): KernelTask[] =>
+    small ? shapedTasks(small, traits) : standardOn(traits, LADDER[0]);
+  const chosenOf = (tasks: readonly KernelTask[], where = ""): KernelTask[] => {
     const chosen = tasks.filter(({ kernels }) => kernels.some(named));
-    if (chosen.length === 0) {
-      const known = [...new Set(standard.flatMap(({ kernels }) => kernels))].join(", ");
-      const taking = shape ? ` and takes ${shape.length} sizes` : "";
-      throw new RangeError(`there is no kernel whose name begins with "${name}"${taking}; all kernels: ${known}`);
+    if (chosen.length > 0) return chosen;
+    const known = [...new Set(ANY_DEVICE.flatMap(namedOn).flatMap(({ kernels }) => kernels))].join(", ");
+    const [taking, these] = shape ? [` and takes ${shape.length} sizes`, "these do"] : ["", "all kernels"];
+    throw new RangeError(
+      `there is no kernel whose name begins with "${name}"${taking}${where}; ${these}: ${known || "none"}`,
+    );
+  };
+  chosenOf(ANY_DEVICE.flatMap(namedOn));
+  await withSession(
+    common,
+    ({ traits, adapter, device }) => {
+      const chosen = chosenOf(namedOn(traits), ` on ${adapter.name}`);
+      if (shape === undefined) return undefined;
+      requireRoomForSome(chosen, shape, dtype, device.limits);
+      return shapedTasks(shape, traits);
+    },
+    async (session, shaped) => {
+      const tasks = shaped ?? standardOn(session.traits, ladderSize(session));
+      await runKernels(session, dtype, chosenOf(tasks), named, shape);
+    },
+  );
+}
+
+/** @throws RangeError for sizes at which none of them fits */
+function requireRoomForSome(
+  tasks: readonly KernelTask[],
+  shape: readonly number[],
+  dtype: Scalar,
+  limits: GPUSupportedLimits,
+): void {
+  const reasons = tasks.map((task) => {
+    try {
+      requireRoomFor(task, shape, dtype, limits);
+      return undefined;
+    } catch (error) {
+      return error;
     }
-    await runKernels(session, chosen, named);
   });
+  if (!reasons.includes(undefined)) throw reasons[0];
+}
+
+function requireRoomFor(
+  { kernels: [kernel] }: KernelTask,
+  shape: readonly number[],
+  dtype: Scalar,
+  limits: GPUSupportedLimits,
+): void {
+  requireRoom(`${kernel} ${shape.join("x")} ${dtype}`, bytesAt(kernel!, shape, dtype), limits);
 }
 
 async function benchFile(path: string, { watch, ...options }: FileOptions): Promise<void> {
+  const { dtype } = options;
   // What a file lacks is told before the ceilings are measured, whose time it would cost otherwise.
-  if (!watch) await authorTask(path, options, { limits: DEFAULT_LIMITS, software: true });
-  await withSession(options, async (session) => {
-    if (!watch) return benchAuthorFile(path, options, session);
+  const author = watch ? undefined : await authorTask(path, options, { limits: DEFAULT_LIMITS, software: true }, dtype);
+  const requireFit = ({ device }: Engine): void => author && requireRoom(author.file.name, author.bytes, device.limits);
+  await withSession(options, requireFit, async (session) => {
+    const bench = { ...session, dtype };
+    if (!watch) return benchAuthorFile(path, options, bench);
     await watchFile(path, () =>
-      benchAuthorFile(path, options, session).catch((error: Error) => session.options.onFailure(basename(path), error)),
+      benchAuthorFile(path, options, bench).catch((error: Error) => session.options.onFailure(basename(path), error)),
     );
   });
 }
 
+/** @param shape where it was asked for: what has no room on this device fails before its data is made */
 async function runKernels(
-  { engine, dtype, options }: Session,
+  { engine, options }: Session,
+  dtype: Scalar,
   tasks: readonly KernelTask[],
   select: Select,
+  shape?: readonly number[],
 ): Promise<void> {
   for (const task of tasks) {
-    await task
-      .measure(engine, select, dtype, options)
-      .catch((error: Error) => options.onFailure(`${task.kernels.join(", ")} ${dtype}`, error));
+    try {
+      if (shape) requireRoomFor(task, shape, dtype, engine.device.limits);
+      await task.measure(engine, select, dtype, options);
+    } catch (error) {
+      options.onFailure(`${task.kernels.join(", ")} ${dtype}`, error as Error);
+    }
   }
 }
 
 function ladderSize({ ceilings }: Session): number {
-  return ceilings.find(({ name }) => name === "arithmetic")!.perSecond < SLOW ? 512 : 1024;
+  return ceilings.find(({ name }) => name === "arithmetic")!.perSecond < SLOW ? LADDER[0] : LADDER[1];
 }
 
 async function benchModels({ model, shape, batch, tokens, ragged, full, ...common }: ModelOptions): Promise<void> {
@@ -179,9 +177,14 @@ async function benchModels({ model, shape, batch, tokens, ragged, full, ...commo
     : shapes.map((name) => randomTask(name, dtype));
   const dense: BatchTask[] = batch || tokens ? [{ batch: batch ?? 1, tokens: tokens ?? 128 }] : [];
   const asked: BatchTask[] = ragged ? [...dense, "ragged"] : dense;
-  await withSession(common, async (session) => {
-    for (const task of models) await runModel(session, task, asked.length > 0 ? asked : STANDARD_BATCHES);
-  });
+  for (const task of models) await requirePositions(task, asked);
+  await withSession(
+    common,
+    () => {},
+    async (session) => {
+      for (const task of models) await runModel(session, task, asked.length > 0 ? asked : STANDARD_BATCHES);
+    },
+  );
 }
 
 /** Ctrl-C ends a download: there are no results to write yet. */
@@ -200,7 +203,7 @@ function standardShapes(full: true | undefined): ModelShapeName[] {
   return full ? ["mini", "minilm", "base"] : ["mini", "minilm"];
 }
 
-function randomTask(shape: ModelShapeName, dtype: "f32" | "f16"): ModelTask {
+function randomTask(shape: ModelShapeName, dtype: ModelTask["dtype"]): ModelTask {
   const { layers, hidden } = MODEL_SHAPES[shape];
   const name = `${shape} ${layers}x${hidden}`;
   return { name, folder: randomModel(name, MODEL_SHAPES[shape]), dtype };
@@ -223,45 +226,27 @@ async function reportFiles(files: readonly string[], html: string | undefined): 
   await writeHtml(html, (await Promise.all(files.map(rowsIn))).flat());
 }
 
-async function rowsIn(file: string): Promise<ReturnType<typeof parseRows>> {
+async function rowsIn(file: string): Promise<readonly ReportRow[]> {
   return parseRows(await readFile(file, "utf8"), file);
-}
-
-/** `--compare` and `--report` measure nothing, so they stand alone; peers keeps its rows to its JSON file. */
-async function refuseContradictions(program: Command, command: Command): Promise<void> {
-  const { compare, report } = program.opts<QuickOptions>();
-  if (compare && report) throw new RangeError("--compare and --report are two questions: ask one at a time");
-  if (command === program) return;
-  const alone = compare ? "--compare" : report ? "--report" : undefined;
-  if (alone) throw new RangeError(`${alone} reads results and measures nothing: give it without "${command.name()}"`);
-  const { html, json } = command.optsWithGlobals<CommonOptions>();
-  if (command.name() === "peers" && html !== undefined && typeof json !== "string") {
-    throw new RangeError("peers --html FILE is written from the results: give --json FILE too");
-  }
-}
-
-function positiveInteger(text: string): number {
-  if (!/^[1-9]\d{0,8}$/.test(text)) throw new InvalidArgumentError("it must be a whole number from 1");
-  return Number(text);
-}
-
-function fileShape(text: string): number[] {
-  if (!/^[1-9]\d{0,8}(x[1-9]\d{0,8})*$/.test(text)) throw new InvalidArgumentError("write it as 128x768x768");
-  return text.split("x").map(Number);
-}
-
-function kernelShape(text: string): number[] {
-  if (!/^[1-9]\d{0,6}(x[1-9]\d{0,6}){1,2}$/.test(text)) throw new InvalidArgumentError("write it as 128x768x768");
-  return text.split("x").map(Number);
 }
 
 const program = new Command("bench")
   .description("verify and time the kernels, and the models at small shapes: a quick look")
-  .configureHelp({ showGlobalOptions: true })
+  .configureHelp({
+    showGlobalOptions: true,
+    visibleGlobalOptions: (command) =>
+      Object.assign(new Help(), { showGlobalOptions: true })
+        .visibleGlobalOptions(command)
+        .filter((option) => takes(command, option.attributeName())),
+  })
   .exitOverride()
   .configureOutput({ outputError: (text, write) => write(`${text.trim().replaceAll("\n", " ")}\n`) })
   .option("--adapter <NAME>", "hardware, software, or a part of an adapter's name", "auto")
-  .addOption(new Option("--dtype <TYPE>", "storage of weights and activations").choices(["f32", "f16"]).default("f32"))
+  .addOption(
+    new Option("--dtype <TYPE>", "storage of weights and activations; q8, int8 weights, of models alone")
+      .choices(["f32", "f16", "q8"])
+      .default("f32"),
+  )
   .option("--budget <MS>", "time for each row, of at least 3 repeats", positiveInteger, 2000)
   .option("--json [FILE]", "write JSON: a file, or JSON Lines to stdout in place of the tables")
   .option(
@@ -269,6 +254,7 @@ const program = new Command("bench")
     "also every variant of the kernels, BERT-base, and batches of 8 and ragged: minutes, in software hours",
   )
   .option("--html <FILE>", "write a page with plots and tables")
+  .option("--tuned", "choose matmuls by what bert-webgpu tune stored for the adapter, not by the built-in choice")
   .option("--compare <FILES...>", "A.json B.json: how the times changed from A to B")
   .option("--report <FILES...>", "A.json B.json ...: the --html page of results that there are, nothing is measured")
   .hook("preAction", refuseContradictions)
@@ -277,7 +263,7 @@ program
   .command("kernels")
   .description("each kernel: verified against float64 on the CPU, then timed")
   .argument("[NAME]", "the beginning of the kernels' names; all when not given")
-  .option("--shape <SIZES>", "matmul MxNxK, attention TOKENSxHEADSxHEADDIM, rows ROWSxCOLS", kernelShape)
+  .option("--shape <SIZES>", SHAPE_FORMS, kernelShape)
   .action((name: string | undefined, _: unknown, command: Command) => benchKernels(name, command.optsWithGlobals()));
 program
   .command("kernel")
@@ -305,14 +291,8 @@ program
   .option("--ragged", "32 sentences and a long text, beside equal lengths with as many tokens")
   .action((_: unknown, command: Command) => benchModels(command.optsWithGlobals()));
 
-program.addCommand(
-  peersCommand()
-    .copyInheritedSettings(program)
-    .hook("postAction", async (command) => {
-      const { html, json } = command.optsWithGlobals<CommonOptions>();
-      if (html !== undefined && typeof json === "string") await writeHtml(html, await rowsIn(json));
-    }),
-);
+program.addCommand(peersCommand().copyInheritedSettings(program));
+program.allowExcessArguments(); // a command that there is not, which `benchAll` tells by its name
 
 process.stdout.on("error", () => process.exit()); // whoever read us has had enough, as `| head` has
 await program.parseAsync().catch((error: unknown) => {

@@ -1,6 +1,6 @@
 /** A model as its users run it: latency, throughput, and where the GPU's time goes. */
 
-import { BertModel } from "../src/bert/model.ts";
+import { BertModel, openModel } from "../src/bert/model.ts";
 import type { Folder } from "../src/runtime/bytes.ts";
 import type { Engine } from "../src/runtime/engine.ts";
 import type { InputData } from "../src/runtime/inputs.ts";
@@ -8,7 +8,7 @@ import { type KernelTime, type ProfileRow, summarise } from "../src/runtime/prof
 import type { Program } from "../src/runtime/program.ts";
 import type { CeilingRow, Check, ModelRow } from "./rows.ts";
 import { quantile, type Timing, timeRuns, type Watch } from "./timing.ts";
-import { type Compared, verifyModel } from "./verify_model.ts";
+import { type Compared, type Storage, verifyModel } from "./verify_model.ts";
 import { denseBatch, encoderFlops, evenedBatch, raggedBatch, tokensOf, type Workload } from "./workloads.ts";
 
 /** What is timed: ids in, the last hidden state out. */
@@ -17,10 +17,10 @@ const WANTED = { lastHiddenState: true };
 const PROFILED_RUNS = 3;
 
 export interface ModelTask {
-  /** `minilm 6x384` */
+  /** `minilm 6x384`; rows of one in q8, whose activations are f32, say so behind it. */
   readonly name: string;
   readonly folder: Folder;
-  readonly dtype: "f32" | "f16";
+  readonly dtype: Storage;
 }
 
 /** `batch` x `tokens`; the ragged batch where it is given as "ragged". */
@@ -39,6 +39,21 @@ export interface ModelBenchOptions {
   readonly watch?: Watch;
 }
 
+/** @throws RangeError for sequences that are longer than the model has positions, ModelError for no model */
+export async function requirePositions({ name, folder }: ModelTask, batches: readonly BatchTask[]): Promise<void> {
+  if (batches.length === 0) return;
+  const { config, checkpoint } = await openModel(folder);
+  await checkpoint.close();
+  const { maxPositionEmbeddings: most, vocabSize } = config;
+  for (const batch of batches) {
+    const ragged = batch === "ragged" ? raggedBatch(vocabSize).sequences : [];
+    const tokens = batch === "ragged" ? Math.max(...ragged.map(({ inputIds }) => inputIds.length)) : batch.tokens;
+    if (tokens <= most) continue;
+    const what = batch === "ragged" ? `--ragged has a text of ${tokens} tokens` : `--tokens ${tokens}`;
+    throw new RangeError(`${what}: ${name} has ${most} positions; give --tokens ${most} at most`);
+  }
+}
+
 /** Loads the model once and measures each batch. Frees what it took. */
 export async function benchModel(
   engine: Engine,
@@ -51,7 +66,16 @@ export async function benchModel(
   const started = performance.now();
   const model = await BertModel.load(engine, folder, { dtype });
   const load = performance.now() - started;
-  const bench: Bench = { engine, model, folder, name, load, options, compared: new Map() };
+  const bench: Bench = {
+    engine,
+    model,
+    folder,
+    name: dtype === "q8" ? `${name} q8` : name,
+    dtype,
+    load,
+    options,
+    compared: new Map(),
+  };
   try {
     for (const batch of batches) {
       const vocab = model.config.vocabSize;
@@ -60,7 +84,7 @@ export async function benchModel(
         if (batch === "ragged") await benchRagged(bench, workload);
         else options.onRow(await benchDense(bench, workload));
       } catch (error) {
-        options.onFailure(`${name}, ${workload.name}`, error as Error);
+        options.onFailure(`${bench.name}, ${workload.name}`, error as Error);
       }
     }
   } finally {
@@ -74,6 +98,7 @@ interface Bench {
   readonly model: BertModel;
   readonly name: string;
   readonly folder: Folder;
+  readonly dtype: Storage;
   readonly load: number;
   readonly options: ModelBenchOptions;
   readonly compared: Compared;
@@ -110,7 +135,10 @@ interface Prepared {
 }
 
 /** The first run, which compiles, and the verification. */
-async function prepare({ model, folder, name, compared, options }: Bench, workload: Workload): Promise<Prepared> {
+async function prepare(
+  { model, folder, dtype, name, compared, options }: Bench,
+  workload: Workload,
+): Promise<Prepared> {
   const { sequences } = workload;
   options.onProgress(`${name}, ${workload.name}: first run`);
   const run = (): Promise<unknown> => model.forward(sequences, WANTED);
@@ -118,7 +146,7 @@ async function prepare({ model, folder, name, compared, options }: Bench, worklo
   await run();
   const firstRun = performance.now() - started;
   options.onProgress(`${name}, ${workload.name}: verifying`);
-  const verified = await verifyModel(model, folder, workload, compared);
+  const verified = await verifyModel(model, folder, dtype, workload, compared);
   options.onProgress(`${name}, ${workload.name}: timing`);
   return { workload, check: verified, firstRun, run, ...(await model.program(sequences, WANTED)) };
 }

@@ -21,6 +21,11 @@ export interface Origin {
   readonly adapter: AdapterSummary;
   /** In the driver's words. */
   readonly driver: string;
+  /**
+   * Whether matmuls were chosen by what `bert-webgpu tune` had stored for the adapter; false: by the built-in choice.
+   * Absent in a browser, and in results of before it was told.
+   */
+  readonly tuned?: boolean;
 }
 
 /** Of a run in a browser, which tells less. */
@@ -37,12 +42,12 @@ export interface BrowserOrigin extends Omit<Origin, "machine"> {
 }
 
 /** The processor and the system in words. */
-export function machineText({ machine }: Origin | BrowserOrigin): { processor: string; system: string[] } {
+export function machineText({ machine, tuned }: Origin | BrowserOrigin): { processor: string; system: string[] } {
   const { os, cores } = machine;
   if ("browser" in machine) return { processor: `${cores} cores`, system: [os, machine.browser] };
   const { cpu, memory, load, node } = machine;
   return {
     processor: `${cpu}, ${cores} cores, ${Math.round(memory / 1e9)} GB, load ${load.toFixed(1)}`,
-    system: [os, `Node ${node}`],
+    system: [os, `Node ${node}`, ...(tuned ? ["matmuls as bert-webgpu tune stored them"] : [])],
   };
 }

@@ -7,6 +7,7 @@ import { machineText } from "./origin.ts";
 import {
   type BrowserOriginRow,
   type CeilingRow,
+  ceilingWarning,
   fileOf,
   type KernelRow,
   type ModelRow,
@@ -34,6 +35,7 @@ export function openReport(json: string | true | undefined, print: (line: string
   const rows: Row[] = [];
   const terminal = process.stderr.isTTY === true;
   const clear = (): void => void (terminal && process.stderr.write("\r\x1b[K"));
+  const table = tables();
   let section: Row["type"] = "origin";
   let finished = false;
   return {
@@ -43,10 +45,10 @@ export function openReport(json: string | true | undefined, print: (line: string
       clear();
       if (json === true) return print(JSON.stringify(row));
       if (row.type !== section && row.type !== "failure") {
-        for (const line of headingOf(row.type)) print(line);
+        for (const line of section === "ceiling" ? warningOf(rows) : []) print(line);
         section = row.type;
       }
-      print(lineOf(row));
+      for (const line of table(row)) print(line);
     },
     progress(text) {
       if (terminal) process.stderr.write(`\r\x1b[K${text} ...`);
@@ -77,11 +79,12 @@ export function parseRows(text: string, where: string): Row[] {
   }
 }
 
-/** Headings and the widths below them; negative: to the left. */
+/** Headings and the least widths below them; negative: to the left. */
 type Columns = Readonly<Record<string, number>>;
 
+/** Names are as wide as the project's longest. */
 const KERNEL_COLUMNS: Columns = {
-  kernel: -27,
+  kernel: -39,
   shape: -20,
   type: -4,
   clock: -5,
@@ -94,6 +97,7 @@ const KERNEL_COLUMNS: Columns = {
   "copy ms": 8,
   "/ copy": 6,
   share: 5,
+  of: -10,
   verified: -8,
 };
 
@@ -115,21 +119,39 @@ const MODEL_COLUMNS: Columns = {
   "GPU MB": 7,
 };
 
-function headingOf(type: Row["type"]): string[] {
-  const columns = { kernel: KERNEL_COLUMNS, model: MODEL_COLUMNS }[type as string];
-  return columns ? ["", inColumns(columns, Object.keys(columns))] : [];
+const LEGEND = "* what the engine launches on this device";
+
+/** The lines of each row as it comes, below a heading where it begins a table or needs wider columns. */
+function tables(): (row: Row) => string[] {
+  let begun: Row["type"] | undefined;
+  let widths: readonly number[] = [];
+  return (row) => {
+    if (row.type !== "kernel" && row.type !== "model") return [lineOf(row)];
+    const columns = row.type === "kernel" ? KERNEL_COLUMNS : MODEL_COLUMNS;
+    const cells = row.type === "kernel" ? kernelCells(row) : modelCells(row);
+    const before = begun === row.type ? widths : Object.values(columns);
+    const wanted = before.map((width, i) => (i === cells.length - 1 ? width : widened(width, cells[i]!.length)));
+    const heads = begun !== row.type || wanted.some((width, i) => width !== before[i]);
+    const legend = begun !== row.type && row.type === "kernel" ? [LEGEND] : [];
+    [begun, widths] = [row.type, wanted];
+    return [
+      ...(heads ? ["", ...legend, inColumns(widths, Object.keys(columns))] : []),
+      inColumns(widths, cells),
+      ...(row.type === "model" ? modelNotes(row).map((note) => `  ${note}`) : []),
+    ];
+  };
 }
 
-function lineOf(row: Row): string {
+function widened(width: number, length: number): number {
+  return Math.sign(width) * Math.max(Math.abs(width), length);
+}
+
+function lineOf(row: Exclude<Row, KernelRow | ModelRow>): string {
   switch (row.type) {
     case "origin":
       return originText(row);
     case "ceiling":
       return ceilingText(row);
-    case "kernel":
-      return kernelText(row);
-    case "model":
-      return modelText(row);
     case "failure":
       return `FAILED, not timed: ${row.name}: ${row.message}`;
   }
@@ -147,13 +169,28 @@ function originText(origin: OriginRow | BrowserOriginRow): string {
 
 function ceilingText({ name, how, perSecond, timing }: CeilingRow): string {
   const unit = name === "arithmetic" ? "GFLOP/s" : "GB/s";
-  return `${name} ceiling ${short(perSecond / 1e9)} ${unit}, by ${how}, ${timing.clock} clock`;
+  const others = timing.others === undefined ? "" : `, others ${percent(timing.others)}`;
+  return `${name} ceiling ${short(perSecond / 1e9)} ${unit}, by ${how}, ${timing.clock} clock, noise ${percent(timing.noise)}${others}`;
 }
 
-function kernelText(row: KernelRow): string {
-  const { kernel, variant, shape, dtype, timing, flops, flopsPerSecond, bytesPerSecond, copyMs, share, check } = row;
-  return inColumns(KERNEL_COLUMNS, [
-    `${kernel} ${variant}`.trim(),
+function warningOf(rows: readonly Row[]): string[] {
+  const software = rows.some((row) => row.type === "origin" && row.adapter.software);
+  const warning = ceilingWarning(
+    rows.filter((row) => row.type === "ceiling"),
+    software,
+  );
+  return warning === undefined ? [] : [`warning: ${warning}`];
+}
+
+/** As the table has it: a star says that the engine chooses it. */
+export function kernelName({ kernel, variant, chosen }: Pick<KernelRow, "kernel" | "variant" | "chosen">): string {
+  return [kernel, variant, chosen ? "*" : ""].filter(Boolean).join(" ");
+}
+
+function kernelCells(row: KernelRow): string[] {
+  const { shape, dtype, timing, flops, flopsPerSecond, bytesPerSecond, copyMs, share, boundBy, check } = row;
+  return [
+    kernelName(row),
     shape,
     dtype,
     timing.clock,
@@ -166,13 +203,14 @@ function kernelText(row: KernelRow): string {
     copyMs === undefined ? "-" : milliseconds(copyMs),
     copyMs === undefined ? "-" : (timing.p50 / copyMs).toFixed(2),
     percent(share),
+    boundBy,
     check.how,
-  ]);
+  ];
 }
 
-function modelText(row: ModelRow): string {
-  const { timing, gpu, check, overEven } = row;
-  const line = inColumns(MODEL_COLUMNS, [
+function modelCells(row: ModelRow): string[] {
+  const { timing, gpu } = row;
+  return [
     row.model,
     row.batch,
     row.dtype,
@@ -188,14 +226,16 @@ function modelText(row: ModelRow): string {
     gpu ? milliseconds(gpu.ms) : "-",
     milliseconds(row.firstRun),
     short(row.gpuBytes / 1e6),
-  ]);
-  const notes = [
+  ];
+}
+
+function modelNotes({ gpu, check, overEven, dispatches, bytes, tokens, load, peakMemory }: ModelRow): string[] {
+  return [
     `verified: ${check.how}`,
-    `${row.dispatches} dispatches binding ${short(row.bytes / 1e6)} MB; ${row.tokens} tokens; loaded in ${milliseconds(row.load)} ms; process peak ${short(row.peakMemory / 1e6)} MB`,
+    `${dispatches} dispatches binding ${short(bytes / 1e6)} MB; ${tokens} tokens; loaded in ${milliseconds(load)} ms; peak of the bench's process, its checks included, ${short(peakMemory / 1e6)} MB`,
     ...(overEven === undefined ? [] : [`takes ${overEven.toFixed(2)} x the time of equal lengths, token for token`]),
     ...(gpu ? [`on the GPU: ${topKernels(gpu.kernels)}`] : []),
   ];
-  return [line, ...notes.map((note) => `  ${note}`)].join("\n");
 }
 
 function othersText({ others }: Timing): string {
@@ -211,8 +251,7 @@ function topKernels(kernels: readonly ProfileRow[]): string {
     .join(", ");
 }
 
-function inColumns(columns: Columns, cells: readonly string[]): string {
-  const widths = Object.values(columns);
+function inColumns(widths: readonly number[], cells: readonly string[]): string {
   return cells
     .map((cell, i) => (widths[i]! < 0 ? cell.padEnd(-widths[i]!) : cell.padStart(widths[i]!)))
     .join("  ")

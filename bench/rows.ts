@@ -1,6 +1,7 @@
 /** What a run reports: its origin, then one row for each thing measured. In JSON as here. */
 
 import type { ProfileRow } from "../src/runtime/profiler.ts";
+import { percent } from "./numbers.ts";
 import type { BrowserOrigin, Origin } from "./origin.ts";
 import type { Timing } from "./timing.ts";
 
@@ -26,7 +27,7 @@ export interface CeilingRow {
 
 /** How an output was verified before it was timed. */
 export interface Check {
-  /** `all of 98304 elements within 1.2e-6 of float64` */
+  /** `all 98304, error 1.2e-6 of 1.3e-5 allowed` */
   readonly how: string;
   /** The largest error found, in the unit of the bound. */
   readonly error: number;
@@ -38,6 +39,8 @@ export interface KernelRow {
   readonly kernel: string;
   /** The sizes of its tile, of a kernel that comes with several: `64x64x16`. Empty for others. */
   readonly variant: string;
+  /** The one that the engine launches for this shape on this device. Absent for others. */
+  readonly chosen?: true;
   /** `128x768x768` */
   readonly shape: string;
   readonly dtype: "f32" | "f16";
@@ -52,6 +55,7 @@ export interface KernelRow {
   readonly bytesPerSecond: number;
   /** The least time that the ceilings allow, over the median time: over 1 where caches beat the copy. */
   readonly share: number;
+  /** The ceiling that asks for the more time. */
   readonly boundBy: CeilingRow["name"];
   /** Median milliseconds of a plain copy of as many bytes, in the same run by the same clock. Not of matmuls. */
   readonly copyMs?: number;
@@ -101,6 +105,20 @@ export interface FailureRow {
 
 export type MeasuredRow = CeilingRow | KernelRow | ModelRow;
 export type Row = OriginRow | BrowserOriginRow | MeasuredRow | FailureRow;
+
+/** Of the machine: what others may take while a ceiling is measured. */
+const MOST_OTHERS = 0.1;
+
+/**
+ * That shares of these ceilings say little, where other programs kept a CPU busy that held the clock or computed.
+ * @param software whether the adapter is computed by the CPU
+ */
+export function ceilingWarning(ceilings: readonly CeilingRow[], software: boolean): string | undefined {
+  const disturbed = ceilings.filter(({ timing }) => software || timing.clock === "wall");
+  const others = Math.max(0, ...disturbed.map(({ timing }) => timing.others ?? 0));
+  if (others <= MOST_OTHERS) return undefined;
+  return `other programs took ${percent(others)} of the machine while the ceilings were measured: shares of them are not comparable with other runs`;
+}
 
 /** The file of a run, as `parseRows` reads it. */
 export function fileOf(rows: readonly Row[]): string {

@@ -2,9 +2,11 @@
 
 import { watch } from "node:fs";
 import { basename, dirname, resolve } from "node:path";
-import { type DeviceTraits, type Kernel, paramsOf, type Scalar } from "../src/kernels/kernel.ts";
+import { type Binding, type DeviceTraits, type Kernel, paramsOf, type Scalar } from "../src/kernels/kernel.ts";
 import type { Engine } from "../src/runtime/engine.ts";
+import { BYTES } from "../src/runtime/tensor.ts";
 import type { Case, CaseTable } from "../test/cases.ts";
+import { bytesAt, requireRoom } from "./buffer_limits.ts";
 import { type KernelBenchOptions, type KernelTask, kernelTask } from "./kernels.ts";
 import { claimedTask, type WorkbenchOptions } from "./workbench_claims.ts";
 import { evaluateList } from "./workbench_expression.ts";
@@ -31,27 +33,44 @@ export interface Workbench {
   readonly options: KernelBenchOptions;
 }
 
-/** What a file asks to be measured. @throws RangeError for a file that says too little or asks for what there is not */
+/** What a file asks to be measured. */
+export interface AuthorTask {
+  readonly file: AuthorFile;
+  readonly task: KernelTask;
+  /** Of what it binds, where its sizes are asked for. */
+  readonly bytes: ReadonlyMap<string, number>;
+}
+
+/**
+ * Reads a file and plans its launch; no device is needed.
+ * @param traits of the device, or those that any has
+ * @throws RangeError for a file that says too little or asks for what there is not
+ */
 export async function authorTask(
   path: string,
   asked: WorkbenchOptions,
   traits: DeviceTraits,
-): Promise<{ readonly file: AuthorFile; readonly task: KernelTask }> {
+  dtype: Scalar,
+): Promise<AuthorTask> {
   const file = await readAuthorFile(path);
   workgroupsText(file, asked.workgroups);
-  return { file, task: claimedTask(file, asked, traits) ?? unclaimedTask(file, asked) };
+  const task = claimedTask(file, asked, traits, dtype);
+  if (task === undefined) return unclaimedTask(file, asked, traits, dtype);
+  return { file, task, bytes: asked.shape ? bytesAt(task.kernels[0]!, asked.shape, dtype) : new Map() };
 }
 
 /**
  * Compiles the file, verifies it and times it, after the project's kernels for the same.
- * @throws as `authorTask`; what fails on the GPU goes to `onFailure`
+ * @throws as `authorTask`, and RangeError for sizes that the device has no room for; what fails on the GPU goes to
+ * `onFailure`
  */
 export async function benchAuthorFile(
   path: string,
   asked: WorkbenchOptions,
   { engine, traits, dtype, options }: Workbench,
 ): Promise<void> {
-  const { file, task } = await authorTask(path, asked, traits);
+  const { file, task, bytes } = await authorTask(path, asked, traits, dtype);
+  requireRoom(file.name, bytes, engine.device.limits);
   await task.measure(engine, () => true, dtype, {
     ...options,
     onFailure: (name, error) => options.onFailure(name, dtype === "f16" ? ownLines(file, error) : error),
@@ -84,18 +103,24 @@ interface UnclaimedShape {
 }
 
 /** A file that claims nothing: its comments say how long its operands are, and its time is all that is told. */
-function unclaimedTask(file: AuthorFile, { shape, workgroups }: WorkbenchOptions): KernelTask {
+function unclaimedTask(
+  file: AuthorFile,
+  { shape, workgroups }: WorkbenchOptions,
+  { limits }: DeviceTraits,
+  dtype: Scalar,
+): AuthorTask {
   const params = paramValues(file, shape);
   const kernel: Kernel<UnclaimedShape> = {
     name: file.name,
     source: file.source,
-    plan({ dtype }) {
+    plan({ dtype }, { maxComputeWorkgroupsPerDimension: most }) {
       const constants = declares(file.source, "Scalar", dtype) ? { Scalar: dtype } : {};
       const names = { ...numericConstants(file.source, constants), ...params };
       const label = Object.values(params).join("x") || "-";
-      return { constants, params, workgroups: workgroupsOf(file, workgroups, names), label };
+      return { constants, params, workgroups: workgroupsOf(file, workgroups, names, most), label };
     },
   };
+  kernel.plan({ dtype }, limits);
   const lengths = lengthsOf(file, { ...numericConstants(file.source, {}), ...params });
   const table: CaseTable<UnclaimedShape> = {
     kernels: () => [kernel],
@@ -104,13 +129,19 @@ function unclaimedTask(file: AuthorFile, { shape, workgroups }: WorkbenchOptions
     typical: [],
   };
   const task = kernelTask(table, randomCase(file, lengths));
+  const bytesOf = (binding: Binding): number => lengths.get(binding.name)! * BYTES[storedAs(file, binding, dtype)];
+  const storage = file.bindings.filter(({ access }) => access !== "uniform");
   return {
-    ...task,
-    measure: (engine, select, dtype, options) =>
-      task.measure(engine, select, dtype, {
-        ...options,
-        onRow: (row) => options.onRow({ ...row, check: { ...row.check, how: "unverified: it claims nothing" } }),
-      }),
+    file,
+    task: {
+      ...task,
+      measure: (engine, select, dtype, options) =>
+        task.measure(engine, select, dtype, {
+          ...options,
+          onRow: (row) => options.onRow({ ...row, check: { ...row.check, how: "unverified: it claims nothing" } }),
+        }),
+    },
+    bytes: new Map(storage.map((binding) => [binding.name, bytesOf(binding)])),
   };
 }
 

@@ -2,8 +2,13 @@
 
 import { ACTIVATION_CODES, type Activation } from "../src/kernels/activation.ts";
 import { attentionKernelFor } from "../src/kernels/attention_choice.ts";
+import { embedLayernormBy } from "../src/kernels/embed_layernorm.ts";
 import { bindingsOf, type DeviceTraits, type Kernel, paramsOf, type Scalar } from "../src/kernels/kernel.ts";
+import { l2NormalizeBy } from "../src/kernels/l2_normalize.ts";
+import { layernormBy } from "../src/kernels/layernorm.ts";
 import { matmulKernelFor } from "../src/kernels/matmul_choice.ts";
+import { rowOwnerFor } from "../src/kernels/shape.ts";
+import { softmaxKernelFor } from "../src/kernels/softmax.ts";
 import {
   activationCases,
   attentionCase,
@@ -36,7 +41,7 @@ type Sizes = readonly number[] | undefined;
 type Bound = (binding: string) => boolean;
 
 /** A claim whose shape is made for a file: from the sizes asked for and the optional operands that the file binds. */
-type Claim = (file: AuthorFile, options: WorkbenchOptions, traits: DeviceTraits) => KernelTask;
+type Claim = (file: AuthorFile, options: WorkbenchOptions, traits: DeviceTraits, dtype: Scalar) => KernelTask;
 
 const ACTIVATIONS = Object.keys(ACTIVATION_CODES).filter((name): name is Activation => name !== "none");
 
@@ -49,14 +54,21 @@ const CLAIMS: Readonly<Record<string, Claim>> = {
   attention_probs: claim(attentionProbsCases, (sizes, binds) =>
     probabilitiesOf(attentionOf("attention_probs", sizes, binds)),
   ),
-  layernorm: claim(layernormCases, (sizes, binds) =>
-    withShape(rows("layernorm", layernormCases, sizes), { residual: binds("residual") }),
+  layernorm: claim(
+    layernormCases,
+    (sizes, binds) => withShape(rows("layernorm", layernormCases, sizes), { residual: binds("residual") }),
+    { kernel: (_, traits) => layernormBy(rowOwnerFor(traits)) },
   ),
-  softmax: claim(softmaxCases, (sizes) => rows("softmax", softmaxCases, sizes)),
-  l2_normalize: claim(l2NormalizeCases, (sizes) => rows("l2_normalize", l2NormalizeCases, sizes)),
+  softmax: claim(softmaxCases, (sizes) => rows("softmax", softmaxCases, sizes), { kernel: softmaxKernelFor }),
+  l2_normalize: claim(l2NormalizeCases, (sizes) => rows("l2_normalize", l2NormalizeCases, sizes), {
+    kernel: (_, traits) => l2NormalizeBy(rowOwnerFor(traits)),
+  }),
   ...Object.fromEntries(ACTIVATIONS.map((name) => [name, activationClaim(name)])),
-  embed_layernorm: claim(embedLayernormCases, (sizes, binds) =>
-    withShape(typical("embed_layernorm", embedLayernormCases, sizes), { tokenTypes: binds("token_type") }),
+  embed_layernorm: claim(
+    embedLayernormCases,
+    (sizes, binds) =>
+      withShape(typical("embed_layernorm", embedLayernormCases, sizes), { tokenTypes: binds("token_type") }),
+    { kernel: (_, traits) => embedLayernormBy(rowOwnerFor(traits)) },
   ),
   pool: claim(poolCases, (sizes, binds) => withShape(typical("pool", poolCases, sizes), { mask: binds("tokens") })),
   gather_rows: claim(gatherRowsCases, (sizes) => typical("gather_rows", gatherRowsCases, sizes)),
@@ -66,16 +78,21 @@ const CLAIMS: Readonly<Record<string, Claim>> = {
 /**
  * What a file claims to compute: by `--claims`, its comment `// claims:`, or the beginning of its name.
  * @returns the task that holds it beside the project's own kernels; undefined when it claims nothing
- * @throws RangeError for a claim that there is not, and for a file whose bindings do not fit it
+ * @throws RangeError for a claim that there is not, and for a file whose bindings, params or workgroups do not fit it
  */
-export function claimedTask(file: AuthorFile, options: WorkbenchOptions, traits: DeviceTraits): KernelTask | undefined {
+export function claimedTask(
+  file: AuthorFile,
+  options: WorkbenchOptions,
+  traits: DeviceTraits,
+  dtype: Scalar,
+): KernelTask | undefined {
   const claimed = options.claims ?? file.notes.claims;
   if (claimed === undefined) {
     const longest = Object.keys(CLAIMS).sort((a, b) => b.length - a.length);
     const name = longest.find((name) => file.name.startsWith(name));
-    return name === undefined ? undefined : CLAIMS[name]!(file, options, traits);
+    return name === undefined ? undefined : CLAIMS[name]!(file, options, traits, dtype);
   }
-  if (Object.hasOwn(CLAIMS, claimed)) return CLAIMS[claimed]!(file, options, traits);
+  if (Object.hasOwn(CLAIMS, claimed)) return CLAIMS[claimed]!(file, options, traits, dtype);
   const known = Object.keys(CLAIMS).filter((name) => !name.includes(" "));
   throw new RangeError(
     `${file.name} claims "${claimed}", which there is not; there are ${known.join(", ")}, and matmul with an activation: "matmul gelu"`,
@@ -85,15 +102,19 @@ export function claimedTask(file: AuthorFile, options: WorkbenchOptions, traits:
 function claim<S extends { readonly dtype: Scalar }>(
   table: CaseTable<S>,
   caseOf: (sizes: Sizes, binds: Bound) => Case<S>,
-  { kernel }: { readonly kernel?: (shape: S, traits: DeviceTraits) => Kernel<S> } = {},
+  {
+    kernel,
+    engineFirst = true,
+  }: { readonly kernel?: (shape: S, traits: DeviceTraits) => Kernel<S>; readonly engineFirst?: boolean } = {},
 ): Claim {
-  return (file, options, traits) => {
+  return (file, options, traits, dtype) => {
     const of = caseOf(options.shape, (name) => file.bindings.some((binding) => binding.name === name));
     const own = (shape: S): readonly Kernel<S>[] => (kernel ? [kernel(shape, traits)] : table.kernels(shape, traits));
     const first = own({ ...of.shape, dtype: "f32" } as unknown as S)[0]!;
     requireBindings(file, first, Object.keys(of.outputs));
-    const kernels = (shape: S): readonly Kernel<S>[] => [...own(shape), authorKernel(file, first, options.workgroups)];
-    return kernelTask({ ...table, kernels }, of);
+    const author = authorKernel(file, first, options.workgroups);
+    author.plan({ ...of.shape, dtype } as unknown as S, traits.limits); // what it lacks is told before anything runs
+    return kernelTask({ ...table, engineFirst, kernels: (shape) => [...own(shape), author] }, of);
   };
 }
 
@@ -124,10 +145,11 @@ function authorKernel<S extends { readonly dtype: Scalar }>(
       for (const { name } of paramsOf(file.source)) {
         if (name in params) continue;
         const known = Object.keys(params).join(", ");
-        throw new RangeError(`no value for Params.${name}: of this shape there are ${known}`);
+        throw new RangeError(`${file.name}: no value for Params.${name}; of this shape there are ${known}`);
       }
       const names = { ...numericConstants(file.source, constants), ...params };
-      return { constants, params, workgroups: workgroupsOf(file, workgroups, names), label: plan.label };
+      const most = limits.maxComputeWorkgroupsPerDimension;
+      return { constants, params, workgroups: workgroupsOf(file, workgroups, names, most), label: plan.label };
     },
   };
 }
@@ -173,8 +195,10 @@ function matmulClaim(activation: Activation): Claim {
 }
 
 function activationClaim(activation: Activation): Claim {
-  return claim(activationCases, (sizes, binds) =>
-    withShape(rows(activation, activationCases, sizes), { activation, bias: binds("bias") }),
+  return claim(
+    activationCases,
+    (sizes, binds) => withShape(rows(activation, activationCases, sizes), { activation, bias: binds("bias") }),
+    { engineFirst: false }, // alone it is never launched: the engine's matmuls apply it
   );
 }
 

@@ -75,12 +75,13 @@ export function roof(ceilings: readonly CeilingRow[]): Pick<Roofline, "arithmeti
 }
 
 function dot(row: KernelRow, number: number): Dot {
-  const { kernel, variant, shape, flops, bytes, flopsPerSecond, timing, share } = row;
+  const { kernel, variant, shape, flops, bytes, flopsPerSecond, timing, share, chosen } = row;
+  const choice = chosen ? ", the engine's choice" : "";
   return {
     number,
     label: [kernel, variant || shape].join(" "),
     group: kernel,
-    title: `${nameOf(row)}\n${short(flopsPerSecond / 1e9)} GFLOP/s, ${percent(share)} of what the ceilings allow\n${milliseconds(timing.p50)} ms at ${short(flops / bytes)} FLOP/byte`,
+    title: `${nameOf(row)}${choice}\n${short(flopsPerSecond / 1e9)} GFLOP/s, ${percent(share)} of what the ceilings allow\n${milliseconds(timing.p50)} ms at ${short(flops / bytes)} FLOP/byte`,
     intensity: flops / bytes,
     gflops: flopsPerSecond / 1e9,
   };

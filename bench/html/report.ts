@@ -2,7 +2,9 @@
 
 import { readFile } from "node:fs/promises";
 import { fileURLToPath } from "node:url";
+import { percent, short } from "../numbers.ts";
 import { machineText } from "../origin.ts";
+import { type CeilingRow, ceilingWarning } from "../rows.ts";
 import { type Figure, latency, peers, roofline, shares, taskOf } from "./figures.ts";
 import { type ReportRow, type Run, splitRuns } from "./runs.ts";
 import { STYLE } from "./style.ts";
@@ -114,11 +116,16 @@ function figureOf(figure: Figure, alt: string): string {
   return `<div class="plot" role="img" aria-label="${escapeHtml(label)}"><script type="application/json">${safeJson(figure)}</script></div>`;
 }
 
-function machineCard({ origin, letter }: Run): string {
+function machineCard({ origin, letter, ceilings }: Run): string {
   const heading = [letter, origin?.adapter.name ?? "Unknown machine"].filter(Boolean).join(" · ");
-  const facts = origin ? factsOf(origin) : [["origin", "these rows came without one"]];
+  const facts = [
+    ...(origin ? factsOf(origin) : [["origin", "these rows came without one"]]),
+    ...ceilings.map((row) => [`${row.name} ceiling`, ceilingFact(row)]),
+  ];
   const items = facts.map(([name, value]) => `<div><dt>${name}</dt><dd>${escapeHtml(value!)}</dd></div>`);
-  return `<section class="card"><h2>${escapeHtml(heading)}</h2><dl>${items.join("")}</dl></section>`;
+  const warning = ceilingWarning(ceilings, origin?.adapter.software ?? false);
+  const note = warning === undefined ? "" : `<p class="warning">Warning: ${escapeHtml(warning)}.</p>`;
+  return `<section class="card"><h2>${escapeHtml(heading)}</h2><dl>${items.join("")}</dl>${note}</section>`;
 }
 
 function factsOf(origin: NonNullable<Run["origin"]>): string[][] {
@@ -132,6 +139,12 @@ function factsOf(origin: NonNullable<Run["origin"]>): string[][] {
     ["commit", commit],
     ["date", date.replace("T", " ").replace(/(\.\d+)?Z$/, " UTC")],
   ];
+}
+
+function ceilingFact({ name, perSecond, timing: { clock, noise, others } }: CeilingRow): string {
+  const speed = `${short(perSecond / 1e9)} ${name === "arithmetic" ? "GFLOP/s" : "GB/s"}`;
+  const meanwhile = others === undefined ? [] : [`others ${percent(others)}`];
+  return [speed, `${clock} clock`, `noise ${percent(noise)}`, ...meanwhile].join(", ");
 }
 
 function failures(runs: readonly Run[]): string {

@@ -27,7 +27,8 @@ dl { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(100%, 28
 dt { color: var(--soft); font-size: 0.78rem; }
 dd { margin: 0; overflow-wrap: anywhere; font-size: 0.92rem; }
 .failures { background: var(--bad-back); border-color: var(--bad); }
-.failures h2 { color: var(--bad); }
+.failures h2, .warning { color: var(--bad); }
+.warning { margin: 12px 0 0; }
 .failures ul { margin: 4px 0 0; padding-left: 20px; overflow-wrap: anywhere; font-size: 0.92rem; }
 .plot { min-height: 40px; margin: 0 0 12px; }
 .plot figure { margin: 0; }

@@ -1,6 +1,7 @@
 /** The numbers behind each plot, as HTML tables that need no script. */
 
 import { milliseconds, percent, short } from "../numbers.ts";
+import type { KernelRow } from "../rows.ts";
 import { profileByKernel } from "./figures.ts";
 import type { Run } from "./runs.ts";
 
@@ -16,6 +17,7 @@ export function kernelTable({ kernels }: Run): string {
   return table(kernels, [
     { name: "#", cell: (_, index) => String(index + 1) },
     { name: "kernel", text: true, cell: ({ kernel, variant }) => `${kernel} ${variant}`.trim() },
+    ...chosenColumn(kernels),
     { name: "shape", text: true, cell: ({ shape }) => shape },
     { name: "type", text: true, cell: ({ dtype }) => dtype },
     { name: "p50 ms", cell: ({ timing }) => milliseconds(timing.p50) },
@@ -94,6 +96,12 @@ export function peerTable(runs: readonly Run[]): string {
       cell: ({ check: { error, bound } }) => `${error.toExponential(1)} of ${bound.toExponential(1)} allowed`,
     },
   ]);
+}
+
+/** Results of before this was told have none that is chosen. */
+function chosenColumn(kernels: Run["kernels"]): Column<Pick<KernelRow, "chosen">>[] {
+  if (!kernels.some(({ chosen }) => chosen)) return [];
+  return [{ name: "engine's choice", text: true, cell: ({ chosen }) => (chosen ? "yes" : "") }];
 }
 
 function letterColumn(runs: readonly Run[]): Column<{ readonly letter: string }>[] {

@@ -5,8 +5,11 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { Command, InvalidArgumentError, Option } from "commander";
+import { reportFailure } from "../../src/node/cli/failure.ts";
 import { encodeOnCpu } from "../encoder_reference.ts";
 import { originOf } from "../machine.ts";
+import { requirePositions } from "../model.ts";
+import { writeResults } from "../outputs.ts";
 import { MODEL_SHAPES, randomModel } from "../random_model.ts";
 import { denseBatch } from "../workloads.ts";
 import { comparePeers, type PeerSetup } from "./compare.ts";
@@ -24,6 +27,8 @@ interface PeersOptions {
   readonly adapter: string;
   readonly budget: number;
   readonly json: string | true | undefined;
+  readonly html?: string;
+  readonly tuned?: boolean;
   readonly shape?: (typeof SHAPES)[number];
   readonly batch?: number;
   readonly tokens: number;
@@ -45,23 +50,37 @@ export function peersCommand(): Command {
 async function benchPeers(options: PeersOptions): Promise<void> {
   const report = openPeersReport(options.json);
   const scratch = await mkdtemp(join(tmpdir(), "bench-peers-"));
-  const clean = (): void => {
-    report.finish();
-    rmSync(scratch, { recursive: true, force: true });
+  const clean = (): void => rmSync(scratch, { recursive: true, force: true });
+  // a run that was refused leaves the files of another as they are
+  const write = async (): Promise<void> => {
+    if (report.rows.length > 0) await writeResults(report, options.html);
+  };
+  const stop = (code: number): void => {
+    write().then(
+      () => process.exit(code),
+      (error: unknown) => process.exit(reportFailure(error)),
+    );
   };
   process.once("exit", clean);
-  process.once("SIGINT", () => process.exit(130));
-  process.once("SIGTERM", () => process.exit(143));
+  process.once("SIGINT", () => stop(130));
+  process.once("SIGTERM", () => stop(143));
   try {
     await measure(options, report, scratch);
   } finally {
     clean();
     process.removeListener("exit", clean);
+    await write();
   }
 }
 
 async function measure(options: PeersOptions, report: PeersReport, scratch: string): Promise<void> {
   const peers = options.peers === undefined ? PEERS : choosePeers(options.peers.split(","));
+  const models = (options.shape ? [options.shape] : SHAPES.slice(0, 2)).map((shape) => {
+    const { layers, hidden } = MODEL_SHAPES[shape];
+    const name = `${shape} ${layers}x${hidden}`;
+    return { shape, name, folder: randomModel(name, MODEL_SHAPES[shape]), dtype: "f32" as const };
+  });
+  for (const model of models) await requirePositions(model, [{ batch: 1, tokens: options.tokens }]);
   const files = findPeerFiles();
   const install = resolve(options.install);
   const env = await driverEnvironment(options.adapter);
@@ -72,6 +91,7 @@ async function measure(options: PeersOptions, report: PeersReport, scratch: stri
     install,
     env,
     adapter: options.adapter,
+    tuned: options.tuned ?? false,
     budget: options.budget,
     onProgress: report.progress,
     onFailure(name, { message }) {
@@ -81,13 +101,16 @@ async function measure(options: PeersOptions, report: PeersReport, scratch: stri
     async onAdapter(adapter) {
       if (told) return;
       told = true;
-      report.add({ type: "origin", tool: "bert-webgpu bench", version: 1, ...(await originOf(adapter)) });
+      report.add({
+        type: "origin",
+        tool: "bert-webgpu bench",
+        version: 1,
+        ...(await originOf(adapter)),
+        tuned: setup.tuned,
+      });
     },
   };
-  for (const shape of options.shape ? [options.shape] : SHAPES.slice(0, 2)) {
-    const { layers, hidden } = MODEL_SHAPES[shape];
-    const model = `${shape} ${layers}x${hidden}`;
-    const folder = randomModel(model, MODEL_SHAPES[shape]);
+  for (const { shape, name: model, folder } of models) {
     const modelFolder = join(scratch, shape);
     report.progress(`${model}: writing it as safetensors and ONNX, computing float64`);
     await writeModelFiles(folder, modelFolder);

@@ -28,6 +28,8 @@ export interface PeerSetup {
   /** Where the peers are installed. */
   readonly install: string;
   readonly adapter: string;
+  /** Whether ours chooses its matmuls by what `bert-webgpu tune` stored. */
+  readonly tuned: boolean;
   readonly env: Readonly<Record<string, string>>;
   /** Milliseconds for each engine. */
   readonly budget: number;
@@ -117,6 +119,7 @@ async function begin(
     engine: setup.files.engine,
     provider: engine.provider,
     adapter: setup.adapter,
+    tuned: setup.tuned,
     nap: reference?.adapter.software ?? false,
     batch: workload.sequences.length,
     tokens: workload.sequences[0]!.inputIds.length,

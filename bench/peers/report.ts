@@ -7,6 +7,8 @@ import { OURS } from "./engines.ts";
 import type { PeerRow, PeersRow } from "./row.ts";
 
 export interface PeersReport {
+  /** All that were added. */
+  readonly rows: readonly PeersRow[];
   add(row: PeersRow): void;
   /** Prints the rows of a batch, which are compared with each other. */
   table(rows: readonly PeerRow[]): void;
@@ -21,6 +23,7 @@ export function openPeersReport(json: string | true | undefined): PeersReport {
   const rows: PeersRow[] = [];
   let finished = false;
   return {
+    rows,
     add(row) {
       rows.push(row);
       if (json === true) console.log(JSON.stringify(row));
@@ -39,9 +42,9 @@ export function openPeersReport(json: string | true | undefined): PeersReport {
   };
 }
 
-function originText({ adapter, driver, machine, commit, date }: OriginRow): string {
+function originText({ adapter, driver, machine, commit, date, tuned }: OriginRow): string {
   const where = `${adapter.name}${adapter.software ? " (software: computed by the CPU)" : ""}, ${driver}`;
-  const on = `${machine.cpu}, ${machine.cores} cores, load ${machine.load.toFixed(1)}; Node ${machine.node}`;
+  const on = `${machine.cpu}, ${machine.cores} cores, load ${machine.load.toFixed(1)}; Node ${machine.node}${tuned ? "; ours with the matmuls that bert-webgpu tune stored" : ""}`;
   return `${where}\n${on}\ncommit ${commit}, ${date}`;
 }
 

@@ -12,8 +12,9 @@ import { benchModel } from "../../bench/model.ts";
 import { randomModel } from "../../bench/random_model.ts";
 import { openReport, parseRows } from "../../bench/report.ts";
 import type { CeilingRow, KernelRow, ModelRow, Row } from "../../bench/rows.ts";
+import { unguarded } from "../../bench/sized_cases.ts";
 import * as kernels from "../../src/kernels/index.ts";
-import { matmulKernelFor } from "../../src/kernels/matmul_choice.ts";
+import { layernorm } from "../../src/kernels/layernorm.ts";
 import { Engine } from "../../src/runtime/engine.ts";
 import { layernormCases, matmulCases } from "../cases.ts";
 import { hasF16, testDevice } from "../device.ts";
@@ -61,8 +62,8 @@ test("a copy is timed once for each number of bytes, by one clock, where it fits
 describe("kernels", () => {
   test("are verified, then timed", async () => {
     const { rows, failures, options } = collector<KernelRow>();
-    const tasks = [...shapedTasks([16, 24]), ...shapedTasks([12, 4, 16])];
-    const few = (name: string): boolean => !/unaligned|split_k/.test(name); // every one is a shader to compile
+    const tasks = [...shapedTasks([16, 24], engine.traits), ...shapedTasks([12, 4, 16], engine.traits)];
+    const few = (name: string): boolean => !/unaligned|split_k|q8/.test(name); // every one is a shader to compile
     for (const task of tasks) await task.measure(engine, few, "f32", options);
     expect(failures).toEqual([]);
     const names = rows.map(({ kernel, variant, shape }) => `${kernel} ${variant} ${shape}`);
@@ -71,10 +72,18 @@ describe("kernels", () => {
     expect(names).toEqual(
       expect.arrayContaining(["layernorm  16x24", "matmul_naive  12x4x16", "matmul  12x4x16", "attention  12x4x16"]),
     );
+    expect(
+      rows.filter(({ chosen }) => chosen).map(({ kernel }) => kernel.replace(/_broadcast|_workgroup.*/, "")),
+    ).toEqual(
+      "embed_layernorm layernorm pool l2_normalize gather_rows softmax top_k matmul attention attention_probs".split(
+        " ",
+      ),
+    );
     for (const { timing, bytes, bytesPerSecond, copyMs, share, check, flops, kernel } of rows) {
       expect(timing.repeats).toBeGreaterThanOrEqual(3);
       expect(Math.min(timing.min, timing.p50, timing.p90, bytes, bytesPerSecond, share)).toBeGreaterThan(0);
       expect(flops > 0).toBe(/matmul|attention/.test(kernel));
+      expect(check.how).toMatch(/^all \d+, (exact|(relative )?error \S+ of \S+ allowed)$/);
       if (/matmul/.test(kernel)) expect(copyMs).toBeUndefined();
       expect(check.error).toBeLessThanOrEqual(check.bound);
     }
@@ -88,7 +97,7 @@ describe("kernels", () => {
       return 7;
     };
     const few = (name: string): boolean => /^(softmax|attention|matmul_naive)$/.test(name);
-    for (const task of [...shapedTasks([16, 24]), ...shapedTasks([12, 4, 16])]) {
+    for (const task of [...shapedTasks([16, 24], engine.traits), ...shapedTasks([12, 4, 16], engine.traits)]) {
       await task.measure(engine, few, "f32", { ...options, copyTime });
     }
     expect(failures).toEqual([]);
@@ -98,12 +107,50 @@ describe("kernels", () => {
     expect(rows.find(({ kernel }) => kernel === "matmul_naive")).not.toHaveProperty("copyMs");
   });
 
+  test("with int8 weights take a shape, and their outputs alone are counted", async () => {
+    const { rows, failures, options } = collector<KernelRow>();
+    const [, q8] = shapedTasks([5, 6, 7], engine.traits);
+    await q8!.measure(engine, () => true, "f32", options);
+    expect(failures).toEqual([]);
+    expect(rows).toMatchObject([{ kernel: "matmul_q8", shape: "5x6x7", flops: 2 * 5 * 6 * 7, chosen: true }]);
+    expect(rows[0]!.check.how).toMatch(/^all 30, /);
+    const guarded = matmulCases.typical[0]!;
+    expect([guarded.outputs.out, unguarded(guarded).outputs.out]).toEqual([128 * 2304 + 3, 128 * 2304]);
+  });
+
+  test("that the device has for the other type alone are told, not passed over", async () => {
+    const { rows, failures, options } = collector<KernelRow>();
+    const of = layernormCases.cases[0]!;
+    const named = { ...layernorm, name: "halves" };
+    const task = kernelTask(
+      { ...layernormCases, kernels: ({ dtype }) => (dtype === "f16" ? [named] : [layernorm]) },
+      of,
+    );
+    expect(task.kernels).toEqual(["layernorm", "halves"]);
+    await task.measure(engine, (name) => name === "halves", "f32", options);
+    await task.measure(engine, (name) => name === "neither", "f32", options);
+    expect(rows).toEqual([]);
+    expect(failures).toEqual(["halves f32: this device has it for f16 alone: ask for --dtype f16"]);
+  });
+
   test("run in f16 where the adapter has it", async (context) => {
     if (!hasF16(engine.device)) return context.skip("no shader-f16");
     const { rows, failures, options } = collector<KernelRow>();
-    for (const task of shapedTasks([5, 8])) await task.measure(engine, () => true, "f16", options);
+    for (const task of shapedTasks([5, 8], engine.traits)) await task.measure(engine, () => true, "f16", options);
     expect(failures).toEqual([]);
-    expect(rows.every(({ dtype, bytes }) => dtype === "f16" && bytes <= 5 * 8 * 2 * 3 + 8 * 2 * 2)).toBe(true);
+    expect(rows.every(({ dtype }) => dtype === "f16")).toBe(true);
+    const bytes = Object.fromEntries(rows.map(({ kernel, bytes }) => [kernel, bytes]));
+    const matrix = 5 * 8 * 2;
+    expect(bytes).toEqual({
+      embed_layernorm: 5 * 16 + 3 * matrix + 2 * 16 + 2 * 16, // ids; words, places, out; two types; gamma and beta
+      layernorm: 3 * matrix + 2 * 16,
+      activation: 2 * matrix + 16,
+      pool: matrix + 2 * 4 + 5 * 16 + 16,
+      l2_normalize: 2 * matrix,
+      gather_rows: 2 * matrix + 5 * 4,
+      softmax: 2 * matrix,
+      top_k: matrix + 2 * 5 * 5 * 4,
+    });
   });
 
   test("that compute wrongly are not timed", async () => {
@@ -127,16 +174,12 @@ describe("kernels", () => {
     }
   });
 
-  test("are all among the typical cases, the engine's choice first", () => {
+  test("are all among the typical cases", () => {
     for (const software of [true, false]) {
-      const traits = { limits: engine.device.limits, software, subgroupSize: 8 };
-      const tasks = typicalTasks(traits);
+      const tasks = typicalTasks({ limits: engine.device.limits, software, subgroupSize: 8 });
       const names = new Set(tasks.flatMap(({ kernels }) => kernels));
       const known = Object.values(kernels).flatMap((value) => (isKernel(value) ? [value.name] : []));
       expect(known.filter((name) => !names.has(name))).toEqual([]);
-      const { m, n, k } = matmulCases.typical[0]!.shape;
-      const shape = { ...matmulCases.typical[0]!.shape, dtype: "f32" as const };
-      expect([m, n, k, tasks[0]!.kernels[0]]).toEqual([128, 2304, 768, matmulKernelFor(shape, traits).name]);
     }
   });
 });
@@ -151,6 +194,17 @@ describe("verify", () => {
   test("takes any finite value where the CPU has none", () => {
     const { how } = verify({ out: [1, 5, 2.05] }, { out: [1, Number.NaN, 2] }, bound);
     expect(how).toBe("2 of 3 and the rest finite, error 5.0e-2 of 1.0e-1 allowed");
+  });
+
+  test("tells an error in the unit that bounds it", () => {
+    const relative = { absolute: 1e-30, relative: 1e-3 };
+    expect(verify({ out: [1.0005e-9, 4] }, { out: [1e-9, 4] }, relative)).toMatchObject({
+      how: "all 2, relative error 5.0e-4 of 1.0e-3 allowed",
+      bound: expect.closeTo(1e-12, 18),
+    });
+    const { how } = verify({ out: [0.001, 2.05] }, { out: [0, 2] }, { absolute: 0.1, relative: 0.01 });
+    expect(how).toBe("all 2, error 5.0e-2 of 1.2e-1 allowed");
+    expect(() => verify({ out: [2e-9] }, { out: [1e-9] }, relative)).toThrow("off by 1.0e-9, allowed is 1.0e-12");
   });
 
   test("refuses what is not finite, also there", () => {
@@ -201,7 +255,7 @@ describe("models", () => {
 describe("results", () => {
   const rowsOf = async (): Promise<Row[]> => {
     const { rows, options } = collector<KernelRow>();
-    const [task] = shapedTasks([2, 8]);
+    const task = shapedTasks([2, 8], engine.traits)[1];
     await task!.measure(engine, () => true, "f32", options);
     return [
       { type: "origin", tool: "bert-webgpu bench", version: 1, ...(await originOf(engine.adapter)) },
@@ -230,7 +284,7 @@ describe("results", () => {
         adapter: { name: engine.adapter.name, software: expect.any(Boolean) },
         driver: expect.any(String),
       });
-      expect(lines.join("\n")).toMatch(/kernel +shape +type +clock +p50 ms .*\nlayernorm +2x8 +f32/);
+      expect(lines.join("\n")).toMatch(/kernel +shape +type +clock +p50 ms .*\nlayernorm (by thread )?\* +2x8 +f32/);
     } finally {
       await rm(folder, { recursive: true });
     }

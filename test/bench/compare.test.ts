@@ -1,6 +1,8 @@
 import { describe, expect, test } from "vitest";
 import { compareRows, comparisonText } from "../../bench/compare.ts";
 import { pageOf } from "../../bench/html/report.ts";
+import { machineText } from "../../bench/origin.ts";
+import type { PeerRow } from "../../bench/peers/row.ts";
 import { openReport, parseRows } from "../../bench/report.ts";
 import { type BrowserOriginRow, fileOf, type KernelRow, type OriginRow, type Row } from "../../bench/rows.ts";
 
@@ -95,7 +97,64 @@ describe("a comparison", () => {
     expect(lines.at(-1)).not.toMatch(/undefined|NaN/);
   });
 
-  test("of runs with nothing in common says so", () => {
-    expect(comparisonText(before, [origin("bbb", "GPU")])).toBe("the two files have no row in common");
+  test("lists what only one run has, and what failed in it", () => {
+    const failure: Row = { type: "failure", name: "gelu 8x8 f32", message: "out[3] is 1" };
+    const lines = comparisonText(before, [...after, failure]).split("\n");
+    expect(lines.slice(lines.indexOf("only in A:") - 1)).toEqual([
+      "",
+      "only in A:",
+      "  pool 8x8 f32",
+      "",
+      "only in B:",
+      "  top_k 8x8 f32",
+      "",
+      "failed in B:",
+      "  gelu 8x8 f32: out[3] is 1",
+    ]);
+  });
+
+  test("is told by whom matmuls were chosen, where that differs", () => {
+    const [first, ...rest] = before;
+    const as = (tuned: boolean): Row[] => [{ ...origin("aaa", "GPU"), tuned }, ...rest];
+    expect(first!.type).toBe("origin");
+    expect(comparisonText(as(false), as(true))).toContain(
+      "not the same tuning: built-in and as stored by bert-webgpu tune",
+    );
+    expect(comparisonText(as(true), as(true))).not.toContain("tuning");
+    expect(machineText({ ...origin("aaa", "GPU"), tuned: true }).system).toContain(
+      "matmuls as bert-webgpu tune stored them",
+    );
+    expect(machineText({ ...origin("aaa", "GPU"), tuned: false }).system).toEqual(["linux", "Node v20"]);
+  });
+
+  test("of peers has their medians, and twice the way from the fastest run to it as noise", () => {
+    const peer = (median: number, min: number): PeerRow => ({
+      type: "peer",
+      peer: "jax-js webgpu",
+      kind: "webgpu",
+      model: "mini 4x256",
+      batch: "1 x 128",
+      adapter: "GPU",
+      check: { error: 0, bound: 1e-3 },
+      timing: { median, min, max: 9 * median, n: 3 },
+      firstAnswerColdMs: 1,
+      peakBytes: 1,
+      sequencesPerSecond: 1,
+    });
+    const [was, is] = [
+      [origin("aaa", "GPU"), peer(10, 9.5)],
+      [origin("bbb", "GPU"), peer(5, 5)],
+    ];
+    expect(compareRows(was, is)).toMatchObject([
+      { name: "jax-js webgpu, mini 4x256, 1 x 128", before: 10, after: 5, ratio: 0.5, verdict: "faster" },
+    ]);
+    expect(compareRows(was, is)[0]!.noise).toBeCloseTo(0.1);
+    expect(comparisonText(was, is)).toMatch(/^jax-js webgpu, mini 4x256, 1 x 128 +10\.0 +5\.000 +0\.500/m);
+  });
+
+  test("of runs with nothing in common is refused", () => {
+    expect(() => comparisonText(before, [origin("bbb", "GPU")])).toThrow(
+      new RangeError("the two files have no row in common: A has 3 kernel rows, B has none"),
+    );
   });
 });

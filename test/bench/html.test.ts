@@ -60,6 +60,27 @@ describe("the page", () => {
     expect(others[0]!.marks.map(({ group }) => group)).toContain("mini 4x256 f32 (B)");
   });
 
+  test("marks the engine's choice, where results tell it", () => {
+    expect(pageOf(RUN, "")).not.toContain("engine&#39;s choice");
+    const [one, ...others] = RUN.filter(({ type }) => type === "kernel");
+    const html = pageOf([ORIGIN, { ...one!, chosen: true } as ReportRow, ...others], "");
+    expect(html).toContain('<th scope="col" class="text">engine&#39;s choice</th>');
+    expect(html.match(/<td class="text">yes<\/td>/g)).toHaveLength(1);
+    const titles = figuresOf(html)[0]!.marks.map(({ title }) => String(title));
+    expect(titles.filter((title) => title.includes(", the engine's choice\n"))).toHaveLength(1);
+  });
+
+  test("tells how the ceilings were measured, and warns of those under load", () => {
+    const under = (others: number): string =>
+      pageOf(
+        RUN.map((row) => (row.type === "ceiling" ? { ...row, timing: { ...row.timing, others } } : row)),
+        "",
+      );
+    expect(under(0.02)).toMatch(/<dt>memory ceiling<\/dt><dd>11\.8 GB\/s, gpu clock, noise \S+, others 2\.0%<\/dd>/);
+    expect(under(0.02)).not.toContain("Warning");
+    expect(under(0.4)).toContain("Warning: other programs took 40% of the machine");
+  });
+
   test("sums the shares of a forward to one for each bar", () => {
     const { marks } = figuresOf(pageOf(OTHER, "")).find(({ kind }) => kind === "shares")!;
     const bars = [...new Set(marks.map(({ bar }) => bar))];

@@ -175,6 +175,7 @@ test("engines that compute wrongly, on another adapter or not at all are failure
     files: { folder: scratch, engine: "" },
     install: "",
     adapter: "auto",
+    tuned: false,
     env: {},
     budget: 0,
     onProgress: () => {},

@@ -1,6 +1,6 @@
 /** A kernel author's file: what it says in comments, and how it is held beside the project's kernels. */
 
-import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
@@ -8,8 +8,10 @@ import type { KernelRow } from "../../bench/rows.ts";
 import { benchAuthorFile } from "../../bench/workbench.ts";
 import type { WorkbenchOptions } from "../../bench/workbench_claims.ts";
 import { evaluateList } from "../../bench/workbench_expression.ts";
-import { numericConstants, parseAuthorFile, workgroupsOf } from "../../bench/workbench_file.ts";
+import { numericConstants, parseAuthorFile, readAuthorFile, workgroupsOf } from "../../bench/workbench_file.ts";
+import { SHARED } from "../../bench/workbench_shared.ts";
 import activation from "../../src/kernels/activation.wgsl";
+import * as kernels from "../../src/kernels/index.ts";
 import layernorm from "../../src/kernels/layernorm.wgsl";
 import naive from "../../src/kernels/matmul_naive.wgsl";
 import softmax from "../../src/kernels/softmax.wgsl";
@@ -51,6 +53,7 @@ async function bench(name: string, text: string, asked: WorkbenchOptions = {}, d
 
 const MATMUL = `// claims: matmul\n// workgroups: ceil(m / 8) * ceil(n / 8), 1, 1\n${naive}`;
 const SIZES = { shape: [12, 16, 20] };
+const ENTRY = "@compute @workgroup_size(1)\nfn main() {}";
 
 describe("expressions", () => {
   test("are sums over named numbers", () => {
@@ -91,20 +94,119 @@ describe("a file", () => {
     expect(source.split("fn activate(")).toHaveLength(2);
     expect(parseAuthorFile("a.wgsl", source).source).toBe(source);
     expect(() => parseAuthorFile("a.wgsl", "// Joined with shared/nothing.wgsl.")).toThrow(
-      "a.wgsl: there is no shared/",
+      "a.wgsl: there is no shared/nothing.wgsl; there are activation, add_products, ",
     );
+  });
+
+  test("is joined with the first of two that it names, and with the others of its list", () => {
+    const { source } = parseAuthorFile(
+      "a.wgsl",
+      `// In shared/matmul_scalar.wgsl (any k) or shared/matmul_vec4.wgsl. Joined with
+// shared/softmax_vec2.wgsl or softmax_vec4.wgsl, shared/reduce.wgsl and total.wgsl.
+${ENTRY}`,
+    );
+    const parts = Object.keys(SHARED).filter((name) => source.includes(SHARED[name]!));
+    expect(parts).toEqual(["matmul_scalar", "reduce", "softmax_vec2", "total"]);
+  });
+
+  test.each([
+    ["fn main() {}", "a.wgsl has no entry point main: it has no @compute function"],
+    [ENTRY.replace("main", "sum"), 'its @compute functions are sum; name the one to run "fn main"'],
+    [
+      `@group(0) @binding(0) var<uniform> size: vec4u;\n${ENTRY}`,
+      "a.wgsl binds a uniform, size: vec4u, but does not declare it as a struct Params: write ",
+    ],
+    [`@group(0) @binding(0) var<uniform> params: Params;\n${ENTRY}`, "params: Params, but declares no struct Params"],
+    [
+      `struct Params { at: vec2u }\n@group(0) @binding(0) var<uniform> params: Params;\n${ENTRY}`,
+      "a.wgsl: Params.at is vec2u; a field of Params must be u32, i32 or f32",
+    ],
+    [
+      `struct Params { n: u32 }\n@group(0) @binding(0) var<uniform> a: Params;\n@group(0) @binding(1) var<uniform> b: Params;\n${ENTRY}`,
+      "a.wgsl binds 2 uniforms, a, b; one is filled",
+    ],
+    [`override SIZE: u32;\n${ENTRY}`, 'override SIZE has no value, and nothing here sets it: write "const SIZE = 8;"'],
+  ])("that cannot be run as it is declared is refused: %j", (text, message) => {
+    expect(() => parseAuthorFile("a.wgsl", text)).toThrow(message);
+  });
+
+  test("may not be a folder", async () => {
+    await expect(readAuthorFile(folder)).rejects.toThrow("is a folder: name a .wgsl file in it");
   });
 
   test("has constants that its workgroups may name", () => {
     const source = "const TILE = 4u;\nconst SIZE: u32 = TILE * TILE;\nconst ON = true;\nconst ZERO = vec4f();";
-    expect(numericConstants(source, {})).toEqual({ TILE: 4, SIZE: 16 });
-    const file = parseAuthorFile("a.wgsl", `// workgroups: m / SIZE\n${source}`);
-    expect(workgroupsOf(file, undefined, { m: 48, SIZE: 16 })).toEqual([3, 1, 1]);
-    expect(workgroupsOf(file, "7x2", {})).toEqual([7, 2, 1]);
-    expect(() => workgroupsOf(file, undefined, { m: 50, SIZE: 16 })).toThrow("is 3.125: whole numbers");
-    expect(() => workgroupsOf(file, "1,1,1,1", {})).toThrow("4 numbers, a launch has at most 3");
+    expect(numericConstants(`${source}\n@id(7) override DEPTH = SIZE * 2;`, {})).toEqual({
+      TILE: 4,
+      SIZE: 16,
+      DEPTH: 32,
+    });
+    const file = parseAuthorFile("a.wgsl", `// workgroups: m / SIZE\n${source}\n${ENTRY}`);
+    const most = 65535;
+    expect(workgroupsOf(file, undefined, { m: 48, SIZE: 16 }, most)).toEqual([3, 1, 1]);
+    expect(workgroupsOf(file, "7x2", {}, most)).toEqual([7, 2, 1]);
+    expect(() => workgroupsOf(file, undefined, { m: 50, SIZE: 16 }, most)).toThrow("is 3.125: whole numbers");
+    expect(() => workgroupsOf(file, "1,1,1,1", {}, most)).toThrow("4 numbers, a launch has at most 3");
+    expect(() => workgroupsOf(file, "0", {}, most)).toThrow('workgroups "0": whole numbers from 1 are wanted');
+    expect(() => workgroupsOf(file, "70000", {}, most)).toThrow('workgroups "70000": a dimension holds at most 65535');
   });
 });
+
+describe("a copy of a kernel of the project", () => {
+  const folderOfKernels = new URL("../../src/kernels/", import.meta.url);
+  const sharedFiles = async (): Promise<string[]> =>
+    (await readdir(new URL("shared/", folderOfKernels))).map((name) => name.replace(/\.wgsl$/, ""));
+
+  test("finds every shared file", async () => {
+    expect(Object.keys(SHARED)).toEqual((await sharedFiles()).sort());
+  });
+
+  test("is accepted, whichever it is", async () => {
+    const names = (await readdir(folderOfKernels)).filter((name) => name.endsWith(".wgsl"));
+    for (const name of names) {
+      const { source } = await readAuthorFile(new URL(name, folderOfKernels).pathname);
+      expect(source).toMatch(/^fn main\(/m);
+    }
+    expect(names.length).toBeGreaterThan(15);
+  });
+
+  const named = Object.values<unknown>(kernels).filter(isKernel);
+  const own = named.filter(({ name }) => !name.endsWith("_unaligned"));
+  test.each(own.map((kernel) => [kernel.name, kernel] as const))(
+    "is joined as the project does: %s",
+    async (name, kernel) => {
+      const functions = (source: string): string[] => [...source.matchAll(/^fn (\w+)/gm)].map(([, fn]) => fn!).sort();
+      const file = await readAuthorFile(new URL(`${name}.wgsl`, folderOfKernels).pathname);
+      expect(functions(file.source)).toEqual(functions(kernel.source));
+    },
+  );
+
+  const FOLDED = "ceil(rows / ceil(WORKGROUP_SIZE / LANES))";
+  test.each<[string, WorkbenchOptions]>([
+    ["activation", { claims: "gelu", shape: [5, 24], workgroups: "ceil(rows * cols / (4 * WORKGROUP_SIZE))" }],
+    ["layernorm", { shape: [5, 24], workgroups: FOLDED }],
+    ["softmax", { shape: [5, 24], workgroups: FOLDED }],
+    ["l2_normalize", { shape: [5, 24], workgroups: FOLDED }],
+    ["embed_layernorm", { workgroups: "tokens" }],
+    ["pool", { workgroups: "ceil(sequences * hidden / WIDTH / WORKGROUP_SIZE)" }],
+    ["gather_rows", { workgroups: "count" }],
+    ["top_k", { workgroups: "rows" }],
+    ["attention", { shape: [20, 2, 16], workgroups: "(ceil(tokens / QUERIES) + 1) * heads" }],
+    ["attention_probs", { shape: [20, 2, 16], workgroups: "tokens * heads" }],
+    ["matmul", { ...SIZES, workgroups: "ceil(m / (ROWS * ROW_THREADS)) * ceil(n / (8 * COL_THREADS))" }],
+    ["matmul_workgroup", { ...SIZES, workgroups: "ceil(m / TILE_ROWS) * ceil(n / TILE_COLS)" }],
+    ["matmul_split_k", { ...SIZES, workgroups: "ceil(m / (4 * ROW_THREADS)) * ceil(n / (8 * COL_THREADS))" }],
+  ])("computes what it claims: %s", async (name, asked) => {
+    const text = await readFile(new URL(`${name}.wgsl`, folderOfKernels), "utf8");
+    const { failures, kernels } = await bench(`${name}.wgsl`, text, asked);
+    expect(failures).toEqual([]);
+    expect(kernels.at(-1)).toBe(`${name}.wgsl`);
+  });
+});
+
+function isKernel(value: unknown): value is { readonly name: string; readonly source: string } {
+  return typeof value === "object" && value !== null && "plan" in value && "source" in value;
+}
 
 describe("a file that claims something", () => {
   test("is verified and timed beside the project's kernel", async () => {
@@ -145,10 +247,8 @@ describe("a file that claims something", () => {
     const at = MATMUL.split("\n").findIndex((line) => line.includes("var sum")) + 1;
     const broken = await bench("mine.wgsl", MATMUL.replace("var sum", "vary sum"), SIZES, "f16");
     expect(broken.failures).toEqual([expect.stringContaining(`line ${at}: `)]);
-    const wide = await bench("mine.wgsl", MATMUL.replaceAll("array<Scalar>", "array<f32>"), SIZES, "f16");
-    expect(wide.failures).toEqual([
-      expect.stringContaining("x is array<f32>, which reads f32; here it is stored as f16"),
-    ]);
+    const wide = bench("mine.wgsl", MATMUL.replaceAll("array<Scalar>", "array<f32>"), SIZES, "f16");
+    await expect(wide).rejects.toThrow("x is array<f32>, which reads f32; here it is stored as f16");
   });
 
   test("and computes something else is not timed: the first wrong element is told", async () => {
@@ -181,13 +281,27 @@ describe("a file that claims something", () => {
       "mine.wgsl does not say how many workgroups it wants",
     ],
     ["a shape of another kind", MATMUL, { shape: [3, 4] }, "--shape of matmul is MxNxK; 2 sizes given"],
+    [
+      "a parameter that the shape has not",
+      MATMUL.replace("  m: u32", "  m: u32,\n  batch: u32"),
+      SIZES,
+      "mine.wgsl: no value for Params.batch; of this shape there are m, n, k, ",
+    ],
+    ["a name that workgroups have not", MATMUL, { ...SIZES, workgroups: "ceil(q / 8)" }, "nothing is named q"],
+    [
+      "more workgroups than a dimension holds",
+      MATMUL,
+      { ...SIZES, workgroups: "m * 5462" },
+      'workgroups "m * 5462" is 65544: a dimension holds at most 65535',
+    ],
+    [
+      "sizes that the device has no room for, before it makes their data",
+      MATMUL,
+      { shape: [1, 50_000, 50_000] },
+      "mine.wgsl: weight takes 10000 MB, a storage binding of this device holds at most ",
+    ],
   ])("refuses %s", async (_, text, asked, message) => {
     await expect(bench("mine.wgsl", text, asked)).rejects.toThrow(message);
-  });
-
-  test("refuses a parameter that the shape has not", async () => {
-    const { failures } = await bench("mine.wgsl", MATMUL.replace("  m: u32", "  m: u32,\n  batch: u32"), SIZES);
-    expect(failures).toEqual([expect.stringMatching(/no value for Params\.batch: of this shape there are m, n, k, /)]);
   });
 });
 
@@ -217,6 +331,8 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
     ["params", twice.replace(", doubled = n * 2", ""), "so Params.doubled needs a value"],
     ["lengths of what it binds", twice.replace("x = doubled", "y = doubled"), "names y, which is not bound"],
     ["lengths that are", twice.replace("x = doubled", "x = doubled - 128"), "length of x: doubled - 128 is 0"],
+    ["workgroups' names", twice.replace("ceil(n / 64)", "ceil(q / 64)"), "nothing is named q"],
+    ["lengths that fit", twice.replace("out = n", "out = n * 1e9"), "out takes 256000 MB, a storage binding of this"],
     ["assignments", twice.replace("n = 64", "n is 64"), '"n is 64" is not NAME = VALUE'],
   ])("must say its %s", async (_, text, message) => {
     await expect(bench("twice.wgsl", text)).rejects.toThrow(message);

@@ -5,7 +5,8 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, describe, expect, test } from "vitest";
-import { parseRows } from "../../bench/report.ts";
+import { writeResults } from "../../bench/outputs.ts";
+import { openReport, parseRows } from "../../bench/report.ts";
 
 const BENCH = new URL("../../dist/node/bench.js", import.meta.url).pathname;
 const DOCS = new URL("../../docs/bench.md", import.meta.url).pathname;
@@ -15,7 +16,11 @@ const folder = mkdtempSync(join(tmpdir(), "bench-command-"));
 afterAll(() => rmSync(folder, { recursive: true }));
 
 function bench(...args: string[]) {
-  const { status, stdout, stderr } = spawnSync(process.execPath, [BENCH, ...args], { cwd: folder, encoding: "utf8" });
+  const { status, stdout, stderr } = spawnSync(process.execPath, [BENCH, ...args], {
+    cwd: folder,
+    encoding: "utf8",
+    env: { ...process.env, HF_HUB_CACHE: join(folder, "hub") }, // beside which no tuning is stored
+  });
   return { status, stdout, error: stderr.split("\n").filter((line) => line.startsWith("error: ")) };
 }
 
@@ -30,11 +35,66 @@ test.each([
   [["--report", "a.json"], "--report needs --html FILE"],
   [["--report", "a.json", "--html", "a.html"], "a.json: there is no such file or folder"],
   [["kernel", "none.wgsl"], "none.wgsl: there is no such file or folder"],
-  [["peers", "--html", "a.html"], "give --json FILE too"],
+  [["kernel", "."], ". is a folder: name a .wgsl file in it"],
+  [["foo"], 'there is no command "foo"; there are kernels, kernel, model, peers'],
+  [["kernels", "frob"], 'there is no kernel whose name begins with "frob"; all kernels: '],
+  [["kernels", "matmul", "--shape", "3x4"], 'begins with "matmul" and takes 2 sizes; these do: '],
+  [["kernels", "--dtype", "q8"], "--dtype q8 is of models"],
+  [["kernels", "--full"], '"kernels" makes nothing of --full'],
+  [["peers", "--full"], '"peers" makes nothing of --full'],
+  [["peers", "--dtype", "f16"], "peers are measured in f32, which all of them have: leave --dtype f16 out"],
+  [["model", "--model", "a", "--shape", "base"], "--shape is of a random model, --model names another"],
+  [["model", "--full", "--shape", "base"], "--full says which random models, --shape names one"],
+  [["model", "--tokens", "600"], "--tokens 600: mini 4x256 has 512 positions; give --tokens 512 at most"],
+  [["peers", "--tokens", "600"], "--tokens 600: mini 4x256 has 512 positions; give --tokens 512 at most"],
+  [["--compare", "a.json", "b.json", "--json", "c.json"], "--compare reads results and measures nothing: leave --json"],
+  [["--compare", "a.json", "b.json", "--html", "c.html"], "--compare reads results and measures nothing: leave --html"],
+  [
+    ["--report", "a.json", "--html", "a.html", "--json", "b"],
+    "--report reads results and measures nothing: leave --js",
+  ],
+  [["--json", "none/a.json"], "--json none/a.json: there is no folder "],
+  [["peers", "--json", "none/a.json"], "--json none/a.json: there is no folder "],
+  [["kernels", "--html", "."], "--html . is a folder: name a file in it"],
+  [["kernels", "--tuned", "--adapter", ADAPTER], "--tuned: nothing is stored for "],
+  [
+    ["kernels", "matmul", "--shape", "60000x60000x60000", "--adapter", ADAPTER],
+    "60000x60000x60000 f32: x takes 14400 MB, a storage binding of this device holds at most ",
+  ],
 ])("refuses %j with exit code 2", (args, message) => {
   const { status, error } = bench(...args);
   expect(status).toBe(2);
   expect(error).toEqual([expect.stringContaining(message)]);
+});
+
+test("a command's help has the options that it makes something of", () => {
+  const optionsOf = (command: string): string[] =>
+    [...bench(command, "--help").stdout.matchAll(/^ {2}(?:-h, )?--(\w+)/gm)].map(([, option]) => option!);
+  expect(optionsOf("peers")).toEqual("shape batch tokens peers install help adapter budget json html tuned".split(" "));
+  expect(optionsOf("kernels")).toEqual("shape help adapter dtype budget json html tuned".split(" "));
+  expect(optionsOf("model")).toEqual(
+    "model shape batch tokens ragged help adapter dtype budget json full html tuned".split(" "),
+  );
+});
+
+test("results of peers are compared; with those of kernels they have nothing in common, which is exit code 2", () => {
+  const results = (name: string): string => new URL(`../../bench/results/${name}`, import.meta.url).pathname;
+  const peers = results("2026-11-24-lavapipe-peers.json");
+  const same = bench("--compare", peers, peers);
+  expect([same.status, same.stdout]).toEqual([
+    0,
+    expect.stringMatching(/^bert-webgpu, mini 4x256, 1 x 128 .* 1\.000 /m),
+  ]);
+  const { status, error } = bench("--compare", peers, results("2026-11-24-lavapipe-kernels.json"));
+  expect([status, error]).toEqual([2, [expect.stringMatching(/no row in common: A has \d+ peer rows, B has 2 ceil/)]]);
+});
+
+test("a JSON file that cannot be written is no reason to lose the page", async () => {
+  const report = openReport(folder, () => {}); // a folder, as if it had come while the run went on
+  report.add({ type: "failure", name: "matmul", message: "is wrong" });
+  const page = join(folder, "kept.html");
+  await expect(writeResults(report, page)).rejects.toThrow(/^results are not written: EISDIR/);
+  expect(readFileSync(page, "utf8")).toContain("is wrong");
 });
 
 describe("the example of the documentation", () => {
@@ -49,9 +109,9 @@ describe("the example of the documentation", () => {
     const { status, stdout } = measure(example!, "--json", "a.json", "--html", "a.html");
     expect(status).toBe(0);
     expect(stdout).toMatch(/^matmul_mine\.wgsl +12x16x20 +f32 .* all 192, error/m);
-    const kernels = parseRows(readFileSync(join(folder, "a.json"), "utf8"), "a.json").flatMap((row) =>
-      row.type === "kernel" ? [row.kernel] : [],
-    );
+    const rows = parseRows(readFileSync(join(folder, "a.json"), "utf8"), "a.json");
+    expect(rows[0]).toMatchObject({ type: "origin", tuned: false });
+    const kernels = rows.flatMap((row) => (row.type === "kernel" ? [row.kernel] : []));
     expect(kernels.at(-1)).toBe("matmul_mine.wgsl");
     expect(readFileSync(join(folder, "a.html"), "utf8")).toContain("matmul_mine.wgsl");
     expect(bench("--report", "a.json", "a.json", "--html", "b.html").status).toBe(0);

@@ -1,0 +1,135 @@
+/** The kernels of each operation on a device: first the one that the engine launches there, then its others. */
+
+import type { ActivationShape } from "../src/kernels/activation.ts";
+import type { AttentionShape } from "../src/kernels/attention.ts";
+import { attentionKernelFor } from "../src/kernels/attention_choice.ts";
+import { type EmbedLayernormShape, embedLayernormBy } from "../src/kernels/embed_layernorm.ts";
+import type { GatherRowsShape } from "../src/kernels/gather_rows.ts";
+import { type DeviceTraits, type Kernel, type KernelLimits, type Scalar, specialize } from "../src/kernels/kernel.ts";
+import { type L2NormalizeShape, l2NormalizeBy } from "../src/kernels/l2_normalize.ts";
+import { type LayernormShape, layernormBy } from "../src/kernels/layernorm.ts";
+import { type MatmulShape, matmulNaive, matmulUnaligned } from "../src/kernels/matmul.ts";
+import { matmulCandidates, matmulKernelFor } from "../src/kernels/matmul_choice.ts";
+import { type MatmulConfig, matmulFits, matmulKernelOf } from "../src/kernels/matmul_config.ts";
+import type { PoolShape } from "../src/kernels/pool.ts";
+import { rowOwnerFor } from "../src/kernels/shape.ts";
+import { type SoftmaxShape, softmaxKernelFor } from "../src/kernels/softmax.ts";
+import type { TopKShape } from "../src/kernels/top_k.ts";
+import {
+  activationCases,
+  attentionCases,
+  attentionProbsCases,
+  type CaseTable,
+  embedLayernormCases,
+  gatherRowsCases,
+  l2NormalizeCases,
+  layernormCases,
+  matmulCases,
+  matmulQ8Cases,
+  poolCases,
+  softmaxCases,
+  topKCases,
+} from "../test/cases.ts";
+import type { BenchTable } from "./kernels.ts";
+
+/** The table of the cases, with the kernels that a device has for a shape, `choose`'s first and none twice. */
+function engineFirst<S extends { readonly dtype: Scalar }>(
+  table: CaseTable<S>,
+  traits: DeviceTraits,
+  choose?: (shape: S) => Kernel<S>,
+): BenchTable<S> {
+  return {
+    ...table,
+    engineFirst: true,
+    kernels(shape) {
+      const all = table.kernels(shape, traits);
+      return choose ? distinct([choose(shape), ...all], shape, traits.limits) : all;
+    },
+  };
+}
+
+/** Kernels are the same when the GPU compiles the same. */
+function distinct<S>(kernels: readonly Kernel<S>[], shape: S, limits: KernelLimits): Kernel<S>[] {
+  const programs = new Map<string, Kernel<S>>();
+  for (const kernel of kernels) {
+    const program = programOf(kernel, shape, limits);
+    if (!programs.has(program)) programs.set(program, kernel);
+  }
+  return [...programs.values()];
+}
+
+function programOf<S>(kernel: Kernel<S>, shape: S, limits: KernelLimits): string {
+  try {
+    return specialize(kernel.source, kernel.plan(shape, limits).constants);
+  } catch (error) {
+    if (error instanceof RangeError) return kernel.source; // measuring it tells why
+    throw error;
+  }
+}
+
+const tile = (side: number, depth: number, fours: number): MatmulConfig => ({
+  kind: "workgroup",
+  tile: { rows: side, cols: side, depth, rowFours: fours, colFours: fours },
+});
+
+/** From the plainest to those that a large GPU wants, as far as the device has room for them. */
+function rungs(shape: MatmulShape, traits: DeviceTraits): Kernel<MatmulShape>[] {
+  const configs: MatmulConfig[] = [
+    { kind: "register" },
+    { kind: "broadcast", subgroup: traits.subgroupSize ?? 0 },
+    { kind: "split_k", split: 32 },
+    tile(32, 32, 1),
+    tile(64, 16, 1),
+    tile(128, 16, 2),
+  ];
+  const fitting = configs.filter((config) => matmulFits(config, shape, traits));
+  const kernels = fitting.map((config) => matmulKernelOf(config, shape.k % 4 === 0));
+  return [matmulNaive, matmulUnaligned, ...kernels, ...onMatrixUnits(shape, traits)];
+}
+
+/** The tile that the engine would take on the device's matrix units and its neighbours; none without such units. */
+function onMatrixUnits(shape: MatmulShape, traits: DeviceTraits): Kernel<MatmulShape>[] {
+  return matmulCandidates(shape, traits)
+    .filter(({ kind }) => kind === "subgroup")
+    .map((config) => matmulKernelOf(config, true));
+}
+
+export interface EngineTables {
+  readonly matmul: BenchTable<MatmulShape>;
+  /** The ladder, whose reference is that of `matmul`. */
+  readonly matmulRungs: BenchTable<MatmulShape>;
+  readonly matmulQ8: BenchTable<MatmulShape>;
+  readonly attention: BenchTable<AttentionShape>;
+  readonly attentionProbs: BenchTable<AttentionShape>;
+  readonly embedLayernorm: BenchTable<EmbedLayernormShape>;
+  readonly layernorm: BenchTable<LayernormShape>;
+  readonly l2Normalize: BenchTable<L2NormalizeShape>;
+  readonly softmax: BenchTable<SoftmaxShape>;
+  readonly pool: BenchTable<PoolShape>;
+  readonly gatherRows: BenchTable<GatherRowsShape>;
+  readonly topK: BenchTable<TopKShape>;
+  /** Alone it is never launched: the engine's matmuls apply it. */
+  readonly activation: BenchTable<ActivationShape>;
+}
+
+/** A table for each operation that a device with these traits is measured by. */
+export function engineTables(traits: DeviceTraits): EngineTables {
+  const owner = rowOwnerFor(traits);
+  const matmuls = (kernels: CaseTable<MatmulShape>["kernels"]): BenchTable<MatmulShape> =>
+    engineFirst({ ...matmulCases, kernels }, traits, (shape) => matmulKernelFor(shape, traits));
+  return {
+    matmul: matmuls((shape) => [...onMatrixUnits(shape, traits), ...matmulCases.kernels(shape, traits)]),
+    matmulRungs: matmuls((shape) => rungs(shape, traits)),
+    matmulQ8: engineFirst(matmulQ8Cases, traits),
+    attention: engineFirst(attentionCases, traits, (shape) => attentionKernelFor(shape, traits)),
+    attentionProbs: engineFirst(attentionProbsCases, traits),
+    embedLayernorm: engineFirst(embedLayernormCases, traits, () => embedLayernormBy(owner)),
+    layernorm: engineFirst(layernormCases, traits, () => layernormBy(owner)),
+    l2Normalize: engineFirst(l2NormalizeCases, traits, () => l2NormalizeBy(owner)),
+    softmax: engineFirst(softmaxCases, traits, (shape) => softmaxKernelFor(shape, traits)),
+    pool: engineFirst(poolCases, traits),
+    gatherRows: engineFirst(gatherRowsCases, traits),
+    topK: engineFirst(topKCases, traits),
+    activation: activationCases,
+  };
+}

@@ -1,0 +1,45 @@
+/** The files of results: whether they can be written is asked before anything is measured. */
+
+import { constants } from "node:fs";
+import { access, stat, writeFile } from "node:fs/promises";
+import { dirname, resolve } from "node:path";
+import { htmlReport } from "./html/report.ts";
+import type { ReportRow } from "./html/runs.ts";
+
+/**
+ * @param option `--json`
+ * @throws RangeError where its folder is not there, where it is a folder, and where writing is not permitted
+ */
+export async function requireWritable(option: string, file: string): Promise<void> {
+  const folder = dirname(resolve(file));
+  const isFolder = await stat(folder).then(
+    (found) => found.isDirectory(),
+    () => false,
+  );
+  if (!isFolder) throw new RangeError(`${option} ${file}: there is no folder ${folder}; make it first`);
+  const there = await stat(file).catch(() => undefined);
+  if (there?.isDirectory()) throw new RangeError(`${option} ${file} is a folder: name a file in it`);
+  await access(there ? file : folder, constants.W_OK).catch(({ code }: NodeJS.ErrnoException) => {
+    throw new RangeError(`${option} ${file}: writing it is not permitted (${code}); name another file`);
+  });
+}
+
+export async function writeHtml(file: string, rows: readonly ReportRow[]): Promise<void> {
+  await writeFile(file, await htmlReport(rows));
+}
+
+/**
+ * Writes what a run has measured. A file that fails is no reason to lose the other.
+ * @throws Error with every reason
+ */
+export async function writeResults(
+  report: { readonly rows: readonly ReportRow[]; finish(): void },
+  html: string | undefined,
+): Promise<void> {
+  const results = await Promise.allSettled([
+    Promise.resolve().then(() => report.finish()),
+    html === undefined ? undefined : writeHtml(html, report.rows),
+  ]);
+  const reasons = results.flatMap((result) => (result.status === "rejected" ? [(result.reason as Error).message] : []));
+  if (reasons.length > 0) throw new Error(`results are not written: ${reasons.join("; ")}`);
+}
