@@ -74,6 +74,7 @@ fn main(
   let query_row = first_query + min(query, vec4u(queries - 1));
   let q_start = query_row * params.q_stride + params.q_offset + head * params.head_dim;
 
+  let scale = params.scale * 1.4426950408889634; // log2 of e: exp2 costs less than exp
   var best = vec4f(LOWEST);
   var total = vec4f();
   var o0 = vec4f(); var o1 = vec4f(); var o2 = vec4f(); var o3 = vec4f();
@@ -93,21 +94,21 @@ fn main(
     if (HAS_MASK) { seen &= kept(key_row); }
     let seen0 = seen & causal(key, query.x); let seen1 = seen & causal(key, query.y);
     let seen2 = seen & causal(key, query.z); let seen3 = seen & causal(key, query.w);
-    s0 = select(vec4f(LOWEST), s0 * params.scale, seen0);
-    s1 = select(vec4f(LOWEST), s1 * params.scale, seen1);
-    s2 = select(vec4f(LOWEST), s2 * params.scale, seen2);
-    s3 = select(vec4f(LOWEST), s3 * params.scale, seen3);
+    s0 = select(vec4f(LOWEST), s0 * scale, seen0);
+    s1 = select(vec4f(LOWEST), s1 * scale, seen1);
+    s2 = select(vec4f(LOWEST), s2 * scale, seen2);
+    s3 = select(vec4f(LOWEST), s3 * scale, seen3);
 
     by_query[lane] = vec4f(max4(s0), max4(s1), max4(s2), max4(s3));
     workgroupBarrier();
     var new_best = best;
     for (var i = quad; i < WORKGROUP_SIZE; i += 4) { new_best = max(new_best, by_query[i]); }
-    let shrink = exp(best - new_best);
+    let shrink = exp2(best - new_best);
     best = new_best;
-    let p0 = select(vec4f(), exp(s0 - best.x), seen0);
-    let p1 = select(vec4f(), exp(s1 - best.y), seen1);
-    let p2 = select(vec4f(), exp(s2 - best.z), seen2);
-    let p3 = select(vec4f(), exp(s3 - best.w), seen3);
+    let p0 = select(vec4f(), exp2(s0 - best.x), seen0);
+    let p1 = select(vec4f(), exp2(s1 - best.y), seen1);
+    let p2 = select(vec4f(), exp2(s2 - best.z), seen2);
+    let p3 = select(vec4f(), exp2(s3 - best.w), seen3);
     weights[lane] = array<vec4f, 4>(p0, p1, p2, p3);
     total = total * shrink + vec4f(dot(p0, vec4f(1)), dot(p1, vec4f(1)), dot(p2, vec4f(1)), dot(p3, vec4f(1)));
     workgroupBarrier();

@@ -12,7 +12,9 @@ const FOURS = 2; // of columns of v: 1, 2 or 4
 const QUERIES = 8;
 const HAS_MASK = false;
 const CAUSAL = false; // a query sees the keys up to its own place in the sequence
-const LOWEST = -3.4028234e38; // the score of a masked key, and the maximum of no keys
+const LOWEST = -3.4028234e38; // the score of a masked key
+const FLOOR = -3.4e38; // the maximum of no keys: so far above it that a masked key weighs 0
+const LOG2_E = 1.4426950408889634; // scores are multiplied by it, since exp2 costs less than exp
 
 struct Params {
   tiles: u32, // of 8 queries, over all sequences
@@ -62,7 +64,7 @@ fn main(
     let row = first_query + min(query + i * SUBGROUP + lane, queries - 1);
     q_start[i] = row * params.q_stride + params.q_offset + head * params.head_dim;
   }
-  var best_a = vec4f(LOWEST); var best_b = vec4f(LOWEST); // of queries 0-3, 4-7
+  var best_a = vec4f(FLOOR); var best_b = vec4f(FLOOR); // of queries 0-3, 4-7
   var total_a = vec4f(); var total_b = vec4f();
   var o0 = vec4f(); var o1 = vec4f(); var o2 = vec4f(); var o3 = vec4f();
   var o4 = vec4f(); var o5 = vec4f(); var o6 = vec4f(); var o7 = vec4f();
@@ -100,14 +102,14 @@ fn main(
 
     let new_a = max(best_a, subgroup_max(vec4f(max4(s0), max4(s1), max4(s2), max4(s3))));
     let new_b = max(best_b, subgroup_max(vec4f(max4(s4), max4(s5), max4(s6), max4(s7))));
-    let shrink_a = exp(best_a - new_a);
-    let shrink_b = exp(best_b - new_b);
+    let shrink_a = exp2(best_a - new_a);
+    let shrink_b = exp2(best_b - new_b);
     best_a = new_a;
     best_b = new_b;
-    s0 = weights_of(s0, new_a.x); s1 = weights_of(s1, new_a.y);
-    s2 = weights_of(s2, new_a.z); s3 = weights_of(s3, new_a.w);
-    s4 = weights_of(s4, new_b.x); s5 = weights_of(s5, new_b.y);
-    s6 = weights_of(s6, new_b.z); s7 = weights_of(s7, new_b.w);
+    s0 = exp2(s0 - new_a.x); s1 = exp2(s1 - new_a.y);
+    s2 = exp2(s2 - new_a.z); s3 = exp2(s3 - new_a.w);
+    s4 = exp2(s4 - new_b.x); s5 = exp2(s5 - new_b.y);
+    s6 = exp2(s6 - new_b.z); s7 = exp2(s7 - new_b.w);
     total_a = total_a * shrink_a + vec4f(1) * mat4x4f(s0, s1, s2, s3);
     total_b = total_b * shrink_b + vec4f(1) * mat4x4f(s4, s5, s6, s7);
 
@@ -172,12 +174,7 @@ fn reciprocal(total: vec4f) -> vec4f {
 }
 
 fn visible(score: vec4f, seen: vec4<bool>) -> vec4f {
-  return select(vec4f(LOWEST), score * params.scale, seen);
-}
-
-// Of scores; a masked one weighs nothing even where all are masked.
-fn weights_of(score: vec4f, best: f32) -> vec4f {
-  return select(exp(score - best), vec4f(), score == vec4f(LOWEST));
+  return select(vec4f(LOWEST), score * (params.scale * LOG2_E), seen);
 }
 
 // By shuffles, which compile to less than subgroupMax and subgroupAdd do.

@@ -2,6 +2,7 @@
 import { describe, expect, test } from "vitest";
 import { type Activation, activation } from "../../src/kernels/activation.ts";
 import { attention } from "../../src/kernels/attention.ts";
+import { attentionBroadcastBy } from "../../src/kernels/attention_broadcast.ts";
 import { attentionProbs } from "../../src/kernels/attention_probs.ts";
 import { gatherRows } from "../../src/kernels/gather_rows.ts";
 import type { Scalar } from "../../src/kernels/kernel.ts";
@@ -12,6 +13,7 @@ import { pool } from "../../src/kernels/pool.ts";
 import * as reference from "../../src/kernels/reference.ts";
 import { softmax, softmaxBy } from "../../src/kernels/softmax.ts";
 import { topK } from "../../src/kernels/top_k.ts";
+import { subgroupSizeOf } from "../../src/runtime/device.ts";
 import { randomNumbers } from "../cases.ts";
 import { hasF16, testDevice } from "../device.ts";
 import { compare, quantize, runKernel } from "./harness.ts";
@@ -84,50 +86,55 @@ describe.each([
   });
 });
 
-describe("attention", () => {
-  const shape = { tokens: 5, sequences: 2, heads: 1, headDim: 4, mask: true, dtype: "f32" as const };
-  const lengths = { cu_seqlens: [0, 3, 5], cu_seqlens_k: [0, 3, 5] };
-  const kept = (mask: number[]): number[] => mask.flatMap((keep) => [0, 0, 0, keep]);
-  const values = randomNumbers(3).values(20);
+const subgroup = subgroupSizeOf(device);
 
-  test("of a sequence whose keys are all masked is zeros", async () => {
-    const inputs = { q: values, k: values, v: values, tokens: kept([0, 0, 0, 1, 0]), ...lengths };
-    const { out } = await runKernel(device, attention, shape, inputs, { out: 20 });
-    expect([...out!.subarray(0, 12)]).toEqual(new Array(12).fill(0));
-    compare("one key", out!.subarray(12), [...values.slice(12, 16), ...values.slice(12, 16)], {
-      absolute: 1e-6,
-      relative: 0,
+describe.each([attention, ...(subgroup === 4 || subgroup === 8 ? [attentionBroadcastBy(subgroup)] : [])])(
+  "$name",
+  (kernel) => {
+    const shape = { tokens: 5, sequences: 2, heads: 1, headDim: 4, mask: true, dtype: "f32" as const };
+    const lengths = { cu_seqlens: [0, 3, 5], cu_seqlens_k: [0, 3, 5] };
+    const kept = (mask: number[]): number[] => mask.flatMap((keep) => [0, 0, 0, keep]);
+    const values = randomNumbers(3).values(20);
+
+    test("of a sequence whose keys are all masked is zeros", async () => {
+      const inputs = { q: values, k: values, v: values, tokens: kept([0, 0, 0, 1, 0]), ...lengths };
+      const { out } = await runKernel(device, kernel, shape, inputs, { out: 20 });
+      expect([...out!.subarray(0, 12)]).toEqual(new Array(12).fill(0));
+      compare("one key", out!.subarray(12), [...values.slice(12, 16), ...values.slice(12, 16)], {
+        absolute: 1e-6,
+        relative: 0,
+      });
+      const probs = { ...inputs, prob_offsets: [0, 9] };
+      const got = await runKernel(device, attentionProbs, shape, probs, { out: 13 });
+      expect([...got.out!]).toEqual([...new Array(9).fill(0), 1, 0, 1, 0]);
     });
-    const probs = { ...inputs, prob_offsets: [0, 9] };
-    const got = await runKernel(device, attentionProbs, shape, probs, { out: 13 });
-    expect([...got.out!]).toEqual([...new Array(9).fill(0), 1, 0, 1, 0]);
-  });
 
-  test("keeps a NaN in its own query", async () => {
-    const q = Float64Array.from(values).fill(nan, 4, 5);
-    const inputs = { q, k: values, v: values, tokens: kept([1, 1, 1, 1, 1]), ...lengths };
-    const { out } = await runKernel(device, attention, shape, inputs, { out: 20 });
-    expect([...out!].map(Number.isNaN)).toEqual(Array.from({ length: 20 }, (_, i) => i >= 4 && i < 8));
-  });
+    test("keeps a NaN in its own query", async () => {
+      const q = Float64Array.from(values).fill(nan, 4, 5);
+      const inputs = { q, k: values, v: values, tokens: kept([1, 1, 1, 1, 1]), ...lengths };
+      const { out } = await runKernel(device, kernel, shape, inputs, { out: 20 });
+      expect([...out!].map(Number.isNaN)).toEqual(Array.from({ length: 20 }, (_, i) => i >= 4 && i < 8));
+    });
 
-  test("passes a NaN key on to its whole sequence, unless it is masked", async () => {
-    const k = Float64Array.from(values).fill(nan, 4, 8);
-    const inputs = { q: values, k, v: values, tokens: kept([1, 1, 1, 1, 1]), ...lengths };
-    const { out } = await runKernel(device, attention, shape, inputs, { out: 20 });
-    expect([...out!].map(Number.isNaN)).toEqual(Array.from({ length: 20 }, (_, i) => i < 12));
-    const masked = { ...inputs, tokens: kept([1, 0, 1, 1, 1]) };
-    const { out: without } = await runKernel(device, attention, shape, masked, { out: 20 });
-    expect([...without!].some(Number.isNaN)).toBe(false);
-  });
+    test("passes a NaN key on to its whole sequence, unless it is masked", async () => {
+      const k = Float64Array.from(values).fill(nan, 4, 8);
+      const inputs = { q: values, k, v: values, tokens: kept([1, 1, 1, 1, 1]), ...lengths };
+      const { out } = await runKernel(device, kernel, shape, inputs, { out: 20 });
+      expect([...out!].map(Number.isNaN)).toEqual(Array.from({ length: 20 }, (_, i) => i < 12));
+      const masked = { ...inputs, tokens: kept([1, 0, 1, 1, 1]) };
+      const { out: without } = await runKernel(device, kernel, shape, masked, { out: 20 });
+      expect([...without!].some(Number.isNaN)).toBe(false);
+    });
 
-  test("of scores at 1e4", async () => {
-    const scaled = { ...shape, scale: 1e4 };
-    const inputs = { q: values.map(Math.fround), k: values.map(Math.fround), v: values.map(Math.fround), ...lengths };
-    const all = { ...inputs, tokens: kept([1, 1, 1, 1, 1]) };
-    const { out } = await runKernel(device, attention, scaled, all, { out: 20 });
-    compare("attention", out!, reference.attention(scaled, all).out!, { absolute: 1e-3, relative: 0 });
-  });
-});
+    test("of scores at 1e4", async () => {
+      const scaled = { ...shape, scale: 1e4 };
+      const inputs = { q: values.map(Math.fround), k: values.map(Math.fround), v: values.map(Math.fround), ...lengths };
+      const all = { ...inputs, tokens: kept([1, 1, 1, 1, 1]) };
+      const { out } = await runKernel(device, kernel, scaled, all, { out: 20 });
+      compare("attention", out!, reference.attention(scaled, all).out!, { absolute: 1e-3, relative: 0 });
+    });
+  },
+);
 
 describe("layernorm", () => {
   const cols = 768;
