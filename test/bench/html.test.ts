@@ -4,8 +4,8 @@ import { build } from "esbuild";
 import { beforeAll, describe, expect, test } from "vitest";
 import { htmlReport, pageOf } from "../../bench/html/report.ts";
 import type { ReportRow } from "../../bench/html/runs.ts";
-import lavapipe from "../../bench/results/2026-11-24-lavapipe.json" with { type: "json" };
-import swiftshader from "../../bench/results/2026-11-24-swiftshader-mini.json" with { type: "json" };
+import lavapipe from "./fixtures/lavapipe.json" with { type: "json" };
+import swiftshader from "./fixtures/swiftshader-mini.json" with { type: "json" };
 
 const ROOT = join(import.meta.dirname, "../..");
 const RUN = lavapipe.rows as unknown as ReportRow[];
