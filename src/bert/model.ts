@@ -111,9 +111,10 @@ export class BertModel {
       const model = new BertModel(engine, folder, config, dtype, allocated);
       // Shaders depend on the model's sizes, hardly on the batch's: those of a short text will do for most, and all layers
       // have the same. Some drivers compile when a kernel first runs, so it runs now, on whatever the weights hold so far.
-      const { weights } = allocated;
-      const oneLayer = { tensors: [], weights: { ...weights, layers: weights.layers.slice(0, 1) } };
-      const compiled = new BertModel(engine, folder, { ...config, numHiddenLayers: 1 }, dtype, oneLayer).forward(
+      const layers = allocated.weights.layers.slice(0, 1);
+      const oneLayer = { tensors: [], weights: { ...allocated.weights, layers } };
+      const short = { ...config, numHiddenLayers: layers.length };
+      const compiled = new BertModel(engine, folder, short, dtype, oneLayer).forward(
         [{ inputIds: new Uint8Array(Math.min(16, config.maxPositionEmbeddings)) }],
         wanted,
       );

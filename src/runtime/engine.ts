@@ -215,7 +215,7 @@ export class Engine {
     const recording = recorder.finish();
     const { pipelines } = this.#home;
     const generation = this.#generation;
-    const compiled = await this.waitFor(
+    const compiled = await this.#whileIdle(
       Promise.all(recording.dispatches.map(({ source, label }) => pipelines.get(source, label))),
     );
     return new Program(this, generation, label, recording, compiled);
@@ -231,22 +231,28 @@ export class Engine {
     return result;
   }
 
-  /** Awaits the GPU: fails at once when the device is lost, and lets `idle` know of the wait. */
+  /** Awaits the GPU, and raises what `watch` saw fail: a bind group that failed explains whatever the wait ended with. */
   async waitFor<T>(promise: Promise<T>): Promise<T> {
+    try {
+      return await this.#whileIdle(promise);
+    } finally {
+      this.#raiseFault();
+    }
+  }
+
+  /** Fails at once when the device is lost, and lets `idle` know of the wait. */
+  async #whileIdle<T>(promise: Promise<T>): Promise<T> {
     const { idle, lost } = this.#home;
     const done = idle?.();
     let reject: (error: Error) => void = () => {};
     try {
-      const result = await new Promise<T>((resolve, rejectWait) => {
+      return await new Promise<T>((resolve, rejectWait) => {
         reject = rejectWait;
         if (lost) reject(lost);
         this.#waits.add(reject);
         promise.then(resolve, reject);
       });
-      this.#raiseFault();
-      return result;
     } catch (error) {
-      this.#raiseFault(); // a bind group that failed explains whatever the wait ended with
       throw this.#home.lost ?? error;
     } finally {
       this.#waits.delete(reject);

@@ -247,6 +247,17 @@ describe("BertModel", () => {
     expect(engine.memoryUse.buffers).toBeLessThan(before.buffers - 20);
   });
 
+  it("loads a model without layers, and gives its embeddings", async () => {
+    const none = await BertModel.load(engine, tinyModel({ num_hidden_layers: 0 }), { wanted: { hiddenStates: true } });
+    const { hiddenStates, lastHiddenState } = await none.forward(sequences([5], 3, 50), {
+      hiddenStates: true,
+      lastHiddenState: true,
+    });
+    expect(hiddenStates).toHaveLength(1);
+    expect(hiddenStates![0]!.data).toEqual(lastHiddenState!.data);
+    none.dispose();
+  });
+
   it("runs in f16 where the device can, and says so where it cannot", async () => {
     const { device } = await testDevice();
     const half = BertModel.load(engine, openFolder(WEIGHTS), { dtype: "f16" });
