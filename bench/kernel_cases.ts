@@ -3,6 +3,7 @@
 import type { DeviceTraits, Scalar } from "../src/kernels/kernel.ts";
 import type { MatmulShape } from "../src/kernels/matmul.ts";
 import { matmul, matmulQ8, type Outputs } from "../src/kernels/reference.ts";
+import { INDEXABLE } from "../src/kernels/shape.ts";
 import {
   activationCases,
   attentionCases,
@@ -33,13 +34,8 @@ import {
   unguarded,
 } from "./sized_cases.ts";
 
-export { probabilitiesOf, rowsCase };
-
 /** Multiply-adds that the CPU's float64 takes a few seconds for: beyond them some rows stand for all. */
 const CPU_PRODUCTS = 2 ** 31;
-
-/** Elements that kernels index. */
-const INDEXABLE = 2 ** 32;
 
 /** What `--shape` means for each kernel. */
 export const SHAPE_FORMS: string =

@@ -8,14 +8,15 @@ import type { MatmulShape } from "../src/kernels/matmul.ts";
 import type { PoolShape } from "../src/kernels/pool.ts";
 import type { TopKShape } from "../src/kernels/top_k.ts";
 import {
-  absolute,
   attentionCase,
   type Case,
-  embedLayernormCases,
+  embedCase,
   gatherRowsCases,
   layernormCases,
   linear,
-  poolCases,
+  linearQ8,
+  poolCase,
+  topKCase,
   topKCases,
 } from "../test/cases.ts";
 
@@ -30,22 +31,9 @@ export function matmulSized(m: number, n: number, k: number): Case<MatmulShape> 
   return unguarded(linear(m, n, k));
 }
 
-/** The same with weights in int8: four in a word, the last of a row filled up. */
+/** The same with weights in int8. */
 export function matmulQ8Sized(m: number, n: number, k: number): Case<MatmulShape> {
-  const of = matmulSized(m, n, k);
-  const words = Math.ceil(k / 4);
-  return {
-    ...of,
-    inputs: (random) => ({
-      ...of.inputs(random),
-      weight: Float64Array.from({ length: n * words }, (_, i) => {
-        const used = Math.min(4, k - (i % words) * 4);
-        const bytes = Array.from({ length: used }, (_, byte) => ((random.integer(255) - 127) & 0xff) * 256 ** byte);
-        return bytes.reduce((word, byte) => word + byte, 0);
-      }),
-      scales: random.values(n).map((value) => (1 + 0.5 * value) / 190),
-    }),
-  };
+  return unguarded(linearQ8(m, n, k));
 }
 
 /** One sequence. */
@@ -89,39 +77,14 @@ export function layernormSized(rows: number, cols: number): Case<LayernormShape>
   return rowsCase(same ?? layernormCases.typical[0]!, rows, cols);
 }
 
-/** Every word and place once, as in the typical case: the tables' bytes are those that are read. */
+/** Every place once, as in the typical case, and every word unless the tokens divide by 37: the tables' bytes are read. */
 export function embedLayernormSized(tokens: number, hidden: number): Case<EmbedLayernormShape> {
-  const of = embedLayernormCases.typical[0]!;
-  return {
-    ...of,
-    shape: { ...of.shape, tokens, hidden },
-    inputs: (random) => ({
-      tokens: Array.from({ length: tokens }, (_, i) => [i, random.integer(2), i, 1]).flat(),
-      word: random.values(tokens * hidden),
-      position: random.values(tokens * hidden),
-      token_type: random.values(2 * hidden),
-      gamma: random.values(hidden),
-      beta: random.values(hidden),
-    }),
-    outputs: { out: tokens * hidden },
-    bound: layernormSized(tokens, hidden).bound,
-  };
+  return { ...embedCase(tokens, hidden, {}, [tokens, tokens]), bound: layernormSized(tokens, hidden).bound };
 }
 
 /** The mean of one sequence, about a third of it masked. */
 export function poolSized(tokens: number, hidden: number): Case<PoolShape> {
-  const of = poolCases.typical[0]!;
-  return {
-    ...of,
-    shape: { ...of.shape, sequences: 1, hidden },
-    inputs: (random) => ({
-      x: random.values(tokens * hidden),
-      cu_seqlens: [0, tokens],
-      tokens: Array.from({ length: tokens }, () => [0, 0, 0, Math.min(1, random.integer(3))]).flat(),
-    }),
-    outputs: { out: hidden },
-    bound: absolute(tokens),
-  };
+  return poolCase([tokens], hidden, "mean", true);
 }
 
 /** Out of a table with no more rows, and no more elements, than the typical one. */
@@ -141,12 +104,5 @@ export function gatherRowsSized(count: number, cols: number): Case<GatherRowsSha
 
 /** The typical k, or all of a shorter row. */
 export function topKSized(rows: number, cols: number): Case<TopKShape> {
-  const of = topKCases.typical[0]!;
-  const k = Math.min(of.shape.k, cols);
-  return {
-    ...of,
-    shape: { ...of.shape, rows, cols, k },
-    inputs: (random) => ({ x: Array.from({ length: rows * cols }, () => random.integer(cols) / 4 - 3) }),
-    outputs: { values: rows * k, indices: rows * k },
-  };
+  return topKCase(rows, cols, Math.min(topKCases.typical[0]!.shape.k, cols));
 }

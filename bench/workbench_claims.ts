@@ -26,8 +26,9 @@ import {
   softmaxCases,
   topKCases,
 } from "../test/cases.ts";
-import { probabilitiesOf, rowsCase, sampledMatmul } from "./kernel_cases.ts";
+import { sampledMatmul } from "./kernel_cases.ts";
 import { type KernelTask, kernelTask } from "./kernels.ts";
+import { probabilitiesOf, rowsCase } from "./sized_cases.ts";
 import { type AuthorFile, declares, numericConstants, storedAs, workgroupsOf } from "./workbench_file.ts";
 
 /** What the command line says beside the file. */

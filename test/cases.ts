@@ -117,7 +117,7 @@ export const matmulCases: CaseTable<MatmulShape> = {
 // ---- matmul with int8 weights
 
 /** A Linear layer in int8, its weights near [-1, 1] as those of `linear` are. */
-function linearQ8(m: number, n: number, k: number, options: Partial<MatmulShape> = {}): Case<MatmulShape> {
+export function linearQ8(m: number, n: number, k: number, options: Partial<MatmulShape> = {}): Case<MatmulShape> {
   const of = linear(m, n, k, options);
   const words = Math.ceil(k / 4);
   return {
@@ -204,7 +204,7 @@ export const layernormCases: CaseTable<LayernormShape> = {
 };
 
 /** @param vocab rows of the word table, and `places` those of the positions: token i has rows 37 i and i, modulo these */
-function embedCase(
+export function embedCase(
   tokens: number,
   hidden: number,
   options: Partial<EmbedLayernormShape> = {},
@@ -261,7 +261,7 @@ export const l2NormalizeCases: CaseTable<L2NormalizeShape> = {
   typical: [l2Case(128, 768)],
 };
 
-function topKCase(rows: number, cols: number, k: number, options: Partial<TopKShape> = {}): Case<TopKShape> {
+export function topKCase(rows: number, cols: number, k: number, options: Partial<TopKShape> = {}): Case<TopKShape> {
   return {
     shape: { rows, cols, k, ...options },
     // Few different values: ties must be many.
@@ -362,7 +362,12 @@ function maskedTokens(count: number, random: Random): number[] {
   return Array.from({ length: count }, () => [0, 0, 0, random.integer(3) > 0 ? 1 : 0]).flat();
 }
 
-function poolCase(lengths: readonly number[], hidden: number, mode: PoolShape["mode"], mask: boolean): Case<PoolShape> {
+export function poolCase(
+  lengths: readonly number[],
+  hidden: number,
+  mode: PoolShape["mode"],
+  mask: boolean,
+): Case<PoolShape> {
   const tokens = cumulative(lengths).at(-1)!;
   return {
     shape: { sequences: lengths.length, hidden, mode, mask },

@@ -49,7 +49,7 @@ fn main(
     squares += ratio * ratio;
   }
   // The norm is divisor * root, which may overflow where the quotient does not; eps is compared in the same measure.
-  let root = max(sqrt(workgroup_sum(total(vec4f(squares)), thread)), params.eps / divisor);
+  let root = max(sqrt(workgroup_sum(total(squares), thread)), params.eps / divisor);
   if (row >= params.rows) { return; }
   for (var i = start; i < end; i += LANES) { out[i] = Vector(Sum(x[i]) / divisor / root); }
 }

@@ -6,7 +6,7 @@
 import { type DeviceTraits, foldWorkgroups, type KernelLimits, type Plan } from "./kernel.ts";
 
 /** Elements that a u32 can number. */
-const INDEXABLE = 2 ** 32;
+export const INDEXABLE: number = 2 ** 32;
 
 /**
  * Checks that each size is a whole number of at least 1.

@@ -6,6 +6,7 @@ import orderKeys from "./shared/order_keys.wgsl";
 import reduce from "./shared/reduce.wgsl";
 import pairs from "./shared/softmax_vec2.wgsl";
 import fours from "./shared/softmax_vec4.wgsl";
+import total from "./shared/total.wgsl";
 import wgsl from "./softmax.wgsl";
 
 export interface SoftmaxShape {
@@ -28,7 +29,7 @@ const MOST_VECTORS = 2 ** 18;
 export function softmaxBy(owner: RowOwner, vectors: "vec4" | "vec2" = "vec4"): Kernel<SoftmaxShape> {
   return {
     name: "softmax",
-    source: [vectors === "vec2" ? pairs : fours, wgsl, reduce, orderKey, orderKeys].join("\n"),
+    source: [...(vectors === "vec2" ? [pairs] : [fours, total]), wgsl, reduce, orderKey, orderKeys].join("\n"),
     plan({ rows, cols, dtype, log = false }, limits) {
       requireSizes("softmax", { rows, cols });
       requireIndexable("softmax", { x: rows * cols });

@@ -73,7 +73,7 @@ fn main(
   }
   let key = workgroup_max_key(greatest_of(keys), thread);
   let row_greatest = from_order_key(key);
-  let sum = workgroup_sum(sum_of(totals * exp(greatest - row_greatest)), thread);
+  let sum = workgroup_sum(total(totals * exp(greatest - row_greatest)), thread);
 
   if (row >= params.rows) { return; }
   i = start;

@@ -102,11 +102,11 @@ describe("a file", () => {
     const { source } = parseAuthorFile(
       "a.wgsl",
       `// In shared/matmul_scalar.wgsl (any k) or shared/matmul_vec4.wgsl. Joined with
-// shared/softmax_vec2.wgsl or softmax_vec4.wgsl, shared/reduce.wgsl and total.wgsl.
+// shared/softmax_vec2.wgsl or softmax_vec4.wgsl, shared/reduce.wgsl and order_key.wgsl.
 ${ENTRY}`,
     );
     const parts = Object.keys(SHARED).filter((name) => source.includes(SHARED[name]!));
-    expect(parts).toEqual(["matmul_scalar", "reduce", "softmax_vec2", "total"]);
+    expect(parts).toEqual(["matmul_scalar", "order_key", "reduce", "softmax_vec2"]);
   });
 
   test.each([

@@ -25,9 +25,9 @@ fn normalize_row(row: u32, thread: u32) {
     mean += deviation / seen;
     squares += deviation * (offset - mean);
   }
-  let row_mean = workgroup_sum(total(vec4f((origin + mean) * seen)), thread) / count;
+  let row_mean = workgroup_sum(total((origin + mean) * seen), thread) / count;
   let apart = origin - row_mean + mean;
-  let moments = vec2f(total(vec4f(apart * seen)), total(vec4f(squares + apart * apart * seen)));
+  let moments = vec2f(total(apart * seen), total(squares + apart * apart * seen));
   let means = workgroup_sum2(moments, thread) / count;
   let rest = means.x;
   let scale = inverseSqrt(max(means.y - rest * rest, 0.0) + params.eps);

@@ -6,8 +6,8 @@ alias Sum = vec2f;
 alias Keys = vec2u;
 const WIDTH = 2;
 
-fn sum_of(sums: Sum) -> f32 {
-  return sums.x + sums.y;
+fn total(sum: Sum) -> f32 {
+  return sum.x + sum.y;
 }
 
 fn greatest_of(keys: Keys) -> u32 {

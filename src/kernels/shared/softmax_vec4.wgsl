@@ -1,15 +1,11 @@
 // The vectors of softmax.wgsl, in fours, or each an element where cols is not a multiple of 4.
+// Joined with shared/total.wgsl.
 
 alias Scalar = f32;
 alias Vector = vec4<Scalar>; // or Scalar
 alias Sum = vec4f; // f32 there
 alias Keys = vec4u; // u32 there
 const WIDTH = 4; // of a vector: 1 there
-
-// A Sum of one number becomes four of it.
-fn sum_of(sums: Sum) -> f32 {
-  return dot(vec4f(sums), vec4f(f32(WIDTH) / 4));
-}
 
 fn greatest_of(keys: Keys) -> u32 {
   let each = vec4u(keys);
