@@ -4,6 +4,7 @@
  *   dist/index.js, dist/kernels.js   one file each, for bundlers: no imports, WGSL inlined, what is not used falls away
  *   dist/*.min.js                    the same for pages without a bundler
  *   dist/node/*.js                   for Node, sharing chunks, so that every entry means the same Engine
+ *   dist/checks/*.js                 conformance and reference; not part of the package
  *   dist/report.js                   what draws the plots in the HTML report of the bench
  *   dist/kernels/NAME.wgsl           each kernel's complete source, to paste into any WebGPU page
  *   dist/examples/                   the examples as a web site, and what serves it; not part of the package
@@ -49,8 +50,6 @@ const node = await bundle({
     browser: "src/index.ts",
     kernels: "src/kernels/index.ts",
     main: "src/node/main.ts",
-    conformance: "src/node/conformance.ts",
-    reference: "src/node/reference.ts",
     bench: "bench/main.ts",
   },
   outdir: "dist/node",
@@ -58,6 +57,14 @@ const node = await bundle({
   target: "node20",
   splitting: true,
   chunkNames: "chunk-[hash]",
+  packages: "external",
+});
+
+const checks = await bundle({
+  entryPoints: { conformance: "test/conformance/main.ts", reference: "test/reference/main.ts" },
+  outdir: "dist/checks",
+  platform: "node",
+  target: "node20",
   packages: "external",
 });
 
@@ -81,6 +88,7 @@ const pageFiles = page.outputFiles.map(({ path, text }) => ({ path, contents: `/
 
 await write(DIST, [...modules.outputFiles, ...minified.outputFiles, ...pageFiles], ".js");
 await write(join(DIST, "node"), node.outputFiles, ".js");
+await write(join(DIST, "checks"), checks.outputFiles, ".js");
 await makeExecutable(join(DIST, "node/main.js"));
 await write(join(DIST, "kernels"), await kernelSources(), ".wgsl");
 await writeExamples([...examples.outputFiles, ...server.outputFiles]);

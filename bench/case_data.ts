@@ -1,8 +1,8 @@
 /** A case's numbers: as the GPU holds them, as the CPU twin takes them, and how much work they are. */
 
+import { float16ToFloat32, numbersToFloat16 } from "../src/files/float16.ts";
 import { bindingsOf, type Kernel, type Scalar } from "../src/kernels/kernel.ts";
 import { flopsOf } from "../src/kernels/work.ts";
-import { float16ToFloat32, numbersToFloat16 } from "../src/runtime/float16.ts";
 import type { InputData } from "../src/runtime/inputs.ts";
 import { BYTES, type DType } from "../src/runtime/tensor.ts";
 import { type Case, randomNumbers } from "../test/cases.ts";

@@ -3,8 +3,8 @@
 import type { Sequence } from "../src/bert/batch.ts";
 import { openModel } from "../src/bert/model.ts";
 import { nameTensors } from "../src/bert/weights.ts";
-import { attention, embedLayernorm, layernorm, matmul, matmulQ8 } from "../src/kernels/reference.ts";
-import type { Folder } from "../src/runtime/bytes.ts";
+import type { Folder } from "../src/files/bytes.ts";
+import { attention, embedLayernorm, layernorm, matmul, matmulQ8 } from "../src/kernels/reference/twins.ts";
 import { quantizeRow } from "../src/runtime/quantize.ts";
 
 type Activation = Parameters<typeof matmul>[0]["activation"];

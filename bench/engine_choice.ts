@@ -1,20 +1,20 @@
 /** The kernels of each operation on a device: first the one that the engine launches there, then its others. */
 
-import type { ActivationShape } from "../src/kernels/activation.ts";
-import type { AttentionShape } from "../src/kernels/attention.ts";
-import { attentionKernelFor } from "../src/kernels/attention_choice.ts";
-import { type EmbedLayernormShape, embedLayernormBy } from "../src/kernels/embed_layernorm.ts";
-import type { GatherRowsShape } from "../src/kernels/gather_rows.ts";
+import type { AttentionShape } from "../src/kernels/attention/attention.ts";
+import { attentionKernelFor } from "../src/kernels/attention/attention_choice.ts";
 import { type DeviceTraits, type Kernel, type KernelLimits, type Scalar, specialize } from "../src/kernels/kernel.ts";
-import { type L2NormalizeShape, l2NormalizeBy } from "../src/kernels/l2_normalize.ts";
-import { type LayernormShape, layernormBy } from "../src/kernels/layernorm.ts";
-import { type MatmulShape, matmulNaive, matmulUnaligned } from "../src/kernels/matmul.ts";
-import { matmulCandidates, matmulKernelFor } from "../src/kernels/matmul_choice.ts";
-import { type MatmulConfig, matmulFits, matmulKernelOf } from "../src/kernels/matmul_config.ts";
-import type { PoolShape } from "../src/kernels/pool.ts";
+import { type MatmulShape, matmulNaive, matmulUnaligned } from "../src/kernels/matmul/matmul.ts";
+import { matmulCandidates, matmulKernelFor } from "../src/kernels/matmul/matmul_choice.ts";
+import { type MatmulConfig, matmulFits, matmulKernelOf } from "../src/kernels/matmul/matmul_config.ts";
+import type { ActivationShape } from "../src/kernels/rows/activation.ts";
+import { type L2NormalizeShape, l2NormalizeBy } from "../src/kernels/rows/l2_normalize.ts";
+import { type LayernormShape, layernormBy } from "../src/kernels/rows/layernorm.ts";
+import { type SoftmaxShape, softmaxKernelFor } from "../src/kernels/rows/softmax.ts";
+import type { TopKShape } from "../src/kernels/rows/top_k.ts";
 import { rowOwnerFor } from "../src/kernels/shape.ts";
-import { type SoftmaxShape, softmaxKernelFor } from "../src/kernels/softmax.ts";
-import type { TopKShape } from "../src/kernels/top_k.ts";
+import { type EmbedLayernormShape, embedLayernormBy } from "../src/kernels/tokens/embed_layernorm.ts";
+import type { GatherRowsShape } from "../src/kernels/tokens/gather_rows.ts";
+import type { PoolShape } from "../src/kernels/tokens/pool.ts";
 import {
   activationCases,
   attentionCases,

@@ -1,8 +1,8 @@
 /** Which kernels are measured on which shapes: the tests' typical cases, the ladder of matmuls, and what is asked for. */
 
 import type { DeviceTraits, Scalar } from "../src/kernels/kernel.ts";
-import type { MatmulShape } from "../src/kernels/matmul.ts";
-import { matmul, matmulQ8, type Outputs } from "../src/kernels/reference.ts";
+import type { MatmulShape } from "../src/kernels/matmul/matmul.ts";
+import { matmul, matmulQ8, type Outputs } from "../src/kernels/reference/twins.ts";
 import { INDEXABLE } from "../src/kernels/shape.ts";
 import {
   activationCases,

@@ -1,6 +1,6 @@
 /** Kernels one by one: each is held against its CPU twin, by the bound of the tests, and only then timed. */
 
-import { bindingsOf, type Kernel, type Plan, type Scalar } from "../src/kernels/kernel.ts";
+import { bindingsOf, type Kernel, type KernelPlan, type Scalar } from "../src/kernels/kernel.ts";
 import type { Engine } from "../src/runtime/engine.ts";
 import type { InputData } from "../src/runtime/inputs.ts";
 import type { OutputData } from "../src/runtime/program.ts";
@@ -111,7 +111,7 @@ function isHeldAgainstCopy(kernel: string): boolean {
 }
 
 /** What tells kernels of one name apart: its tile and matrix unit, the threads that share k or a row, its vectors. */
-export function variantOf({ constants }: Pick<Plan, "constants">): string {
+export function variantOf({ constants }: Pick<KernelPlan, "constants">): string {
   const { TILE_ROWS, TILE_COLS, DEPTH, SPLIT, LANES, WIDTH } = constants;
   if (constants.MATRIX_ROWS !== undefined) return matrixVariant(constants as Readonly<Record<string, number>>);
   if (TILE_ROWS !== undefined) return [TILE_ROWS, TILE_COLS, DEPTH].filter((size) => size !== undefined).join("x");

@@ -1,7 +1,7 @@
 /** A model as its users run it: latency, throughput, and where the GPU's time goes. */
 
 import { BertModel, openModel } from "../src/bert/model.ts";
-import type { Folder } from "../src/runtime/bytes.ts";
+import type { Folder } from "../src/files/bytes.ts";
 import type { Engine } from "../src/runtime/engine.ts";
 import type { InputData } from "../src/runtime/inputs.ts";
 import { type KernelTime, type ProfileRow, summarise } from "../src/runtime/profiler.ts";

@@ -3,7 +3,7 @@
  * read, each from its place in the file, so that a read gives the same bytes whatever the slices.
  */
 
-import { type ByteSource, bytesSource, type Folder } from "../src/runtime/bytes.ts";
+import { type ByteSource, bytesSource, type Folder } from "../src/files/bytes.ts";
 
 export interface ModelShape {
   readonly layers: number;

@@ -1,12 +1,12 @@
 /** A case of each operation in the size that is asked for, with the options of the typical one. */
 
-import type { AttentionShape } from "../src/kernels/attention.ts";
-import type { EmbedLayernormShape } from "../src/kernels/embed_layernorm.ts";
-import type { GatherRowsShape } from "../src/kernels/gather_rows.ts";
-import type { LayernormShape } from "../src/kernels/layernorm.ts";
-import type { MatmulShape } from "../src/kernels/matmul.ts";
-import type { PoolShape } from "../src/kernels/pool.ts";
-import type { TopKShape } from "../src/kernels/top_k.ts";
+import type { AttentionShape } from "../src/kernels/attention/attention.ts";
+import type { MatmulShape } from "../src/kernels/matmul/matmul.ts";
+import type { LayernormShape } from "../src/kernels/rows/layernorm.ts";
+import type { TopKShape } from "../src/kernels/rows/top_k.ts";
+import type { EmbedLayernormShape } from "../src/kernels/tokens/embed_layernorm.ts";
+import type { GatherRowsShape } from "../src/kernels/tokens/gather_rows.ts";
+import type { PoolShape } from "../src/kernels/tokens/pool.ts";
 import {
   attentionCase,
   type Case,

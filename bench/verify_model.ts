@@ -5,7 +5,7 @@
 
 import type { Sequence } from "../src/bert/batch.ts";
 import type { BertModel, LoadOptions } from "../src/bert/model.ts";
-import type { Folder } from "../src/runtime/bytes.ts";
+import type { Folder } from "../src/files/bytes.ts";
 import { cosine } from "../test/support.ts";
 import { encodeOnCpu } from "./encoder_reference.ts";
 import type { Check } from "./rows.ts";

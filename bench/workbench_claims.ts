@@ -1,14 +1,14 @@
 /** What a kernel author can claim a file to compute: by the project's kernel for it, its CPU twin and its bound. */
 
-import { ACTIVATION_CODES, type Activation } from "../src/kernels/activation.ts";
-import { attentionKernelFor } from "../src/kernels/attention_choice.ts";
-import { embedLayernormBy } from "../src/kernels/embed_layernorm.ts";
+import { attentionKernelFor } from "../src/kernels/attention/attention_choice.ts";
 import { bindingsOf, type DeviceTraits, type Kernel, paramsOf, type Scalar } from "../src/kernels/kernel.ts";
-import { l2NormalizeBy } from "../src/kernels/l2_normalize.ts";
-import { layernormBy } from "../src/kernels/layernorm.ts";
-import { matmulKernelFor } from "../src/kernels/matmul_choice.ts";
+import { matmulKernelFor } from "../src/kernels/matmul/matmul_choice.ts";
+import { ACTIVATION_CODES, type Activation } from "../src/kernels/rows/activation.ts";
+import { l2NormalizeBy } from "../src/kernels/rows/l2_normalize.ts";
+import { layernormBy } from "../src/kernels/rows/layernorm.ts";
+import { softmaxKernelFor } from "../src/kernels/rows/softmax.ts";
 import { rowOwnerFor } from "../src/kernels/shape.ts";
-import { softmaxKernelFor } from "../src/kernels/softmax.ts";
+import { embedLayernormBy } from "../src/kernels/tokens/embed_layernorm.ts";
 import {
   activationCases,
   attentionCase,

@@ -1,19 +1,19 @@
 /** What an author's file is joined with: the files of src/kernels/shared that its comments name. */
 
+import attentionScalar from "../src/kernels/attention/attention_scalar.wgsl";
+import attentionSequences from "../src/kernels/attention/attention_sequences.wgsl";
+import attentionVec4 from "../src/kernels/attention/attention_vec4.wgsl";
+import matmulScalar from "../src/kernels/matmul/matmul_scalar.wgsl";
+import matmulStore from "../src/kernels/matmul/matmul_store.wgsl";
+import matmulVec4 from "../src/kernels/matmul/matmul_vec4.wgsl";
+import softmaxVec2 from "../src/kernels/rows/softmax_vec2.wgsl";
+import softmaxVec4 from "../src/kernels/rows/softmax_vec4.wgsl";
 import activation from "../src/kernels/shared/activation.wgsl";
 import addProducts from "../src/kernels/shared/add_products.wgsl";
-import attentionScalar from "../src/kernels/shared/attention_scalar.wgsl";
-import attentionSequences from "../src/kernels/shared/attention_sequences.wgsl";
-import attentionVec4 from "../src/kernels/shared/attention_vec4.wgsl";
-import matmulScalar from "../src/kernels/shared/matmul_scalar.wgsl";
-import matmulStore from "../src/kernels/shared/matmul_store.wgsl";
-import matmulVec4 from "../src/kernels/shared/matmul_vec4.wgsl";
 import normalizeRow from "../src/kernels/shared/normalize_row.wgsl";
 import orderKey from "../src/kernels/shared/order_key.wgsl";
 import orderKeys from "../src/kernels/shared/order_keys.wgsl";
 import reduce from "../src/kernels/shared/reduce.wgsl";
-import softmaxVec2 from "../src/kernels/shared/softmax_vec2.wgsl";
-import softmaxVec4 from "../src/kernels/shared/softmax_vec4.wgsl";
 import total from "../src/kernels/shared/total.wgsl";
 
 /** By the names of the files, without `.wgsl`. */

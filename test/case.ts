@@ -1,6 +1,6 @@
 /** What a row of the tables in cases.ts is: a shape, its inputs, and the error that is allowed. */
 import type { DeviceTraits, Kernel, Scalar } from "../src/kernels/kernel.ts";
-import type * as reference from "../src/kernels/reference.ts";
+import type * as reference from "../src/kernels/reference/twins.ts";
 
 /** Allowed is `|got - want| <= absolute + relative * |want|`. */
 export interface Bound {

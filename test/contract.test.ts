@@ -4,6 +4,7 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { Sequence } from "../src/bert/batch.ts";
 import { BertModel, type BoundForward } from "../src/bert/model.ts";
 import type { Wanted } from "../src/bert/outputs.ts";
+import type { Folder } from "../src/files/bytes.ts";
 import {
   bindingsOf,
   DEFAULT_LIMITS,
@@ -16,7 +17,6 @@ import {
 import { findAdapter } from "../src/node/adapter.ts";
 import { requestDevice } from "../src/node/device.ts";
 import { createEngine } from "../src/node/index.ts";
-import type { Folder } from "../src/runtime/bytes.ts";
 import { Engine } from "../src/runtime/engine.ts";
 import { DeviceLostError, NoWebGpuError } from "../src/runtime/errors.ts";
 import { tinyModel } from "./bert/tiny.ts";

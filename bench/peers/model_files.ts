@@ -4,7 +4,7 @@ import { mkdir, open } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { openModel } from "../../src/bert/model.ts";
 import { nameTensors } from "../../src/bert/weights.ts";
-import type { Folder } from "../../src/runtime/bytes.ts";
+import type { Folder } from "../../src/files/bytes.ts";
 import { onnxFile } from "./onnx.ts";
 import { bertGraph } from "./onnx_bert.ts";
 

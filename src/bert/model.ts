@@ -3,9 +3,9 @@
  * asked for; it is recorded once per shape and replayed.
  */
 
+import { type Folder, readText } from "../files/bytes.ts";
+import { openCheckpoint } from "../files/checkpoint.ts";
 import type { BoundProgram } from "../runtime/bound.ts";
-import { type Folder, readText } from "../runtime/bytes.ts";
-import { openCheckpoint } from "../runtime/checkpoint.ts";
 import type { Engine } from "../runtime/engine.ts";
 import type { InputData } from "../runtime/inputs.ts";
 import type { Program, RunOptions } from "../runtime/program.ts";

@@ -3,7 +3,7 @@
  * prefix, LayerNorm as weight/bias or as gamma/beta (TensorFlow's names, in old files), decoders tied or stored.
  */
 
-import type { Checkpoint } from "../runtime/checkpoint.ts";
+import type { Checkpoint } from "../files/checkpoint.ts";
 import type { Engine } from "../runtime/engine.ts";
 import type { LinearWeights, NormWeights } from "../runtime/ops.ts";
 import { type QuantizedTable, quantizedTable, streamQuantized } from "../runtime/quantize.ts";

@@ -3,7 +3,7 @@
  * test/cases.ts. Nothing here touches a GPU: a kernel can be planned, specialised and inspected anywhere.
  */
 
-import type { MatmulTuning } from "./matmul_config.ts";
+import type { MatmulTuning } from "./matmul/matmul_config.ts";
 
 /** Element type of a tensor on the GPU. Kernels accumulate in f32 whatever the storage is. */
 export type Scalar = "f32" | "f16";
@@ -55,7 +55,7 @@ export type Constant = number | boolean | string;
 export type Workgroups = readonly [x: number, y: number, z: number];
 
 /** How to run a kernel on one shape. */
-export interface Plan {
+export interface KernelPlan {
   /** New values for the source's `const` and `alias` declarations. */
   readonly constants: Readonly<Record<string, Constant>>;
   /** Values of the fields of the source's `struct Params`, by name. */
@@ -71,7 +71,7 @@ export interface Kernel<Shape> {
   readonly source: string;
   /** Device features that the source asks for beside f16. */
   readonly features?: readonly string[];
-  plan(shape: Shape, limits: KernelLimits): Plan;
+  plan(shape: Shape, limits: KernelLimits): KernelPlan;
 }
 
 export interface Binding {

@@ -3,7 +3,7 @@
  * threads share rows.
  */
 
-import { type DeviceTraits, foldWorkgroups, type KernelLimits, type Plan } from "./kernel.ts";
+import { type DeviceTraits, foldWorkgroups, type KernelLimits, type KernelPlan } from "./kernel.ts";
 
 /** Elements that a u32 can number. */
 export const INDEXABLE: number = 2 ** 32;
@@ -90,10 +90,10 @@ const MOST_VECTORS = 1024;
 export function planRows(
   owner: RowOwner,
   limits: KernelLimits,
-  constants: Plan["constants"] & { readonly WIDTH: number },
-  params: Plan["params"] & { readonly rows: number; readonly cols: number },
+  constants: KernelPlan["constants"] & { readonly WIDTH: number },
+  params: KernelPlan["params"] & { readonly rows: number; readonly cols: number },
   mostVectors: number = MOST_VECTORS,
-): Plan {
+): KernelPlan {
   const { rows, cols } = params;
   const vectors = cols / constants.WIDTH;
   const alone = owner === "thread" && vectors <= mostVectors;

@@ -2,7 +2,7 @@
 import { constants } from "node:fs";
 import { type FileHandle, lstat, open, realpath } from "node:fs/promises";
 import { join, sep } from "node:path";
-import { type ByteSource, type Folder, unsafePath } from "../runtime/bytes.ts";
+import { type ByteSource, type Folder, unsafePath } from "../files/bytes.ts";
 
 /** Node reads at most 2 GiB at once. */
 const MAX_READ = 1 << 30;

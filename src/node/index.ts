@@ -1,6 +1,6 @@
 /** The Node entry: everything of `bert-webgpu`, with WebGPU from Dawn and files from disk. */
 
-import type { MatmulTuning } from "../kernels/matmul_config.ts";
+import type { MatmulTuning } from "../kernels/matmul/matmul_config.ts";
 import { Engine } from "../runtime/engine.ts";
 import { type DeviceOptions, requestDevice } from "./device.ts";
 import { readTuning } from "./tuning.ts";

@@ -3,8 +3,8 @@
 import { randomUUID } from "node:crypto";
 import { mkdir, readFile, rename, rm, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
-import type { MatmulTuning } from "../kernels/matmul_config.ts";
-import { parseMatmulTuning } from "../kernels/matmul_tuning.ts";
+import type { MatmulTuning } from "../kernels/matmul/matmul_config.ts";
+import { parseMatmulTuning } from "../kernels/matmul/matmul_tuning.ts";
 import type { AdapterSummary } from "../runtime/device.ts";
 import { type TuningResult, tuningKey } from "../runtime/ops/tune.ts";
 import { hubCacheDir } from "./hub/environment.ts";

@@ -1,7 +1,7 @@
 /**
  * The memory of activations: a few GPU buffers that every program of an engine shares, one program at a time. Slots only
- * grow, so that a run of shapes seen before allocates nothing; a grown slot gets a new buffer and a new generation, and
- * programs rebuild their bind groups when the generation has moved on.
+ * grow, so that a run of shapes seen before allocates nothing; a grown slot gets a new buffer and a new version, and
+ * programs rebuild their bind groups when the version has moved on.
  *
  * Each slot is a buffer of its own because WebGPU refuses one buffer bound both read and read_write in a dispatch, even
  * for ranges that do not overlap.
@@ -18,7 +18,7 @@ export class Arena {
   readonly #slots: GPUBuffer[] = [];
   #params: GPUBuffer | undefined;
   #staging: GPUBuffer | undefined;
-  #generation = 0;
+  #version = 0;
   /** The program whose parameters stand in the params buffer. */
   paramsOwner: object | undefined;
 
@@ -27,8 +27,8 @@ export class Arena {
   }
 
   /** Changes whenever a buffer handed out before has been replaced. */
-  get generation(): number {
-    return this.#generation;
+  get version(): number {
+    return this.#version;
   }
 
   /** Makes slot i at least `slotBytes[i]` long, the parameter buffer `paramBytes` and the read-back one `stagingBytes`. */
@@ -52,7 +52,7 @@ export class Arena {
     this.#params = undefined;
     this.#staging = undefined;
     this.paramsOwner = undefined;
-    this.#generation++;
+    this.#version++;
   }
 
   slot(index: number): GPUBuffer {
@@ -71,7 +71,7 @@ export class Arena {
     if (bytes === 0 || (buffer && buffer.size >= bytes)) return undefined;
     const grown = this.#memory.create(label, roundUp(bytes), usage);
     if (buffer) this.#memory.destroy(buffer);
-    this.#generation++;
+    this.#version++;
     return grown;
   }
 }

@@ -3,20 +3,20 @@
  * concrete kernels: each function adds one launch (one per part, where a table is split) and returns what it writes.
  */
 
-import { attentionKernelFor } from "../kernels/attention_choice.ts";
-import { attentionProbs as attentionProbsKernel } from "../kernels/attention_probs.ts";
-import { embedLayernormBy } from "../kernels/embed_layernorm.ts";
-import { gatherRows as gatherRowsKernel } from "../kernels/gather_rows.ts";
+import { attentionKernelFor } from "../kernels/attention/attention_choice.ts";
+import { attentionProbs as attentionProbsKernel } from "../kernels/attention/attention_probs.ts";
 import type { Scalar } from "../kernels/kernel.ts";
-import { l2NormalizeBy } from "../kernels/l2_normalize.ts";
-import { layernormBy } from "../kernels/layernorm.ts";
-import type { MatmulShape } from "../kernels/linear.ts";
-import { matmulKernelFor } from "../kernels/matmul_choice.ts";
-import { matmulQ8 } from "../kernels/matmul_q8.ts";
-import { type PoolMode, pool as poolKernel } from "../kernels/pool.ts";
+import type { MatmulShape } from "../kernels/matmul/linear.ts";
+import { matmulKernelFor } from "../kernels/matmul/matmul_choice.ts";
+import { matmulQ8 } from "../kernels/matmul/matmul_q8.ts";
+import { l2NormalizeBy } from "../kernels/rows/l2_normalize.ts";
+import { layernormBy } from "../kernels/rows/layernorm.ts";
+import { softmaxKernelFor } from "../kernels/rows/softmax.ts";
+import { topK as topKKernel } from "../kernels/rows/top_k.ts";
 import { rowOwnerFor } from "../kernels/shape.ts";
-import { softmaxKernelFor } from "../kernels/softmax.ts";
-import { topK as topKKernel } from "../kernels/top_k.ts";
+import { embedLayernormBy } from "../kernels/tokens/embed_layernorm.ts";
+import { gatherRows as gatherRowsKernel } from "../kernels/tokens/gather_rows.ts";
+import { type PoolMode, pool as poolKernel } from "../kernels/tokens/pool.ts";
 import type { Recorder, Ref } from "./recorder.ts";
 import type { Table, Tensor } from "./tensor.ts";
 

@@ -4,10 +4,10 @@
  * creates no buffer, bind group or pipeline.
  */
 
+import { float16ToFloat32 } from "../files/float16.ts";
 import { type BoundProgram, bindProgram } from "./bound.ts";
 import type { Engine } from "./engine.ts";
 import { GpuError, guarded } from "./errors.ts";
-import { float16ToFloat32 } from "./float16.ts";
 import { checkInputs, type InputData } from "./inputs.ts";
 import type { CompiledKernel } from "./pipelines.ts";
 import { type KernelTime, timedPasses } from "./profiler.ts";
@@ -50,7 +50,7 @@ export class Program {
   readonly #stagingBytes: number;
   #bindGroups: readonly GPUBindGroup[] = [];
   /** Of the arena, when the bind groups were made. */
-  #arenaGeneration = -1;
+  #arenaVersion = -1;
 
   /** Use `Engine.record`. */
   constructor(engine: Engine, born: number, label: string, recording: Recording, compiled: readonly CompiledKernel[]) {
@@ -93,7 +93,7 @@ export class Program {
       try {
         return await this.#run(inputs, options);
       } catch (error) {
-        this.#arenaGeneration = -1; // whatever was bound may be broken: bind afresh next time
+        this.#arenaVersion = -1; // whatever was bound may be broken: bind afresh next time
         if (error instanceof GpuError && error.kind === "out-of-memory") this.#engine.arena.clear();
         throw error;
       }
@@ -135,10 +135,10 @@ export class Program {
     const { device, arena, memory, dummy } = this.#engine;
     const { params } = this.#steps;
     arena.reserve(this.#placement.slotBytes, params.byteLength, this.#stagingBytes);
-    if (this.#arenaGeneration !== arena.generation) {
+    if (this.#arenaVersion !== arena.version) {
       const buffers = { params: arena.params, dummy, of: (ref: Ref) => this.#bufferOf(ref) };
       this.#bindGroups = bindSteps(device, this.#steps, buffers, (checked) => this.#engine.watch(checked));
-      this.#arenaGeneration = arena.generation;
+      this.#arenaVersion = arena.version;
     }
     if (arena.paramsOwner !== this) {
       device.queue.writeBuffer(arena.params, 0, params);

@@ -1,8 +1,8 @@
 /** Weights to int8 as they arrive: symmetric, one scale for each row, four int8 in a u32. */
 
+import type { ScalarArray } from "../files/dtype.ts";
 import type { Engine } from "./engine.ts";
 import type { Table } from "./tensor.ts";
-import type { Elements } from "./upload.ts";
 
 /** A matrix of [rows, cols] in int8: element = int8 * scale of its row. */
 export interface QuantizedTable {
@@ -57,7 +57,7 @@ export function quantizeRow(row: Float32Array, codes: Uint32Array): number {
 export async function streamQuantized(
   engine: Engine,
   { codes, scales, cols }: QuantizedTable,
-  stream: AsyncIterable<Elements>,
+  stream: AsyncIterable<ScalarArray>,
 ): Promise<void> {
   const label = codes.parts[0]!.label;
   const row = new Float32Array(cols);

@@ -7,7 +7,7 @@ import {
   bindingsOf,
   type DeviceTraits,
   type Kernel,
-  type Plan,
+  type KernelPlan,
   packParams,
   paramsOf,
   specialize,
@@ -33,7 +33,7 @@ export interface Dispatch {
   /** Specialised WGSL: also the key of the pipeline cache. */
   readonly source: string;
   readonly params: Uint8Array;
-  readonly workgroups: Plan["workgroups"];
+  readonly workgroups: KernelPlan["workgroups"];
   readonly flops: number;
   /** By binding name; an optional binding that is not given stands for the engine's dummy buffer. */
   readonly operands: ReadonlyMap<string, Operand>;

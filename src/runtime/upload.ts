@@ -1,10 +1,8 @@
 /** Streams of elements into tensors: weights pass through in slices and are never held whole. */
 
+import type { ScalarArray } from "../files/dtype.ts";
 import type { Engine } from "./engine.ts";
 import { BYTES, sizeOf, type Table, type Tensor } from "./tensor.ts";
-
-/** Consecutive elements: f32 as Float32Array, f16 as the Uint16Array of its bits. */
-export type Elements = Float32Array | Uint16Array;
 
 /** A tensor as a table of one column. */
 export function asTable(tensor: Tensor): Table {
@@ -13,7 +11,7 @@ export function asTable(tensor: Tensor): Table {
 }
 
 /** Fills the parts of `table` in row-major order. @throws RangeError when the stream is shorter or longer than the table */
-export async function streamTable(engine: Engine, table: Table, stream: AsyncIterable<Elements>): Promise<void> {
+export async function streamTable(engine: Engine, table: Table, stream: AsyncIterable<ScalarArray>): Promise<void> {
   const label = table.parts[0]!.label;
   const perPart = table.rowsPerPart * table.cols;
   const total = table.rows * table.cols;
@@ -21,7 +19,7 @@ export async function streamTable(engine: Engine, table: Table, stream: AsyncIte
   // Writes begin at multiples of 4 bytes: an odd f16 waits here for its neighbour.
   let carry: number | undefined;
 
-  const write = (data: Elements): void => {
+  const write = (data: ScalarArray): void => {
     for (let from = 0; from < data.length; ) {
       const part = table.parts[Math.floor(written / perPart)]!;
       const offset = written % perPart;

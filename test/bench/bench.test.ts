@@ -14,7 +14,7 @@ import { openReport, parseRows } from "../../bench/report.ts";
 import type { CeilingRow, KernelRow, ModelRow, Row } from "../../bench/rows.ts";
 import { unguarded } from "../../bench/sized_cases.ts";
 import * as kernels from "../../src/kernels/index.ts";
-import { layernorm } from "../../src/kernels/layernorm.ts";
+import { layernorm } from "../../src/kernels/rows/layernorm.ts";
 import { Engine } from "../../src/runtime/engine.ts";
 import { layernormCases, matmulCases } from "../cases.ts";
 import { hasF16, testDevice } from "../device.ts";

@@ -6,7 +6,7 @@ import { ladderTask, SHAPE_FORMS, shapedTasks, typicalTasks } from "../../bench/
 import { type BenchTable, variantOf } from "../../bench/kernels.ts";
 import { embedLayernormSized, gatherRowsSized, layernormSized, poolSized, topKSized } from "../../bench/sized_cases.ts";
 import { DEFAULT_LIMITS, type DeviceTraits, type Kernel, type Scalar, specialize } from "../../src/kernels/kernel.ts";
-import type { MatmulShape } from "../../src/kernels/matmul.ts";
+import type { MatmulShape } from "../../src/kernels/matmul/matmul.ts";
 import * as ops from "../../src/runtime/ops.ts";
 import { Recorder, type Ref } from "../../src/runtime/recorder.ts";
 import { type Table, Tensor } from "../../src/runtime/tensor.ts";

@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
 import { MODEL_SHAPES, type ModelShape, randomModel } from "../../bench/random_model.ts";
 import { openModel } from "../../src/bert/model.ts";
-import { openCheckpoint } from "../../src/runtime/checkpoint.ts";
+import { openCheckpoint } from "../../src/files/checkpoint.ts";
 import { random } from "../support.ts";
 
 const TINY: ModelShape = { layers: 2, hidden: 8, heads: 2, intermediate: 16, vocab: 50, positions: 20 };

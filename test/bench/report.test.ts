@@ -8,7 +8,7 @@ import { openReport } from "../../bench/report.ts";
 import { type CeilingRow, ceilingWarning, type KernelRow, type OriginRow, type Row } from "../../bench/rows.ts";
 import type { Timing } from "../../bench/timing.ts";
 import { DEFAULT_LIMITS } from "../../src/kernels/kernel.ts";
-import type { MatmulShape } from "../../src/kernels/matmul.ts";
+import type { MatmulShape } from "../../src/kernels/matmul/matmul.ts";
 
 const timing: Timing = { clock: "gpu", repeats: 9, min: 1, p50: 1.5, p90: 2, noise: 0.25, others: 0.04 };
 

@@ -10,11 +10,11 @@ import type { WorkbenchOptions } from "../../bench/workbench_claims.ts";
 import { evaluateList } from "../../bench/workbench_expression.ts";
 import { numericConstants, parseAuthorFile, readAuthorFile, workgroupsOf } from "../../bench/workbench_file.ts";
 import { SHARED } from "../../bench/workbench_shared.ts";
-import activation from "../../src/kernels/activation.wgsl";
 import * as kernels from "../../src/kernels/index.ts";
-import layernorm from "../../src/kernels/layernorm.wgsl";
-import naive from "../../src/kernels/matmul_naive.wgsl";
-import softmax from "../../src/kernels/softmax.wgsl";
+import naive from "../../src/kernels/matmul/matmul_naive.wgsl";
+import activation from "../../src/kernels/rows/activation.wgsl";
+import layernorm from "../../src/kernels/rows/layernorm.wgsl";
+import softmax from "../../src/kernels/rows/softmax.wgsl";
 import { Engine } from "../../src/runtime/engine.ts";
 import { hasF16, testDevice } from "../device.ts";
 

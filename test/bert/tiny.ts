@@ -1,7 +1,7 @@
 /** A small BERT with random weights, as a model folder in memory. */
 
-import type { Folder } from "../../src/runtime/bytes.ts";
-import { buildSafetensors, memoryFolder, type TestTensor } from "../runtime/build.ts";
+import type { Folder } from "../../src/files/bytes.ts";
+import { buildSafetensors, memoryFolder, type TestTensor } from "../files/build.ts";
 import { random } from "../support.ts";
 
 const CONFIG = {

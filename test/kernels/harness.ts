@@ -1,4 +1,6 @@
 /** Runs one kernel with raw WebGPU, so that a kernel is proved without the project's own runtime. */
+
+import { fromFloat16, numbersToFloat16, toFloat16 } from "../../src/files/float16.ts";
 import {
   type Binding,
   bindingsOf,
@@ -10,7 +12,6 @@ import {
   specialize,
 } from "../../src/kernels/kernel.ts";
 import { napWhileWaiting } from "../../src/node/idle.ts";
-import { fromFloat16, numbersToFloat16, toFloat16 } from "../../src/runtime/float16.ts";
 import type { Bound, Case, CaseTable } from "../cases.ts";
 import { randomNumbers } from "../cases.ts";
 

@@ -1,8 +1,8 @@
 /** int8 weights: the kernel against its CPU twin, and what int8 costs against the unrounded product. */
 import { describe, expect, test } from "vitest";
 import type { Scalar } from "../../src/kernels/kernel.ts";
-import { matmulQ8 } from "../../src/kernels/matmul_q8.ts";
-import * as reference from "../../src/kernels/reference.ts";
+import { matmulQ8 } from "../../src/kernels/matmul/matmul_q8.ts";
+import * as reference from "../../src/kernels/reference/twins.ts";
 import { quantizeRow } from "../../src/runtime/quantize.ts";
 import { matmulQ8Cases, randomNumbers } from "../cases.ts";
 import { hasF16, testDevice } from "../device.ts";

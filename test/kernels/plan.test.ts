@@ -1,11 +1,8 @@
 /** Plans and specialisation: arithmetic and text, no GPU. */
 import { describe, expect, test } from "vitest";
-import { activation } from "../../src/kernels/activation.ts";
-import { attention, attentionUnaligned } from "../../src/kernels/attention.ts";
-import { attentionKernelFor } from "../../src/kernels/attention_choice.ts";
-import { attentionProbs } from "../../src/kernels/attention_probs.ts";
-import { embedLayernorm } from "../../src/kernels/embed_layernorm.ts";
-import { gatherRows } from "../../src/kernels/gather_rows.ts";
+import { attention, attentionUnaligned } from "../../src/kernels/attention/attention.ts";
+import { attentionKernelFor } from "../../src/kernels/attention/attention_choice.ts";
+import { attentionProbs } from "../../src/kernels/attention/attention_probs.ts";
 import {
   bindingsOf,
   DEFAULT_LIMITS,
@@ -17,24 +14,27 @@ import {
   type Scalar,
   specialize,
 } from "../../src/kernels/kernel.ts";
-import { l2Normalize } from "../../src/kernels/l2_normalize.ts";
-import { layernorm } from "../../src/kernels/layernorm.ts";
-import { matmul, matmulNaive, matmulUnaligned } from "../../src/kernels/matmul.ts";
-import { matmulCandidates, matmulConfigFor, matmulKernelFor } from "../../src/kernels/matmul_choice.ts";
+import { matmul, matmulNaive, matmulUnaligned } from "../../src/kernels/matmul/matmul.ts";
+import { matmulCandidates, matmulConfigFor, matmulKernelFor } from "../../src/kernels/matmul/matmul_choice.ts";
 import {
   describeConfig,
   type MatmulConfig,
   matmulFits,
   matmulKernelOf,
   shapeClass,
-} from "../../src/kernels/matmul_config.ts";
-import { matmulSplitKBy } from "../../src/kernels/matmul_split_k.ts";
-import { subgroupTileFor } from "../../src/kernels/matmul_subgroup.ts";
-import { parseMatmulTuning } from "../../src/kernels/matmul_tuning.ts";
-import { matmulWorkgroupTiled } from "../../src/kernels/matmul_workgroup.ts";
-import { pool } from "../../src/kernels/pool.ts";
-import { softmax } from "../../src/kernels/softmax.ts";
-import { topK } from "../../src/kernels/top_k.ts";
+} from "../../src/kernels/matmul/matmul_config.ts";
+import { matmulSplitKBy } from "../../src/kernels/matmul/matmul_split_k.ts";
+import { subgroupTileFor } from "../../src/kernels/matmul/matmul_subgroup.ts";
+import { parseMatmulTuning } from "../../src/kernels/matmul/matmul_tuning.ts";
+import { matmulWorkgroupTiled } from "../../src/kernels/matmul/matmul_workgroup.ts";
+import { activation } from "../../src/kernels/rows/activation.ts";
+import { l2Normalize } from "../../src/kernels/rows/l2_normalize.ts";
+import { layernorm } from "../../src/kernels/rows/layernorm.ts";
+import { softmax } from "../../src/kernels/rows/softmax.ts";
+import { topK } from "../../src/kernels/rows/top_k.ts";
+import { embedLayernorm } from "../../src/kernels/tokens/embed_layernorm.ts";
+import { gatherRows } from "../../src/kernels/tokens/gather_rows.ts";
+import { pool } from "../../src/kernels/tokens/pool.ts";
 import * as tables from "../cases.ts";
 
 /** A kernel, a shape that it takes, and the fields that must be whole numbers of at least 1. */

@@ -6,12 +6,12 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
+import { openCheckpoint, openCheckpointFile } from "../../src/files/checkpoint.ts";
+import { OverflowError } from "../../src/files/dtype.ts";
 import { convertCommand } from "../../src/node/cli/convert.ts";
 import { InputError } from "../../src/node/cli/failure.ts";
 import { openFile, openFolder } from "../../src/node/folder.ts";
-import { openCheckpoint, openCheckpointFile } from "../../src/runtime/checkpoint.ts";
-import { OverflowError } from "../../src/runtime/dtype.ts";
-import { buildArchive, call, FILE, global, text, VALUES } from "../runtime/pytorch_build.ts";
+import { buildArchive, call, FILE, global, text, VALUES } from "../files/pytorch_build.ts";
 
 let dir: string;
 let [from, out] = ["", ""];

@@ -3,11 +3,11 @@ import { mkdir, mkdtemp, readdir, rm, symlink, truncate, writeFile } from "node:
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import type { ByteSource } from "../../src/files/bytes.ts";
+import { readText } from "../../src/files/bytes.ts";
+import { describeCheckpoint } from "../../src/files/describe.ts";
 import { openFile, openFolder } from "../../src/node/folder.ts";
-import type { ByteSource } from "../../src/runtime/bytes.ts";
-import { readText } from "../../src/runtime/bytes.ts";
-import { describeCheckpoint } from "../../src/runtime/check.ts";
-import { buildSafetensors } from "../runtime/build.ts";
+import { buildSafetensors } from "../files/build.ts";
 
 const WINDOWS = process.platform === "win32";
 

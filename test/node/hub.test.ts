@@ -4,7 +4,7 @@ import { existsSync } from "node:fs";
 import { mkdir, readdir, readFile, readlink, rm, stat, symlink, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
-import { readText } from "../../src/runtime/bytes.ts";
+import { readText } from "../../src/files/bytes.ts";
 import { CONFIG, FILES, NEEDED, noise, useHub, WEIGHTS, wholeFile } from "./hub_fixture.ts";
 import { etagOf } from "./hub_server.ts";
 

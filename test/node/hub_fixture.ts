@@ -4,8 +4,8 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, beforeEach } from "vitest";
+import type { Folder } from "../../src/files/bytes.ts";
 import { type ResolveOptions, resolveModel } from "../../src/node/hub/resolve.ts";
-import type { Folder } from "../../src/runtime/bytes.ts";
 import { random } from "../support.ts";
 import { type Files, startHub, type TestHub } from "./hub_server.ts";
 

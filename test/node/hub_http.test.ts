@@ -1,9 +1,9 @@
 /** Folders over HTTP, as browsers read them: by ranges, with the Cache API, and the hub's models through both. */
 
 import { describe, expect, test } from "vitest";
-import { readText } from "../../src/runtime/bytes.ts";
-import { type HttpOptions, httpFolder } from "../../src/runtime/http.ts";
-import { type HubFolderOptions, hubFolder } from "../../src/runtime/hub.ts";
+import { readText } from "../../src/files/bytes.ts";
+import { type HttpOptions, httpFolder } from "../../src/files/http.ts";
+import { type HubFolderOptions, hubFolder } from "../../src/files/hub.ts";
 import { CONFIG, FILES, noise, useHub, wholeFile } from "./hub_fixture.ts";
 
 const at = useHub();

@@ -7,7 +7,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
-import { parseMatmulTuning } from "../../src/kernels/matmul_tuning.ts";
+import { parseMatmulTuning } from "../../src/kernels/matmul/matmul_tuning.ts";
 
 const MAIN = join(import.meta.dirname, "../../dist/node/main.js");
 const adapter = process.env.BERT_WEBGPU_ADAPTER || "auto";

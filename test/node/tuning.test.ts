@@ -2,7 +2,7 @@ import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promis
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
-import type { MatmulTuning } from "../../src/kernels/matmul_config.ts";
+import type { MatmulTuning } from "../../src/kernels/matmul/matmul_config.ts";
 import { createEngine } from "../../src/node/index.ts";
 import { readTuning, removeTuning, storeTuning, tuningFile } from "../../src/node/tuning.ts";
 import { type TuningResult, tuningKey } from "../../src/runtime/ops/tune.ts";

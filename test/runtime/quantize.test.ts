@@ -36,7 +36,7 @@ describe("a stream", () => {
   });
   afterAll(() => engine.dispose());
 
-  async function* slices(values: Float32Array, size: number): AsyncGenerator<Float32Array> {
+  async function* slices(values: Float32Array<ArrayBuffer>, size: number): AsyncGenerator<Float32Array<ArrayBuffer>> {
     for (let from = 0; from < values.length; from += size) yield values.subarray(from, from + size);
   }
 

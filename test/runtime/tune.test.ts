@@ -1,9 +1,9 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { Kernel } from "../../src/kernels/kernel.ts";
-import type { MatmulShape } from "../../src/kernels/linear.ts";
-import { matmulCandidates } from "../../src/kernels/matmul_choice.ts";
-import { type MatmulConfig, matmulKernelOf, shapeClass } from "../../src/kernels/matmul_config.ts";
-import { parseMatmulTuning } from "../../src/kernels/matmul_tuning.ts";
+import type { MatmulShape } from "../../src/kernels/matmul/linear.ts";
+import { matmulCandidates } from "../../src/kernels/matmul/matmul_choice.ts";
+import { type MatmulConfig, matmulKernelOf, shapeClass } from "../../src/kernels/matmul/matmul_config.ts";
+import { parseMatmulTuning } from "../../src/kernels/matmul/matmul_tuning.ts";
 import { requestDevice } from "../../src/node/device.ts";
 import { Engine } from "../../src/runtime/engine.ts";
 import { tuneMatmul, tuneMatmulBy, tuningKey, tuningShapes } from "../../src/runtime/ops/tune.ts";

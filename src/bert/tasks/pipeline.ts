@@ -3,9 +3,9 @@
  * results where those are sound; docs/coming-from-transformers-js.md lists the differences.
  */
 
-import type { Folder } from "../../runtime/bytes.ts";
+import type { Folder } from "../../files/bytes.ts";
+import { hubFolder } from "../../files/hub.ts";
 import { Engine } from "../../runtime/engine.ts";
-import { hubFolder } from "../../runtime/hub.ts";
 import { extractFeatures } from "./feature_extraction.ts";
 import { type FillMaskOptions, fillMask, type MaskFill } from "./fill_mask.ts";
 import type { Pooling } from "./pooling.ts";

@@ -1,6 +1,6 @@
 /** A model and its tokenizer, and how texts become the sequences that it takes. */
 
-import type { Folder } from "../../runtime/bytes.ts";
+import type { Folder } from "../../files/bytes.ts";
 import type { Engine } from "../../runtime/engine.ts";
 import type { Sequence } from "../batch.ts";
 import { ModelError } from "../config.ts";
@@ -8,7 +8,7 @@ import { BertModel, type LoadOptions } from "../model.ts";
 import type { Wanted } from "../outputs.ts";
 import type { Encoding } from "../tokenizer/encoding.ts";
 import { loadTokenizer } from "../tokenizer/load.ts";
-import type { TextInput as Words } from "../tokenizer/sequence.ts";
+import type { TokenizerInput } from "../tokenizer/text_tokens.ts";
 import type { Tokenizer } from "../tokenizer/tokenizer.ts";
 import type { TruncationStrategy } from "../tokenizer/truncation.ts";
 
@@ -61,7 +61,12 @@ export interface CutOptions extends Pick<TaskOptions, "onWarning"> {
  * Encodes with special tokens; what exceeds the model's length is cut, and `onWarning` told.
  * @throws RangeError when cutting the text that gives way is not enough
  */
-export function encodeCut(pretrained: Pretrained, text: Words, pair?: string, options: CutOptions = {}): Encoding {
+export function encodeCut(
+  pretrained: Pretrained,
+  text: TokenizerInput,
+  pair?: string,
+  options: CutOptions = {},
+): Encoding {
   const { most = maxLength(pretrained), truncation = "longest_first", onWarning } = options;
   const { tokenizer } = pretrained;
   const whole = tokenizer.encode(text, pair);
@@ -75,7 +80,7 @@ export function encodeCut(pretrained: Pretrained, text: Words, pair?: string, op
  * All of a text, in as many windows as it needs.
  * @param stride tokens that a window shares with the one before
  */
-export function encodeWindows(pretrained: Pretrained, text: Words, stride: number): Encoding[] {
+export function encodeWindows(pretrained: Pretrained, text: TokenizerInput, stride: number): Encoding[] {
   const first = pretrained.tokenizer.encode(text, undefined, {
     truncation: "longest_first",
     maxLength: maxLength(pretrained),

@@ -3,8 +3,8 @@
  * configurations, and config_sentence_transformers.json with prompts. Mirrors SentenceTransformer._load_sbert_model.
  */
 
-import { type Folder, readText } from "../../runtime/bytes.ts";
-import { openCheckpoint } from "../../runtime/checkpoint.ts";
+import { type Folder, readText } from "../../files/bytes.ts";
+import { openCheckpoint } from "../../files/checkpoint.ts";
 import { ModelError } from "../config.ts";
 import {
   at,

@@ -1,6 +1,6 @@
 /** Encodings: tokens with everything a model and a reader of its output need, put together from a template. */
 
-import type { Sequence } from "./sequence.ts";
+import type { TextTokens } from "./text_tokens.ts";
 import type { Cut } from "./truncation.ts";
 
 /** One row of model input. All arrays have the same length: the tokens, special ones and padding included. */
@@ -57,7 +57,7 @@ export function addedBy(template: Template): number {
 /** One encoding of the tokens that `cut` leaves of each sequence. `idToToken` spells them. */
 export function assemble(
   template: Template,
-  sequences: readonly Sequence[],
+  sequences: readonly TextTokens[],
   cut: Cut,
   addSpecialTokens: boolean,
   idToToken: readonly (string | undefined)[],

@@ -1,10 +1,10 @@
 /** A tokenizer from a model folder, which is untrusted: whatever is absurd in it is refused by name. */
 
-import { type Folder, readText } from "../../runtime/bytes.ts";
+import { type Folder, readText } from "../../files/bytes.ts";
 import { createTokenizer, type Tokenizer } from "./tokenizer.ts";
-import { parseTokenizerConfig } from "./tokenizer-config.ts";
-import { parseTokenizerJson } from "./tokenizer-json.ts";
-import { parseVocabTxt } from "./vocab-txt.ts";
+import { parseTokenizerConfig } from "./tokenizer_config.ts";
+import { parseTokenizerJson } from "./tokenizer_json.ts";
+import { parseVocabTxt } from "./vocab_txt.ts";
 
 /**
  * Reads tokenizer.json or, without it, vocab.txt (and added_tokens.json), and tokenizer_config.json where there is one.

@@ -4,14 +4,14 @@
  * pre_tokenizers/bert.rs and PreTokenizedString::into_encoding.
  */
 
-import { createAddedFinder, type FindAdded } from "./added-tokens.ts";
+import { createAddedFinder, type FindAdded } from "./added_tokens.ts";
 import { createNormalizer, LETTER, type NormalizedText, type NormalizerOptions, SPACE } from "./normalizer.ts";
-import { emptySequence, push, type Sequence, type TextInput } from "./sequence.ts";
+import { emptyTokens, push, type TextTokens, type TokenizerInput } from "./text_tokens.ts";
 import type { SpecialIds, Vocabulary } from "./vocabulary.ts";
 import { createWordPiece } from "./wordpiece.ts";
 
 /** Tokens of `input`. May stop, at a word's end, once it has more than `most`. */
-export type Sequencer = (input: TextInput, most: number) => Sequence;
+export type Sequencer = (input: TokenizerInput, most: number) => TextTokens;
 
 export interface SequencerOptions {
   readonly vocabulary: Vocabulary;
@@ -30,7 +30,7 @@ export function createSequencer(options: SequencerOptions): Sequencer {
   const findNormalized = createAddedFinder(normalized!, (content) => spell(normalize(content, 0, content.length)));
 
   return (input, most) => {
-    const into = emptySequence();
+    const into = emptyTokens();
     let word = 0;
     /** With words as input, whatever is in one has its number. */
     const split = typeof input !== "string";

@@ -3,13 +3,15 @@
 import { cleanUp, type DecoderOptions, joinTokens } from "./decoding.ts";
 import { addedBy, assemble, type Encoding, pad, type Templates } from "./encoding.ts";
 import type { NormalizerOptions } from "./normalizer.ts";
-import type { Sequence, TextInput } from "./sequence.ts";
 import { createSequencer } from "./sequencer.ts";
+import type { TextTokens, TokenizerInput } from "./text_tokens.ts";
 import { type Cut, cutsOf, keptLengths, type TruncationStrategy } from "./truncation.ts";
 import type { SpecialIds, Vocabulary } from "./vocabulary.ts";
 
 /** What a batch is made of. */
-export type EncodeInput = TextInput | { readonly text: TextInput; readonly pair?: TextInput | undefined };
+export type EncodeInput =
+  | TokenizerInput
+  | { readonly text: TokenizerInput; readonly pair?: TokenizerInput | undefined };
 
 export interface EncodeOptions {
   /** Default true. */
@@ -42,7 +44,7 @@ export interface Tokenizer {
   /** The most tokens that the model takes; undefined when its folder does not say. */
   readonly modelMaxLength: number | undefined;
   /** @throws RangeError when truncation cannot reach `maxLength`, or an option makes no sense. */
-  encode(text: TextInput, pair?: TextInput | undefined, options?: EncodeOptions): Encoding;
+  encode(text: TokenizerInput, pair?: TokenizerInput | undefined, options?: EncodeOptions): Encoding;
   /** Encodings in the order of the inputs, padded together. */
   encodeBatch(inputs: readonly EncodeInput[], options?: EncodeOptions): Encoding[];
   /** Ids outside the vocabulary are skipped. */
@@ -77,10 +79,10 @@ export function createTokenizer(spec: TokenizerSpec): Tokenizer {
     return whole("maxLength", maxLength, 0);
   };
 
-  const encodeOne = (texts: readonly TextInput[], options: EncodeOptions): Encoding => {
+  const encodeOne = (texts: readonly TokenizerInput[], options: EncodeOptions): Encoding => {
     const addSpecialTokens = options.addSpecialTokens ?? true;
     const template = texts.length < 2 ? spec.templates.single : spec.templates.pair;
-    const build = (sequences: readonly Sequence[], cut: Cut): Encoding =>
+    const build = (sequences: readonly TextTokens[], cut: Cut): Encoding =>
       assemble(template, sequences, cut, addSpecialTokens, vocabulary.tokens);
     const strategy = choice("truncation", options.truncation, ["longest_first", "only_first", "only_second"]);
     if (strategy === undefined) {
@@ -125,8 +127,8 @@ export function createTokenizer(spec: TokenizerSpec): Tokenizer {
 
   const encodeBatch = (inputs: readonly EncodeInput[], options: EncodeOptions = {}): Encoding[] => {
     const encodings = inputs.map((input) => {
-      if (typeof input === "string" || Array.isArray(input)) return encodeOne([input as TextInput], options);
-      const { text, pair } = input as { text: TextInput; pair?: TextInput };
+      if (typeof input === "string" || Array.isArray(input)) return encodeOne([input as TokenizerInput], options);
+      const { text, pair } = input as { text: TokenizerInput; pair?: TokenizerInput };
       return encodeOne(pair === undefined ? [text] : [text, pair], options);
     });
     padTogether(encodings, options);

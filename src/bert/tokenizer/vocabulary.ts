@@ -1,6 +1,6 @@
 /** The checks that every vocabulary passes, from whatever file: sizes, ids, added tokens. */
 
-import type { AddedToken } from "./added-tokens.ts";
+import type { AddedToken } from "./added_tokens.ts";
 
 /** The largest vocabulary in use, LaBSE's, has 501,153 tokens of 4 million characters. */
 const MOST_TOKENS = 1 << 21;

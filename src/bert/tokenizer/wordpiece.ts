@@ -4,7 +4,7 @@
  */
 
 import type { NormalizedText } from "./normalizer.ts";
-import { push, type Sequence } from "./sequence.ts";
+import { push, type TextTokens } from "./text_tokens.ts";
 import { buildTrie } from "./trie.ts";
 
 export interface WordPieceModel {
@@ -17,7 +17,7 @@ export interface WordPieceModel {
 }
 
 /** Appends the pieces of the word `text[from, to)` to `into`. */
-export type CutWord = (text: NormalizedText, from: number, to: number, word: number, into: Sequence) => void;
+export type CutWord = (text: NormalizedText, from: number, to: number, word: number, into: TextTokens) => void;
 
 export function createWordPiece(model: WordPieceModel): CutWord {
   const { unk, maxInputCharsPerWord } = model;

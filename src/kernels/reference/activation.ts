@@ -1,5 +1,5 @@
 /** CPU twins of the activations, accurate to a few units in the last place of float64. */
-import type { Activation, ActivationShape } from "../activation.ts";
+import type { Activation, ActivationShape } from "../rows/activation.ts";
 import { type Inputs, type Outputs, valuesOf } from "./values.ts";
 
 export function activation(shape: ActivationShape, inputs: Inputs): Outputs {

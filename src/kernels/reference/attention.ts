@@ -1,5 +1,5 @@
 /** CPU twins of attention and of its probabilities. */
-import { type AttentionShape, attentionExtents } from "../attention.ts";
+import { type AttentionShape, attentionExtents } from "../attention/attention.ts";
 import { softmaxOf } from "./rows.ts";
 import { type Inputs, type Outputs, outputOf, slice, valuesOf } from "./values.ts";
 

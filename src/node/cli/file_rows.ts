@@ -3,7 +3,7 @@
 import type { BertModel } from "../../bert/model.ts";
 import type { Job, Plan } from "../../bert/tasks/plan.ts";
 import { streamPlan } from "../../bert/tasks/stream.ts";
-import { openTable, type Row, type Table, type Values } from "../data/table.ts";
+import { type DataTable, openTable, type Row, type RowValues } from "../data/table.ts";
 import { InputError } from "./failure.ts";
 import type { InputOptions } from "./file_options.ts";
 
@@ -17,7 +17,7 @@ export type Outcome<Input, Result> = { readonly row: Row } & (
 export async function openInput(
   options: Pick<InputOptions, "format" | "header"> & { readonly input: string },
   columns: readonly string[],
-): Promise<Table> {
+): Promise<DataTable> {
   const { input, format, header } = options;
   const table = await openTable(input, { format, header, columns });
   const missing = columns.find((column) => table.columns && !table.columns.includes(column));
@@ -29,7 +29,7 @@ export async function openInput(
 }
 
 /** @throws InputError when the row has no such column, or no text in it */
-export function textIn(values: Values, column: string): string {
+export function textIn(values: RowValues, column: string): string {
   const value = values[column];
   if (typeof value === "string") return value;
   const name = JSON.stringify(column);
@@ -44,8 +44,8 @@ export function textIn(values: Values, column: string): string {
 export async function* rowOutcomes<Input, Result>(
   model: BertModel,
   plan: Plan<Input, Result>,
-  table: Table,
-  inputOf: (values: Values) => Input,
+  table: DataTable,
+  inputOf: (values: RowValues) => Input,
   { begun = 0, signal }: { readonly begun?: number; readonly signal?: AbortSignal } = {},
 ): AsyncGenerator<Outcome<Input, Result>> {
   const guarded: Plan<Row, Outcome<Input, Result>> = {

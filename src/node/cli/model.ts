@@ -1,6 +1,6 @@
 /** The model that a command is given: a folder, or a name of the Hugging Face hub, downloaded while the user watches. */
 
-import type { Folder } from "../../runtime/bytes.ts";
+import type { Folder } from "../../files/bytes.ts";
 import { resolveModel } from "../hub/resolve.ts";
 import { megabytes, progress, warnings } from "./output.ts";
 

@@ -2,7 +2,7 @@
 
 import { Command, Option } from "commander";
 import type { Scalar } from "../../kernels/kernel.ts";
-import { describeConfig } from "../../kernels/matmul_config.ts";
+import { describeConfig } from "../../kernels/matmul/matmul_config.ts";
 import { type TunedClass, type TuningResult, tuneMatmul, tuningShapes } from "../../runtime/ops/tune.ts";
 import { createEngine } from "../index.ts";
 import { removeTuning, storeTuning, tuningFile } from "../tuning.ts";

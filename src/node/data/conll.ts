@@ -2,7 +2,7 @@
 
 import { readLines, withoutReturn } from "./lines.ts";
 import { inputName } from "./source.ts";
-import type { Row, Table } from "./table.ts";
+import type { DataTable, Row } from "./table.ts";
 
 export interface TaggedSentence {
   readonly words: readonly string[];
@@ -12,7 +12,7 @@ export interface TaggedSentence {
 }
 
 /** A sentence per row: the words in one column, their tags in the other. */
-export function conllTable(path: string, words: string, tags: string): Table {
+export function conllTable(path: string, words: string, tags: string): DataTable {
   const sentences = readConll(path);
   return {
     name: inputName(path),

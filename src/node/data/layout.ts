@@ -5,7 +5,7 @@ import { rename } from "node:fs/promises";
 import { csvLine } from "./csv.ts";
 import { npyLayout } from "./npy.ts";
 import { parquetLayout } from "./parquet_writer.ts";
-import type { Values } from "./table.ts";
+import type { RowValues } from "./table.ts";
 
 export const OUTPUT_FORMATS = ["jsonl", "csv", "parquet", "npy"] as const;
 export type OutputFormat = (typeof OUTPUT_FORMATS)[number];
@@ -27,7 +27,7 @@ export interface Layout {
   /** What a new file begins with. */
   readonly head: string;
   /** The bytes of an input row's result; `undefined` stands for a row that is left out. */
-  encode(row: number, values: Values | undefined): string | Uint8Array;
+  encode(row: number, values: RowValues | undefined): string | Uint8Array;
   /** What of a file that an earlier run left can be kept. @throws Error when it is no such file */
   recover(path: string): Promise<Recovered>;
   /** Makes the rows at `partial` a complete file at `path`, in one step for whoever looks there. May leave `partial`. */
@@ -97,7 +97,7 @@ function csvLayout(columns: readonly Column[]): Layout {
 }
 
 /** Numbers of single precision in 9 digits, which tell any two apart; a double's 17 would be twice as long. */
-function plainValues(values: Values): Values {
+function plainValues(values: RowValues): RowValues {
   return Object.fromEntries(Object.entries(values).map(([name, value]) => [name, plainValue(value)]));
 }
 

@@ -5,7 +5,7 @@
 
 import { type FileHandle, open, readFile, rename, rm, stat, truncate, writeFile } from "node:fs/promises";
 import type { Layout } from "./layout.ts";
-import type { Values } from "./table.ts";
+import type { RowValues } from "./table.ts";
 
 /** What a run is of, by name; two runs may share a file when all of it is the same. */
 export type Identity = Readonly<Record<string, string | number | boolean | null>>;
@@ -26,14 +26,14 @@ export interface OutputFile {
   /** An earlier run had finished, and nothing is left to do. */
   readonly complete: boolean;
   /** Appends the result of a row; `undefined` for one that is left out. Rows come in their order. */
-  write(row: number, values: Values | undefined): Promise<void>;
+  write(row: number, values: RowValues | undefined): Promise<void>;
   /** Ends the run: all rows are there. */
   finish(): Promise<void>;
   /** Ends it early: what is there is published, and a later run may go on. Without a row nothing is left. */
   interrupt(): Promise<void>;
 }
 
-interface Progress {
+interface SavedProgress {
   readonly identity: Identity;
   readonly stage: "running" | "interrupted" | "finished";
   /** Input rows dealt with when this was written, for people: the rows themselves tell where to go on. */
@@ -52,8 +52,8 @@ export async function openOutput(path: string, options: OutputOptions): Promise<
   let row = 0;
   let end = 0;
 
-  async function save(stage: Progress["stage"]): Promise<void> {
-    const progress: Progress = { identity, stage, rows: row };
+  async function save(stage: SavedProgress["stage"]): Promise<void> {
+    const progress: SavedProgress = { identity, stage, rows: row };
     await writeFile(`${record}.tmp`, `${JSON.stringify(progress, null, 2)}\n`);
     await rename(`${record}.tmp`, record);
   }
@@ -169,10 +169,10 @@ function refuseOther(path: string, was: Identity, is: Identity): void {
 const told = (value: Identity[string] | undefined): string =>
   value === undefined ? "not given" : JSON.stringify(value);
 
-async function readProgress(path: string): Promise<Progress | undefined> {
+async function readProgress(path: string): Promise<SavedProgress | undefined> {
   if (!(await exists(path))) return undefined;
   try {
-    const { identity, stage, rows } = JSON.parse(await readFile(path, "utf8")) as Partial<Progress>;
+    const { identity, stage, rows } = JSON.parse(await readFile(path, "utf8")) as Partial<SavedProgress>;
     if (identity && stage && rows !== undefined) return { identity, stage, rows };
   } catch {
     // said below

@@ -2,7 +2,7 @@
 
 import { isUtf8 } from "node:buffer";
 import { openFile } from "../folder.ts";
-import type { Row, Table } from "./table.ts";
+import type { DataTable, Row } from "./table.ts";
 
 /** Rows decoded at once. A column chunk without a page index is read again for each slice, so not too few. */
 const SLICE = 16_384;
@@ -11,7 +11,7 @@ const SLICE = 16_384;
  * @param wanted the columns to be decoded; all where it is left out. Those that the file lacks are passed over.
  * @throws Error when it is no Parquet file
  */
-export async function openParquet(path: string, wanted?: readonly string[]): Promise<Table> {
+export async function openParquet(path: string, wanted?: readonly string[]): Promise<DataTable> {
   if (path === "-") throw new Error("Parquet is read from its end: give a file, standard input cannot be sought");
   const file = await openFile(path);
   try {

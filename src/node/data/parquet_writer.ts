@@ -4,7 +4,7 @@ import { open, rename } from "node:fs/promises";
 import type { SchemaElement } from "hyparquet";
 import type { Column, Layout } from "./layout.ts";
 import { readLines } from "./lines.ts";
-import type { Values } from "./table.ts";
+import type { RowValues } from "./table.ts";
 
 /** Characters of JSON in a row group. */
 const GROUP = 8 << 20;
@@ -32,7 +32,7 @@ async function convert(from: string, to: string, columns: readonly Column[]): Pr
   const { fileWriter, ParquetWriter } = await import("hyparquet-writer");
   const schema = [{ name: "root", num_children: columns.length }, ...columns.flatMap(schemaOf)];
   const writer = new ParquetWriter({ writer: fileWriter(to), schema, createdBy: "bert-webgpu" });
-  let rows: Values[] = [];
+  let rows: RowValues[] = [];
   let size = 0;
   const flush = async (): Promise<void> => {
     const columnData = columns.map(({ name, type }) => ({
@@ -48,7 +48,7 @@ async function convert(from: string, to: string, columns: readonly Column[]): Pr
   for await (const lines of readLines(from)) {
     for (const { text } of lines) {
       if (!text) continue;
-      rows.push(JSON.parse(text) as Values);
+      rows.push(JSON.parse(text) as RowValues);
       size += text.length;
       if (size > GROUP) await flush();
     }

@@ -1,7 +1,7 @@
 /** Questions in SQuAD's layout, 1.1 and 2.0: articles of paragraphs of questions. */
 
 import { inputName, readChunks } from "./source.ts";
-import type { Row, Table } from "./table.ts";
+import type { DataTable, Row } from "./table.ts";
 
 export interface SquadQuestion {
   readonly id: string;
@@ -15,7 +15,7 @@ export interface SquadQuestion {
 const LARGEST = 512 << 20;
 
 /** A question per row, in the columns of these names. @throws as `readSquad` */
-export async function squadTable(path: string, question: string, context: string, answers: string): Promise<Table> {
+export async function squadTable(path: string, question: string, context: string, answers: string): Promise<DataTable> {
   const questions = await readSquad(path);
   return {
     name: inputName(path),

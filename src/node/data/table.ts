@@ -8,7 +8,7 @@ import { inputName } from "./source.ts";
 export const INPUT_FORMATS = ["lines", "jsonl", "csv", "tsv", "parquet"] as const;
 export type InputFormat = (typeof INPUT_FORMATS)[number];
 
-export type Values = Readonly<Record<string, unknown>>;
+export type RowValues = Readonly<Record<string, unknown>>;
 
 interface Place {
   /** From 1; a header and blank lines do not count. */
@@ -21,9 +21,9 @@ interface Place {
 
 /** A row, or what is wrong with it. */
 export type Row = Place &
-  ({ readonly values: Values; readonly fault?: never } | { readonly fault: string; readonly values?: never });
+  ({ readonly values: RowValues; readonly fault?: never } | { readonly fault: string; readonly values?: never });
 
-export interface Table {
+export interface DataTable {
   /** For messages. */
   readonly name: string;
   /** Known before the first row, but for JSONL, where every row has its own. */
@@ -67,7 +67,7 @@ export function formatOf(path: string): InputFormat {
  * @param path `-` is standard input
  * @throws Error when the file as a whole cannot be read
  */
-export async function openTable(path: string, options: TableOptions = {}): Promise<Table> {
+export async function openTable(path: string, options: TableOptions = {}): Promise<DataTable> {
   const format = options.format ?? formatOf(path);
   if (format === "parquet") return openParquet(path, options.columns);
   const name = inputName(path);
@@ -107,10 +107,10 @@ async function* jsonRows(lines: AsyncIterable<Line>): AsyncGenerator<Row> {
   }
 }
 
-function parseObject(text: string): { values: Values } | { fault: string } {
+function parseObject(text: string): { values: RowValues } | { fault: string } {
   try {
     const value: unknown = JSON.parse(text);
-    if (value !== null && typeof value === "object" && !Array.isArray(value)) return { values: value as Values };
+    if (value !== null && typeof value === "object" && !Array.isArray(value)) return { values: value as RowValues };
     return { fault: `it must be an object, it is ${Array.isArray(value) ? "an array" : JSON.stringify(value)}` };
   } catch (error) {
     return { fault: `not valid JSON (${(error as Error).message})` };

@@ -12,7 +12,7 @@
 import { randomUUID } from "node:crypto";
 import { copyFile, mkdir, readFile, readlink, rename, rm, stat, symlink, writeFile } from "node:fs/promises";
 import { dirname, join, relative } from "node:path";
-import { isCommit } from "../../runtime/hub.ts";
+import { isCommit } from "../../files/hub.ts";
 
 /** The cache cannot serve: something is missing in it, damaged, or cannot be written. The message says what to do. */
 export class HubCacheError extends Error {

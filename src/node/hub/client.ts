@@ -8,7 +8,7 @@ import {
   retrying,
   shownUrl,
   statusError,
-} from "../../runtime/request.ts";
+} from "../../files/request.ts";
 
 export interface HubConnection {
   readonly endpoint: string;

@@ -3,9 +3,9 @@
 import { createHash, type Hash } from "node:crypto";
 import { constants } from "node:fs";
 import { type FileHandle, open, rename, rm } from "node:fs/promises";
-import { quote } from "../../runtime/faults.ts";
-import { fileUrl, type HubModel, hubRefusal } from "../../runtime/hub.ts";
-import { HttpError, isTransient, pause } from "../../runtime/request.ts";
+import { quote } from "../../files/faults.ts";
+import { fileUrl, type HubModel, hubRefusal } from "../../files/hub.ts";
+import { HttpError, isTransient, pause } from "../../files/request.ts";
 import { fileSize, HubCacheError, type RepoCache, writing } from "./cache.ts";
 import { bytesOf, type HubAnswer, type HubConnection, send } from "./client.ts";
 import type { HubFile } from "./listing.ts";

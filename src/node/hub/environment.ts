@@ -3,7 +3,7 @@
 import { readFile } from "node:fs/promises";
 import { homedir } from "node:os";
 import { join, resolve } from "node:path";
-import { HUB_ENDPOINT } from "../../runtime/hub.ts";
+import { HUB_ENDPOINT } from "../../files/hub.ts";
 
 export interface HubSettings {
   /** Without a slash at its end. */

@@ -1,7 +1,7 @@
 /** Which files of a repository a model is made of. */
 
-import { unsafePath } from "../../runtime/bytes.ts";
-import { quote } from "../../runtime/faults.ts";
+import { unsafePath } from "../../files/bytes.ts";
+import { quote } from "../../files/faults.ts";
 
 /** Read where they are there; small. vocab.txt and added_tokens.json only where there is no tokenizer.json. */
 const OPTIONAL = [

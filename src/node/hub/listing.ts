@@ -1,8 +1,8 @@
 /** What the hub says of a model: the commit behind a revision, and the files of a commit with their hashes. */
 
-import { unsafePath } from "../../runtime/bytes.ts";
-import { fileUrl, type HubModel, hubRefusal, isCommit, modelText } from "../../runtime/hub.ts";
-import { HttpError, readBody } from "../../runtime/request.ts";
+import { unsafePath } from "../../files/bytes.ts";
+import { fileUrl, type HubModel, hubRefusal, isCommit, modelText } from "../../files/hub.ts";
+import { HttpError, readBody } from "../../files/request.ts";
 import { type HubConnection, send } from "./client.ts";
 import { CONFIG } from "./files.ts";
 

@@ -7,7 +7,7 @@ import { randomUUID } from "node:crypto";
 import { readFileSync, rmSync } from "node:fs";
 import { link, readFile, rename, rm, stat, utimes, writeFile } from "node:fs/promises";
 import { hostname } from "node:os";
-import { pause } from "../../runtime/request.ts";
+import { pause } from "../../files/request.ts";
 import { diskFault, writing } from "./cache.ts";
 
 export interface Lock {

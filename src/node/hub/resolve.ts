@@ -1,9 +1,9 @@
 /** From what a user calls a model, a folder or `org/name@revision`, to its folder on this disk. */
 
 import { stat } from "node:fs/promises";
-import type { Folder } from "../../runtime/bytes.ts";
-import { type HubModel, hubModel, isCommit, modelText } from "../../runtime/hub.ts";
-import { HttpError, isTransient, type RetryPolicy } from "../../runtime/request.ts";
+import type { Folder } from "../../files/bytes.ts";
+import { type HubModel, hubModel, isCommit, modelText } from "../../files/hub.ts";
+import { HttpError, isTransient, type RetryPolicy } from "../../files/request.ts";
 import { openFolder } from "../folder.ts";
 import { HubCacheError, type RepoCache, readRef, repoCache, writeRef } from "./cache.ts";
 import type { HubConnection } from "./client.ts";

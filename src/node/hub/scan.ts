@@ -3,7 +3,7 @@
 import type { Dirent } from "node:fs";
 import { readdir, readFile, realpath } from "node:fs/promises";
 import { join, relative, sep } from "node:path";
-import { hubModel, isCommit } from "../../runtime/hub.ts";
+import { hubModel, isCommit } from "../../files/hub.ts";
 import { fileSize, HubCacheError, type RepoCache, repoCache } from "./cache.ts";
 import { CONFIG, mostBytes } from "./files.ts";
 import { cachedFiles } from "./snapshot.ts";

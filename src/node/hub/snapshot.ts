@@ -2,7 +2,7 @@
 
 import { mkdir, readFile, statfs } from "node:fs/promises";
 import { join } from "node:path";
-import { type HubModel, modelText } from "../../runtime/hub.ts";
+import { type HubModel, modelText } from "../../files/hub.ts";
 import { diskFault, fileSize, HubCacheError, linkBlob, markAbsent, type RepoCache } from "./cache.ts";
 import type { HubConnection } from "./client.ts";
 import { downloadBlob } from "./download.ts";

@@ -4,9 +4,14 @@
  */
 
 import type { Kernel, Scalar } from "../../kernels/kernel.ts";
-import type { MatmulShape } from "../../kernels/linear.ts";
-import { matmulCandidates } from "../../kernels/matmul_choice.ts";
-import { type MatmulConfig, type MatmulTuning, matmulKernelOf, shapeClass } from "../../kernels/matmul_config.ts";
+import type { MatmulShape } from "../../kernels/matmul/linear.ts";
+import { matmulCandidates } from "../../kernels/matmul/matmul_choice.ts";
+import {
+  type MatmulConfig,
+  type MatmulTuning,
+  matmulKernelOf,
+  shapeClass,
+} from "../../kernels/matmul/matmul_config.ts";
 import type { AdapterSummary } from "../device.ts";
 import type { Engine } from "../engine.ts";
 import { GpuError } from "../errors.ts";

@@ -10,7 +10,7 @@ import { readSentenceModules } from "../../../src/bert/tasks/sentence_modules.ts
 import { compareSentences } from "../../../src/bert/tasks/similarity.ts";
 import { Engine } from "../../../src/runtime/engine.ts";
 import { testDevice } from "../../device.ts";
-import { buildSafetensors, memoryFolder } from "../../runtime/build.ts";
+import { buildSafetensors, memoryFolder } from "../../files/build.ts";
 import { TINY } from "../tiny.ts";
 import { tinyTask } from "./tiny_task.ts";
 

@@ -3,11 +3,11 @@
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { agreementOf } from "../../../src/node/reference/agreement.ts";
-import type { Finding, Fixture } from "../../../src/node/reference/fixture.ts";
-import { runTaskFixture, whyTaskIsSkipped } from "../../../src/node/reference/tasks.ts";
 import { Engine } from "../../../src/runtime/engine.ts";
 import { testDevice } from "../../device.ts";
+import { agreementOf } from "../../reference/agreement.ts";
+import type { Finding, Fixture } from "../../reference/fixture.ts";
+import { runTaskFixture, whyTaskIsSkipped } from "../../reference/tasks.ts";
 
 const ROOT = join(import.meta.dirname, "../../../../shared/fixtures/text");
 const here = existsSync(ROOT);

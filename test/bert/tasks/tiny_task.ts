@@ -1,7 +1,7 @@
 /** Small models with random weights and a vocabulary, for tasks. */
 
-import type { Folder } from "../../../src/runtime/bytes.ts";
-import { memoryFolder } from "../../runtime/build.ts";
+import type { Folder } from "../../../src/files/bytes.ts";
+import { memoryFolder } from "../../files/build.ts";
 import { TINY, tinyModel } from "../tiny.ts";
 
 const SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"];

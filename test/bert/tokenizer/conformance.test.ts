@@ -4,8 +4,8 @@ import { existsSync, readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
 import { createNormalizer } from "../../../src/bert/tokenizer/normalizer.ts";
 import { createTokenizer, type Tokenizer } from "../../../src/bert/tokenizer/tokenizer.ts";
-import { parseTokenizerConfig } from "../../../src/bert/tokenizer/tokenizer-config.ts";
-import { parseTokenizerJson } from "../../../src/bert/tokenizer/tokenizer-json.ts";
+import { parseTokenizerConfig } from "../../../src/bert/tokenizer/tokenizer_config.ts";
+import { parseTokenizerJson } from "../../../src/bert/tokenizer/tokenizer_json.ts";
 import { isControl, isPunctuation, isSpace } from "../../../src/bert/tokenizer/unicode.ts";
 import { tokenizerJson } from "./oracle.ts";
 

@@ -5,7 +5,7 @@ import { describe, expect, it } from "vitest";
 import { loadTokenizer } from "../../../src/bert/tokenizer/load.ts";
 import type { EncodeOptions, Tokenizer } from "../../../src/bert/tokenizer/tokenizer.ts";
 import type { TruncationStrategy } from "../../../src/bert/tokenizer/truncation.ts";
-import { memoryFolder } from "../../runtime/build.ts";
+import { memoryFolder } from "../../files/build.ts";
 
 const TEXT = new URL("../../../../shared/fixtures/text/", import.meta.url);
 

@@ -3,7 +3,7 @@
 import { describe, expect, it } from "vitest";
 import { loadTokenizer } from "../../../src/bert/tokenizer/load.ts";
 import type { Tokenizer } from "../../../src/bert/tokenizer/tokenizer.ts";
-import { memoryFolder } from "../../runtime/build.ts";
+import { memoryFolder } from "../../files/build.ts";
 import { tokenizerJson } from "./oracle.ts";
 
 const TOKENS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "the", "film", "##s", "cafe", "café", "The", "中", "文"];

@@ -3,8 +3,8 @@
 import { existsSync, readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
 import { createTokenizer, type Tokenizer } from "../../../src/bert/tokenizer/tokenizer.ts";
-import { parseTokenizerConfig } from "../../../src/bert/tokenizer/tokenizer-config.ts";
-import { parseTokenizerJson } from "../../../src/bert/tokenizer/tokenizer-json.ts";
+import { parseTokenizerConfig } from "../../../src/bert/tokenizer/tokenizer_config.ts";
+import { parseTokenizerJson } from "../../../src/bert/tokenizer/tokenizer_json.ts";
 import { random as seeded } from "../../support.ts";
 import { corpus, mutate, pick, randomText, SENTENCES } from "./corpus.ts";
 import { comparable, revealingVocabulary, rustTokenizer, tokenizerJson, withoutOverflow } from "./oracle.ts";

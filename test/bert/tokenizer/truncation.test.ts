@@ -3,8 +3,8 @@
 import { describe, expect, it } from "vitest";
 import type { Encoding } from "../../../src/bert/tokenizer/encoding.ts";
 import { createTokenizer, type EncodeOptions } from "../../../src/bert/tokenizer/tokenizer.ts";
-import { parseTokenizerConfig } from "../../../src/bert/tokenizer/tokenizer-config.ts";
-import { parseTokenizerJson } from "../../../src/bert/tokenizer/tokenizer-json.ts";
+import { parseTokenizerConfig } from "../../../src/bert/tokenizer/tokenizer_config.ts";
+import { parseTokenizerJson } from "../../../src/bert/tokenizer/tokenizer_json.ts";
 import { random as seeded } from "../../support.ts";
 import { pick } from "./corpus.ts";
 import { comparable, rustTokenizer, tokenizerJson, withoutOverflow } from "./oracle.ts";

@@ -8,7 +8,7 @@ import { dirname, join } from "node:path";
 import { setTimeout } from "node:timers/promises";
 import { gzipSync } from "node:zlib";
 import { beforeAll, describe, expect, test } from "vitest";
-import { openTable, type Values } from "../../../src/node/data/table.ts";
+import { openTable, type RowValues } from "../../../src/node/data/table.ts";
 import { tinyModel } from "../../bert/tiny.ts";
 import { scratch } from "./scratch.ts";
 
@@ -66,8 +66,8 @@ async function run(
   return { code, stdout: output.stdout, stderr: output.stderr.replace(/^Warning: max.*\n/gm, "") };
 }
 
-async function rowsOf(path: string): Promise<Values[]> {
-  const rows: Values[] = [];
+async function rowsOf(path: string): Promise<RowValues[]> {
+  const rows: RowValues[] = [];
   for await (const { values } of (await openTable(path)).rows()) rows.push(values!);
   return rows;
 }
@@ -81,7 +81,7 @@ describe("a file of texts", () => {
     const lines = shown.stdout
       .trimEnd()
       .split("\n")
-      .map((line) => JSON.parse(line) as Values);
+      .map((line) => JSON.parse(line) as RowValues);
     expect(lines).toMatchObject([{ text: 'a "good film' }, { text: "the movie is dull" }]);
 
     const output = await file("labels.csv");

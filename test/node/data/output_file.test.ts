@@ -2,7 +2,7 @@ import { copyFile, readFile, rm, truncate, writeFile } from "node:fs/promises";
 import { describe, expect, test } from "vitest";
 import { type Column, layoutOf, type OutputFormat, outputFormatOf } from "../../../src/node/data/layout.ts";
 import { type OutputFile, type OutputOptions, openOutput } from "../../../src/node/data/output_file.ts";
-import { openTable, type Values } from "../../../src/node/data/table.ts";
+import { openTable, type RowValues } from "../../../src/node/data/table.ts";
 import { scratch } from "./scratch.ts";
 
 const file = scratch();
@@ -16,7 +16,7 @@ const COLUMNS: Column[] = [
 ];
 
 /** Rows with everything that could confuse a reader; the second is left out, as a bad one is. */
-const ROWS: (Values | undefined)[] = ['a,b "c"\nd\r\n', undefined, "", "\u{1f600}\u2028", "1,2\n3,4", '"'].map(
+const ROWS: (RowValues | undefined)[] = ['a,b "c"\nd\r\n', undefined, "", "\u{1f600}\u2028", "1,2\n3,4", '"'].map(
   (text, i) =>
     text === undefined
       ? undefined
@@ -100,7 +100,7 @@ describe("what is written", () => {
     const path = await file("a.parquet");
     await finished(path, "parquet");
     const table = await openTable(path);
-    const rows: Values[] = [];
+    const rows: RowValues[] = [];
     for await (const { values } of table.rows()) rows.push(values!);
     expect(table.columns).toEqual(["row", "text", "label", "score", "vector", "parts"]);
     expect(rows.map(({ row }) => row)).toEqual([1, 3, 4, 5, 6]);

@@ -14,7 +14,7 @@ async function rowsOf(path: string, options?: TableOptions): Promise<Row[]> {
   return rows;
 }
 
-/** Values of good rows, faults of the others. */
+/** RowValues of good rows, faults of the others. */
 async function read(path: string, options?: TableOptions): Promise<unknown[]> {
   return (await rowsOf(path, options)).map(({ values, fault }) => values ?? fault);
 }

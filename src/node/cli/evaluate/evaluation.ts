@@ -3,7 +3,7 @@
 import type { Averages, Scores } from "../../../bert/metrics/f1.ts";
 import type { Plan } from "../../../bert/tasks/plan.ts";
 import type { Pretrained, TaskOptions } from "../../../bert/tasks/pretrained.ts";
-import type { Table, Values } from "../../data/table.ts";
+import type { DataTable, RowValues } from "../../data/table.ts";
 import { InputError } from "../failure.ts";
 import type { InputOptions } from "../file_options.ts";
 
@@ -32,7 +32,7 @@ export interface Report extends Partial<Averages> {
 export interface Measuring<Gold, Result> {
   readonly plan: Plan<Gold, Result>;
   /** @throws InputError for a row that cannot be used */
-  readonly inputOf: (values: Values) => Gold;
+  readonly inputOf: (values: RowValues) => Gold;
   readonly add: (input: Gold, result: Result) => void;
   /** Called once, when there was a row. */
   readonly report: (warn: (message: string) => void) => Report;
@@ -40,12 +40,12 @@ export interface Measuring<Gold, Result> {
 
 /** With the types of its rows left out, which whoever runs it need not know. */
 export interface Evaluation {
-  readonly table: Table;
+  readonly table: DataTable;
   readonly begin: (pretrained: Pretrained, options: TaskOptions) => Measuring<unknown, unknown>;
 }
 
 export function evaluation<Gold, Result>(
-  table: Table,
+  table: DataTable,
   begin: (pretrained: Pretrained, options: TaskOptions) => Measuring<Gold, Result>,
 ): Evaluation {
   return { table, begin: begin as Evaluation["begin"] };

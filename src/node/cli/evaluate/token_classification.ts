@@ -3,7 +3,7 @@
 import { entityReport, strictScheme } from "../../../bert/metrics/entities.ts";
 import { type Entity, planTokenClassification } from "../../../bert/tasks/token_classification.ts";
 import { conllTable } from "../../data/conll.ts";
-import { formatOf, type Values } from "../../data/table.ts";
+import { formatOf, type RowValues } from "../../data/table.ts";
 import { InputError } from "../failure.ts";
 import { openInput } from "../file_rows.ts";
 import { type Evaluation, type EvaluationOptions, evaluation, type WithGold, withGold } from "./evaluation.ts";
@@ -57,7 +57,7 @@ export function wordTags(words: readonly string[], pieces: readonly Entity[]): s
   });
 }
 
-function listIn(values: Values, column: string, textOf: (item: unknown) => unknown): string[] {
+function listIn(values: RowValues, column: string, textOf: (item: unknown) => unknown): string[] {
   const list = values[column];
   if (!Array.isArray(list)) throw new InputError(`column ${JSON.stringify(column)} is no list`);
   return list.map((item: unknown, i) => {

@@ -1,0 +1,32 @@
+/** Rows scaled to length 1, as sentence embeddings are. */
+import type { Kernel, Scalar } from "../kernel.ts";
+import { keyedVectors, planRows, type RowOwner, requireEpsilon, requireIndexable, requireSizes } from "../shape.ts";
+import orderKey from "../shared/order_key.wgsl";
+import reduce from "../shared/reduce.wgsl";
+import total from "../shared/total.wgsl";
+import wgsl from "./l2_normalize.wgsl";
+
+export interface L2NormalizeShape {
+  readonly rows: number;
+  readonly cols: number;
+  readonly dtype: Scalar;
+  /** A shorter row is divided by this; default 1e-12, as `torch.nn.functional.normalize`. */
+  readonly eps?: number;
+}
+
+/** Bindings: x [rows, cols], out [rows, cols]. A row of zeros stays zeros. */
+export function l2NormalizeBy(owner: RowOwner): Kernel<L2NormalizeShape> {
+  return {
+    name: "l2_normalize",
+    source: [wgsl, reduce, orderKey, total].join("\n"),
+    plan({ rows, cols, dtype, eps = 1e-12 }, limits) {
+      requireSizes("l2_normalize", { rows, cols });
+      requireIndexable("l2_normalize", { x: rows * cols });
+      requireEpsilon("l2_normalize", eps);
+      return planRows(owner, limits, { Scalar: dtype, ...keyedVectors(cols) }, { rows, cols, eps });
+    },
+  };
+}
+
+/** A workgroup for each of the rows. */
+export const l2Normalize: Kernel<L2NormalizeShape> = /* @__PURE__ */ l2NormalizeBy("workgroup");

@@ -1,0 +1,51 @@
+/** Softmax and log-softmax of rows. */
+import type { DeviceTraits, Kernel, Scalar } from "../kernel.ts";
+import { keyedVectors, planRows, type RowOwner, requireIndexable, requireSizes, rowOwnerFor } from "../shape.ts";
+import orderKey from "../shared/order_key.wgsl";
+import orderKeys from "../shared/order_keys.wgsl";
+import reduce from "../shared/reduce.wgsl";
+import total from "../shared/total.wgsl";
+import wgsl from "./softmax.wgsl";
+import pairs from "./softmax_vec2.wgsl";
+import fours from "./softmax_vec4.wgsl";
+
+export interface SoftmaxShape {
+  readonly rows: number;
+  readonly cols: number;
+  readonly dtype: Scalar;
+  /** Whether to give the logarithm; default false. */
+  readonly log?: boolean;
+}
+
+/** Vectors that a thread may be left alone with: a longer row than any vocabulary's is. */
+const MOST_VECTORS = 2 ** 18;
+
+/**
+ * Bindings: x [rows, cols], out [rows, cols]. A row of nothing but -Infinity gives zeros, where PyTorch gives NaN (the
+ * logarithm: -Infinity); a row with NaN or +Infinity gives NaN.
+ * @param vectors what is loaded and stored at once: "vec4" takes any number of columns, one by one where they do not
+ *   divide by 4; "vec2" an even number
+ */
+export function softmaxBy(owner: RowOwner, vectors: "vec4" | "vec2" = "vec4"): Kernel<SoftmaxShape> {
+  return {
+    name: "softmax",
+    source: [...(vectors === "vec2" ? [pairs] : [fours, total]), wgsl, reduce, orderKey, orderKeys].join("\n"),
+    plan({ rows, cols, dtype, log = false }, limits) {
+      requireSizes("softmax", { rows, cols });
+      requireIndexable("softmax", { x: rows * cols });
+      if (vectors === "vec2" && cols % 2 !== 0) {
+        throw new RangeError(`softmax by vec2: cols is ${cols}, not a multiple of 2; vec4 takes any`);
+      }
+      const types = vectors === "vec2" ? { WIDTH: 2 } : keyedVectors(cols);
+      return planRows(owner, limits, { Scalar: dtype, LOG: log, ...types }, { rows, cols }, MOST_VECTORS);
+    },
+  };
+}
+
+/** A workgroup for each of the rows. */
+export const softmax: Kernel<SoftmaxShape> = /* @__PURE__ */ softmaxBy("workgroup");
+
+/** The fast kernel for this shape: in pairs where the columns divide by 2 only, as BERT's vocabulary of 30522 does. */
+export function softmaxKernelFor({ cols }: Pick<SoftmaxShape, "cols">, traits: DeviceTraits): Kernel<SoftmaxShape> {
+  return softmaxBy(rowOwnerFor(traits), cols % 4 === 2 ? "vec2" : "vec4");
+}
