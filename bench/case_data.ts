@@ -3,8 +3,7 @@
 import { float16ToFloat32, numbersToFloat16 } from "../src/files/float16.ts";
 import { bindingsOf, type Kernel, type Scalar } from "../src/kernels/kernel.ts";
 import { flopsOf } from "../src/kernels/work.ts";
-import type { InputData } from "../src/runtime/inputs.ts";
-import { BYTES, type DType } from "../src/runtime/tensor.ts";
+import { BYTES, type DType, type InputData } from "../src/runtime/tensor.ts";
 import { type Case, randomNumbers } from "../test/cases.ts";
 
 export interface CaseData {

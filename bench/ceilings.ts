@@ -57,7 +57,7 @@ const copy: Kernel<CopyShape> = {
 /** @param budget milliseconds for each of the two. @throws Error when the adapter computes wrongly */
 export async function measureCeilings(engine: Engine, budget: number, watch?: Watch): Promise<CeilingRow[]> {
   const rows = [await arithmeticCeiling(engine, budget, watch), await memoryCeiling(engine, budget, watch)];
-  engine.arena.clear(); // their buffers are far larger than a kernel's
+  await engine.releaseMemory(); // their buffers are far larger than a kernel's
   return rows;
 }
 
@@ -140,7 +140,7 @@ async function timeCopy(engine: Engine, vectors: number, budget: number): Promis
 
 function tensorOf(engine: Engine, label: string, values: Float32Array): Tensor {
   const tensor = engine.tensor(label, [values.length], "f32");
-  engine.writeBuffer(tensor.buffer, 0, values);
+  tensor.write(values);
   return tensor;
 }
 

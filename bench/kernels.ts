@@ -2,10 +2,9 @@
 
 import { bindingsOf, type Kernel, type KernelPlan, type Scalar } from "../src/kernels/kernel.ts";
 import type { Engine } from "../src/runtime/engine.ts";
-import type { InputData } from "../src/runtime/inputs.ts";
 import type { OutputData } from "../src/runtime/program.ts";
 import type { Recorder, Ref } from "../src/runtime/recorder.ts";
-import type { DType, Tensor } from "../src/runtime/tensor.ts";
+import type { DType, InputData, Tensor } from "../src/runtime/tensor.ts";
 import type { Bound, Case, CaseTable } from "../test/cases.ts";
 import { type CaseData, caseData, encode, type Work, workOf } from "./case_data.ts";
 import type { CopyTime } from "./ceilings.ts";
@@ -131,7 +130,7 @@ function upload(engine: Engine, { stored }: CaseData): Map<string, Tensor> {
   const tensors = new Map<string, Tensor>();
   for (const [name, { dtype, data }] of stored) {
     const tensor = engine.tensor(name, [data.length], dtype);
-    engine.writeBuffer(tensor.buffer, 0, data);
+    tensor.write(data);
     tensors.set(name, tensor);
   }
   return tensors;

@@ -3,9 +3,9 @@
 import { BertModel, openModel } from "../src/bert/model.ts";
 import type { Folder } from "../src/files/bytes.ts";
 import type { Engine } from "../src/runtime/engine.ts";
-import type { InputData } from "../src/runtime/inputs.ts";
 import { type KernelTime, type ProfileRow, summarise } from "../src/runtime/profiler.ts";
 import type { Program } from "../src/runtime/program.ts";
+import type { InputData } from "../src/runtime/tensor.ts";
 import type { CeilingRow, Check, ModelRow } from "./rows.ts";
 import { quantile, type Timing, timeRuns, type Watch } from "./timing.ts";
 import { type Compared, type Storage, verifyModel } from "./verify_model.ts";
@@ -62,7 +62,7 @@ export async function benchModel(
   options: ModelBenchOptions,
 ): Promise<void> {
   options.onProgress(`${name}: loading`);
-  engine.arena.clear();
+  await engine.releaseMemory();
   const started = performance.now();
   const model = await BertModel.load(engine, folder, { dtype });
   const load = performance.now() - started;
@@ -89,7 +89,7 @@ export async function benchModel(
     }
   } finally {
     model.dispose();
-    engine.arena.clear();
+    await engine.releaseMemory();
   }
 }
 

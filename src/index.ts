@@ -63,12 +63,11 @@ export type { DeviceTraits, MatrixUnit } from "./kernels/kernel.ts";
 export type { MatmulShape } from "./kernels/matmul/linear.ts";
 export type { MatmulConfig, MatmulTuning } from "./kernels/matmul/matmul_config.ts";
 export { parseMatmulTuning } from "./kernels/matmul/matmul_tuning.ts";
+export type { Allocation } from "./runtime/allocation.ts";
 export type { BoundProgram } from "./runtime/bound.ts";
 export * from "./runtime/device.ts";
 export * from "./runtime/engine.ts";
 export { DeviceLostError, GpuError, NoWebGpuError } from "./runtime/errors.ts";
-export type { OpenedDevice } from "./runtime/home.ts";
-export type { InputData } from "./runtime/inputs.ts";
 export type { MemoryUse } from "./runtime/memory.ts";
 export {
   type TunedCandidate,
@@ -80,6 +79,7 @@ export {
   tuningShapes,
 } from "./runtime/ops/tune.ts";
 export * from "./runtime/profiler.ts";
-export type { Launch, OutputData, Program, RunOptions } from "./runtime/program.ts";
-export type { Dispatch, Operand, Recorder, Recording, Ref } from "./runtime/recorder.ts";
-export type { DType, Shape, Table, Tensor } from "./runtime/tensor.ts";
+export type { Launch, OutputData, Program, RunOptions, Submission, SubmitOptions } from "./runtime/program.ts";
+export type { Dispatch, Operand, Recorder, Recording, Ref, Scalar } from "./runtime/recorder.ts";
+export type { Inputs } from "./runtime/steps.ts";
+export type { DType, InputData, Shape, Table, Tensor } from "./runtime/tensor.ts";

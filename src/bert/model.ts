@@ -4,19 +4,20 @@
  */
 
 import { type Folder, readText } from "../files/bytes.ts";
-import { openCheckpoint } from "../files/checkpoint.ts";
+import { type Checkpoint, openCheckpoint } from "../files/checkpoint.ts";
+import type { Allocation } from "../runtime/allocation.ts";
 import type { BoundProgram } from "../runtime/bound.ts";
 import type { Engine } from "../runtime/engine.ts";
-import type { InputData } from "../runtime/inputs.ts";
 import type { Program, RunOptions } from "../runtime/program.ts";
 import { missingForInt8 } from "../runtime/quantize.ts";
 import type { Recorder } from "../runtime/recorder.ts";
-import type { Tensor } from "../runtime/tensor.ts";
+import type { InputData } from "../runtime/tensor.ts";
 import { type Batch, packBatch, type Sequence } from "./batch.ts";
 import { type BertConfig, ModelError, parseConfig } from "./config.ts";
 import { type ClassifierKind, type ForwardShape, recordForward } from "./forward.ts";
 import { collect, type Forward, type Wanted } from "./outputs.ts";
 import {
+  type AllocatedWeights,
   activationsOf,
   allocateWeights,
   type BertWeights,
@@ -39,7 +40,8 @@ export interface LoadOptions extends FillOptions {
 
 interface Loaded {
   readonly weights: BertWeights;
-  readonly tensors: readonly Tensor[];
+  /** Of them. */
+  readonly allocation: Allocation;
 }
 
 /** A forward pass with GPU memory of its own: see `BertModel.bind`. */
@@ -67,7 +69,7 @@ export class BertModel {
   readonly #folder: Folder;
   readonly #storage: WeightStorage;
   #weights: BertWeights;
-  #tensors: readonly Tensor[];
+  #allocation: Allocation;
   /** Of the engine's device that holds the weights. */
   #generation: number;
   #reloading: Promise<void> | undefined;
@@ -82,7 +84,7 @@ export class BertModel {
     this.config = config;
     this.dtype = activationsOf(storage);
     this.#weights = loaded.weights;
-    this.#tensors = loaded.tensors;
+    this.#allocation = loaded.allocation;
     this.#generation = engine.generation;
     this.classifierKind = loaded.weights.classifier && classifierKind(config);
   }
@@ -107,18 +109,18 @@ export class BertModel {
     const { config, checkpoint, parts } = await openModel(folder);
     try {
       await engine.ready();
-      const allocated = allocateWeights(engine, config, checkpoint, parts, dtype);
-      const model = new BertModel(engine, folder, config, dtype, allocated);
+      const { allocated, allocation } = await allocate(engine, config, checkpoint, parts, dtype);
+      const model = new BertModel(engine, folder, config, dtype, { ...allocated, allocation });
       // Shaders depend on the model's sizes, hardly on the batch's: those of a short text will do for most, and all layers
       // have the same. Some drivers compile when a kernel first runs, so it runs now, on whatever the weights hold so far.
       const layers = allocated.weights.layers.slice(0, 1);
-      const oneLayer = { tensors: [], weights: { ...allocated.weights, layers } };
+      const oneLayer = { allocation: engine.allocate(), weights: { ...allocated.weights, layers } };
       const short = { ...config, numHiddenLayers: layers.length };
       const compiled = new BertModel(engine, folder, short, dtype, oneLayer).forward(
         [{ inputIds: new Uint8Array(Math.min(16, config.maxPositionEmbeddings)) }],
         wanted,
       );
-      const filled = fillWeights(engine, checkpoint, allocated, activationsOf(dtype), options);
+      const filled = fillWeights(allocation, checkpoint, allocated, activationsOf(dtype), options);
       const failed = (await Promise.allSettled([compiled, filled])).find(({ status }) => status === "rejected");
       if (failed) {
         model.dispose();
@@ -132,7 +134,7 @@ export class BertModel {
 
   /** Bytes of the weights on the GPU. */
   get weightBytes(): number {
-    return this.#tensors.reduce((sum, { bytes }) => sum + bytes, 0);
+    return this.#allocation.bytes;
   }
 
   /** Which outputs this checkpoint has weights for. */
@@ -208,7 +210,7 @@ export class BertModel {
     if (this.#disposed) return;
     this.#disposed = true;
     this.#programs.clear();
-    for (const tensor of this.#tensors) tensor.dispose();
+    this.#allocation.dispose();
   }
 
   async #prepare(
@@ -273,16 +275,16 @@ export class BertModel {
       }
       const engine = this.#engine;
       const { generation } = engine;
-      const allocated = allocateWeights(engine, config, checkpoint, parts, this.#storage);
+      const { allocated, allocation } = await allocate(engine, config, checkpoint, parts, this.#storage);
       try {
-        await fillWeights(engine, checkpoint, allocated, this.dtype);
+        await fillWeights(allocation, checkpoint, allocated, this.dtype);
         this.#requireAlive();
       } catch (error) {
-        for (const tensor of allocated.tensors) tensor.dispose();
+        allocation.dispose();
         throw error;
       }
       this.#weights = allocated.weights;
-      this.#tensors = allocated.tensors;
+      this.#allocation = allocation;
       this.#generation = generation;
       this.#programs.clear();
     } finally {
@@ -322,6 +324,22 @@ export async function openModel(folder: Folder): Promise<{
     return { config, checkpoint, parts: checkWeights(config, checkpoint) };
   } catch (error) {
     await checkpoint.close();
+    throw error;
+  }
+}
+
+/** Memory for the weights, which is there when this resolves. */
+async function allocate(
+  engine: Engine,
+  ...model: [BertConfig, Checkpoint, Parts, WeightStorage]
+): Promise<{ allocated: AllocatedWeights; allocation: Allocation }> {
+  const allocation = engine.allocate();
+  try {
+    const allocated = allocateWeights(allocation, ...model);
+    await allocation.done();
+    return { allocated, allocation };
+  } catch (error) {
+    allocation.dispose();
     throw error;
   }
 }

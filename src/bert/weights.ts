@@ -4,7 +4,7 @@
  */
 
 import type { Checkpoint } from "../files/checkpoint.ts";
-import type { Engine } from "../runtime/engine.ts";
+import type { Allocation } from "../runtime/allocation.ts";
 import type { LinearWeights, NormWeights } from "../runtime/ops.ts";
 import { type QuantizedTable, quantizedTable, streamQuantized } from "../runtime/quantize.ts";
 import type { Shape, Table, Tensor } from "../runtime/tensor.ts";
@@ -167,17 +167,13 @@ export function activationsOf(storage: WeightStorage): "f32" | "f16" {
 /** The weights of a model, allocated on the GPU and still empty. */
 export interface AllocatedWeights {
   readonly weights: BertWeights;
-  readonly tensors: readonly Tensor[];
   /** What goes where: our names of the stored tensors, end to end, into a table. */
   readonly contents: readonly { readonly into: Table | QuantizedTable; readonly names: readonly string[] }[];
 }
 
-/**
- * Allocates everything that `checkWeights` has accepted: `dtype` "q8" is f32 with the linear layers of the encoder in int8.
- * Frees it again if the device has no room.
- */
+/** Allocates everything that `checkWeights` has accepted: `dtype` "q8" is f32 with the linear layers of the encoder in int8. */
 export function allocateWeights(
-  engine: Engine,
+  allocation: Allocation,
   config: BertConfig,
   checkpoint: Checkpoint,
   parts: Parts,
@@ -185,17 +181,14 @@ export function allocateWeights(
 ): AllocatedWeights {
   const dtype = activationsOf(storage);
   const { hiddenSize: h, intermediateSize: f, vocabSize: v } = config;
-  const tensors: Tensor[] = [];
   const contents: { into: Table | QuantizedTable; names: readonly string[] }[] = [];
   const table = (rows: number, cols: number, names: readonly string[], rowsPerPart?: number): Table => {
-    const into = engine.table(names.join(" + "), rows, cols, dtype, rowsPerPart);
-    tensors.push(...into.parts);
+    const into = allocation.table(names.join(" + "), rows, cols, dtype, rowsPerPart);
     contents.push({ into, names });
     return into;
   };
   const tensor = (shape: Shape, name: string): Tensor => {
-    const result = engine.tensor(name, shape, dtype);
-    tensors.push(result);
+    const result = allocation.tensor(name, shape, dtype);
     contents.push({ into: asTable(result), names: [name] });
     return result;
   };
@@ -218,8 +211,7 @@ export function allocateWeights(
   const encoderLinear = (rows: number, cols: number, ...names: string[]): LinearWeights => {
     if (storage !== "q8") return linear(rows, cols, ...names);
     const weights = names.map((name) => `${name}.weight`);
-    const into = quantizedTable(engine, weights.join(" + "), rows, cols);
-    tensors.push(...into.codes.parts, ...into.scales.parts);
+    const into = quantizedTable(allocation, weights.join(" + "), rows, cols);
     contents.push({ into, names: weights });
     const biases = names.map((name) => `${name}.bias`);
     return { weight: into.codes, scales: into.scales, bias: table(rows, 1, biases, into.codes.rowsPerPart) };
@@ -249,27 +241,22 @@ export function allocateWeights(
       outputNorm: norm(`${name}.output.LayerNorm`),
     };
   };
-  try {
-    const embeddings = {
-      word: table(v, h, [WORD_TABLE]),
-      position: tensor([config.maxPositionEmbeddings, h], "embeddings.position_embeddings.weight"),
-      tokenType: tensor([config.typeVocabSize, h], "embeddings.token_type_embeddings.weight"),
-      norm: norm("embeddings.LayerNorm"),
-    };
-    const weights: BertWeights = {
-      embeddings,
-      layers: Array.from({ length: config.numHiddenLayers }, (_, i) => layer(i)),
-      pooler: parts.pooler ? linear(h, h, "pooler.dense") : undefined,
-      maskedLm: parts.maskedLm ? maskedLm(embeddings.word) : undefined,
-      nextSentence: parts.nextSentence ? linear(2, h, "cls.seq_relationship") : undefined,
-      classifier: parts.classifier === undefined ? undefined : linear(parts.classifier, h, "classifier"),
-      qaOutputs: parts.qaOutputs ? linear(2, h, "qa_outputs") : undefined,
-    };
-    return { weights, tensors, contents };
-  } catch (error) {
-    for (const tensor of tensors) tensor.dispose();
-    throw error;
-  }
+  const embeddings = {
+    word: table(v, h, [WORD_TABLE]),
+    position: tensor([config.maxPositionEmbeddings, h], "embeddings.position_embeddings.weight"),
+    tokenType: tensor([config.typeVocabSize, h], "embeddings.token_type_embeddings.weight"),
+    norm: norm("embeddings.LayerNorm"),
+  };
+  const weights: BertWeights = {
+    embeddings,
+    layers: Array.from({ length: config.numHiddenLayers }, (_, i) => layer(i)),
+    pooler: parts.pooler ? linear(h, h, "pooler.dense") : undefined,
+    maskedLm: parts.maskedLm ? maskedLm(embeddings.word) : undefined,
+    nextSentence: parts.nextSentence ? linear(2, h, "cls.seq_relationship") : undefined,
+    classifier: parts.classifier === undefined ? undefined : linear(parts.classifier, h, "classifier"),
+    qaOutputs: parts.qaOutputs ? linear(2, h, "qa_outputs") : undefined,
+  };
+  return { weights, contents };
 }
 
 export interface FillOptions {
@@ -280,13 +267,12 @@ export interface FillOptions {
 
 /** Uploads the checkpoint into what was allocated for it, slice by slice. */
 export async function fillWeights(
-  engine: Engine,
+  allocation: Allocation,
   checkpoint: Checkpoint,
   { contents }: AllocatedWeights,
   dtype: "f32" | "f16",
   { onProgress, signal }: FillOptions = {},
 ): Promise<void> {
-  const { generation } = engine;
   const { stored } = nameTensors(checkpoint);
   const bytesOf = (name: string): number => checkpoint.tensors.get(stored.get(name)!)!.bytes;
   const total = contents.reduce((sum, { names }) => names.reduce((part, name) => part + bytesOf(name), sum), 0);
@@ -294,15 +280,14 @@ export async function fillWeights(
   const elements = async function* (names: readonly string[]) {
     for (const name of names) {
       signal?.throwIfAborted();
-      engine.requireGeneration(generation);
       yield* checkpoint.chunks(stored.get(name)!, dtype);
       loaded += bytesOf(name);
       onProgress?.({ loaded, total });
     }
   };
   for (const { into, names } of contents) {
-    if ("codes" in into) await streamQuantized(engine, into, elements(names));
-    else await streamTable(engine, into, elements(names));
+    if ("codes" in into) await streamQuantized(allocation, into, elements(names));
+    else await streamTable(allocation, into, elements(names));
   }
-  await engine.flushWrites();
+  await allocation.done();
 }

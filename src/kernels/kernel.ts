@@ -71,6 +71,8 @@ export interface Kernel<Shape> {
   readonly source: string;
   /** Device features that the source asks for beside f16. */
   readonly features?: readonly string[];
+  /** Bindings that it writes only where somebody wants them: a constant says so, and then they may be left out. */
+  readonly optional?: readonly string[];
   plan(shape: Shape, limits: KernelLimits): KernelPlan;
 }
 

@@ -1,28 +1,52 @@
 /**
- * The memory of activations: a few GPU buffers that every program of an engine shares, one program at a time. Slots only
- * grow, so that a run of shapes seen before allocates nothing; a grown slot gets a new buffer and a new version, and
- * programs rebuild their bind groups when the version has moved on.
+ * The memory that all programs of an engine share, one run after the other: slots for activations, the parameters of the
+ * launches, and two buffers to read back from, so that a run can follow while the one before it is read. Buffers only
+ * grow, and runs of shapes seen before allocate nothing; where one was replaced the version moves on, and programs bind
+ * again.
  *
  * Each slot is a buffer of its own because WebGPU refuses one buffer bound both read and read_write in a dispatch, even
  * for ranges that do not overlap.
  */
 
-import type { BufferOwner } from "./memory.ts";
+import { Checks } from "./checks.ts";
+import { type Memory, USAGE } from "./memory.ts";
 
-const STORAGE = 0x80 | 0x04 | 0x08; // GPUBufferUsage STORAGE | COPY_SRC | COPY_DST
-const UNIFORM = 0x40 | 0x08; // UNIFORM | COPY_DST
-const READ_BACK = 0x01 | 0x08; // MAP_READ | COPY_DST
+/** What a run needs, in bytes. */
+export interface ArenaNeeds {
+  readonly slots: readonly number[];
+  readonly params: number;
+  /** For the optional outputs that a launch leaves out. */
+  readonly unwritten: number;
+}
+
+interface Need {
+  readonly label: string;
+  readonly bytes: number;
+  readonly usage: number;
+}
+
+/** One of the two runs that may be under way: what it is read back through. */
+export interface RunSlot {
+  /** Of its staging buffer. */
+  readonly label: string;
+  busy: boolean;
+  /** When it is not busy any more; never rejects. */
+  free: Promise<void>;
+}
 
 export class Arena {
-  readonly #memory: BufferOwner;
-  readonly #slots: GPUBuffer[] = [];
-  #params: GPUBuffer | undefined;
-  #staging: GPUBuffer | undefined;
+  readonly #device: GPUDevice;
+  readonly #memory: Memory;
+  readonly #buffers = new Map<string, GPUBuffer>();
+  readonly #runs: readonly RunSlot[] = ["arena read-back 0", "arena read-back 1"].map((label) => ({
+    ...{ label, busy: false, free: Promise.resolve() },
+  }));
   #version = 0;
   /** The program whose parameters stand in the params buffer. */
   paramsOwner: object | undefined;
 
-  constructor(memory: BufferOwner) {
+  constructor(device: GPUDevice, memory: Memory) {
+    this.#device = device;
     this.#memory = memory;
   }
 
@@ -31,49 +55,114 @@ export class Arena {
     return this.#version;
   }
 
-  /** Makes slot i at least `slotBytes[i]` long, the parameter buffer `paramBytes` and the read-back one `stagingBytes`. */
-  reserve(slotBytes: readonly number[], paramBytes: number, stagingBytes: number): void {
-    slotBytes.forEach((bytes, i) => {
-      const grown = this.#grow(this.#slots[i], bytes, STORAGE, `arena slot ${i}`);
-      if (grown) this.#slots[i] = grown;
-    });
-    const params = this.#grow(this.#params, paramBytes, UNIFORM, "arena params");
-    if (params) {
-      this.#params = params;
-      this.paramsOwner = undefined;
-    }
-    this.#staging = this.#grow(this.#staging, stagingBytes, READ_BACK, "arena read-back") ?? this.#staging;
-  }
-
-  /** Frees everything; the next `reserve` starts afresh. */
-  clear(): void {
-    for (const buffer of [...this.#slots, this.#params, this.#staging]) if (buffer) this.#memory.destroy(buffer);
-    this.#slots.length = 0;
-    this.#params = undefined;
-    this.#staging = undefined;
-    this.paramsOwner = undefined;
-    this.#version++;
-  }
-
   slot(index: number): GPUBuffer {
-    return this.#slots[index]!;
+    return this.#buffers.get(slotLabel(index))!;
   }
 
   get params(): GPUBuffer {
-    return this.#params!;
+    return this.#buffers.get(PARAMS)!;
   }
 
-  get staging(): GPUBuffer {
-    return this.#staging!;
+  /** Bound where a kernel's optional output is absent. */
+  get unwritten(): GPUBuffer {
+    return this.#buffers.get(UNWRITTEN)!;
   }
 
-  #grow(buffer: GPUBuffer | undefined, bytes: number, usage: number, label: string): GPUBuffer | undefined {
-    if (bytes === 0 || (buffer && buffer.size >= bytes)) return undefined;
-    const grown = this.#memory.create(label, roundUp(bytes), usage);
+  /**
+   * Sees to it that the buffers are at least this long; gives nothing to wait for when they are.
+   * @throws GpuError when there is not the memory for it: all is as it was before then, as far as that still fits
+   */
+  reserve({ slots, params, unwritten }: ArenaNeeds): Promise<void> | undefined {
+    const needs: Need[] = slots.map((bytes, i) => ({ label: slotLabel(i), bytes, usage: USAGE.storage }));
+    needs.push({ label: PARAMS, bytes: params, usage: USAGE.uniform });
+    needs.push({ label: UNWRITTEN, bytes: unwritten, usage: USAGE.storage });
+    const short = needs.filter(({ label, bytes }) => (this.#buffers.get(label)?.size ?? 0) < bytes);
+    return short.length > 0 ? this.#grow(short) : undefined;
+  }
+
+  /**
+   * A slot for one more run, with a staging buffer of at least so many bytes; waits while two are under way. Both grow at
+   * once, so that runs that overlap for the first time allocate nothing. To be called by one at a time.
+   * @throws GpuError when there is not the memory for it
+   */
+  async runSlot(stagingBytes: number): Promise<RunSlot> {
+    if (this.#runs.some((slot) => (this.#buffers.get(slot.label)?.size ?? 0) < stagingBytes)) {
+      await this.#ended();
+      await this.#grow(this.#runs.map(({ label }) => ({ label, bytes: stagingBytes, usage: USAGE.readBack })));
+    }
+    const idle = (): RunSlot | undefined => this.#runs.find(({ busy }) => !busy);
+    while (!idle()) await Promise.race(this.#runs.map(({ free }) => free));
+    return idle()!;
+  }
+
+  /** The slot is taken until `end` settles. */
+  occupy(slot: RunSlot, end: Promise<unknown>): void {
+    slot.busy = true;
+    const release = (): void => {
+      slot.busy = false;
+    };
+    slot.free = end.then(release, release);
+  }
+
+  staging({ label }: RunSlot): GPUBuffer {
+    return this.#buffers.get(label)!;
+  }
+
+  /** Frees everything, once the runs under way are over. */
+  async clear(): Promise<void> {
+    await this.#ended();
+    for (const label of [...this.#buffers.keys()]) this.#free(label);
+    this.#moved();
+  }
+
+  async #ended(): Promise<void> {
+    await Promise.all(this.#runs.map(({ free }) => free));
+  }
+
+  async #grow(needs: readonly Need[]): Promise<void> {
+    const before = needs.map(({ label, usage }) => ({ label, bytes: this.#buffers.get(label)?.size ?? 0, usage }));
+    try {
+      await this.#replace(needs.map((need) => ({ ...need, bytes: roundUp(need.bytes) })));
+    } catch (error) {
+      await this.#replace(before).catch(() => {}); // then the next run makes what it needs
+      throw error;
+    }
+  }
+
+  /** Old ones go before new ones come: there may not be room for both. All come, or none. */
+  async #replace(needs: readonly Need[]): Promise<void> {
+    const checks = new Checks(this.#device);
+    if (needs.some(({ usage }) => usage !== USAGE.readBack)) this.#moved();
+    for (const { label } of needs) this.#free(label);
+    try {
+      for (const { label, bytes, usage } of needs) {
+        if (bytes > 0) this.#buffers.set(label, this.#memory.create(checks, label, bytes, usage));
+      }
+      await checks.done();
+    } catch (error) {
+      for (const { label } of needs) this.#free(label);
+      throw error;
+    }
+  }
+
+  #free(label: string): void {
+    const buffer = this.#buffers.get(label);
     if (buffer) this.#memory.destroy(buffer);
-    this.#version++;
-    return grown;
+    this.#buffers.delete(label);
   }
+
+  /** What programs were bound to is gone. */
+  #moved(): void {
+    this.#version++;
+    this.paramsOwner = undefined;
+  }
+}
+
+const PARAMS = "arena params";
+const UNWRITTEN = "arena unwritten";
+
+function slotLabel(index: number): string {
+  return `arena slot ${index}`;
 }
 
 /** The next of eight steps between powers of two: at most an eighth is wasted, and shapes that vary a little share it. */

@@ -3,13 +3,21 @@
  * that stay where they are; between two of its passes nothing of the engine's touches them.
  */
 
-import type { Engine } from "./engine.ts";
-import { checkInputs, type InputData } from "./inputs.ts";
-import { placeRefs, type Recording, type Ref } from "./recorder.ts";
-import { bindSteps, encodeSteps, type Steps } from "./steps.ts";
-
-const STORAGE = 0x80 | 0x04 | 0x08; // GPUBufferUsage STORAGE | COPY_SRC | COPY_DST
-const UNIFORM = 0x40 | 0x08; // UNIFORM | COPY_DST
+import { Checks } from "./checks.ts";
+import type { DeviceContext } from "./context.ts";
+import { USAGE } from "./memory.ts";
+import type { Recording, Ref } from "./recorder.ts";
+import {
+  bindSteps,
+  checkInputs,
+  encodeSteps,
+  type Inputs,
+  placeRefs,
+  type Steps,
+  setScalars,
+  tensorsOf,
+} from "./steps.ts";
+import { writeElements } from "./tensor.ts";
 
 export interface BoundProgram {
   /** Storage buffers that the app fills before the pass: with `write`, with a copy, or with kernels of its own. */
@@ -18,8 +26,11 @@ export interface BoundProgram {
   readonly outputs: Readonly<Record<string, GPUBuffer>>;
   /** Bytes on the GPU, weights aside. */
   readonly bytes: number;
-  /** Writes inputs through the device's queue: before whatever is submitted next. */
-  write(inputs: Readonly<Record<string, InputData>>): void;
+  /**
+   * Writes inputs and scalars through the device's queue: before whatever is submitted next. Should WebGPU find fault
+   * with that, which is known later, the next call on this program throws it.
+   */
+  write(inputs: Inputs): void;
   /**
    * Adds the program to the app's work: in a compute pass of its own, or within one that is open. Nothing is submitted.
    * @throws DeviceLostError, or Error after `dispose`
@@ -31,61 +42,70 @@ export interface BoundProgram {
 
 /** Use `Program.bind`. @throws GpuError when the memory for it is not there */
 export async function bindProgram(
-  engine: Engine,
-  generation: number,
+  context: DeviceContext,
   label: string,
   recording: Recording,
-  steps: Steps,
+  shared: Steps,
 ): Promise<BoundProgram> {
-  engine.requireGeneration(generation);
-  const { device, memory } = engine;
+  context.requireAlive();
+  const { device, memory, absent } = context;
+  const steps: Steps = { ...shared, params: shared.params.slice() };
   const { slotOf, slotBytes } = placeRefs(recording, "kept");
+  const checks = new Checks(device);
   const owned: GPUBuffer[] = [];
   const create = (name: string, bytes: number, usage: number): GPUBuffer => {
-    const buffer = memory.create(`${label}: ${name}`, bytes, usage);
+    const buffer = memory.create(checks, `${label}: ${name}`, bytes, usage);
     owned.push(buffer);
     return buffer;
   };
   let disposed = false;
   const dispose = (): void => {
-    if (disposed) return;
     disposed = true;
     for (const buffer of owned) memory.destroy(buffer);
   };
-  const checks: Promise<void>[] = [];
-  let groups: GPUBindGroup[];
   const slots: GPUBuffer[] = [];
+  const bufferOf = ({ id, tensor }: Ref): GPUBuffer => tensor?.buffer ?? slots[slotOf[id]!]!;
+  let params: GPUBuffer;
+  let groups: GPUBindGroup[];
   try {
-    slots.push(...slotBytes.map((bytes, i) => create(`slot ${i}`, bytes, STORAGE)));
-    const params = create("params", Math.max(16, steps.params.byteLength), UNIFORM);
-    device.queue.writeBuffer(params, 0, steps.params);
-    const of = ({ id }: Ref): GPUBuffer => slots[slotOf[id]!]!;
-    groups = bindSteps(device, steps, { params, dummy: engine.dummy, of }, (checked) => checks.push(checked));
-    await engine.waitFor(Promise.all(checks));
-    memory.check();
+    slots.push(...slotBytes.map((bytes, i) => create(`slot ${i}`, bytes, USAGE.storage)));
+    params = create("params", Math.max(16, steps.params.byteLength), USAGE.uniform);
+    const unwritten = steps.unwritten > 0 ? create("unwritten", steps.unwritten, USAGE.storage) : undefined;
+    await context.wait(Promise.all([checks.done(), ...[...tensorsOf(recording)].map((tensor) => tensor.ready())]));
+    checks.within(label, () => device.queue.writeBuffer(params, 0, steps.params));
+    groups = bindSteps(device, steps, { params, absent, unwritten, slot: bufferOf }, checks);
+    await context.wait(checks.done());
   } catch (error) {
     dispose();
     throw error;
   }
   const buffersOf = (refs: ReadonlyMap<string, Ref>): Record<string, GPUBuffer> =>
-    Object.fromEntries([...refs].map(([name, { id }]) => [name, slots[slotOf[id]!]!]));
-  const inputs = buffersOf(recording.inputs);
-  const requireAlive = (): void => {
+    Object.fromEntries([...refs].map(([name, ref]) => [name, bufferOf(ref)]));
+  let fault: unknown;
+  const requireSound = (): void => {
     if (disposed) throw new Error(`${label}: it was disposed; bind it again`);
-    engine.requireGeneration(generation);
+    context.requireAlive();
+    if (fault !== undefined) throw fault;
   };
   return {
-    inputs,
+    inputs: buffersOf(recording.inputs),
     outputs: buffersOf(recording.outputs),
     bytes: owned.reduce((sum, { size }) => sum + size, 0),
-    write(data) {
-      requireAlive();
-      for (const [name, values] of Object.entries(checkInputs(label, recording.inputs, data, "some"))) {
-        engine.writeBuffer(inputs[name]!, 0, values);
-      }
+    write(inputs) {
+      requireSound();
+      const values = checkInputs(label, recording, inputs, "some");
+      checks.within(label, () => {
+        for (const [ref, data] of values) writeElements(device.queue, bufferOf(ref), 0, data);
+        if (steps.places.length === 0) return;
+        setScalars(steps, inputs);
+        device.queue.writeBuffer(params, 0, steps.params);
+      });
+      checks.done().catch((error: unknown) => {
+        fault = error;
+      });
     },
     encode(target) {
-      requireAlive();
+      requireSound();
       if ("dispatchWorkgroups" in target) return encodeSteps(steps, groups, () => target);
       const pass = target.beginComputePass({ label });
       encodeSteps(steps, groups, () => pass);

@@ -1,6 +1,7 @@
-/** What to ask of an adapter, and how to name it. Pure: the device itself is requested by the engine or by src/node. */
+/** What to ask of an adapter, how to name it, and the device of a browser; that of Node is made by src/node. */
 
-import type { MatrixUnit, Scalar } from "../kernels/kernel.ts";
+import type { DeviceTraits, MatrixUnit, Scalar } from "../kernels/kernel.ts";
+import { NoWebGpuError } from "./errors.ts";
 
 /** What an engine runs on, for people and for reports. */
 export interface AdapterSummary {
@@ -21,6 +22,17 @@ export interface AdapterSummary {
 /** Told of a wait for the GPU when it begins; what it returns is called when the wait is over. */
 export type IdleHook = () => () => void;
 
+/** A device, and what an engine should know of it. */
+export interface OpenedDevice {
+  readonly device: GPUDevice;
+  /** Described in reports; read from the device when it is not given. */
+  readonly adapter?: AdapterSummary | undefined;
+  /** Called when the engine begins to wait for the GPU; what it returns is called when the wait is over. */
+  readonly idle?: IdleHook | undefined;
+  /** Called when the engine has no more use for the device. */
+  readonly close?: (() => void) | undefined;
+}
+
 /** What a device must have beyond the engine's own wishes. */
 export interface DeviceNeeds {
   /** Required: unlike the engine's own, these are asked for even of an adapter that lacks them. */
@@ -29,16 +41,13 @@ export interface DeviceNeeds {
   readonly limits?: Readonly<Record<string, number>> | undefined;
 }
 
+const MATRIX_FEATURE = "chromium-experimental-subgroup-matrix";
+
 /**
  * Used when they are there; nothing depends on them. Matrix units are an experiment of Chromium's: a browser shows them
  * with chrome://flags/#enable-unsafe-webgpu, Dawn in Node with the toggle `allow_unsafe_apis`.
  */
-const WANTED_FEATURES = [
-  "shader-f16",
-  "subgroups",
-  "timestamp-query",
-  "chromium-experimental-subgroup-matrix",
-] as const;
+const WANTED_FEATURES = ["shader-f16", "subgroups", "timestamp-query", MATRIX_FEATURE] as const;
 
 /** The limits that a BERT outgrows at their WebGPU defaults, or that a faster kernel makes use of. */
 const RAISED_LIMITS = [
@@ -136,4 +145,34 @@ function isScalar(type: string): type is Scalar {
 export function subgroupSizeOf(device: GPUDevice): number | undefined {
   const { subgroupMinSize, subgroupMaxSize } = infoOf(device);
   return device.features.has("subgroups") && subgroupMinSize === subgroupMaxSize ? subgroupMinSize : undefined;
+}
+
+/** What kernels are chosen by on this device. */
+export function traitsOf(device: GPUDevice, adapter: AdapterSummary): DeviceTraits {
+  const { matrixUnits, subgroupMaxSize } = adapter;
+  const subgroupSize = subgroupSizeOf(device);
+  const multiplies = device.features.has(MATRIX_FEATURE) && matrixUnits && subgroupMaxSize;
+  return {
+    limits: device.limits,
+    software: adapter.software,
+    vendor: adapter.vendor.toLowerCase(),
+    ...(subgroupSize !== undefined && { subgroupSize }),
+    ...(multiplies && { matrixUnits, subgroupMaxSize }),
+  };
+}
+
+/** The best device of a browser. @throws NoWebGpuError */
+export async function openBrowserDevice(): Promise<OpenedDevice> {
+  const gpu = (globalThis as { navigator?: { gpu?: GPU } }).navigator?.gpu;
+  if (!gpu) {
+    throw new NoWebGpuError(
+      "this environment has no WebGPU (navigator.gpu is missing): use a browser with WebGPU on a secure (https or localhost) page, or createEngine of bert-webgpu/node",
+    );
+  }
+  const adapter = await gpu.requestAdapter({ powerPreference: "high-performance" });
+  if (!adapter) {
+    throw new NoWebGpuError("WebGPU is there but offers no adapter: look at chrome://gpu, update the graphics driver");
+  }
+  const device = await adapter.requestDevice(deviceDescriptor(adapter));
+  return { device, adapter: adapterSummary(adapter.info), close: () => device.destroy() };
 }

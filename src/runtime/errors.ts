@@ -29,27 +29,3 @@ export class DeviceLostError extends Error {
 export class NoWebGpuError extends Error {
   override readonly name = "NoWebGpuError";
 }
-
-/**
- * Runs `work` (synchronous calls on the device) inside error scopes. The promise rejects with a `GpuError` carrying
- * `label` if any of them failed; the application's own error handlers see nothing.
- */
-export function guarded<T>(device: GPUDevice, label: string, work: () => T): { result: T; checked: Promise<void> } {
-  const kinds = ["internal", "out-of-memory", "validation"] as const;
-  for (const kind of kinds) device.pushErrorScope(kind);
-  let result: T;
-  let scopes: Promise<GPUError | null>[];
-  try {
-    result = work();
-  } finally {
-    scopes = kinds.map(() => device.popErrorScope());
-  }
-  const order = [...kinds].reverse();
-  const checked = Promise.all(scopes).then((errors) => {
-    errors.forEach((error, i) => {
-      if (error) throw new GpuError(order[i]!, label, error.message);
-    });
-  });
-  checked.catch(() => {}); // the caller awaits it later; until then it must not count as unhandled
-  return { result, checked };
-}

@@ -1,9 +1,12 @@
 /** Compute pipelines, cached by their final source: the source is the key, so there are no keys to keep in step. */
 
 import { type Binding, bindingsOf } from "../kernels/kernel.ts";
+import { Checks } from "./checks.ts";
 import { GpuError } from "./errors.ts";
 
 export interface CompiledKernel {
+  /** Shared by all that were compiled from the same. */
+  readonly source: string;
   readonly pipeline: GPUComputePipeline;
   readonly layout: GPUBindGroupLayout;
   readonly bindings: readonly Binding[];
@@ -37,24 +40,27 @@ export class PipelineCache {
   async #compile(source: string, label: string): Promise<CompiledKernel> {
     const device = this.#device;
     const bindings = bindingsOf(source);
-    const layout = this.#layoutOf(bindings);
-    device.pushErrorScope("validation"); // a broken shader must not reach the application's error handler
-    const module = device.createShaderModule({ label, code: source });
-    const broken = device.popErrorScope();
-    const pipeline = device.createComputePipelineAsync({
-      label,
-      layout: device.createPipelineLayout({ label, bindGroupLayouts: [layout] }),
-      compute: { module, entryPoint: "main" },
+    const checks = new Checks(device);
+    const { layout, module, compiling } = checks.within(label, () => {
+      const layout = this.#layoutOf(bindings);
+      const module = device.createShaderModule({ label, code: source });
+      const compiling = device.createComputePipelineAsync({
+        label,
+        layout: device.createPipelineLayout({ label, bindGroupLayouts: [layout] }),
+        compute: { module, entryPoint: "main" },
+      });
+      return { layout, module, compiling };
     });
     try {
-      return { pipeline: await pipeline, layout, bindings };
+      const pipeline = await compiling;
+      await checks.done();
+      return { source, pipeline, layout, bindings };
     } catch (error) {
-      const fault = await broken;
-      const info = await module.getCompilationInfo();
-      const detail = describeMessages(source, info.messages) || fault?.message || String(error);
-      throw new GpuError("compile", label, detail);
-    } finally {
-      await broken.catch(() => null);
+      this.#layouts.clear(); // one may have failed with the rest
+      const fault = await checks.done().catch((fault: unknown) => fault as Error);
+      if (fault instanceof GpuError && fault.kind === "out-of-memory") throw fault;
+      const detail = describeMessages(source, (await module.getCompilationInfo()).messages);
+      throw new GpuError("compile", label, detail || (fault ?? (error as Error)).message);
     }
   }
 

@@ -1,5 +1,8 @@
 /** GPU time per kernel, from timestamp queries around one compute pass per launch. */
 
+import type { Checks } from "./checks.ts";
+import { type Memory, USAGE } from "./memory.ts";
+
 /** Time of one launch. */
 export interface KernelTime {
   /** `matmul 128x768x768` */
@@ -10,15 +13,20 @@ export interface KernelTime {
 
 const MOST_PASSES = 2048; // a query set holds 4,096 timestamps
 
-/** The passes, copies and read-back that time these launches. The buffers are freed once they are read. */
-export function timedPasses(
-  device: GPUDevice,
-  launches: readonly { readonly label: string }[],
-): {
+export interface TimedPasses {
   passOf(dispatch: number): GPUComputePassDescriptor;
   resolve(encoder: GPUCommandEncoder): void;
   read(): Promise<KernelTime[]>;
-} {
+  /** Frees the buffers. Safe to call twice. */
+  dispose(): void;
+}
+
+/** The passes, copies and read-back that time these launches. */
+export function timedPasses(
+  { device, memory }: { readonly device: GPUDevice; readonly memory: Memory },
+  checks: Checks,
+  launches: readonly { readonly label: string }[],
+): TimedPasses {
   if (!device.features.has("timestamp-query")) {
     throw new TypeError("profiling needs the feature timestamp-query, which this device was made without");
   }
@@ -28,34 +36,45 @@ export function timedPasses(
     );
   }
   const count = launches.length * 2;
-  const queries = device.createQuerySet({ type: "timestamp", count });
-  const resolved = device.createBuffer({ label: "timestamps", size: count * 8, usage: 0x200 | 0x04 }); // QUERY_RESOLVE | COPY_SRC
-  const staging = device.createBuffer({ label: "timestamps read-back", size: count * 8, usage: 0x01 | 0x08 });
-  return {
-    passOf: (i) => ({
-      label: launches[i]!.label,
-      timestampWrites: { querySet: queries, beginningOfPassWriteIndex: 2 * i, endOfPassWriteIndex: 2 * i + 1 },
-    }),
-    resolve(encoder) {
-      encoder.resolveQuerySet(queries, 0, count, resolved, 0);
-      encoder.copyBufferToBuffer(resolved, 0, staging, 0, count * 8);
-    },
-    async read() {
-      try {
-        await staging.mapAsync(1);
+  const bytes = count * 8;
+  const made: { destroy(): void }[] = [];
+  const dispose = (): void => {
+    for (const one of made.splice(0)) one.destroy();
+  };
+  const buffer = (label: string, usage: number): GPUBuffer => {
+    const buffer = memory.create(checks, label, bytes, usage);
+    made.push({ destroy: () => memory.destroy(buffer) });
+    return buffer;
+  };
+  try {
+    const queries = checks.within("timestamps", () => device.createQuerySet({ type: "timestamp", count }));
+    made.push(queries);
+    const resolved = buffer("timestamps", USAGE.queries);
+    const staging = buffer("timestamps read-back", USAGE.readBack);
+    return {
+      passOf: (i) => ({
+        label: launches[i]!.label,
+        timestampWrites: { querySet: queries, beginningOfPassWriteIndex: 2 * i, endOfPassWriteIndex: 2 * i + 1 },
+      }),
+      resolve(encoder) {
+        encoder.resolveQuerySet(queries, 0, count, resolved, 0);
+        encoder.copyBufferToBuffer(resolved, 0, staging, 0, bytes);
+      },
+      async read() {
+        await staging.mapAsync(1); // GPUMapMode.READ
         const stamps = new BigUint64Array(staging.getMappedRange());
         // Two stamps may come out of order by a tick of the timer: never report a negative time.
         return launches.map(({ label }, i) => ({
           label,
           ms: Math.max(0, Number(stamps[2 * i + 1]! - stamps[2 * i]!) / 1e6),
         }));
-      } finally {
-        staging.destroy();
-        resolved.destroy();
-        queries.destroy();
-      }
-    },
-  };
+      },
+      dispose,
+    };
+  } catch (error) {
+    dispose();
+    throw error;
+  }
 }
 
 export interface ProfileRow {

@@ -5,15 +5,26 @@
  */
 
 import { float16ToFloat32 } from "../files/float16.ts";
+import { flopsOf } from "../kernels/work.ts";
 import { type BoundProgram, bindProgram } from "./bound.ts";
-import type { Engine } from "./engine.ts";
-import { GpuError, guarded } from "./errors.ts";
-import { checkInputs, type InputData } from "./inputs.ts";
+import { Checks } from "./checks.ts";
+import type { DeviceContext } from "./context.ts";
 import type { CompiledKernel } from "./pipelines.ts";
-import { type KernelTime, timedPasses } from "./profiler.ts";
-import { type Placement, placeRefs, type Recording, type Ref } from "./recorder.ts";
-import { bindSteps, encodeSteps, type Steps, stepsOf } from "./steps.ts";
-import { bytesOf, sizeOf } from "./tensor.ts";
+import { type KernelTime, type TimedPasses, timedPasses } from "./profiler.ts";
+import type { Recording, Ref } from "./recorder.ts";
+import {
+  bindSteps,
+  checkInputs,
+  encodeSteps,
+  type Inputs,
+  type Placement,
+  placeRefs,
+  type Steps,
+  setScalars,
+  stepsOf,
+  tensorsOf,
+} from "./steps.ts";
+import { bytesOf, type InputData, sizeOf, writeElements } from "./tensor.ts";
 
 /** f16 outputs come as f32. */
 export type OutputData = Float32Array | Uint32Array;
@@ -23,6 +34,20 @@ export interface RunOptions {
   readonly signal?: AbortSignal | undefined;
   /** Receives the GPU time of every kernel (needs the feature timestamp-query); such a run is slower as a whole. */
   readonly profile?: ((times: readonly KernelTime[]) => void) | undefined;
+}
+
+export interface SubmitOptions extends Pick<RunOptions, "signal"> {
+  /** `false`: this run's outputs are not wanted, and nothing is read back. Default true. */
+  readonly readBack?: boolean | undefined;
+}
+
+/** A run that the device has taken. */
+export interface Submission {
+  /**
+   * The outputs by name, flat and row-major, once they are computed; none where `readBack` was false.
+   * @throws DeviceLostError
+   */
+  read(): Promise<Record<string, OutputData>>;
 }
 
 /** What one kernel launch of a program is. */
@@ -36,46 +61,49 @@ export interface Launch {
   readonly bytes: number;
 }
 
+interface Output {
+  readonly name: string;
+  readonly ref: Ref;
+  /** In the staging buffer. */
+  readonly offset: number;
+  readonly bytes: number;
+}
+
 export class Program {
   readonly label: string;
   /** Kernel launches in one run. */
   readonly dispatches: number;
-  readonly #engine: Engine;
-  /** Of the engine's device. */
-  readonly #born: number;
+  readonly #context: DeviceContext;
   readonly #recording: Recording;
   readonly #placement: Placement;
   readonly #steps: Steps;
-  readonly #outputs: readonly { name: string; ref: Ref; offset: number; bytes: number }[];
-  readonly #stagingBytes: number;
+  readonly #outputs: readonly Output[];
   #bindGroups: readonly GPUBindGroup[] = [];
   /** Of the arena, when the bind groups were made. */
   #arenaVersion = -1;
 
   /** Use `Engine.record`. */
-  constructor(engine: Engine, born: number, label: string, recording: Recording, compiled: readonly CompiledKernel[]) {
-    this.#engine = engine;
-    this.#born = born;
+  constructor(context: DeviceContext, label: string, recording: Recording, compiled: readonly CompiledKernel[]) {
+    this.#context = context;
     this.label = label;
     this.#recording = recording;
     this.#placement = placeRefs(recording);
     this.dispatches = recording.dispatches.length;
-    this.#steps = stepsOf(recording, compiled, engine.device.limits.minUniformBufferOffsetAlignment);
+    this.#steps = stepsOf(recording, compiled, context.device.limits.minUniformBufferOffsetAlignment);
     let offset = 0;
     this.#outputs = [...recording.outputs].map(([name, ref]) => {
       const output = { name, ref, offset, bytes: bytesOf(ref.shape, ref.dtype) };
       offset += output.bytes;
       return output;
     });
-    this.#stagingBytes = offset;
   }
 
   /** One for each dispatch, in the order of a profile. */
   get launches(): Launch[] {
-    return this.#recording.dispatches.map(({ label, kernel, flops, operands }) => {
+    return this.#recording.dispatches.map(({ label, kernel, shape, operands }) => {
       let bytes = 0;
       for (const operand of new Set(operands.values())) bytes += bytesOf(operand.shape, operand.dtype);
-      return { label, kernel, flops, bytes };
+      return { label, kernel, flops: flopsOf(kernel, shape), bytes };
     });
   }
 
@@ -85,20 +113,35 @@ export class Program {
   }
 
   /**
-   * Runs with these inputs, by name. Runs of one engine queue up; they never fail for coming at the same time.
+   * Runs with these inputs and scalars, by name. Runs of one engine queue up; they never fail for coming at the same time.
    * @returns the outputs by name, flat and row-major.
+   * @throws GpuError for what this run asked of the device, DeviceLostError, TypeError and RangeError for inputs
    */
-  run(inputs: Readonly<Record<string, InputData>>, options: RunOptions = {}): Promise<Record<string, OutputData>> {
-    const outputs = this.#engine.enqueue(async () => {
+  run(inputs: Inputs, { signal, profile }: RunOptions = {}): Promise<Record<string, OutputData>> {
+    const run = async (): Promise<Record<string, OutputData>> => {
+      const { outputs, timed } = await this.#submit(inputs, { signal, profiled: profile !== undefined });
       try {
-        return await this.#run(inputs, options);
-      } catch (error) {
-        this.#arenaVersion = -1; // whatever was bound may be broken: bind afresh next time
-        if (error instanceof GpuError && error.kind === "out-of-memory") this.#engine.arena.clear();
-        throw error;
+        const values = await outputs;
+        if (timed) profile!(await this.#context.wait(timed.read()));
+        return values;
+      } finally {
+        timed?.dispose();
       }
-    });
-    return options.signal ? untilAborted(outputs, options.signal) : outputs;
+    };
+    return untilAborted(run(), signal);
+  }
+
+  /**
+   * Hands one run to the device without waiting for it to be computed, so that the next may follow: two are under way at
+   * a time, a third waits for the first. Order is kept: what one run writes into a state the next one reads.
+   * @throws as `run`
+   */
+  submit(inputs: Inputs, options: SubmitOptions = {}): Promise<Submission> {
+    const submit = async (): Promise<Submission> => {
+      const { outputs } = await this.#submit(inputs, options);
+      return { read: () => outputs };
+    };
+    return untilAborted(submit(), options.signal);
   }
 
   /**
@@ -106,56 +149,108 @@ export class Program {
    * @throws GpuError when the memory for it is not there, DeviceLostError
    */
   bind(): Promise<BoundProgram> {
-    return bindProgram(this.#engine, this.#born, this.label, this.#recording, this.#steps);
+    return bindProgram(this.#context, this.label, this.#recording, this.#steps);
   }
 
-  async #run(inputs: Readonly<Record<string, InputData>>, options: RunOptions): Promise<Record<string, OutputData>> {
-    options.signal?.throwIfAborted();
-    this.#engine.requireGeneration(this.#born);
-    const { device, arena } = this.#engine;
-    this.#prepare();
-    this.#write(inputs);
-    const profiled = options.profile && timedPasses(device, this.#recording.dispatches);
-    const { checked } = guarded(device, this.label, () => {
-      const encoder = device.createCommandEncoder({ label: this.label });
-      this.#encode(encoder, profiled?.passOf);
-      for (const { ref, offset, bytes } of this.#outputs) {
-        encoder.copyBufferToBuffer(this.#bufferOf(ref), 0, arena.staging, offset, bytes);
-      }
-      profiled?.resolve(encoder);
-      device.queue.submit([encoder.finish()]);
-    });
-    const outputs = await this.#engine.waitFor(this.#readBack(checked));
-    if (profiled) options.profile?.(await this.#engine.waitFor(profiled.read()));
-    return outputs;
+  async #submit(
+    inputs: Inputs,
+    { signal, readBack = true, profiled = false }: SubmitOptions & { readonly profiled?: boolean },
+  ): Promise<Started> {
+    const context = this.#context;
+    const { arena, device } = context;
+    const checks = new Checks(device);
+    let timed: TimedPasses | undefined;
+    try {
+      const started = await context.inTurn(async () => {
+        signal?.throwIfAborted();
+        const values = checkInputs(this.label, this.#recording, inputs, "all");
+        const wanted = readBack ? this.#outputs : [];
+        const slot = await context.wait(arena.runSlot(endOf(wanted)));
+        await this.#prepare(checks);
+        if (profiled) {
+          timed = timedPasses(context, checks, this.#recording.dispatches);
+          await context.wait(checks.done());
+        }
+        signal?.throwIfAborted();
+        const read = checks.within(this.label, () => {
+          this.#write(inputs, values);
+          return this.#launch(wanted, arena.staging(slot), timed);
+        });
+        const outputs = context.wait(read());
+        outputs.catch(() => {}); // told to whoever asks for them
+        arena.occupy(slot, outputs);
+        return { outputs, timed };
+      });
+      await context.wait(checks.done());
+      return started;
+    } catch (error) {
+      timed?.dispose();
+      this.#arenaVersion = -1; // whatever was bound may be broken: bind afresh next time
+      arena.paramsOwner = undefined;
+      throw error;
+    }
   }
 
   /** Gives the arena the size this program needs and binds its buffers; does nothing when both stand already. */
-  #prepare(): void {
-    const { device, arena, memory, dummy } = this.#engine;
-    const { params } = this.#steps;
-    arena.reserve(this.#placement.slotBytes, params.byteLength, this.#stagingBytes);
-    if (this.#arenaVersion !== arena.version) {
-      const buffers = { params: arena.params, dummy, of: (ref: Ref) => this.#bufferOf(ref) };
-      this.#bindGroups = bindSteps(device, this.#steps, buffers, (checked) => this.#engine.watch(checked));
-      this.#arenaVersion = arena.version;
-    }
-    if (arena.paramsOwner !== this) {
-      device.queue.writeBuffer(arena.params, 0, params);
-      arena.paramsOwner = this;
-    }
-    memory.check();
+  async #prepare(checks: Checks): Promise<void> {
+    const context = this.#context;
+    const { arena, device, absent } = context;
+    const { params, unwritten } = this.#steps;
+    const grown = arena.reserve({ slots: this.#placement.slotBytes, params: params.byteLength, unwritten });
+    if (grown) await context.wait(grown);
+    if (this.#arenaVersion === arena.version) return;
+    // a tensor that has no memory is told by its own name
+    await context.wait(Promise.all([...tensorsOf(this.#recording)].map((tensor) => tensor.ready())));
+    const buffers = {
+      ...{ params: arena.params, absent, unwritten: arena.unwritten },
+      slot: (ref: Ref) => this.#bufferOf(ref),
+    };
+    this.#bindGroups = bindSteps(device, this.#steps, buffers, checks);
+    await context.wait(checks.done());
+    this.#arenaVersion = arena.version;
   }
 
-  #write(inputs: Readonly<Record<string, InputData>>): void {
-    const { inputs: refs } = this.#recording;
-    for (const [name, data] of Object.entries(checkInputs(this.label, refs, inputs, "all"))) {
-      this.#engine.writeBuffer(this.#bufferOf(refs.get(name)!), 0, data);
-    }
+  #write(inputs: Inputs, values: readonly [Ref, InputData][]): void {
+    const { arena, device } = this.#context;
+    const { params, places } = this.#steps;
+    for (const [ref, data] of values) writeElements(device.queue, this.#bufferOf(ref), 0, data);
+    if (arena.paramsOwner === this && places.length === 0) return;
+    setScalars(this.#steps, inputs);
+    device.queue.writeBuffer(arena.params, 0, params);
+    arena.paramsOwner = this;
   }
 
-  #bufferOf({ id }: Ref): GPUBuffer {
-    return this.#engine.arena.slot(this.#placement.slotOf[id]!);
+  /** Submits, and gives what reads the outputs back: to be called at once. */
+  #launch(
+    outputs: readonly Output[],
+    staging: GPUBuffer,
+    timed: TimedPasses | undefined,
+  ): () => Promise<Record<string, OutputData>> {
+    const { device } = this.#context;
+    const encoder = device.createCommandEncoder({ label: this.label });
+    this.#encode(encoder, timed?.passOf);
+    for (const { ref, offset, bytes } of outputs) {
+      encoder.copyBufferToBuffer(this.#bufferOf(ref), 0, staging, offset, bytes);
+    }
+    timed?.resolve(encoder);
+    device.queue.submit([encoder.finish()]);
+    if (outputs.length === 0) {
+      const done = device.queue.onSubmittedWorkDone();
+      return () => done.then(() => ({}));
+    }
+    const mapped = staging.mapAsync(1, 0, endOf(outputs)); // GPUMapMode.READ
+    return async () => {
+      await mapped;
+      try {
+        return valuesOf(staging.getMappedRange(0, endOf(outputs)), outputs);
+      } finally {
+        staging.unmap();
+      }
+    };
+  }
+
+  #bufferOf({ id, tensor }: Ref): GPUBuffer {
+    return tensor?.buffer ?? this.#context.arena.slot(this.#placement.slotOf[id]!);
   }
 
   #encode(encoder: GPUCommandEncoder, passOf?: (dispatch: number) => GPUComputePassDescriptor): void {
@@ -171,41 +266,34 @@ export class Program {
     });
     pass?.end();
   }
+}
 
-  async #readBack(checked: Promise<void>): Promise<Record<string, OutputData>> {
-    if (this.#outputs.length === 0) {
-      await this.#engine.device.queue.onSubmittedWorkDone();
-      await checked;
-      return {};
-    }
-    const { staging } = this.#engine.arena;
-    const mapped = staging.mapAsync(1, 0, this.#stagingBytes); // GPUMapMode.READ
-    mapped.catch(() => {});
-    try {
-      await checked; // the more telling error first
-    } catch (error) {
-      await mapped.then(
-        () => staging.unmap(),
-        () => {},
-      );
-      throw error;
-    }
-    await mapped;
-    const range = staging.getMappedRange(0, this.#stagingBytes);
-    const results: Record<string, OutputData> = {};
-    for (const { name, ref, offset } of this.#outputs) {
-      const length = sizeOf(ref.shape);
-      if (ref.dtype === "f16") results[name] = float16ToFloat32(new Uint16Array(range, offset, length));
-      else if (ref.dtype === "f32") results[name] = new Float32Array(range, offset, length).slice();
-      else results[name] = new Uint32Array(range, offset, length).slice();
-    }
-    staging.unmap();
-    return results;
+/** A run that is submitted. */
+interface Started {
+  readonly outputs: Promise<Record<string, OutputData>>;
+  readonly timed: TimedPasses | undefined;
+}
+
+/** Bytes of a staging buffer for these. */
+function endOf(outputs: readonly Output[]): number {
+  const last = outputs.at(-1);
+  return last ? last.offset + last.bytes : 0;
+}
+
+function valuesOf(range: ArrayBuffer, outputs: readonly Output[]): Record<string, OutputData> {
+  const values: Record<string, OutputData> = {};
+  for (const { name, ref, offset } of outputs) {
+    const length = sizeOf(ref.shape);
+    if (ref.dtype === "f16") values[name] = float16ToFloat32(new Uint16Array(range, offset, length));
+    else if (ref.dtype === "f32") values[name] = new Float32Array(range, offset, length).slice();
+    else values[name] = new Uint32Array(range, offset, length).slice();
   }
+  return values;
 }
 
 /** @throws the signal's reason as soon as it is aborted */
-function untilAborted<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
+function untilAborted<T>(promise: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
+  if (!signal) return promise;
   return new Promise((resolve, reject) => {
     const onAbort = (): void => reject(signal.reason);
     if (signal.aborted) onAbort();

@@ -1,7 +1,7 @@
 /** Weights to int8 as they arrive: symmetric, one scale for each row, four int8 in a u32. */
 
 import type { ScalarArray } from "../files/dtype.ts";
-import type { Engine } from "./engine.ts";
+import type { Allocation } from "./allocation.ts";
 import type { Table } from "./tensor.ts";
 
 /** A matrix of [rows, cols] in int8: element = int8 * scale of its row. */
@@ -26,9 +26,9 @@ export function missingForInt8(): string | undefined {
 }
 
 /** Allocates an empty int8 matrix. @throws RangeError when a storage binding does not hold one row */
-export function quantizedTable(engine: Engine, label: string, rows: number, cols: number): QuantizedTable {
-  const codes = engine.table(label, rows, Math.ceil(cols / 4), "u32");
-  return { codes, scales: engine.table(`${label} scales`, rows, 1, "f32", codes.rowsPerPart), cols };
+export function quantizedTable(allocation: Allocation, label: string, rows: number, cols: number): QuantizedTable {
+  const codes = allocation.table(label, rows, Math.ceil(cols / 4), "u32");
+  return { codes, scales: allocation.table(`${label} scales`, rows, 1, "f32", codes.rowsPerPart), cols };
 }
 
 /**
@@ -55,7 +55,7 @@ export function quantizeRow(row: Float32Array, codes: Uint32Array): number {
  * @throws RangeError when the stream is shorter or longer than the matrix, TypeError when it is not f32
  */
 export async function streamQuantized(
-  engine: Engine,
+  allocation: Allocation,
   { codes, scales, cols }: QuantizedTable,
   stream: AsyncIterable<ScalarArray>,
 ): Promise<void> {
@@ -82,29 +82,25 @@ export async function streamQuantized(
       done += 1;
       filled = 0;
     }
-    writeRows(engine, codes, first, words);
-    await engine.flushWrites();
+    writeRows(codes, first, words);
+    await allocation.flush();
   }
   if (done !== codes.rows || filled > 0) {
     throw new RangeError(
       `${label}: ${done * cols + filled} elements, [${codes.rows}, ${cols}] needs ${codes.rows * cols}`,
     );
   }
-  writeRows(engine, scales, 0, scaleOf);
+  writeRows(scales, 0, scaleOf);
 }
 
 /** Whole rows of 4-byte elements into the parts they fall into. */
-function writeRows(engine: Engine, table: Table, first: number, data: Uint32Array | Float32Array): void {
+function writeRows(table: Table, first: number, data: Uint32Array | Float32Array): void {
   const rows = data.length / table.cols;
   for (let row = 0; row < rows; ) {
     const inPart = (first + row) % table.rowsPerPart;
     const count = Math.min(rows - row, table.rowsPerPart - inPart);
     const part = table.parts[Math.floor((first + row) / table.rowsPerPart)]!;
-    engine.writeBuffer(
-      part.buffer,
-      inPart * table.cols * 4,
-      data.subarray(row * table.cols, (row + count) * table.cols),
-    );
+    part.write(data.subarray(row * table.cols, (row + count) * table.cols), inPart * table.cols);
     row += count;
   }
 }

@@ -1,63 +1,101 @@
-/** The launches of a recording with their pipelines: bound to buffers, then encoded into a pass. */
+/** A recording made ready to run: placed in memory, bound to buffers, given its inputs, encoded into a pass. */
 
-import { guarded } from "./errors.ts";
+import type { Checks } from "./checks.ts";
 import type { CompiledKernel } from "./pipelines.ts";
-import type { Recording, Ref } from "./recorder.ts";
-import { bytesOf, Tensor } from "./tensor.ts";
+import type { Dispatch, Operand, Recording, Ref, Scalar, ScalarPlace } from "./recorder.ts";
+import { bytesOf, type InputData, requireType, sizeOf, Tensor } from "./tensor.ts";
+
+/** Of a program, by the names it was recorded with: values of its inputs, and a number for each of its scalars. */
+export type Inputs = Readonly<Record<string, InputData | number>>;
 
 export interface Steps {
-  readonly dispatches: Recording["dispatches"];
+  readonly dispatches: readonly Dispatch[];
   /** By dispatch. */
   readonly compiled: readonly CompiledKernel[];
   /** The parameters of all dispatches, for one uniform buffer. */
   readonly params: Uint8Array<ArrayBuffer>;
   /** Where each dispatch's begin, in bytes. */
   readonly paramOffsets: readonly number[];
+  /** Where the scalars stand in `params`. */
+  readonly places: readonly ScalarPlace[];
+  /** Bytes that stand for the optional outputs a launch leaves out: two of them must not overlap. */
+  readonly unwritten: number;
 }
 
 /** What steps are bound to. */
 export interface StepBuffers {
   readonly params: GPUBuffer;
-  /** Stands for an optional operand that is absent. */
-  readonly dummy: GPUBuffer;
-  of(ref: Ref): GPUBuffer;
+  /** Stands for an optional input that is absent. */
+  readonly absent: GPUBuffer;
+  /** Stands for optional outputs that are absent; of no use to steps without. */
+  readonly unwritten: GPUBuffer | undefined;
+  slot(ref: Ref): GPUBuffer;
 }
+
+/** Between two outputs that nobody asked for: the strictest alignment that WebGPU has. */
+const UNWRITTEN_BYTES = 256;
 
 /** @param align of offsets in uniform buffers */
 export function stepsOf({ dispatches }: Recording, compiled: readonly CompiledKernel[], align: number): Steps {
   const paramOffsets: number[] = [];
   let bytes = 0;
-  for (const { params } of dispatches) {
+  let unwritten = 0;
+  for (const [i, { params, operands }] of dispatches.entries()) {
     paramOffsets.push(bytes);
     bytes += Math.ceil(params.byteLength / align) * align;
+    const absent = compiled[i]!.bindings.filter(({ name, access }) => access === "read_write" && !operands.has(name));
+    unwritten = Math.max(unwritten, absent.length * UNWRITTEN_BYTES);
   }
   const params = new Uint8Array(bytes);
   for (const [i, dispatch] of dispatches.entries()) params.set(dispatch.params, paramOffsets[i]!);
-  return { dispatches, compiled, params, paramOffsets };
+  const places = dispatches.flatMap(({ scalars }, i) =>
+    scalars.map(({ scalar, offset }) => ({ scalar, offset: paramOffsets[i]! + offset })),
+  );
+  return { dispatches, compiled, params, paramOffsets, places, unwritten };
 }
 
-/** A bind group for each dispatch. @param watch takes the checks, which come later */
+/** Puts the scalars that are given into the parameters. */
+export function setScalars({ params, places }: Steps, inputs: Inputs): void {
+  const view = new DataView(params.buffer);
+  for (const { scalar, offset } of places) {
+    const value = inputs[scalar.name];
+    if (value === undefined) continue;
+    if (scalar.type === "f32") view.setFloat32(offset, value as number, true);
+    else view.setUint32(offset, value as number, true);
+  }
+}
+
+/** A bind group for each dispatch. */
 export function bindSteps(
   device: GPUDevice,
   { dispatches, compiled, paramOffsets }: Steps,
   buffers: StepBuffers,
-  watch: (checked: Promise<void>) => void,
+  checks: Checks,
 ): GPUBindGroup[] {
+  const bufferOf = (operand: Operand): GPUBuffer =>
+    operand instanceof Tensor ? operand.buffer : (operand.tensor?.buffer ?? buffers.slot(operand));
   return dispatches.map(({ label, operands, params }, i) => {
     const { bindings, layout } = compiled[i]!;
+    let left = 0; // outputs that are left out so far
     const entries = bindings.map(({ binding, name, access }): GPUBindGroupEntry => {
       if (access === "uniform") {
         return { binding, resource: { buffer: buffers.params, offset: paramOffsets[i]!, size: params.byteLength } };
       }
       const operand = operands.get(name);
-      if (operand === undefined) return { binding, resource: { buffer: buffers.dummy } };
-      const buffer = operand instanceof Tensor ? operand.buffer : buffers.of(operand);
-      return { binding, resource: { buffer, size: bytesOf(operand.shape, operand.dtype) } };
+      if (operand)
+        return { binding, resource: { buffer: bufferOf(operand), size: bytesOf(operand.shape, operand.dtype) } };
+      if (access === "read") return { binding, resource: { buffer: buffers.absent } };
+      const offset = left++ * UNWRITTEN_BYTES;
+      return { binding, resource: { buffer: buffers.unwritten!, offset, size: UNWRITTEN_BYTES } };
     });
-    const { result, checked } = guarded(device, label, () => device.createBindGroup({ label, layout, entries }));
-    watch(checked);
-    return result;
+    return checks.within(label, () => device.createBindGroup({ label, layout, entries }));
   });
+}
+
+/** The tensors that a recording uses, each once. */
+export function tensorsOf({ dispatches }: Pick<Recording, "dispatches">): Set<Tensor> {
+  const operands = dispatches.flatMap((dispatch) => [...dispatch.operands.values()]);
+  return new Set(operands.flatMap((operand) => (operand instanceof Tensor ? operand : (operand.tensor ?? []))));
 }
 
 /** @param passOf gives the pass for a dispatch: one for all, or while profiling one for each */
@@ -75,4 +113,104 @@ export function encodeSteps(
     pass.setBindGroup(0, bindGroups[i]!);
     pass.dispatchWorkgroups(...workgroups);
   }
+}
+
+/**
+ * Holds what a program is given against what it was recorded for.
+ * @param which whether inputs may be left out
+ * @returns the values of its inputs, the scalars aside
+ * @throws TypeError for an input that there is not, that is missing or of another type, RangeError for one of another size
+ */
+export function checkInputs(
+  label: string,
+  { inputs: refs, scalars }: Pick<Recording, "inputs" | "scalars">,
+  inputs: Inputs,
+  which: "all" | "some",
+): [ref: Ref, data: InputData][] {
+  const values: [Ref, InputData][] = [];
+  for (const [name, data] of Object.entries(inputs)) {
+    const ref = refs.get(name);
+    const scalar = scalars.get(name);
+    if (scalar) checkScalar(label, scalar, data);
+    else if (!ref) throw new TypeError(`${label}: no input named ${name}`);
+    else {
+      requireType(`${label}: input ${name}`, ref.dtype, data as InputData);
+      const { length } = data as InputData;
+      if (length !== sizeOf(ref.shape)) {
+        throw new RangeError(
+          `${label}: input ${name} has ${length} elements, [${ref.shape}] needs ${sizeOf(ref.shape)}`,
+        );
+      }
+      values.push([ref, data as InputData]);
+    }
+  }
+  for (const name of [...refs.keys(), ...scalars.keys()]) {
+    if (which === "all" && inputs[name] === undefined) throw new TypeError(`${label}: input ${name} is missing`);
+  }
+  return values;
+}
+
+function checkScalar(label: string, { name, type }: Scalar, value: unknown): void {
+  if (typeof value !== "number") throw new TypeError(`${label}: ${name} is a scalar, it takes a number`);
+  if (type === "u32" && !(Number.isInteger(value) && value >= 0 && value < 2 ** 32)) {
+    throw new RangeError(`${label}: ${name} is ${value}, u32 takes whole numbers from 0 to ${2 ** 32 - 1}`);
+  }
+}
+
+/** Where every ref of a recording lives. */
+export interface Placement {
+  /** Slot of each ref, by its id; -1 for a ref that nothing uses. */
+  readonly slotOf: readonly number[];
+  /** Bytes needed of each slot, largest first. */
+  readonly slotBytes: readonly number[];
+}
+
+/**
+ * Assigns refs to slots so that two whose lives overlap never share one. A ref lives from its first to its last use;
+ * inputs from the start, outputs to the end. Greedy: the smallest free slot that is large enough, else the largest.
+ * @param ends `kept`: inputs and outputs live throughout, so that their slots are theirs alone
+ */
+export function placeRefs(recording: Recording, ends: "shared" | "kept" = "shared"): Placement {
+  const { dispatches, refs, inputs, outputs } = recording;
+  const first = refs.map(() => Number.POSITIVE_INFINITY);
+  const last = refs.map(() => -1);
+  dispatches.forEach(({ operands }, time) => {
+    for (const operand of operands.values()) {
+      if (operand instanceof Tensor || operand.tensor) continue;
+      first[operand.id] = Math.min(first[operand.id]!, time);
+      last[operand.id] = time;
+    }
+  });
+  for (const { id } of inputs.values()) {
+    first[id] = -1;
+    last[id] = ends === "kept" ? dispatches.length : Math.max(last[id]!, 0);
+  }
+  for (const { id, tensor } of outputs.values()) {
+    if (tensor) continue; // a state has a place of its own
+    if (ends === "kept") first[id] = -1;
+    last[id] = dispatches.length;
+  }
+
+  const slotOf = refs.map(() => -1);
+  const slots: { bytes: number; busyUntil: number }[] = [];
+  const byStart = refs.filter(({ id }) => last[id]! >= 0).sort((a, b) => first[a.id]! - first[b.id]!);
+  for (const { id, shape, dtype } of byStart) {
+    const bytes = bytesOf(shape, dtype);
+    const free = slots.filter(({ busyUntil }) => busyUntil < first[id]!).sort((a, b) => a.bytes - b.bytes);
+    let slot = free.find((candidate) => candidate.bytes >= bytes) ?? free.at(-1);
+    if (slot === undefined) {
+      slot = { bytes: 0, busyUntil: -1 };
+      slots.push(slot);
+    }
+    slot.bytes = Math.max(slot.bytes, bytes);
+    slot.busyUntil = last[id]!;
+    slotOf[id] = slots.indexOf(slot);
+  }
+  // Largest first, so that the slots of different programs match and the arena stays small.
+  const order = slots.map((_, i) => i).sort((a, b) => slots[b]!.bytes - slots[a]!.bytes);
+  const rank = new Map(order.map((slot, i) => [slot, i]));
+  return {
+    slotOf: slotOf.map((slot) => (slot < 0 ? -1 : rank.get(slot)!)),
+    slotBytes: order.map((slot) => slots[slot]!.bytes),
+  };
 }

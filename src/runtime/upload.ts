@@ -1,8 +1,8 @@
 /** Streams of elements into tensors: weights pass through in slices and are never held whole. */
 
 import type { ScalarArray } from "../files/dtype.ts";
-import type { Engine } from "./engine.ts";
-import { BYTES, sizeOf, type Table, type Tensor } from "./tensor.ts";
+import type { Allocation } from "./allocation.ts";
+import { sizeOf, type Table, type Tensor } from "./tensor.ts";
 
 /** A tensor as a table of one column. */
 export function asTable(tensor: Tensor): Table {
@@ -10,8 +10,15 @@ export function asTable(tensor: Tensor): Table {
   return { rows, cols: 1, rowsPerPart: rows, parts: [tensor] };
 }
 
-/** Fills the parts of `table` in row-major order. @throws RangeError when the stream is shorter or longer than the table */
-export async function streamTable(engine: Engine, table: Table, stream: AsyncIterable<ScalarArray>): Promise<void> {
+/**
+ * Fills the parts of `table`, which is of the allocation, in row-major order.
+ * @throws RangeError when the stream is shorter or longer than the table
+ */
+export async function streamTable(
+  allocation: Allocation,
+  table: Table,
+  stream: AsyncIterable<ScalarArray>,
+): Promise<void> {
   const label = table.parts[0]!.label;
   const perPart = table.rowsPerPart * table.cols;
   const total = table.rows * table.cols;
@@ -24,7 +31,7 @@ export async function streamTable(engine: Engine, table: Table, stream: AsyncIte
       const part = table.parts[Math.floor(written / perPart)]!;
       const offset = written % perPart;
       const count = Math.min(data.length - from, perPart - offset);
-      engine.writeBuffer(part.buffer, offset * BYTES[part.dtype], data.subarray(from, from + count));
+      part.write(data.subarray(from, from + count), offset);
       from += count;
       written += count;
     }
@@ -48,7 +55,7 @@ export async function streamTable(engine: Engine, table: Table, stream: AsyncIte
       }
     }
     write(data);
-    await engine.flushWrites();
+    await allocation.flush();
   }
   if (carry !== undefined) write(Uint16Array.of(carry));
   if (written !== total) {

@@ -7,9 +7,10 @@ import { type BenchTable, variantOf } from "../../bench/kernels.ts";
 import { embedLayernormSized, gatherRowsSized, layernormSized, poolSized, topKSized } from "../../bench/sized_cases.ts";
 import { DEFAULT_LIMITS, type DeviceTraits, type Kernel, type Scalar, specialize } from "../../src/kernels/kernel.ts";
 import type { MatmulShape } from "../../src/kernels/matmul/matmul.ts";
+import { Checks } from "../../src/runtime/checks.ts";
 import * as ops from "../../src/runtime/ops.ts";
 import { Recorder, type Ref } from "../../src/runtime/recorder.ts";
-import { type Table, Tensor } from "../../src/runtime/tensor.ts";
+import { type Table, Tensor, type TensorDevice } from "../../src/runtime/tensor.ts";
 import { linear, matmulCases } from "../cases.ts";
 
 const unit = { componentType: "f16", resultType: "f32", M: 16, N: 16, K: 16 } as const;
@@ -45,7 +46,8 @@ function launched(traits: DeviceTraits, record: (r: Recorder, x: Ref) => unknown
   return r.finish().dispatches.at(-1)!.source;
 }
 
-const weight = (...shape: number[]): Tensor => new Tensor("weight", shape, "f32", {} as GPUBuffer, () => {});
+const weight = (...shape: number[]): Tensor =>
+  new Tensor("weight", shape, "f32", {} as GPUBuffer, {} as TensorDevice, new Checks({} as GPUDevice));
 const tokens = (r: Recorder): ops.PackedTokens => ({
   tokens: r.input("tokens", [64, 4], "u32"),
   cuSeqlens: r.input("cu_seqlens", [2], "u32"),

@@ -5,6 +5,7 @@ import { Engine } from "../../src/runtime/engine.ts";
 import { DeviceLostError, GpuError } from "../../src/runtime/errors.ts";
 import { type KernelTime, profileTable } from "../../src/runtime/profiler.ts";
 import { testDevice } from "../device.ts";
+import { countingDevice } from "./counting.ts";
 
 /** out = x + addend, over [count] */
 const add: Kernel<{ count: number; addend: number }> = {
@@ -47,12 +48,15 @@ describe("engine", () => {
     });
 
   it("runs a recorded program and shares pipelines and memory between its launches", async () => {
-    const before = engine.pipelines.size;
-    const program = await chain("chain", 100, 10);
+    const { device: shared, adapter, idle } = await testDevice();
+    const { device, calls } = countingDevice(shared);
+    const counted = await Engine.create({ device, adapter, idle });
+    const program = await chain("chain", 100, 10, counted);
     const { y } = await program.run({ x: Float32Array.from({ length: 100 }, (_, i) => i) });
     expect([...y!]).toEqual(Array.from({ length: 100 }, (_, i) => i + 55));
-    expect(engine.pipelines.size).toBe(before + 1);
-    expect(engine.memoryUse.buffers).toBeLessThanOrEqual(5); // dummy, two slots, parameters, read-back
+    expect(calls.createComputePipelineAsync).toBe(1);
+    expect(counted.memoryUse.buffers).toBe(6); // for absent operands, two slots, parameters, two to read back from
+    counted.dispose();
   });
 
   it("queues concurrent runs of different programs and answers each with its own", async () => {

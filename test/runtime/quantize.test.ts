@@ -1,5 +1,6 @@
 /** Rows to int8, and streams of them into GPU memory. */
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import type { Allocation } from "../../src/runtime/allocation.ts";
 import { Engine } from "../../src/runtime/engine.ts";
 import { quantizedTable, quantizeRow, streamQuantized } from "../../src/runtime/quantize.ts";
 import { randomNumbers } from "../cases.ts";
@@ -31,8 +32,10 @@ describe("a row", () => {
 
 describe("a stream", () => {
   let engine: Engine;
+  let allocation: Allocation;
   beforeAll(async () => {
     engine = await Engine.create(await testDevice());
+    allocation = engine.allocate();
   });
   afterAll(() => engine.dispose());
 
@@ -43,8 +46,8 @@ describe("a stream", () => {
   test.each([1, 7, 23, 1000])("in slices of %i arrives as its rows one by one", async (size) => {
     const [rows, cols] = [9, 11];
     const values = Float32Array.from(randomNumbers(2).values(rows * cols));
-    const table = quantizedTable(engine, "w", rows, cols);
-    await streamQuantized(engine, table, slices(values, size));
+    const table = quantizedTable(allocation, "w", rows, cols);
+    await streamQuantized(allocation, table, slices(values, size));
     const want = new Uint32Array(rows * 3);
     const scales = Float32Array.from({ length: rows }, (_, r) =>
       quantizeRow(values.subarray(r * cols, (r + 1) * cols), want.subarray(r * 3, r * 3 + 3)),
@@ -54,11 +57,11 @@ describe("a stream", () => {
   });
 
   test("too short or too long is refused with both numbers", async () => {
-    const table = quantizedTable(engine, "w", 2, 5);
-    await expect(streamQuantized(engine, table, slices(new Float32Array(9), 4))).rejects.toThrow(
+    const table = quantizedTable(allocation, "w", 2, 5);
+    await expect(streamQuantized(allocation, table, slices(new Float32Array(9), 4))).rejects.toThrow(
       "w: 9 elements, [2, 5] needs 10",
     );
-    await expect(streamQuantized(engine, table, slices(new Float32Array(15), 15))).rejects.toThrow(
+    await expect(streamQuantized(allocation, table, slices(new Float32Array(15), 15))).rejects.toThrow(
       "more elements than the 10 of [2, 5]",
     );
   });

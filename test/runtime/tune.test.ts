@@ -10,6 +10,7 @@ import { tuneMatmul, tuneMatmulBy, tuningKey, tuningShapes } from "../../src/run
 import { linear } from "../../src/runtime/ops.ts";
 import { asTable } from "../../src/runtime/upload.ts";
 import { hasF16, testDevice } from "../device.ts";
+import { countingDevice } from "./counting.ts";
 
 const shape: MatmulShape = { m: 33, n: 40, k: 64, dtype: "f32", bias: false, residual: false, activation: "none" };
 
@@ -84,7 +85,8 @@ describe("tuneMatmul", () => {
   }, 60_000);
 
   test("keeps to its budget, but for what compiles when it ends", async () => {
-    const fresh = await Engine.create({ device: engine.device, adapter: engine.adapter });
+    const { device, calls } = countingDevice(engine.device);
+    const fresh = await Engine.create({ device, adapter: engine.adapter });
     try {
       const slow = (config: MatmulConfig, vec4: boolean): Kernel<MatmulShape> => {
         const kernel = matmulKernelOf(config, vec4);
@@ -100,7 +102,7 @@ describe("tuneMatmul", () => {
       expect(first!.status).toBe("timed");
       expect(others.map(({ status }) => status)).toEqual(others.map(() => "skipped"));
       expect(Math.abs(took - result.ms)).toBeLessThan(5);
-      expect(fresh.pipelines.size).toBe(1);
+      expect(calls.createComputePipelineAsync).toBe(1);
     } finally {
       fresh.dispose();
     }

@@ -3,9 +3,8 @@
 import { float16ToFloat32, float32ToFloat16 } from "../../files/float16.ts";
 import type { MatmulShape } from "../../kernels/matmul/linear.ts";
 import type { Engine } from "../engine.ts";
-import type { InputData } from "../inputs.ts";
 import type { OutputData } from "../program.ts";
-import type { Tensor } from "../tensor.ts";
+import type { InputData, Tensor } from "../tensor.ts";
 
 export interface TuneCase {
   /** [m, k] and [n, k] */
@@ -28,21 +27,17 @@ const HALF_NAN = 0x7e00;
 
 export function tuneCase(engine: Engine, shape: MatmulShape): TuneCase {
   const { m, n, k, dtype } = shape;
-  const tensors: Tensor[] = [];
+  const allocation = engine.allocate();
   const upload = (label: string, rows: number, seed: number): { tensor: Tensor; values: Float32Array } => {
     const values = pseudorandom(rows * k, seed);
-    const tensor = engine.tensor(`tuning ${label}`, [rows, k], dtype);
-    tensors.push(tensor);
+    const tensor = allocation.tensor(`tuning ${label}`, [rows, k], dtype);
     if (dtype === "f32") {
-      engine.writeBuffer(tensor.buffer, 0, values);
+      tensor.write(values);
       return { tensor, values };
     }
     const halves = float32ToFloat16(values);
-    engine.writeBuffer(tensor.buffer, 0, halves);
+    tensor.write(halves);
     return { tensor, values: float16ToFloat32(halves) };
-  };
-  const dispose = (): void => {
-    for (const tensor of tensors) tensor.dispose();
   };
   try {
     const x = upload("x", m, 1);
@@ -53,10 +48,10 @@ export function tuneCase(engine: Engine, shape: MatmulShape): TuneCase {
       weight: weight.tensor,
       untouched: dtype === "f32" ? new Float32Array(m * n).fill(Number.NaN) : new Uint16Array(m * n).fill(HALF_NAN),
       faultOf: (out) => faultIn(out, expected, shape),
-      dispose,
+      dispose: () => allocation.dispose(),
     };
   } catch (error) {
-    dispose();
+    allocation.dispose();
     throw error;
   }
 }
