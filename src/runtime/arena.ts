@@ -17,6 +17,8 @@ export interface ArenaNeeds {
   readonly params: number;
   /** For the optional outputs that a launch leaves out. */
   readonly unwritten: number;
+  /** For what is read back. */
+  readonly staging: number;
 }
 
 interface Need {
@@ -72,24 +74,18 @@ export class Arena {
    * Sees to it that the buffers are at least this long; gives nothing to wait for when they are.
    * @throws GpuError when there is not the memory for it: all is as it was before then, as far as that still fits
    */
-  reserve({ slots, params, unwritten }: ArenaNeeds): Promise<void> | undefined {
+  reserve({ slots, params, unwritten, staging }: ArenaNeeds): Promise<void> | undefined {
     const needs: Need[] = slots.map((bytes, i) => ({ label: slotLabel(i), bytes, usage: USAGE.storage }));
     needs.push({ label: PARAMS, bytes: params, usage: USAGE.uniform });
     needs.push({ label: UNWRITTEN, bytes: unwritten, usage: USAGE.storage });
+    // both at once, so that runs that overlap for the first time allocate nothing
+    for (const { label } of this.#runs) needs.push({ label, bytes: staging, usage: USAGE.readBack });
     const short = needs.filter(({ label, bytes }) => (this.#buffers.get(label)?.size ?? 0) < bytes);
     return short.length > 0 ? this.#grow(short) : undefined;
   }
 
-  /**
-   * A slot for one more run, with a staging buffer of at least so many bytes; waits while two are under way. Both grow at
-   * once, so that runs that overlap for the first time allocate nothing. To be called by one at a time.
-   * @throws GpuError when there is not the memory for it
-   */
-  async runSlot(stagingBytes: number): Promise<RunSlot> {
-    if (this.#runs.some((slot) => (this.#buffers.get(slot.label)?.size ?? 0) < stagingBytes)) {
-      await this.#ended();
-      await this.#grow(this.#runs.map(({ label }) => ({ label, bytes: stagingBytes, usage: USAGE.readBack })));
-    }
+  /** A slot for one more run; waits while two are under way. To be called by one at a time. */
+  async runSlot(): Promise<RunSlot> {
     const idle = (): RunSlot | undefined => this.#runs.find(({ busy }) => !busy);
     while (!idle()) await Promise.race(this.#runs.map(({ free }) => free));
     return idle()!;
@@ -120,6 +116,7 @@ export class Arena {
   }
 
   async #grow(needs: readonly Need[]): Promise<void> {
+    if (needs.some(({ usage }) => usage === USAGE.readBack)) await this.#ended(); // they may be mapped
     const before = needs.map(({ label, usage }) => ({ label, bytes: this.#buffers.get(label)?.size ?? 0, usage }));
     try {
       await this.#replace(needs.map((need) => ({ ...need, bytes: roundUp(need.bytes) })));

@@ -165,8 +165,8 @@ export class Program {
         signal?.throwIfAborted();
         const values = checkInputs(this.label, this.#recording, inputs, "all");
         const wanted = readBack ? this.#outputs : [];
-        const slot = await context.wait(arena.runSlot(endOf(wanted)));
-        await this.#prepare(checks);
+        const slot = await context.wait(arena.runSlot());
+        await this.#prepare(checks, endOf(wanted));
         if (profiled) {
           timed = timedPasses(context, checks, this.#recording.dispatches);
           await context.wait(checks.done());
@@ -192,11 +192,11 @@ export class Program {
   }
 
   /** Gives the arena the size this program needs and binds its buffers; does nothing when both stand already. */
-  async #prepare(checks: Checks): Promise<void> {
+  async #prepare(checks: Checks, staging: number): Promise<void> {
     const context = this.#context;
     const { arena, device, absent } = context;
     const { params, unwritten } = this.#steps;
-    const grown = arena.reserve({ slots: this.#placement.slotBytes, params: params.byteLength, unwritten });
+    const grown = arena.reserve({ slots: this.#placement.slotBytes, params: params.byteLength, unwritten, staging });
     if (grown) await context.wait(grown);
     if (this.#arenaVersion === arena.version) return;
     // a tensor that has no memory is told by its own name
