@@ -60,7 +60,7 @@ export class Allocation {
 
   /** Lets the GPU take what was written, once that is much: WebGPU keeps a copy until then. @throws as `done` */
   async flush(): Promise<void> {
-    if (await this.#context.flushWrites()) await this.done();
+    if (await this.#context.flushWrites(this.#checks)) await this.done();
   }
 
   /**

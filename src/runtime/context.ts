@@ -98,10 +98,10 @@ export class DeviceContext {
   }
 
   /** Waits until the GPU has taken what was written, if that is much; says whether it was. */
-  async flushWrites(): Promise<boolean> {
+  async flushWrites(checks: Checks): Promise<boolean> {
     if (this.#unflushed < FLUSH_BYTES) return false;
     this.#unflushed = 0;
-    this.device.queue.submit([]);
+    checks.within("uploads", () => this.device.queue.submit([]));
     await this.wait(this.device.queue.onSubmittedWorkDone());
     return true;
   }

@@ -5,7 +5,7 @@ import { Engine } from "../../src/runtime/engine.ts";
 import { DeviceLostError, GpuError } from "../../src/runtime/errors.ts";
 import { type KernelTime, profileTable } from "../../src/runtime/profiler.ts";
 import { testDevice } from "../device.ts";
-import { countingDevice } from "./counting.ts";
+import { countingDevice, limitedDevice } from "./counting.ts";
 
 /** out = x + addend, over [count] */
 const add: Kernel<{ count: number; addend: number }> = {
@@ -153,6 +153,56 @@ describe("engine", () => {
     }
   });
 
+  it("frees what it timed with, also where the run fails", async () => {
+    if (!engine.device.features.has("timestamp-query")) return;
+    let alive = 0;
+    const watched = new Proxy(engine.device, {
+      get(object, name) {
+        const value = Reflect.get(object, name) as unknown;
+        if (typeof value !== "function") return value;
+        return (...args: unknown[]) => {
+          const result = Reflect.apply(value, object, args) as { destroy(): void };
+          if (name !== "createBuffer" && name !== "createQuerySet") return result;
+          alive++;
+          const destroy = result.destroy.bind(result);
+          return Object.defineProperty(result, "destroy", {
+            value() {
+              alive--;
+              destroy();
+            },
+          });
+        };
+      },
+    });
+    const guest = await Engine.create({ device: watched, adapter: engine.adapter });
+    const most = engine.device.limits.maxComputeWorkgroupsPerDimension;
+    const huge: typeof add = { ...add, plan: (...args) => ({ ...add.plan(...args), workgroups: [most + 1, 1, 1] }) };
+    const program = await guest.record("too wide", (r) => {
+      const out = r.temporary("out", [1], "f32");
+      r.dispatch(huge, { count: 1, addend: 0 }, { x: r.input("x", [1], "f32"), out });
+      r.output("y", out);
+    });
+    await expect(program.run({ x: new Float32Array(1) })).rejects.toThrow("too wide: validation error");
+    const before = alive;
+    const run = program.run({ x: new Float32Array(1) }, { profile: () => {} });
+    await expect(run).rejects.toThrow("too wide: validation error");
+    expect(alive).toBe(before);
+    await (await chain("timed", 1, 2, guest)).run({ x: new Float32Array(1) }, { profile: () => {} });
+    expect(guest.memoryUse.buffers).toBe(alive);
+    guest.dispose();
+    expect(alive).toBe(0);
+  });
+
+  it("says how large a table's parts must be where not even eight rows fit a binding", async () => {
+    const { device } = await testDevice();
+    const limited = await Engine.create({ device: limitedDevice(device, { maxStorageBufferBindingSize: 1024 }) });
+    expect(() => limited.table("wide", 20, 64, "f32")).toThrow(
+      "wide: eight rows take 2048 bytes, a storage binding of this device holds at most 1024",
+    );
+    expect(limited.table("narrow", 20, 16, "f32").rowsPerPart).toBe(16);
+    limited.dispose();
+  });
+
   it("leaves a device that is not its own alone", async () => {
     const { device, close } = await requestDevice({ adapter });
     const handler = () => {};
@@ -176,6 +226,33 @@ describe("engine", () => {
     const results = await Promise.all([mine.run({ x }), theirs.run({ x }), mine.run({ x })]);
     expect(results.map(({ y }) => y![15])).toEqual([3, 6, 3]);
     other.dispose();
+  });
+
+  it("leaves nothing unhandled where error scopes fail before the compiler does, as when a device is lost", async () => {
+    const gone = new Error("the device is gone");
+    const dying = new Proxy(engine.device, {
+      get(object, name) {
+        const value = Reflect.get(object, name) as unknown;
+        if (typeof value !== "function") return value;
+        return (...args: unknown[]) => {
+          const result = Reflect.apply(value, object, args) as unknown;
+          if (name === "createComputePipelineAsync")
+            return new Promise((_, reject) => setTimeout(() => reject(gone), 50));
+          if (name !== "popErrorScope" || !compiling) return result;
+          return (result as Promise<unknown>).then(() => Promise.reject(gone));
+        };
+      },
+    });
+    let compiling = false;
+    const guest = await Engine.create({ device: dying, adapter: engine.adapter });
+    const unhandled: unknown[] = [];
+    const listen = (reason: unknown): void => void unhandled.push(reason);
+    process.on("unhandledRejection", listen);
+    compiling = true;
+    await expect(chain("doomed", 1, 1, guest)).rejects.toThrow("the device is gone");
+    process.off("unhandledRejection", listen);
+    expect(unhandled).toEqual([]);
+    guest.dispose();
   });
 
   it("rejects what is pending and what comes after with a typed error when the device is lost", async () => {
