@@ -1,8 +1,9 @@
 /** One GPU device and what an engine keeps on it. A device that is lost takes all of this with it. */
 
+import type { DeviceTraits } from "../kernels/kernel.ts";
 import { Arena } from "./arena.ts";
 import { Checks } from "./checks.ts";
-import { type AdapterSummary, adapterSummary, infoOf, type OpenedDevice } from "./device.ts";
+import { type AdapterSummary, adapterSummary, infoOf, type OpenedDevice, traitsOf } from "./device.ts";
 import { DeviceLostError } from "./errors.ts";
 import { Memory, USAGE } from "./memory.ts";
 import { PipelineCache } from "./pipelines.ts";
@@ -13,6 +14,8 @@ const FLUSH_BYTES = 8 << 20;
 export class DeviceContext {
   readonly device: GPUDevice;
   readonly adapter: AdapterSummary;
+  /** What kernels are chosen by. */
+  readonly traits: DeviceTraits;
   readonly memory: Memory;
   readonly arena: Arena;
   readonly pipelines: PipelineCache;
@@ -31,6 +34,7 @@ export class DeviceContext {
     this.#opened = opened;
     this.device = device;
     this.adapter = adapter ?? adapterSummary(infoOf(device));
+    this.traits = traitsOf(device, this.adapter);
     this.memory = new Memory(device);
     this.arena = new Arena(device, this.memory);
     this.pipelines = new PipelineCache(device);

@@ -3,7 +3,7 @@
 import type { DeviceTraits } from "../kernels/kernel.ts";
 import { Allocation } from "./allocation.ts";
 import { DeviceContext } from "./context.ts";
-import { type AdapterSummary, type OpenedDevice, openBrowserDevice, traitsOf } from "./device.ts";
+import { type AdapterSummary, type OpenedDevice, openBrowserDevice } from "./device.ts";
 import type { MemoryUse } from "./memory.ts";
 import { Program } from "./program.ts";
 import { Recorder, SourceCache } from "./recorder.ts";
@@ -19,7 +19,12 @@ export interface EngineOptions extends Partial<Omit<OpenedDevice, "device">> {
   readonly open?: (() => Promise<OpenedDevice>) | undefined;
   /** What `tuneMatmul` found on this device, as `parseMatmulTuning` reads it from wherever it was kept. */
   readonly tuning?: DeviceTraits["tuning"];
+  /** Chooses kernels as for this other device, within the limits of its own: for tests and tools. */
+  readonly traits?: OtherTraits | undefined;
 }
+
+/** What sets the choice of kernels for a device apart, less what every device has of its own. */
+export type OtherTraits = Omit<DeviceTraits, "limits" | "tuning">;
 
 type Open = (() => Promise<OpenedDevice>) | undefined;
 
@@ -27,15 +32,17 @@ export class Engine {
   /** Measured on this device; programs that are recorded after it was set use it. */
   tuning: DeviceTraits["tuning"];
   readonly #open: Open;
+  readonly #otherTraits: OtherTraits | undefined;
   readonly #sources = new SourceCache();
   #context: DeviceContext;
   #generation = 0;
   #renewal: Promise<void> | undefined;
   #disposed = false;
 
-  private constructor(context: DeviceContext, open: Open, tuning: DeviceTraits["tuning"]) {
+  private constructor(context: DeviceContext, open: Open, { tuning, traits }: EngineOptions) {
     this.#context = context;
     this.#open = open;
+    this.#otherTraits = traits;
     this.tuning = tuning;
   }
 
@@ -44,9 +51,9 @@ export class Engine {
    * `createEngine` of `bert-webgpu/node`, which brings WebGPU with it.
    */
   static async create(options: EngineOptions = {}): Promise<Engine> {
-    const { device, tuning } = options;
+    const { device } = options;
     const open = device ? undefined : (options.open ?? openBrowserDevice);
-    return new Engine(await contextOn(open ? await open() : { ...options, device: device! }, open), open, tuning);
+    return new Engine(await contextOn(open ? await open() : { ...options, device: device! }, open), open, options);
   }
 
   get device(): GPUDevice {
@@ -69,7 +76,9 @@ export class Engine {
 
   /** What kernels are chosen by. */
   get traits(): DeviceTraits {
-    return { ...traitsOf(this.device, this.adapter), ...(this.tuning && { tuning: this.tuning }) };
+    const { traits } = this.#context;
+    const { limits } = traits;
+    return { ...(this.#otherTraits ?? traits), limits, ...(this.tuning && { tuning: this.tuning }) };
   }
 
   /** Live buffers and bytes. */

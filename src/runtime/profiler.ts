@@ -61,7 +61,7 @@ export function timedPasses(
         encoder.copyBufferToBuffer(resolved, 0, staging, 0, bytes);
       },
       async read() {
-        await staging.mapAsync(1); // GPUMapMode.READ
+        await checks.within("timestamps", () => staging.mapAsync(1)); // GPUMapMode.READ
         const stamps = new BigUint64Array(staging.getMappedRange());
         // Two stamps may come out of order by a tick of the timer: never report a negative time.
         return launches.map(({ label }, i) => ({

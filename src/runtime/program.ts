@@ -158,12 +158,12 @@ export class Program {
   ): Promise<Started> {
     const context = this.#context;
     const { arena, device } = context;
+    const values = checkInputs(this.label, this.#recording, inputs, "all");
     const checks = new Checks(device);
     let timed: TimedPasses | undefined;
     try {
       const started = await context.inTurn(async () => {
         signal?.throwIfAborted();
-        const values = checkInputs(this.label, this.#recording, inputs, "all");
         const wanted = readBack ? this.#outputs : [];
         const slot = await context.wait(arena.runSlot());
         await this.#prepare(checks, endOf(wanted));
