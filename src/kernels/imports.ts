@@ -17,7 +17,9 @@ export interface WgslFile {
 
 interface Import {
   readonly path: string;
-  readonly insteadOf?: string;
+  readonly insteadOf: string | undefined;
+  /** Whether it came to stand for the other. */
+  used?: boolean;
 }
 
 const LINE = /^\/\/ #import\s"([^"]+)"(?: instead of "([^"]+)")?$/;
@@ -30,36 +32,28 @@ const LINE = /^\/\/ #import\s"([^"]+)"(?: instead of "([^"]+)")?$/;
  */
 export function resolveImports(path: string, read: (path: string) => string | undefined): WgslFile[] {
   const files = new Map<string, WgslFile>();
-  visit(path, [], new Map());
+  visit(path, [], []);
   return [...files.values()];
 
-  function visit(path: string, importers: readonly string[], swaps: ReadonlyMap<string, Swap>): void {
-    const trail = [...importers, path];
-    if (importers.includes(path)) throw new RangeError(`${trail.join(" imports ")}: a circle`);
+  function visit(path: string, importers: readonly string[], outer: readonly Import[]): void {
+    if (importers.includes(path)) throw new RangeError(`${[...importers, path].join(" imports ")}: a circle`);
     if (files.has(path)) return;
     const source = read(path);
     if (source === undefined) throw new RangeError(`${importers.at(-1) ?? path}: there is no ${path} to import`);
     files.set(path, { path, text: withoutImports(source) });
     const imports = importsOf(path, source);
-    const own = imports.flatMap(({ path: by, insteadOf }) =>
-      insteadOf ? [[insteadOf, { by, used: false }] as const] : [],
-    );
-    const all = new Map<string, Swap>([...own, ...swaps]); // an importer's swap goes before
-    for (const each of imports) {
-      if (each.insteadOf !== undefined) continue;
-      const swap = all.get(each.path);
+    const own = imports.filter(({ insteadOf }) => insteadOf !== undefined);
+    const swaps = [...outer, ...own]; // an importer's swap goes before
+    for (const wanted of imports) {
+      if (wanted.insteadOf !== undefined) continue;
+      const swap = swaps.find(({ insteadOf }) => insteadOf === wanted.path);
       if (swap) swap.used = true;
-      visit(swap?.by ?? each.path, trail, all);
+      visit((swap ?? wanted).path, [...importers, path], swaps);
     }
-    const unused = own.find(([, { used }]) => !used);
-    if (unused)
-      throw new RangeError(`${path}: nothing that it imports brings ${unused[0]}, so that none can stand instead`);
+    for (const { path: swap, insteadOf, used } of own) {
+      if (!used) throw new RangeError(`${path}: nothing here imports ${insteadOf}, which ${swap} is to stand for`);
+    }
   }
-}
-
-interface Swap {
-  readonly by: string;
-  used: boolean;
 }
 
 /** The WGSL that such files are together; a line says where each begins. */
@@ -68,21 +62,17 @@ export function joinFiles(files: readonly WgslFile[]): string {
 }
 
 function importsOf(path: string, source: string): Import[] {
-  return importLines(source).map((line) => {
-    const [, imported, insteadOf] = LINE.exec(line) ?? [];
-    if (imported !== undefined) return { path: imported, ...(insteadOf !== undefined && { insteadOf }) };
-    throw new SyntaxError(`${path}: ${line}: an import is // #import "shared/activation.wgsl" and nothing more`);
-  });
+  const lines = source.split("\n").map((line) => line.trimEnd());
+  return lines
+    .filter((line) => /^\s*\/\/\s*#\s*import\b/.test(line))
+    .map((line) => {
+      const [, imported, insteadOf] = LINE.exec(line) ?? [];
+      if (imported !== undefined) return { path: imported, insteadOf };
+      throw new SyntaxError(`${path}: ${line}: an import is // #import "shared/activation.wgsl" and nothing more`);
+    });
 }
 
 /** What is joined already must not be joined again by whoever copies it. */
 function withoutImports(source: string): string {
   return source.replace(/^\/\/ #import (.*)$/gm, (_, what: string) => `// With ${what.replaceAll('"', "")}.`);
-}
-
-function importLines(source: string): string[] {
-  return source
-    .split("\n")
-    .map((line) => line.trimEnd())
-    .filter((line) => /^\s*\/\/\s*#\s*import\b/.test(line));
 }

@@ -50,7 +50,7 @@ const WEIGHTS = [
 ] as const;
 const ROWS = [1, 2, 4, 5, 8, 9, 16, 31, 32, 33, 64, 100, 128, 129, 256, 500, 512, 1024, 4096, 16384];
 export const SHAPES: readonly Sizes[] = WEIGHTS.flatMap(([n, k]) => ROWS.map((m): Sizes => [m, n!, k!]));
-export const FEW_SHAPES: readonly Sizes[] = [
+const FEW_SHAPES: readonly Sizes[] = [
   [768, 768],
   [3072, 768],
   [97, 101],
@@ -119,7 +119,7 @@ const matrices = (of: MatrixUnit, subgroup: number, down: number, across: number
     ...{ matricesDown: down, matricesAcross: across },
   },
 });
-export const ASKED: readonly MatmulConfig[] = [
+const ASKED: readonly MatmulConfig[] = [
   { kind: "register" },
   ...[1, 3, 32, 64, 128].map((split): MatmulConfig => ({ kind: "split_k", split })),
   ...[0, 4, 8, 64].map((subgroup): MatmulConfig => ({ kind: "broadcast", subgroup })),

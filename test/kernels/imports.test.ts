@@ -46,9 +46,9 @@ describe("imports", () => {
     [
       "a swap of what nothing brings",
       '// #import "rows/a.wgsl"\n// #import "shared/e.wgsl" instead of "shared/g.wgsl"',
-      "x.wgsl: nothing that it imports brings shared/g.wgsl",
+      "x.wgsl: nothing here imports shared/g.wgsl, which shared/e.wgsl is to stand for",
     ],
-    ["a swap that another goes before", '// #import "rows/f.wgsl"', "rows/d.wgsl: nothing that it imports brings"],
+    ["a swap that another goes before", '// #import "rows/f.wgsl"', "rows/d.wgsl: nothing here imports shared/c.wgsl"],
     ["a line that nearly is one", "// #import shared/b.wgsl", "x.wgsl: // #import shared/b.wgsl: an import is"],
     ["one that is indented", '  //#import "shared/b.wgsl"', 'x.wgsl:   //#import "shared/b.wgsl": an import is'],
   ])("refuse %s", (_, text, message) => {

@@ -55,6 +55,17 @@ describe.each(all)("$name", ({ name, source, features }) => {
     expect(features !== undefined).toBe(asking);
   });
 
+  test("brings no function that needs memory or LANES without calling it", () => {
+    const bodies = new Map([...source.matchAll(/^fn (\w+)\([\s\S]*?^}/gm)].map(([body, fn]) => [fn!, body]));
+    const called = new Set(["main"]);
+    for (const fn of called) {
+      for (const [name] of bodies.get(fn)!.matchAll(/\w+/g)) if (bodies.has(name)) called.add(name); // the loop comes to it
+    }
+    const shared = [...source.matchAll(/^var<workgroup> (\w+)/gm)].map(([, name]) => name!);
+    const needy = new RegExp(`\\b(?:${["LANES", ...shared].join("|")})\\b`);
+    expect([...bodies].filter(([fn, body]) => !called.has(fn) && needy.test(body)).map(([fn]) => fn)).toEqual([]);
+  });
+
   test("binds at most 8 storage buffers, numbered from 0", () => {
     const bindings = bindingsOf(source);
     expect(bindings.map(({ binding }) => binding)).toEqual(bindings.map((_, i) => i));
