@@ -27,8 +27,8 @@ const LINE = /^\/\/ #import\s"([^"]+)"(?: instead of "([^"]+)")?$/;
 /**
  * The file and all that it imports, and that these import, each once.
  * @param read the text of a file, `undefined` where there is none
- * @throws RangeError for a file that there is not, a circle, or a swap of what nothing imports; SyntaxError for a line
- * that begins as an import and is none
+ * @throws RangeError for a file that there is not, a circle, a swap of what nothing imports, or a line that begins as an
+ * import and is none
  */
 export function resolveImports(path: string, read: (path: string) => string | undefined): WgslFile[] {
   const files = new Map<string, WgslFile>();
@@ -68,7 +68,7 @@ function importsOf(path: string, source: string): Import[] {
     .map((line) => {
       const [, imported, insteadOf] = LINE.exec(line) ?? [];
       if (imported !== undefined) return { path: imported, insteadOf };
-      throw new SyntaxError(`${path}: ${line}: an import is // #import "shared/activation.wgsl" and nothing more`);
+      throw new RangeError(`${path}: ${line}: an import is // #import "shared/activation.wgsl" and nothing more`);
     });
 }
 
