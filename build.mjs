@@ -4,9 +4,9 @@
  *   dist/index.js, dist/kernels.js   one file each, for bundlers: no imports, WGSL inlined, what is not used falls away
  *   dist/*.min.js                    the same for pages without a bundler
  *   dist/node/*.js                   for Node, sharing chunks, so that every entry means the same Engine
- *   dist/checks/*.js                 conformance and reference; not part of the package
+ *   dist/checks/*.js                 conformance, reference and the checks on wgpu; not part of the package
  *   dist/report.js                   what draws the plots in the HTML report of the bench
- *   dist/kernels/NAME.wgsl           each kernel's complete source, to paste into any WebGPU page
+ *   dist/kernels/NAME.wgsl           each kernel with all that it imports, to paste into any WebGPU page
  *   dist/examples/                   the examples as a web site, and what serves it; not part of the package
  */
 
@@ -14,18 +14,18 @@ import { spawnSync } from "node:child_process";
 import { chmod, copyFile, mkdir, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { createRequire } from "node:module";
 import { dirname, join, relative } from "node:path";
-import { pathToFileURL } from "node:url";
 import { gzipSync } from "node:zlib";
 import { build } from "esbuild";
 
 const ROOT = import.meta.dirname;
 const DIST = join(ROOT, "dist");
 
+const { kernelTexts, wgslModules } = await typescript("wgsl.ts");
 const browser = {
   outdir: "dist",
   platform: "browser",
   target: "es2022",
-  plugins: [{ name: "bare-wgsl", setup: ({ onLoad }) => onLoad({ filter: /\.wgsl$/ }, bareWgsl) }],
+  plugins: [wgslModules(ROOT, bareWgsl)],
 };
 const [index, kernels] = ["src/index.ts", "src/kernels/index.ts"];
 // minified it would lose the PURE annotations by which a bundler leaves out what an app does not use
@@ -61,7 +61,11 @@ const node = await bundle({
 });
 
 const checks = await bundle({
-  entryPoints: { conformance: "test/conformance/main.ts", reference: "test/reference/main.ts" },
+  entryPoints: {
+    conformance: "test/conformance/main.ts",
+    reference: "test/reference/main.ts",
+    wgpu: "test/wgpu/main.ts",
+  },
   outdir: "dist/checks",
   platform: "node",
   target: "node20",
@@ -90,33 +94,49 @@ await write(DIST, [...modules.outputFiles, ...minified.outputFiles, ...pageFiles
 await write(join(DIST, "node"), node.outputFiles, ".js");
 await write(join(DIST, "checks"), checks.outputFiles, ".js");
 await makeExecutable(join(DIST, "node/main.js"));
-await write(join(DIST, "kernels"), await kernelSources(), ".wgsl");
+const texts = [...kernelTexts(ROOT)].map(([name, contents]) => ({
+  path: join(DIST, `kernels/${name}.wgsl`),
+  contents,
+}));
+await write(join(DIST, "kernels"), texts, ".wgsl");
 await writeExamples([...examples.outputFiles, ...server.outputFiles]);
 await report(join(DIST, "index.min.js"));
 if (process.argv.includes("--types")) await declarations();
 
 async function bundle(options) {
   try {
-    const loader = { ".wgsl": "text" };
-    return await build({ absWorkingDir: ROOT, bundle: true, write: false, format: "esm", loader, ...options });
+    const plugins = [wgslModules(ROOT)];
+    return await build({ absWorkingDir: ROOT, bundle: true, write: false, format: "esm", plugins, ...options });
   } catch {
     process.exit(1); // esbuild has said why
   }
+}
+
+/** What a file of TypeScript exports that imports nothing but Node's own modules. */
+async function typescript(file) {
+  const { outputFiles } = await build({
+    entryPoints: [join(ROOT, file)],
+    bundle: true,
+    write: false,
+    format: "esm",
+    platform: "node",
+  });
+  return import(`data:text/javascript,${encodeURIComponent(outputFiles[0].text)}`);
 }
 
 /**
  * WGSL without comments and spaces: a quarter of the download. The files in dist/kernels keep theirs. A minus or a slash
  * keeps its spaces where what follows could make another token of it.
  */
-async function bareWgsl({ path }) {
-  const lines = (await readFile(path, "utf8")).split("\n").map((line) =>
+function bareWgsl(text) {
+  const lines = text.split("\n").map((line) =>
     line
       .replace(/\/\/.*/, "")
       .replace(/ *(->|[=+*%<>(){},;:&|^!?]) */g, "$1")
       .replace(/ ([-/]) (?=[\w(])/g, "$1")
       .trim(),
   );
-  return { contents: lines.filter(Boolean).join("\n"), loader: "text" };
+  return lines.filter(Boolean).join("\n");
 }
 
 /** The licences of the packages in a bundle, which copies of them must carry. Those that share a text are listed above it. */
@@ -173,13 +193,6 @@ async function writeExamples(bundles) {
 async function makeExecutable(file) {
   await writeFile(file, `#!/usr/bin/env node\n${await readFile(file, "utf8")}`);
   await chmod(file, 0o755);
-}
-
-async function kernelSources() {
-  const exported = Object.values(await import(pathToFileURL(join(DIST, "node/kernels.js")).href));
-  return exported
-    .filter((value) => typeof value?.source === "string" && typeof value.plan === "function")
-    .map(({ name, source }) => ({ path: join(DIST, "kernels", `${name}.wgsl`), contents: source }));
 }
 
 async function report(file) {

@@ -1,15 +1,9 @@
 import { defineConfig, type ViteUserConfig } from "vitest/config";
 import { closingLine } from "./test/reporter.ts";
+import { wgslTexts } from "./wgsl.ts";
 
 const config: ViteUserConfig = defineConfig({
-  plugins: [
-    {
-      name: "wgsl-as-text",
-      transform(code: string, id: string) {
-        return id.endsWith(".wgsl") ? { code: `export default ${JSON.stringify(code)}`, map: null } : undefined;
-      },
-    },
-  ],
+  plugins: [wgslTexts(import.meta.dirname)],
   test: {
     include: ["test/**/*.test.ts"],
     reporters: ["default", closingLine],

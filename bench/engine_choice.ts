@@ -1,18 +1,21 @@
 /** The kernels of each operation on a device: first the one that the engine launches there, then its others. */
 
-import type { AttentionShape } from "../src/kernels/attention/attention.ts";
-import { attentionKernelFor } from "../src/kernels/attention/attention_choice.ts";
+import { type AttentionShape, attentionKernelFor } from "../src/kernels/attention/attention.ts";
 import { type DeviceTraits, type Kernel, type KernelLimits, type Scalar, specialize } from "../src/kernels/kernel.ts";
-import { type MatmulShape, matmulNaive, matmulUnaligned } from "../src/kernels/matmul/matmul.ts";
-import { matmulCandidates, matmulKernelFor } from "../src/kernels/matmul/matmul_choice.ts";
-import { type MatmulConfig, matmulFits, matmulKernelOf } from "../src/kernels/matmul/matmul_config.ts";
+import { type MatmulShape, matmulKernelOf, matmulNaive, matmulUnaligned } from "../src/kernels/matmul/matmul.ts";
+import { matmulCandidates, matmulFits, matmulKernelFor } from "../src/kernels/matmul/matmul_choice.ts";
+import type { MatmulConfig } from "../src/kernels/matmul/matmul_config.ts";
 import type { ActivationShape } from "../src/kernels/rows/activation.ts";
 import { type L2NormalizeShape, l2NormalizeBy } from "../src/kernels/rows/l2_normalize.ts";
-import { type LayernormShape, layernormBy } from "../src/kernels/rows/layernorm.ts";
+import {
+  type EmbedLayernormShape,
+  embedLayernormBy,
+  type LayernormShape,
+  layernormBy,
+} from "../src/kernels/rows/layernorm.ts";
 import { type SoftmaxShape, softmaxKernelFor } from "../src/kernels/rows/softmax.ts";
 import type { TopKShape } from "../src/kernels/rows/top_k.ts";
 import { rowOwnerFor } from "../src/kernels/shape.ts";
-import { type EmbedLayernormShape, embedLayernormBy } from "../src/kernels/tokens/embed_layernorm.ts";
 import type { GatherRowsShape } from "../src/kernels/tokens/gather_rows.ts";
 import type { PoolShape } from "../src/kernels/tokens/pool.ts";
 import {

@@ -2,9 +2,8 @@
 
 import type { AttentionShape } from "../src/kernels/attention/attention.ts";
 import type { MatmulShape } from "../src/kernels/matmul/matmul.ts";
-import type { LayernormShape } from "../src/kernels/rows/layernorm.ts";
+import type { EmbedLayernormShape, LayernormShape } from "../src/kernels/rows/layernorm.ts";
 import type { TopKShape } from "../src/kernels/rows/top_k.ts";
-import type { EmbedLayernormShape } from "../src/kernels/tokens/embed_layernorm.ts";
 import type { GatherRowsShape } from "../src/kernels/tokens/gather_rows.ts";
 import type { PoolShape } from "../src/kernels/tokens/pool.ts";
 import {

@@ -1,14 +1,13 @@
 /** What a kernel author can claim a file to compute: by the project's kernel for it, its CPU twin and its bound. */
 
-import { attentionKernelFor } from "../src/kernels/attention/attention_choice.ts";
+import { attentionKernelFor } from "../src/kernels/attention/attention.ts";
 import { bindingsOf, type DeviceTraits, type Kernel, paramsOf, type Scalar } from "../src/kernels/kernel.ts";
 import { matmulKernelFor } from "../src/kernels/matmul/matmul_choice.ts";
 import { ACTIVATION_CODES, type Activation } from "../src/kernels/rows/activation.ts";
 import { l2NormalizeBy } from "../src/kernels/rows/l2_normalize.ts";
-import { layernormBy } from "../src/kernels/rows/layernorm.ts";
+import { embedLayernormBy, layernormBy } from "../src/kernels/rows/layernorm.ts";
 import { softmaxKernelFor } from "../src/kernels/rows/softmax.ts";
 import { rowOwnerFor } from "../src/kernels/shape.ts";
-import { embedLayernormBy } from "../src/kernels/tokens/embed_layernorm.ts";
 import {
   activationCases,
   attentionCase,

@@ -9,7 +9,7 @@ import { joinShared } from "./workbench_shared.ts";
 export interface AuthorFile {
   /** `matmul_mine.wgsl` */
   readonly name: string;
-  /** Joined with what its comments ask for. */
+  /** With what it imports. */
   readonly source: string;
   readonly bindings: readonly Binding[];
   /** What the comments say, by their first word: claims, workgroups, params, lengths. */
@@ -22,7 +22,7 @@ export async function readAuthorFile(path: string): Promise<AuthorFile> {
   return parseAuthorFile(basename(path), await readFile(path, "utf8"));
 }
 
-/** @throws RangeError where it asks to be joined with what there is not, or cannot be run as it is declared */
+/** @throws RangeError where it imports what there is not, or cannot be run as it is declared */
 export function parseAuthorFile(name: string, text: string): AuthorFile {
   const notes: Record<string, string> = {};
   for (const [, word, value] of text.matchAll(/^\s*\/\/\s*(claims|workgroups|params|lengths):[ \t]*(.*?)\s*$/gm)) {

@@ -60,7 +60,7 @@ export { type HubFolderOptions, hubFolder } from "./files/hub.ts";
 export { HttpError, type RetryPolicy } from "./files/request.ts";
 export * from "./files/safetensors.ts";
 export type { DeviceTraits, MatrixUnit } from "./kernels/kernel.ts";
-export type { MatmulShape } from "./kernels/matmul/linear.ts";
+export type { MatmulShape } from "./kernels/matmul/matmul.ts";
 export type { MatmulConfig, MatmulTuning } from "./kernels/matmul/matmul_config.ts";
 export { parseMatmulTuning } from "./kernels/matmul/matmul_tuning.ts";
 export type { Allocation } from "./runtime/allocation.ts";

@@ -7,22 +7,39 @@
  * partial sums reach, several times over. The last rounding, to the output's dtype, is relative.
  */
 
-import { type AttentionShape, attention, attentionUnaligned, isAligned } from "../src/kernels/attention/attention.ts";
-import { attentionBroadcastBy } from "../src/kernels/attention/attention_broadcast.ts";
+import {
+  type AttentionShape,
+  attention,
+  attentionBroadcastBy,
+  attentionUnaligned,
+  isAligned,
+} from "../src/kernels/attention/attention.ts";
 import { attentionProbs } from "../src/kernels/attention/attention_probs.ts";
 import type { DeviceTraits, Kernel } from "../src/kernels/kernel.ts";
-import { type MatmulShape, matmul, matmulNaive, matmulUnaligned } from "../src/kernels/matmul/matmul.ts";
-import { matmulBroadcastBy } from "../src/kernels/matmul/matmul_broadcast.ts";
+import {
+  type MatmulShape,
+  matmul,
+  matmulBroadcastBy,
+  matmulNaive,
+  matmulSplitKBy,
+  matmulUnaligned,
+  matmulWorkgroupTiled,
+} from "../src/kernels/matmul/matmul.ts";
+import type { WorkgroupTile } from "../src/kernels/matmul/matmul_config.ts";
 import { matmulQ8 } from "../src/kernels/matmul/matmul_q8.ts";
-import { matmulSplitKBy } from "../src/kernels/matmul/matmul_split_k.ts";
-import { matmulWorkgroupTiled, type WorkgroupTile } from "../src/kernels/matmul/matmul_workgroup.ts";
 import * as reference from "../src/kernels/reference/twins.ts";
 import { type ActivationShape, activation } from "../src/kernels/rows/activation.ts";
 import { type L2NormalizeShape, l2Normalize, l2NormalizeBy } from "../src/kernels/rows/l2_normalize.ts";
-import { type LayernormShape, layernorm, layernormBy } from "../src/kernels/rows/layernorm.ts";
+import {
+  type EmbedLayernormShape,
+  embedLayernorm,
+  embedLayernormBy,
+  type LayernormShape,
+  layernorm,
+  layernormBy,
+} from "../src/kernels/rows/layernorm.ts";
 import { type SoftmaxShape, softmax, softmaxBy } from "../src/kernels/rows/softmax.ts";
 import { type TopKShape, topK } from "../src/kernels/rows/top_k.ts";
-import { type EmbedLayernormShape, embedLayernorm, embedLayernormBy } from "../src/kernels/tokens/embed_layernorm.ts";
 import { type GatherRowsShape, gatherRows } from "../src/kernels/tokens/gather_rows.ts";
 import { type PoolShape, pool } from "../src/kernels/tokens/pool.ts";
 import {

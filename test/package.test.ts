@@ -10,6 +10,7 @@ import { build } from "esbuild";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import manifest from "../package.json" with { type: "json" };
 import { type NodeDevice, requestDevice } from "../src/node/device.ts";
+import { kernelTexts } from "../wgsl.ts";
 
 const ROOT = join(import.meta.dirname, "..");
 const at = (path: string): string => join(ROOT, path);
@@ -29,6 +30,12 @@ const APPS: readonly [name: string, budget: number, code: string][] = [
   ],
   ["sentiment", 63_000, 'export { classifyText, Engine, httpFolder, loadPretrained } from "bert-webgpu";'],
   ["semantic search", 64_000, 'export { Engine, embedText, hubFolder, loadPretrained } from "bert-webgpu";'],
+];
+/** Kernels that apps import as `bert-webgpu/kernels/NAME.wgsl`: none may go. */
+const PUBLISHED = [
+  ...["activation", "attention", "attention_broadcast", "attention_probs", "attention_unaligned", "embed_layernorm"],
+  ...["gather_rows", "l2_normalize", "layernorm", "matmul", "matmul_broadcast", "matmul_naive", "matmul_q8"],
+  ...["matmul_split_k", "matmul_unaligned", "matmul_workgroup", "pool", "softmax", "top_k"],
 ];
 /** Bytes after gzip, of everything. */
 const MOST = 80_000;
@@ -83,6 +90,12 @@ describe.skipIf(!built)("the built package (needs `node build.mjs`)", () => {
     expect(gzipSync(outputFiles[0]!.contents).length).toBeLessThanOrEqual(budget);
   });
 
+  test.each(BROWSER)("%s has what kernels share once", (entry) => {
+    const text = readFileSync(at(entry), "utf8");
+    for (const shared of ["fn activate(", "fn workgroup_sum2(", "fn store("])
+      expect(text.split(shared)).toHaveLength(2);
+  });
+
   test(`dist/index.min.js is at most ${MOST} bytes after gzip`, () => {
     expect(gzipSync(readFileSync(at("dist/index.min.js"))).length).toBeLessThanOrEqual(MOST);
   });
@@ -125,6 +138,15 @@ describe.skipIf(!built)("the built package (needs `node build.mjs`)", () => {
     afterAll(() => gpu.close());
 
     const folder = at("dist/kernels");
+
+    test("are all there, whole, each a file of its own", () => {
+      const texts = kernelTexts(ROOT);
+      expect(readdirSync(folder).sort()).toEqual([...texts.keys()].map((name) => `${name}.wgsl`).sort());
+      for (const [name, text] of texts) expect(readFileSync(join(folder, `${name}.wgsl`), "utf8")).toBe(text);
+      expect([...texts].filter(([, text]) => text.includes("#import"))).toEqual([]);
+      expect([...texts.keys()]).toEqual(expect.arrayContaining(PUBLISHED));
+    });
+
     test.each(existsSync(folder) ? readdirSync(folder) : [])("%s compiles as it stands", async (name) => {
       const { device } = gpu;
       const module = device.createShaderModule({ code: readFileSync(join(folder, name), "utf8") });

@@ -1,9 +1,7 @@
 /**
- * The kernel contract. A kernel is a WGSL file, a plan (arithmetic on shapes), a CPU twin in reference.ts and rows in
+ * The kernel contract. A kernel is a WGSL file, a plan (arithmetic on shapes), a CPU twin in reference/ and rows in
  * test/cases.ts. Nothing here touches a GPU: a kernel can be planned, specialised and inspected anywhere.
  */
-
-import type { MatmulTuning } from "./matmul/matmul_config.ts";
 
 /** Element type of a tensor on the GPU. Kernels accumulate in f32 whatever the storage is. */
 export type Scalar = "f32" | "f16";
@@ -32,6 +30,9 @@ export interface MatrixUnit {
   readonly K: number;
 }
 
+/** What was found best on a device, by classes of shapes. What an entry holds, the operation's own choice knows. */
+export type Tuning = Readonly<Record<string, { readonly kind: string; readonly [field: string]: unknown }>>;
+
 /** What the choice among kernels of one operation depends on. */
 export interface DeviceTraits {
   readonly limits: KernelLimits;
@@ -45,8 +46,8 @@ export interface DeviceTraits {
   readonly subgroupMaxSize?: number;
   /** Threads of every subgroup, where they are all of one size and the device has the feature `subgroups`. */
   readonly subgroupSize?: number;
-  /** Measured on this device, by `shapeClass`: goes before what is known of its kind. */
-  readonly tuning?: MatmulTuning;
+  /** Measured on this device: goes before what is known of its kind. */
+  readonly tuning?: Tuning;
 }
 
 /** A value for a top-level `const` (number, boolean) or `alias` (type name) of a .wgsl file. */

@@ -3,18 +3,17 @@
  * concrete kernels: each function adds one launch (one per part, where a table is split) and returns what it writes.
  */
 
-import { attentionKernelFor } from "../kernels/attention/attention_choice.ts";
+import { attentionKernelFor } from "../kernels/attention/attention.ts";
 import { attentionProbs as attentionProbsKernel } from "../kernels/attention/attention_probs.ts";
 import type { Scalar } from "../kernels/kernel.ts";
-import type { MatmulShape } from "../kernels/matmul/linear.ts";
+import type { MatmulShape } from "../kernels/matmul/matmul.ts";
 import { matmulKernelFor } from "../kernels/matmul/matmul_choice.ts";
 import { matmulQ8 } from "../kernels/matmul/matmul_q8.ts";
 import { l2NormalizeBy } from "../kernels/rows/l2_normalize.ts";
-import { layernormBy } from "../kernels/rows/layernorm.ts";
+import { embedLayernormBy, layernormBy } from "../kernels/rows/layernorm.ts";
 import { softmaxKernelFor } from "../kernels/rows/softmax.ts";
 import { topK as topKKernel } from "../kernels/rows/top_k.ts";
 import { rowOwnerFor } from "../kernels/shape.ts";
-import { embedLayernormBy } from "../kernels/tokens/embed_layernorm.ts";
 import { gatherRows as gatherRowsKernel } from "../kernels/tokens/gather_rows.ts";
 import { type PoolMode, pool as poolKernel } from "../kernels/tokens/pool.ts";
 import type { Recorder, Ref } from "./recorder.ts";

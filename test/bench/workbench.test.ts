@@ -1,21 +1,21 @@
 /** A kernel author's file: what it says in comments, and how it is held beside the project's kernels. */
 
-import { mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import files from "wgsl-files";
 import type { KernelRow } from "../../bench/rows.ts";
 import { benchAuthorFile } from "../../bench/workbench.ts";
 import type { WorkbenchOptions } from "../../bench/workbench_claims.ts";
 import { evaluateList } from "../../bench/workbench_expression.ts";
 import { numericConstants, parseAuthorFile, readAuthorFile, workgroupsOf } from "../../bench/workbench_file.ts";
-import { SHARED } from "../../bench/workbench_shared.ts";
-import * as kernels from "../../src/kernels/index.ts";
 import naive from "../../src/kernels/matmul/matmul_naive.wgsl";
 import activation from "../../src/kernels/rows/activation.wgsl";
 import layernorm from "../../src/kernels/rows/layernorm.wgsl";
 import softmax from "../../src/kernels/rows/softmax.wgsl";
 import { Engine } from "../../src/runtime/engine.ts";
+import { kernelTexts } from "../../wgsl.ts";
 import { hasF16, testDevice } from "../device.ts";
 
 let engine: Engine;
@@ -89,24 +89,21 @@ describe("a file", () => {
   });
 
   test("is joined with what it asks for, once, after its own lines", () => {
-    const { source } = parseAuthorFile("a.wgsl", MATMUL);
-    expect(source.startsWith(MATMUL)).toBe(true);
-    expect(source.split("fn activate(")).toHaveLength(2);
-    expect(parseAuthorFile("a.wgsl", source).source).toBe(source);
-    expect(() => parseAuthorFile("a.wgsl", "// Joined with shared/nothing.wgsl.")).toThrow(
-      "a.wgsl: there is no shared/nothing.wgsl; there are activation, add_products, ",
+    const text = `// Mine\n// #import "shared/activation.wgsl"\n// #import "matmul/store.wgsl"\n${ENTRY}`;
+    const { source } = parseAuthorFile("a.wgsl", text);
+    expect(source.split("\n").indexOf("fn main() {}")).toBe(text.split("\n").indexOf("fn main() {}"));
+    for (const shared of ["fn activate(", "fn store("]) expect(source.split(shared)).toHaveLength(2);
+    expect(parseAuthorFile("a.wgsl", source).source).toBe(source); // of what was joined nothing is joined again
+    expect(() => parseAuthorFile("a.wgsl", '// #import "shared/nothing.wgsl"')).toThrow(
+      "a.wgsl: there is no shared/nothing.wgsl to import; there are attention/operands_scalar.wgsl, ",
     );
   });
 
-  test("is joined with the first of two that it names, and with the others of its list", () => {
-    const { source } = parseAuthorFile(
-      "a.wgsl",
-      `// In shared/matmul_scalar.wgsl (any k) or shared/matmul_vec4.wgsl. Joined with
-// shared/softmax_vec2.wgsl or softmax_vec4.wgsl, shared/reduce.wgsl and order_key.wgsl.
-${ENTRY}`,
-    );
-    const parts = Object.keys(SHARED).filter((name) => source.includes(SHARED[name]!));
-    expect(parts).toEqual(["matmul_scalar", "order_key", "reduce", "softmax_vec2"]);
+  test("may be a variant of the project's kernel", () => {
+    const swap = '// #import "matmul/operands_scalar.wgsl" instead of "matmul/operands_vec4.wgsl"';
+    const { source } = parseAuthorFile("a.wgsl", `// #import "matmul/matmul.wgsl"\n${swap}`);
+    expect(source).toContain("fn within_row(");
+    expect(source).not.toContain("Vec4");
   });
 
   test.each([
@@ -153,33 +150,17 @@ ${ENTRY}`,
 });
 
 describe("a copy of a kernel of the project", () => {
-  const folderOfKernels = new URL("../../src/kernels/", import.meta.url);
-  const sharedFiles = async (): Promise<string[]> =>
-    (await readdir(new URL("shared/", folderOfKernels))).map((name) => name.replace(/\.wgsl$/, ""));
-
-  test("finds every shared file", async () => {
-    expect(Object.keys(SHARED)).toEqual((await sharedFiles()).sort());
+  const packaged = kernelTexts(join(import.meta.dirname, "../.."));
+  const copies = [...packaged.keys()].map((name) => {
+    const path = Object.keys(files).find((path) => path.endsWith(`/${name}.wgsl`) && !path.startsWith("shared/"))!;
+    return [name, files[path]!] as const;
   });
 
-  test("is accepted, whichever it is", async () => {
-    const names = (await readdir(folderOfKernels)).filter((name) => name.endsWith(".wgsl"));
-    for (const name of names) {
-      const { source } = await readAuthorFile(new URL(name, folderOfKernels).pathname);
-      expect(source).toMatch(/^fn main\(/m);
-    }
-    expect(names.length).toBeGreaterThan(15);
+  test.each(copies)("is whole, be it of the source file or of the packaged one: %s", (name, text) => {
+    const whole = packaged.get(name)!;
+    expect(parseAuthorFile(`${name}.wgsl`, text).source).toBe(whole);
+    expect(parseAuthorFile(`${name}.wgsl`, whole).source).toBe(whole);
   });
-
-  const named = Object.values<unknown>(kernels).filter(isKernel);
-  const own = named.filter(({ name }) => !name.endsWith("_unaligned"));
-  test.each(own.map((kernel) => [kernel.name, kernel] as const))(
-    "is joined as the project does: %s",
-    async (name, kernel) => {
-      const functions = (source: string): string[] => [...source.matchAll(/^fn (\w+)/gm)].map(([, fn]) => fn!).sort();
-      const file = await readAuthorFile(new URL(`${name}.wgsl`, folderOfKernels).pathname);
-      expect(functions(file.source)).toEqual(functions(kernel.source));
-    },
-  );
 
   const FOLDED = "ceil(rows / ceil(WORKGROUP_SIZE / LANES))";
   test.each<[string, WorkbenchOptions]>([
@@ -197,16 +178,11 @@ describe("a copy of a kernel of the project", () => {
     ["matmul_workgroup", { ...SIZES, workgroups: "ceil(m / TILE_ROWS) * ceil(n / TILE_COLS)" }],
     ["matmul_split_k", { ...SIZES, workgroups: "ceil(m / (4 * ROW_THREADS)) * ceil(n / (8 * COL_THREADS))" }],
   ])("computes what it claims: %s", async (name, asked) => {
-    const text = await readFile(new URL(`${name}.wgsl`, folderOfKernels), "utf8");
-    const { failures, kernels } = await bench(`${name}.wgsl`, text, asked);
+    const { failures, kernels } = await bench(`${name}.wgsl`, new Map(copies).get(name)!, asked);
     expect(failures).toEqual([]);
     expect(kernels.at(-1)).toBe(`${name}.wgsl`);
   });
 });
-
-function isKernel(value: unknown): value is { readonly name: string; readonly source: string } {
-  return typeof value === "object" && value !== null && "plan" in value && "source" in value;
-}
 
 describe("a file that claims something", () => {
   test("is verified and timed beside the project's kernel", async () => {

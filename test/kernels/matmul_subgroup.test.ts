@@ -7,8 +7,9 @@ import {
   type Scalar,
   specialize,
 } from "../../src/kernels/kernel.ts";
-import type { MatmulShape } from "../../src/kernels/matmul/linear.ts";
-import { matmulSubgroup, type SubgroupTile, subgroupTileFor } from "../../src/kernels/matmul/matmul_subgroup.ts";
+import { type MatmulShape, matmulSubgroup } from "../../src/kernels/matmul/matmul.ts";
+import { subgroupTileFor } from "../../src/kernels/matmul/matmul_choice.ts";
+import type { SubgroupTile } from "../../src/kernels/matmul/matmul_config.ts";
 import { type NodeDevice, requestDevice } from "../../src/node/device.ts";
 import { linear, matmulCases } from "../cases.ts";
 import { hasF16, testDevice } from "../device.ts";

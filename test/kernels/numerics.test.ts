@@ -1,7 +1,6 @@
 /** Values that break a careless kernel: extremes, infinities, NaN, sums that f16 cannot hold. */
 import { describe, expect, test } from "vitest";
-import { attention } from "../../src/kernels/attention/attention.ts";
-import { attentionBroadcastBy } from "../../src/kernels/attention/attention_broadcast.ts";
+import { attention, attentionBroadcastBy } from "../../src/kernels/attention/attention.ts";
 import { attentionProbs } from "../../src/kernels/attention/attention_probs.ts";
 import type { Scalar } from "../../src/kernels/kernel.ts";
 import { matmul, matmulNaive, matmulUnaligned } from "../../src/kernels/matmul/matmul.ts";

@@ -1,7 +1,6 @@
 /** Plans and specialisation: arithmetic and text, no GPU. */
 import { describe, expect, test } from "vitest";
-import { attention, attentionUnaligned } from "../../src/kernels/attention/attention.ts";
-import { attentionKernelFor } from "../../src/kernels/attention/attention_choice.ts";
+import { attention, attentionKernelFor, attentionUnaligned } from "../../src/kernels/attention/attention.ts";
 import { attentionProbs } from "../../src/kernels/attention/attention_probs.ts";
 import {
   bindingsOf,
@@ -14,25 +13,29 @@ import {
   type Scalar,
   specialize,
 } from "../../src/kernels/kernel.ts";
-import { matmul, matmulNaive, matmulUnaligned } from "../../src/kernels/matmul/matmul.ts";
-import { matmulCandidates, matmulConfigFor, matmulKernelFor } from "../../src/kernels/matmul/matmul_choice.ts";
 import {
-  describeConfig,
-  type MatmulConfig,
-  matmulFits,
+  matmul,
   matmulKernelOf,
+  matmulNaive,
+  matmulSplitKBy,
+  matmulUnaligned,
+  matmulWorkgroupTiled,
+} from "../../src/kernels/matmul/matmul.ts";
+import {
+  matmulCandidates,
+  matmulConfigFor,
+  matmulFits,
+  matmulKernelFor,
   shapeClass,
-} from "../../src/kernels/matmul/matmul_config.ts";
-import { matmulSplitKBy } from "../../src/kernels/matmul/matmul_split_k.ts";
-import { subgroupTileFor } from "../../src/kernels/matmul/matmul_subgroup.ts";
+  subgroupTileFor,
+} from "../../src/kernels/matmul/matmul_choice.ts";
+import { describeConfig, type MatmulConfig } from "../../src/kernels/matmul/matmul_config.ts";
 import { parseMatmulTuning } from "../../src/kernels/matmul/matmul_tuning.ts";
-import { matmulWorkgroupTiled } from "../../src/kernels/matmul/matmul_workgroup.ts";
 import { activation } from "../../src/kernels/rows/activation.ts";
 import { l2Normalize } from "../../src/kernels/rows/l2_normalize.ts";
-import { layernorm } from "../../src/kernels/rows/layernorm.ts";
+import { embedLayernorm, layernorm } from "../../src/kernels/rows/layernorm.ts";
 import { softmax } from "../../src/kernels/rows/softmax.ts";
 import { topK } from "../../src/kernels/rows/top_k.ts";
-import { embedLayernorm } from "../../src/kernels/tokens/embed_layernorm.ts";
 import { gatherRows } from "../../src/kernels/tokens/gather_rows.ts";
 import { pool } from "../../src/kernels/tokens/pool.ts";
 import * as tables from "../cases.ts";

@@ -1,15 +1,17 @@
 /** Every WGSL file by itself: that it compiles as it stands, and that it keeps the conventions. */
 import { readdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
 import { describe, expect, test } from "vitest";
+import wgsl from "wgsl-files";
 import * as kernels from "../../src/kernels/index.ts";
 import { bindingsOf, type Kernel } from "../../src/kernels/kernel.ts";
 import { requestDevice } from "../../src/node/device.ts";
+import { kernelTexts } from "../../wgsl.ts";
 import { testDevice } from "../device.ts";
 import { compile, runKernel } from "./harness.ts";
 
-const folder = new URL("../../src/kernels/", import.meta.url);
-const files = readdirSync(folder, { recursive: true, encoding: "utf8" }).sort();
-const read = (file: string): string => readFileSync(new URL(file, folder), "utf8");
+const ROOT = join(import.meta.dirname, "../..");
+const WORKGROUP_TILE = { rows: 64, cols: 64, depth: 16, rowFours: 1, colFours: 1 };
 const all: readonly Kernel<never>[] = [
   ...Object.values(kernels).filter(
     (value): value is Kernel<never> => typeof value === "object" && "source" in value && "plan" in value,
@@ -18,22 +20,25 @@ const all: readonly Kernel<never>[] = [
     ...{ unit: { componentType: "f32", resultType: "f32", M: 8, N: 8, K: 8 }, subgroup: 32, depth: 16 },
     ...{ subgroupsDown: 2, subgroupsAcross: 2, matricesDown: 4, matricesAcross: 4 },
   }),
+  kernels.matmulWorkgroupTiled(WORKGROUP_TILE, false),
+  kernels.matmulSplitKBy(32, false),
+  kernels.softmaxBy("workgroup", "vec2"),
 ];
 
 /** Directives of the kernels that ask for a feature; all others are plain WGSL. */
 const DIRECTIVES: Readonly<Record<string, readonly string[]>> = {
-  "attention_broadcast.wgsl": ["enable subgroups;"],
-  "matmul_broadcast.wgsl": ["enable subgroups;"],
-  "matmul_subgroup.wgsl": [
+  "attention/attention_broadcast.wgsl": ["enable subgroups;"],
+  "matmul/matmul_broadcast.wgsl": ["enable subgroups;"],
+  "matmul/matmul_subgroup.wgsl": [
     "enable chromium_experimental_subgroup_matrix;",
     "diagnostic(off, chromium.subgroup_matrix_uniformity);",
   ],
 };
 
-test("there is a kernel for each file", () => {
-  const wgsl = files.filter((file) => file.endsWith(".wgsl") && !file.startsWith("shared"));
-  const names = all.map(({ name }) => name).filter((name) => !name.endsWith("_unaligned"));
-  expect(names.map((name) => `${name}.wgsl`).sort()).toEqual(wgsl);
+test("there is a kernel for each file with an entry point, named as it is, and of nothing but its text", () => {
+  const texts = kernelTexts(ROOT);
+  expect(all.map(({ name }) => name).sort()).toEqual([...texts.keys()].sort());
+  for (const { name, source } of all) expect(source, name).toBe(texts.get(name));
 });
 
 describe.each(all)("$name", ({ name, source, features }) => {
@@ -46,7 +51,19 @@ describe.each(all)("$name", ({ name, source, features }) => {
   });
 
   test("has directives where it asks for features, and only there", () => {
-    expect(features !== undefined).toBe(`${name}.wgsl` in DIRECTIVES);
+    const asking = Object.keys(DIRECTIVES).some((path) => path.endsWith(`/${name}.wgsl`));
+    expect(features !== undefined).toBe(asking);
+  });
+
+  test("brings no function that needs memory or LANES without calling it", () => {
+    const bodies = new Map([...source.matchAll(/^fn (\w+)\([\s\S]*?^}/gm)].map(([body, fn]) => [fn!, body]));
+    const called = new Set(["main"]);
+    for (const fn of called) {
+      for (const [name] of bodies.get(fn)!.matchAll(/\w+/g)) if (bodies.has(name)) called.add(name); // the loop comes to it
+    }
+    const shared = [...source.matchAll(/^var<workgroup> (\w+)/gm)].map(([, name]) => name!);
+    const needy = new RegExp(`\\b(?:${["LANES", ...shared].join("|")})\\b`);
+    expect([...bodies].filter(([fn, body]) => !called.has(fn) && needy.test(body)).map(([fn]) => fn)).toEqual([]);
   });
 
   test("binds at most 8 storage buffers, numbered from 0", () => {
@@ -56,8 +73,8 @@ describe.each(all)("$name", ({ name, source, features }) => {
   });
 });
 
-describe.each(files.filter((file) => file.endsWith(".wgsl")))("%s", (file) => {
-  const lines = read(file).trimEnd().split("\n");
+describe.each(Object.entries(wgsl))("%s", (path, text) => {
+  const lines = text.trimEnd().split("\n");
 
   test("opens with what it computes, and is short", () => {
     expect(lines[0]).toMatch(/^\/\/ /);
@@ -67,13 +84,20 @@ describe.each(files.filter((file) => file.endsWith(".wgsl")))("%s", (file) => {
 
   test("is plain WGSL", () => {
     expect(lines.filter((line) => /\$\{|^#|\boverride\b/.test(line))).toEqual([]);
-    expect(lines.filter((line) => /^\s*(enable|requires|diagnostic)\b/.test(line))).toEqual(DIRECTIVES[file] ?? []);
+    expect(lines.filter((line) => /^\s*(enable|requires|diagnostic)\b/.test(line))).toEqual(DIRECTIVES[path] ?? []);
+  });
+
+  test("says what it shares by its imports, and nowhere else", () => {
+    const prose = lines.filter((line) => line.startsWith("//") && !line.startsWith("// #import"));
+    expect(prose.filter((line) => /joined with|shared\/|\w\/\w+\.wgsl/i.test(line))).toEqual([]);
   });
 });
 
 test("src/kernels names no GPU object and does no input or output", () => {
   const impure = /\bGPU(?!SupportedLimits)[A-Z]\w+|navigator|node:|\bprocess\.|\bfetch\(/;
-  expect(files.filter((file) => file.endsWith(".ts") && impure.test(read(file)))).toEqual([]);
+  const folder = join(ROOT, "src/kernels");
+  const files = readdirSync(folder, { recursive: true, encoding: "utf8" }).filter((file) => file.endsWith(".ts"));
+  expect(files.filter((file) => impure.test(readFileSync(join(folder, file), "utf8")))).toEqual([]);
 });
 
 describe("a compile error", () => {

@@ -4,6 +4,7 @@ import { spawn } from "node:child_process";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { build } from "esbuild";
+import { wgslModules } from "../../wgsl.ts";
 
 export interface Ended {
   readonly code: number | null;
@@ -28,7 +29,7 @@ export async function runProgram(program: string, env: NodeJS.ProcessEnv = {}): 
       platform: "node",
       format: "esm",
       packages: "external",
-      loader: { ".wgsl": "text" },
+      plugins: [wgslModules(ROOT)],
     });
     await writeFile(file, outputFiles[0]!.contents);
     return await run(file, env);

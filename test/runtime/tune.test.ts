@@ -1,8 +1,8 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { Kernel } from "../../src/kernels/kernel.ts";
-import type { MatmulShape } from "../../src/kernels/matmul/linear.ts";
-import { matmulCandidates } from "../../src/kernels/matmul/matmul_choice.ts";
-import { type MatmulConfig, matmulKernelOf, shapeClass } from "../../src/kernels/matmul/matmul_config.ts";
+import { type MatmulShape, matmulKernelOf } from "../../src/kernels/matmul/matmul.ts";
+import { matmulCandidates, shapeClass } from "../../src/kernels/matmul/matmul_choice.ts";
+import type { MatmulConfig } from "../../src/kernels/matmul/matmul_config.ts";
 import { parseMatmulTuning } from "../../src/kernels/matmul/matmul_tuning.ts";
 import { requestDevice } from "../../src/node/device.ts";
 import { Engine } from "../../src/runtime/engine.ts";

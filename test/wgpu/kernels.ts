@@ -1,10 +1,9 @@
 /** Every row of the tables of test/cases.ts against its CPU twin, by the tests' own bounds, with raw WebGPU. */
 
-import { attentionKernelFor } from "../../src/kernels/attention/attention_choice.ts";
+import { attentionKernelFor } from "../../src/kernels/attention/attention.ts";
 import type { DeviceTraits, Kernel, Scalar } from "../../src/kernels/kernel.ts";
-import type { MatmulShape } from "../../src/kernels/matmul/linear.ts";
+import { type MatmulShape, matmulKernelOf } from "../../src/kernels/matmul/matmul.ts";
 import { matmulCandidates, matmulKernelFor } from "../../src/kernels/matmul/matmul_choice.ts";
-import { matmulKernelOf } from "../../src/kernels/matmul/matmul_config.ts";
 import type { Outputs } from "../../src/kernels/reference/twins.ts";
 import { adapterSummary, infoOf } from "../../src/runtime/device.ts";
 import * as cases from "../cases.ts";

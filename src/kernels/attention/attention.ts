@@ -2,6 +2,7 @@
 
 import {
   type Constant,
+  type DeviceTraits,
   foldWorkgroups,
   type Kernel,
   type KernelLimits,
@@ -9,10 +10,9 @@ import {
   type Scalar,
 } from "../kernel.ts";
 import { requireIndexable, requireOffsets, requireSizes } from "../shape.ts";
-import wgsl from "./attention.wgsl";
-import scalarOperands from "./attention_scalar.wgsl";
-import sequences from "./attention_sequences.wgsl";
-import vec4Operands from "./attention_vec4.wgsl";
+import tiles from "./attention.wgsl";
+import broadcast from "./attention_broadcast.wgsl";
+import unaligned from "./attention_unaligned.wgsl";
 
 export interface AttentionShape {
   /** Rows of q, over all sequences. */
@@ -40,7 +40,7 @@ export interface AttentionShape {
   readonly vOffset?: number;
 }
 
-/** Queries of a workgroup, as in the .wgsl. */
+/** Queries of a workgroup of attention.wgsl. */
 const QUERIES = 16;
 /** A workgroup is 4 threads for each four columns of v, up to this many fours; a wider v takes several workgroups. */
 const MOST_GROUPS = 32;
@@ -52,19 +52,60 @@ const LEAST_GROUPS = 4;
  */
 export const attention: Kernel<AttentionShape> = {
   name: "attention",
-  source: /* @__PURE__ */ [vec4Operands, wgsl, sequences].join("\n"),
+  source: tiles,
   plan(shape, limits) {
     requireAligned("attention", shape);
-    return planOf("attention", shape, limits);
+    return planBlocks("attention", shape, limits);
   },
 };
 
 /** As `attention`, for any dimensions, with scalar loads. */
 export const attentionUnaligned: Kernel<AttentionShape> = {
   name: "attention_unaligned",
-  source: /* @__PURE__ */ [scalarOperands, wgsl, sequences].join("\n"),
-  plan: (shape, limits) => planOf("attention_unaligned", shape, limits),
+  source: unaligned,
+  plan: (shape, limits) => planBlocks("attention_unaligned", shape, limits),
 };
+
+/** Queries of a workgroup of attention_broadcast.wgsl. */
+const BROADCAST_QUERIES = 8;
+/** Fours of columns that a thread may own there, by the size of subgroups: then heads of 64 make their scores once. */
+const MOST_FOURS = { 4: 4, 8: 2 } as const;
+
+/**
+ * As `attention`, with queries and weights passed through a subgroup, for adapters where a load costs more than
+ * arithmetic: on a device all of whose subgroups have `subgroup` threads, 4 or 8.
+ */
+export function attentionBroadcastBy(subgroup: number): Kernel<AttentionShape> {
+  const name = "attention_broadcast";
+  return {
+    name,
+    source: broadcast,
+    features: ["subgroups"],
+    plan(shape, limits) {
+      requireAligned(name, shape);
+      if (subgroup !== 4 && subgroup !== 8) throw new RangeError(`${name}: subgroups of ${subgroup}, not of 4 or 8`);
+      const columns = Math.ceil(attentionExtents(name, shape).valueDim / 4);
+      const wanted = Math.ceil(columns / subgroup);
+      const fours = Math.min(MOST_FOURS[subgroup], wanted > 2 ? 4 : wanted);
+      const slices = Math.ceil(columns / (fours * subgroup));
+      const constants = { SUBGROUP: subgroup, FOURS: fours };
+      return planTiles(name, shape, { queries: BROADCAST_QUERIES, slices }, constants, limits);
+    },
+  };
+}
+
+/** With the subgroup that the .wgsl has by default. */
+export const attentionBroadcast: Kernel<AttentionShape> = /* @__PURE__ */ attentionBroadcastBy(8);
+
+/**
+ * The fast kernel for this shape. On a software adapter with subgroups, operands pass through them (measured: four
+ * times faster than through workgroup memory); elsewhere, and without traits, through workgroup memory.
+ */
+export function attentionKernelFor(shape: AttentionShape, traits?: DeviceTraits): Kernel<AttentionShape> {
+  if (!isAligned(shape)) return attentionUnaligned;
+  const subgroup = traits?.software ? traits.subgroupSize : undefined;
+  return subgroup === 4 || subgroup === 8 ? attentionBroadcastBy(subgroup) : attention;
+}
 
 /** The shape's numbers with defaults filled in and checked. */
 export function attentionExtents(kernel: string, shape: AttentionShape): Required<Omit<AttentionShape, "causal">> {
@@ -92,14 +133,14 @@ export function isAligned(shape: AttentionShape): boolean {
 }
 
 /** @throws RangeError when vec4 loads cannot serve this shape */
-export function requireAligned(kernel: string, shape: AttentionShape): void {
+function requireAligned(kernel: string, shape: AttentionShape): void {
   const odd = misaligned(shape);
   if (odd !== undefined) {
     throw new RangeError(`${kernel}: ${odd[0]} is ${odd[1]}, not a multiple of 4; attention_unaligned takes any`);
   }
 }
 
-function planOf(kernel: string, shape: AttentionShape, limits: KernelLimits): KernelPlan {
+function planBlocks(kernel: string, shape: AttentionShape, limits: KernelLimits): KernelPlan {
   const { valueDim } = attentionExtents(kernel, shape);
   const columns = Math.ceil(valueDim / 4);
   const slices = Math.ceil(columns / MOST_GROUPS);
@@ -108,7 +149,7 @@ function planOf(kernel: string, shape: AttentionShape, limits: KernelLimits): Ke
 }
 
 /** The plan of a kernel whose workgroups each own `queries` queries of a sequence and head, and a slice of v's columns. */
-export function planTiles(
+function planTiles(
   kernel: string,
   shape: AttentionShape,
   { queries, slices }: { readonly queries: number; readonly slices: number },

@@ -1,8 +1,7 @@
 // out = softmax(q k^T * scale) v for every head, each sequence by itself, sequences packed without padding.
 //   q             head h of row r begins at element r * q_stride + q_offset + h * head_dim
 //   k             the same with k_stride, k_offset; its rows may be other tokens than q's
-//   v             the same with v_stride, v_offset, value_dim; declared, as q and k are, with q_at, k_at and v_at,
-//                 in shared/attention_vec4.wgsl (all of these multiples of 4) or shared/attention_scalar.wgsl
+//   v             the same with v_stride, v_offset, value_dim; all of these multiples of 4
 //   cu_seqlens    [sequences + 1]  row of q where each sequence begins, and the end of the last
 //   cu_seqlens_k  [sequences + 1]  the same for rows of k and v
 //   tokens        one for each row of k; .w is 0 where the key is masked   read if HAS_MASK
@@ -10,7 +9,9 @@
 // One workgroup owns 16 queries of one sequence and head, and up to 4 * GROUPS columns of v. It takes the keys in
 // blocks of 4 * GROUPS with a running softmax (Milakov and Gimelshein 2018), so that scores never leave it.
 // One thread owns 4 queries: against 4 keys while scores are made, on 4 columns of v while they are used.
-// Computes in f32. Joined with shared/attention_sequences.wgsl.
+// Computes in f32.
+// #import "attention/operands_vec4.wgsl"
+// #import "attention/sequences.wgsl"
 
 const GROUPS = 16; // threads for each four queries
 const WORKGROUP_SIZE = GROUPS * 4;

@@ -3,7 +3,9 @@
 // One workgroup, which is one subgroup of SUBGROUP threads, owns 8 queries of one sequence and head, and SUBGROUP * 4 *
 // FOURS columns of v. One thread owns 4 keys of a block while scores are made, 4 * FOURS columns of v while they are
 // used. Computes in f32. Loads and stores stand in loops, because some drivers take longest to compile these.
-// Joined with shared/attention_vec4.wgsl, shared/attention_sequences.wgsl and shared/add_products.wgsl.
+// #import "attention/operands_vec4.wgsl"
+// #import "attention/sequences.wgsl"
+// #import "shared/add_products.wgsl"
 
 enable subgroups;
 

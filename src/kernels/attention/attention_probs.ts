@@ -1,8 +1,6 @@
 /** The probabilities inside attention, on request, for inspection: `attention` itself never stores them. */
 
 import { foldWorkgroups, type Kernel } from "../kernel.ts";
-import orderKey from "../shared/order_key.wgsl";
-import reduce from "../shared/reduce.wgsl";
 import { type AttentionShape, attentionExtents } from "./attention.ts";
 import wgsl from "./attention_probs.wgsl";
 
@@ -17,7 +15,7 @@ const WORKGROUP_SIZE = 64;
  */
 export const attentionProbs: Kernel<AttentionProbsShape> = {
   name: "attention_probs",
-  source: /* @__PURE__ */ [wgsl, reduce, orderKey].join("\n"),
+  source: wgsl,
   plan(shape, limits) {
     const { tokens, sequences, heads, headDim, dtype, mask, causal = false } = shape;
     const { scale, qStride, kStride, qOffset, kOffset } = attentionExtents("attention_probs", shape);

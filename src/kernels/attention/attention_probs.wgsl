@@ -7,7 +7,10 @@
 //   prob_offsets  [sequences]      element of out where each sequence's probabilities begin
 //   out           [heads, queries, keys] for each sequence; a query without any visible key gives zeros
 // One workgroup owns the row of one query and head, its threads every WORKGROUP_SIZE-th key. A score is made anew
-// each time that it is needed. Computes in f32. Joined with shared/reduce.wgsl and shared/order_key.wgsl.
+// each time that it is needed. Computes in f32.
+// #import "shared/reduce.wgsl"
+// #import "shared/order_key.wgsl"
+// #import "shared/max_key.wgsl"
 
 alias Scalar = f32;
 const WORKGROUP_SIZE = 64;

@@ -1,14 +1,15 @@
 // out = activation(x weight^T + bias) + residual: a Linear layer, its weight as Hugging Face stores it.
-//   x         [m, k]   declared, as weight is, with x_at and weight_at,
-//   weight    [n, k]   in shared/matmul_vec4.wgsl (k a multiple of 4) or shared/matmul_scalar.wgsl (any k)
+//   x         [m, k]   k a multiple of 4; read by x_at
+//   weight    [n, k]   read by weight_at
 //   bias      [n]      read if HAS_BIAS
 //   residual  [m, n]   read if HAS_RESIDUAL
 //   out       element [i, j] at i * out_stride + out_offset + j
 // One thread owns ROWS x 8 outputs, held in registers. Four weight rows, four k long, are the columns of a matrix:
 // one vector-matrix product makes four outputs advance by four k. The accumulators have names because some compilers
 // keep an array in memory. One workgroup owns (ROW_THREADS * ROWS) x (COL_THREADS * 8) outputs; its threads share
-// operands through the cache. Accumulates in f32. Joined with shared/matmul_store.wgsl
-// and shared/activation.wgsl.
+// operands through the cache. Accumulates in f32.
+// #import "matmul/operands_vec4.wgsl"
+// #import "matmul/store.wgsl"
 
 const ROWS = 4; // outputs of a thread along m: 4, or 1 where x is a single row
 const ROW_THREADS = 16;

@@ -1,12 +1,14 @@
 // out = activation(x weight^T + bias) + residual, rows of x passed from thread to thread within a subgroup.
 //   x         [m, k]   vec4s, k a multiple of 4
 //   weight    [n, k]   vec4s
-//   bias, residual, out and Params as in matmul.wgsl; stored by shared/matmul_store.wgsl
+//   bias, residual, out and Params as in matmul.wgsl
 // One workgroup, which is one subgroup of SUBGROUP threads, owns 16 rows by SUBGROUP * 4 * FOURS columns; one thread
 // its 16 by 4 * FOURS, held in registers. A thread loads four k of 16 / SUBGROUP rows and of its own columns; each row
 // then reaches all threads by a broadcast. So a load serves many more products than a thread could make of it alone,
 // which is what counts where a load costs more than arithmetic: on a CPU that plays GPU. Accumulates in f32.
-// Joined with shared/matmul_vec4.wgsl, shared/matmul_store.wgsl, shared/activation.wgsl and shared/add_products.wgsl.
+// #import "matmul/operands_vec4.wgsl"
+// #import "matmul/store.wgsl"
+// #import "shared/add_products.wgsl"
 
 enable subgroups;
 

@@ -5,7 +5,8 @@
 //   bias      [n]      read if HAS_BIAS
 //   residual  [m, n]   read if HAS_RESIDUAL
 //   out       element [i, j] at i * out_stride + out_offset + j
-// One thread owns one output, one workgroup 8 x 8 of them. Accumulates in f32. Joined with shared/activation.wgsl.
+// One thread owns one output, one workgroup 8 x 8 of them. Accumulates in f32.
+// #import "shared/activation.wgsl"
 
 alias Scalar = f32;
 const HAS_BIAS = false;

@@ -1,9 +1,7 @@
 /** The linear layer whose weights are int8, with one scale for each output channel. */
 import type { Kernel } from "../kernel.ts";
-import activation from "../shared/activation.wgsl";
-import { type MatmulShape, planLinear } from "./linear.ts";
+import { type MatmulShape, planLinear, tilesOf } from "./matmul.ts";
 import wgsl from "./matmul_q8.wgsl";
-import store from "./matmul_store.wgsl";
 
 const TILE_ROWS = 32;
 const TILE_COLS = 32;
@@ -14,9 +12,9 @@ const TILE_COLS = 32;
  */
 export const matmulQ8: Kernel<MatmulShape> = {
   name: "matmul_q8",
-  source: /* @__PURE__ */ [wgsl, store, activation].join("\n"),
+  source: wgsl,
   plan(shape, limits) {
-    const workgroups = Math.ceil(shape.m / TILE_ROWS) * Math.ceil(shape.n / TILE_COLS);
+    const workgroups = tilesOf(shape, TILE_ROWS, TILE_COLS);
     return planLinear("matmul_q8", shape, workgroups, { TILE_ROWS, TILE_COLS }, limits);
   },
 };

@@ -2,10 +2,11 @@
 //   x         [m, k]
 //   weight    [n, ceil(k / 4)]   four int8 in a u32, the first in the lowest byte; zeros past k
 //   scales    [n]                f32: a weight is its int8 times its row's scale
-//   bias, residual, out and Params as in matmul.wgsl; stored by shared/matmul_store.wgsl
+//   bias, residual, out and Params as in matmul.wgsl
 // 32 of k at a time, a workgroup brings its rows of x to int8, each with a scale for these 32, and multiplies four
 // products at once. The sum over 32 is an integer below 2^24, so that it becomes f32 without a rounding.
 // One workgroup owns TILE_ROWS x TILE_COLS outputs, a thread 4 x 4. Loads past an edge repeat the last row.
+// #import "matmul/store.wgsl"
 
 const TILE_ROWS = 32;
 const TILE_COLS = 32;

@@ -1,9 +1,11 @@
 // out = activation(x weight^T + bias) + residual, with k shared out among the threads of a workgroup: for few rows,
 // where whole tiles would leave most of a GPU idle.
-//   x, weight   [m, k], [n, k], declared with x_at and weight_at in shared/matmul_vec4.wgsl or matmul_scalar.wgsl
-//   bias, residual, out and Params as in matmul.wgsl; stored by shared/matmul_store.wgsl
+//   x, weight   [m, k], [n, k], k a multiple of 4; read by x_at and weight_at
+//   bias, residual, out and Params as in matmul.wgsl
 // One workgroup owns 4 * ROW_THREADS x 8 * COL_THREADS outputs. One thread makes 4 x 8 of them, over every SPLIT-th
 // chunk of four k: neighbours read neighbouring chunks. Their sums meet in workgroup memory. Accumulates in f32.
+// #import "matmul/operands_vec4.wgsl"
+// #import "matmul/store.wgsl"
 
 const ROW_THREADS = 1;
 const COL_THREADS = 2;

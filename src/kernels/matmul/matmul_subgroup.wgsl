@@ -1,12 +1,13 @@
 // out = activation(x weight^T + bias) + residual on the matrix units of a GPU (tensor cores), through workgroup memory.
 //   x         [m, k]   vec4s, k a multiple of 4
 //   weight    [n, k]   vec4s
-//   bias, residual, out and Params as in matmul.wgsl; stored by shared/matmul_store.wgsl
+//   bias, residual, out and Params as in matmul.wgsl
 // One workgroup of SUBGROUPS_DOWN x SUBGROUPS_ACROSS subgroups owns TILE_ROWS x TILE_COLS outputs; one subgroup owns
 // MATRICES_DOWN x MATRICES_ACROSS matrices of MATRIX_ROWS x MATRIX_COLS. DEPTH of k at a time lies in workgroup memory:
 // rows of x and of weight as they come, so that weight^T is a column-major matrix. Products of Scalar, sums of f32: in
 // f16 sums BERT loses its answers. No element of a subgroup matrix can be touched, so the sums go by workgroup memory
 // to the threads that store them. Loads past an edge repeat the last row, and read zeros past k.
+// #import "matmul/store.wgsl"
 enable chromium_experimental_subgroup_matrix;
 // What is uniform in a subgroup (its number, from the thread's) the compiler does not see.
 diagnostic(off, chromium.subgroup_matrix_uniformity);

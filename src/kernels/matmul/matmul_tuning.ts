@@ -1,8 +1,6 @@
 /** Reads what `tuneMatmul` found back from wherever it was kept, without trusting it. */
 import type { Scalar } from "../kernel.ts";
-import type { MatmulConfig, MatmulTuning } from "./matmul_config.ts";
-import type { SubgroupTile } from "./matmul_subgroup.ts";
-import type { WorkgroupTile } from "./matmul_workgroup.ts";
+import type { MatmulConfig, MatmulTuning, SubgroupTile, WorkgroupTile } from "./matmul_config.ts";
 
 /** Beyond these a tile takes more threads or memory than any device has, or minutes to compile. */
 const MOST = { rows: 256, cols: 256, depth: 64, rowFours: 4, colFours: 4 } as const;

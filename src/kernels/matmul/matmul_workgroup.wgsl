@@ -1,11 +1,13 @@
 // out = activation(x weight^T + bias) + residual, through tiles in workgroup memory, for GPUs whose caches
 // do not do it.
-//   x, weight   [m, k], [n, k], declared with x_at and weight_at in shared/matmul_vec4.wgsl or matmul_scalar.wgsl
-//   bias, residual, out and Params as in matmul.wgsl; stored by shared/matmul_store.wgsl
+//   x, weight   [m, k], [n, k], k a multiple of 4; read by x_at and weight_at
+//   bias, residual, out and Params as in matmul.wgsl
 // One workgroup owns TILE_ROWS x TILE_COLS outputs. DEPTH of k at a time, it lays the rows of x and of weight that it
 // needs into workgroup memory, transposed, so that a thread then reads four rows at once. One thread owns ROW_FOURS x
 // COL_FOURS blocks of 4 x 4 outputs; blocks of one thread lie apart, so that neighbours read neighbouring memory.
 // Accumulates in f32. Loads past an edge repeat the last row, and read zeros past k.
+// #import "matmul/operands_vec4.wgsl"
+// #import "matmul/store.wgsl"
 
 const TILE_ROWS = 64;
 const TILE_COLS = 64;

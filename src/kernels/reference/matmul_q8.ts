@@ -1,5 +1,5 @@
 /** The CPU twin of matmul_q8: weights in int8 with a scale per row, x brought to int8 in blocks of 32. */
-import type { MatmulShape } from "../matmul/linear.ts";
+import type { MatmulShape } from "../matmul/matmul.ts";
 import { activate } from "./activation.ts";
 import { type Inputs, type Outputs, outputOf, valuesOf } from "./values.ts";
 

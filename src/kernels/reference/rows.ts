@@ -1,10 +1,9 @@
 /** CPU twins of the kernels that own a row at a time. */
 
 import type { L2NormalizeShape } from "../rows/l2_normalize.ts";
-import type { LayernormShape } from "../rows/layernorm.ts";
+import type { EmbedLayernormShape, LayernormShape } from "../rows/layernorm.ts";
 import type { SoftmaxShape } from "../rows/softmax.ts";
 import type { TopKShape } from "../rows/top_k.ts";
-import type { EmbedLayernormShape } from "../tokens/embed_layernorm.ts";
 import { type Inputs, type Outputs, slice, sum, valuesOf } from "./values.ts";
 
 export function softmax({ rows, cols, log = false }: SoftmaxShape, inputs: Inputs): Outputs {

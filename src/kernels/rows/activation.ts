@@ -2,7 +2,6 @@
 
 import { foldWorkgroups, type Kernel, type Scalar } from "../kernel.ts";
 import { requireIndexable, requireSizes } from "../shape.ts";
-import shared from "../shared/activation.wgsl";
 import wgsl from "./activation.wgsl";
 
 /** `gelu` is the exact one (erf), `gelu_tanh` its tanh approximation; `erf` is the bare function. */
@@ -33,7 +32,7 @@ const WORKGROUP_SIZE = 64;
 /** Bindings: x [rows, cols], bias [cols], out [rows, cols]. */
 export const activation: Kernel<ActivationShape> = {
   name: "activation",
-  source: /* @__PURE__ */ [wgsl, shared].join("\n"),
+  source: wgsl,
   plan({ rows, cols, dtype, bias, activation }, limits) {
     requireSizes("activation", { rows, cols });
     requireIndexable("activation", { x: rows * cols });

@@ -3,7 +3,7 @@
 //   bias  [cols]         read if HAS_BIAS
 //   out   [rows, cols]
 // One thread owns 4 consecutive elements, one workgroup 4 * WORKGROUP_SIZE. Computes in f32.
-// Joined with shared/activation.wgsl.
+// #import "shared/activation.wgsl"
 
 alias Scalar = f32;
 const WORKGROUP_SIZE = 64;

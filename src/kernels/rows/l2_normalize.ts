@@ -1,9 +1,6 @@
 /** Rows scaled to length 1, as sentence embeddings are. */
 import type { Kernel, Scalar } from "../kernel.ts";
 import { keyedVectors, planRows, type RowOwner, requireEpsilon, requireIndexable, requireSizes } from "../shape.ts";
-import orderKey from "../shared/order_key.wgsl";
-import reduce from "../shared/reduce.wgsl";
-import total from "../shared/total.wgsl";
 import wgsl from "./l2_normalize.wgsl";
 
 export interface L2NormalizeShape {
@@ -18,7 +15,7 @@ export interface L2NormalizeShape {
 export function l2NormalizeBy(owner: RowOwner): Kernel<L2NormalizeShape> {
   return {
     name: "l2_normalize",
-    source: [wgsl, reduce, orderKey, total].join("\n"),
+    source: wgsl,
     plan({ rows, cols, dtype, eps = 1e-12 }, limits) {
       requireSizes("l2_normalize", { rows, cols });
       requireIndexable("l2_normalize", { x: rows * cols });

@@ -3,7 +3,9 @@
 //   out  [rows, cols]
 // The squares are of x divided by its greatest magnitude, so that they neither overflow nor vanish.
 // LANES threads own a row, each every LANES-th vector of it. Computes in f32.
-// Joined with shared/reduce.wgsl, shared/order_key.wgsl and shared/total.wgsl.
+// #import "shared/reduce.wgsl"
+// #import "shared/max_key.wgsl"
+// #import "rows/total.wgsl"
 
 alias Scalar = f32;
 alias Vector = vec4<Scalar>; // Scalar where cols is not a multiple of 4

@@ -1,10 +1,8 @@
-/** Layer normalisation of rows, with the residual that BERT adds before it. */
+/** Layer normalisation of rows: of sums with the residual that BERT adds, and of its three embeddings of each token. */
 import type { Kernel, Scalar } from "../kernel.ts";
 import { planRows, type RowOwner, requireEpsilon, requireIndexable, requireSizes, rowVectors } from "../shape.ts";
-import normalizeRow from "../shared/normalize_row.wgsl";
-import reduce from "../shared/reduce.wgsl";
-import total from "../shared/total.wgsl";
-import wgsl from "./layernorm.wgsl";
+import embeddings from "./embed_layernorm.wgsl";
+import sums from "./layernorm.wgsl";
 
 export interface LayernormShape {
   readonly rows: number;
@@ -20,7 +18,7 @@ export interface LayernormShape {
 export function layernormBy(owner: RowOwner): Kernel<LayernormShape> {
   return {
     name: "layernorm",
-    source: [wgsl, normalizeRow, reduce, total].join("\n"),
+    source: sums,
     plan({ rows, cols, eps, dtype, residual }, limits) {
       requireSizes("layernorm", { rows, cols });
       requireIndexable("layernorm", { x: rows * cols });
@@ -33,3 +31,38 @@ export function layernormBy(owner: RowOwner): Kernel<LayernormShape> {
 
 /** A workgroup for each of the rows. */
 export const layernorm: Kernel<LayernormShape> = /* @__PURE__ */ layernormBy("workgroup");
+
+export interface EmbedLayernormShape {
+  readonly tokens: number;
+  readonly hidden: number;
+  /** Added to the variance. */
+  readonly eps: number;
+  readonly dtype: Scalar;
+  /** Whether `word` holds one row per token, gathered before, and not the whole table; default false. */
+  readonly gathered?: boolean;
+  /** Whether `token_type` is added; default true. */
+  readonly tokenTypes?: boolean;
+}
+
+/**
+ * Bindings: tokens u32 [tokens, 4] (word id, token type, position, key mask), word, position and token_type tables of
+ * `hidden` columns, gamma [hidden], beta [hidden], out [tokens, hidden]. Ids must lie within their tables: the GPU reads
+ * some other row for one that does not.
+ */
+export function embedLayernormBy(owner: RowOwner): Kernel<EmbedLayernormShape> {
+  return {
+    name: "embed_layernorm",
+    source: embeddings,
+    plan({ tokens, hidden, eps, dtype, gathered = false, tokenTypes = true }, limits) {
+      requireSizes("embed_layernorm", { tokens, hidden });
+      requireIndexable("embed_layernorm", { out: tokens * hidden });
+      requireEpsilon("embed_layernorm", eps);
+      const options = { GATHERED: gathered, HAS_TOKEN_TYPES: tokenTypes };
+      const constants = { Scalar: dtype, ...options, ...rowVectors(hidden) };
+      return planRows(owner, limits, constants, { rows: tokens, cols: hidden, eps });
+    },
+  };
+}
+
+/** A workgroup for each of the tokens. */
+export const embedLayernorm: Kernel<EmbedLayernormShape> = /* @__PURE__ */ embedLayernormBy("workgroup");

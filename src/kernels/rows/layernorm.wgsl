@@ -5,7 +5,7 @@
 //   beta      [cols]
 //   out       [rows, cols]
 // LANES threads own a row, each every LANES-th vector of it. Computes in f32.
-// Joined with shared/normalize_row.wgsl, shared/reduce.wgsl and shared/total.wgsl.
+// #import "rows/normalize_row.wgsl"
 
 alias Scalar = f32;
 alias Vector = vec4<Scalar>; // Scalar where cols is not a multiple of 4

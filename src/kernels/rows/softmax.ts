@@ -1,13 +1,8 @@
 /** Softmax and log-softmax of rows. */
 import type { DeviceTraits, Kernel, Scalar } from "../kernel.ts";
 import { keyedVectors, planRows, type RowOwner, requireIndexable, requireSizes, rowOwnerFor } from "../shape.ts";
-import orderKey from "../shared/order_key.wgsl";
-import orderKeys from "../shared/order_keys.wgsl";
-import reduce from "../shared/reduce.wgsl";
-import total from "../shared/total.wgsl";
-import wgsl from "./softmax.wgsl";
-import pairs from "./softmax_vec2.wgsl";
-import fours from "./softmax_vec4.wgsl";
+import fours from "./softmax.wgsl";
+import pairs from "./softmax_pairs.wgsl";
 
 export interface SoftmaxShape {
   readonly rows: number;
@@ -27,14 +22,15 @@ const MOST_VECTORS = 2 ** 18;
  *   divide by 4; "vec2" an even number
  */
 export function softmaxBy(owner: RowOwner, vectors: "vec4" | "vec2" = "vec4"): Kernel<SoftmaxShape> {
+  const name = vectors === "vec2" ? "softmax_pairs" : "softmax";
   return {
-    name: "softmax",
-    source: [...(vectors === "vec2" ? [pairs] : [fours, total]), wgsl, reduce, orderKey, orderKeys].join("\n"),
+    name,
+    source: vectors === "vec2" ? pairs : fours,
     plan({ rows, cols, dtype, log = false }, limits) {
-      requireSizes("softmax", { rows, cols });
-      requireIndexable("softmax", { x: rows * cols });
+      requireSizes(name, { rows, cols });
+      requireIndexable(name, { x: rows * cols });
       if (vectors === "vec2" && cols % 2 !== 0) {
-        throw new RangeError(`softmax by vec2: cols is ${cols}, not a multiple of 2; vec4 takes any`);
+        throw new RangeError(`${name}: cols is ${cols}, not a multiple of 2; softmax takes any`);
       }
       const types = vectors === "vec2" ? { WIDTH: 2 } : keyedVectors(cols);
       return planRows(owner, limits, { Scalar: dtype, LOG: log, ...types }, { rows, cols }, MOST_VECTORS);

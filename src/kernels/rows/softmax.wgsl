@@ -5,7 +5,10 @@
 // a NaN or with +infinity gives NaN, as PyTorch does.
 // LANES threads own a row, each every LANES-th vector of it. The row is read twice: once for its maximum and its sum,
 // which is rescaled as the maximum rises, once for the result. Computes in f32.
-// Joined with shared/softmax_vec4.wgsl or softmax_vec2.wgsl, shared/reduce.wgsl, order_key.wgsl and order_keys.wgsl.
+// #import "rows/fours.wgsl"
+// #import "shared/reduce.wgsl"
+// #import "shared/order_keys.wgsl"
+// #import "shared/max_key.wgsl"
 
 const LANES = 64; // threads of a row
 const WORKGROUP_SIZE = 64;

@@ -1,7 +1,6 @@
 /** The greatest elements of rows, so that logits over a vocabulary need not leave the GPU. k = 1 is argmax. */
 import { foldWorkgroups, type Kernel, type Scalar } from "../kernel.ts";
 import { requireIndexable, requireSizes, rowWorkgroupSize } from "../shape.ts";
-import orderKey from "../shared/order_key.wgsl";
 import wgsl from "./top_k.wgsl";
 
 export interface TopKShape {
@@ -20,7 +19,7 @@ export interface TopKShape {
  */
 export const topK: Kernel<TopKShape> = {
   name: "top_k",
-  source: /* @__PURE__ */ [wgsl, orderKey].join("\n"),
+  source: wgsl,
   plan({ rows, cols, k, dtype, lastIndex = false }, limits) {
     requireSizes("top_k", { rows, cols, k });
     requireIndexable("top_k", { x: rows * cols });

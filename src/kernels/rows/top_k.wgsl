@@ -5,11 +5,11 @@
 //   indices  [rows, k]
 // One workgroup owns a row, its threads every WORKGROUP_SIZE-th column. Each thread holds the best of its columns
 // that is not taken yet; k times the workgroup takes the best of these, and the thread that held it looks for its
-// next. Joined with shared/order_key.wgsl.
+// next.
+// #import "shared/order_key.wgsl"
 
 alias Scalar = f32;
 const WORKGROUP_SIZE = 64;
-const LANES = WORKGROUP_SIZE;
 const LAST_INDEX = false;
 
 struct Params {

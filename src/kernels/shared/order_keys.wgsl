@@ -1,4 +1,5 @@
 // order_key.wgsl for each element of a vector. The kernel declares Sum, f32 or a vector of it, and Keys, u32 alike.
+// #import "shared/order_key.wgsl"
 
 fn order_keys(values: Sum) -> Keys {
   let bits = bitcast<Keys>(values);

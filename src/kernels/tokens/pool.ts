@@ -1,8 +1,6 @@
 /** One vector for each sequence out of its tokens' vectors. */
 import { foldWorkgroups, type Kernel, type Scalar } from "../kernel.ts";
-import { requireIndexable, requireSizes, rowVectors } from "../shape.ts";
-import orderKey from "../shared/order_key.wgsl";
-import orderKeys from "../shared/order_keys.wgsl";
+import { keyedVectors, requireIndexable, requireSizes } from "../shape.ts";
 import wgsl from "./pool.wgsl";
 
 /** `cls` takes the first row of each sequence, which for BERT is the token [CLS]. */
@@ -27,14 +25,13 @@ const MODES: Readonly<Record<PoolMode, number>> = { mean: 0, cls: 1, max: 2 };
  */
 export const pool: Kernel<PoolShape> = {
   name: "pool",
-  source: /* @__PURE__ */ [wgsl, orderKey, orderKeys].join("\n"),
+  source: wgsl,
   plan({ sequences, hidden, dtype, mode, mask }, limits) {
     requireSizes("pool", { sequences, hidden });
     requireIndexable("pool", { out: sequences * hidden });
-    const vectors = rowVectors(hidden);
-    const keys = vectors.WIDTH === 4 ? "vec4u" : "u32";
+    const vectors = keyedVectors(hidden);
     return {
-      constants: { Scalar: dtype, Keys: keys, WORKGROUP_SIZE, HAS_MASK: mask, MODE: MODES[mode], ...vectors },
+      constants: { Scalar: dtype, WORKGROUP_SIZE, HAS_MASK: mask, MODE: MODES[mode], ...vectors },
       params: { sequences, hidden },
       workgroups: foldWorkgroups(Math.ceil((sequences * hidden) / vectors.WIDTH / WORKGROUP_SIZE), limits),
       label: `${mode} ${sequences}x${hidden}`,

@@ -4,7 +4,7 @@
 //   tokens      one for each row of x; .w is 0 where the row is left out   read if HAS_MASK
 //   out         [sequences, hidden]; zeros where a sequence has no row
 // One thread owns one vector of columns of one sequence: neighbours read neighbouring ones. Computes in f32.
-// Joined with shared/order_key.wgsl and shared/order_keys.wgsl.
+// #import "shared/order_keys.wgsl"
 
 alias Scalar = f32;
 alias Vector = vec4<Scalar>; // Scalar where hidden is not a multiple of 4
@@ -12,7 +12,6 @@ alias Sum = vec4f; // f32 there
 alias Keys = vec4u; // u32 there
 const WIDTH = 4; // of a vector: 1 there
 const WORKGROUP_SIZE = 32;
-const LANES = WORKGROUP_SIZE;
 const HAS_MASK = false;
 const MEAN = 0;
 const CLS = 1;

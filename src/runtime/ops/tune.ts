@@ -4,14 +4,9 @@
  */
 
 import type { Kernel, Scalar } from "../../kernels/kernel.ts";
-import type { MatmulShape } from "../../kernels/matmul/linear.ts";
-import { matmulCandidates } from "../../kernels/matmul/matmul_choice.ts";
-import {
-  type MatmulConfig,
-  type MatmulTuning,
-  matmulKernelOf,
-  shapeClass,
-} from "../../kernels/matmul/matmul_config.ts";
+import { type MatmulShape, matmulKernelOf } from "../../kernels/matmul/matmul.ts";
+import { matmulCandidates, shapeClass } from "../../kernels/matmul/matmul_choice.ts";
+import type { MatmulConfig, MatmulTuning } from "../../kernels/matmul/matmul_config.ts";
 import type { AdapterSummary } from "../device.ts";
 import type { Engine } from "../engine.ts";
 import { GpuError } from "../errors.ts";

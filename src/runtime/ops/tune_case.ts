@@ -1,7 +1,7 @@
 /** A product to tune on: operands on the GPU, and some rows of what must come out, in float64. */
 
 import { float16ToFloat32, float32ToFloat16 } from "../../files/float16.ts";
-import type { MatmulShape } from "../../kernels/matmul/linear.ts";
+import type { MatmulShape } from "../../kernels/matmul/matmul.ts";
 import type { Engine } from "../engine.ts";
 import type { OutputData } from "../program.ts";
 import type { InputData, Tensor } from "../tensor.ts";

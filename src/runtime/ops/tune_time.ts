@@ -1,7 +1,7 @@
 /** Times of kernels that multiply the same, for the autotuner. */
 
 import type { Kernel } from "../../kernels/kernel.ts";
-import type { MatmulShape } from "../../kernels/matmul/linear.ts";
+import type { MatmulShape } from "../../kernels/matmul/matmul.ts";
 import type { Engine } from "../engine.ts";
 import type { KernelTime } from "../profiler.ts";
 import type { Program } from "../program.ts";

@@ -1,5 +1,5 @@
-// The vectors of softmax.wgsl, in fours, or each an element where cols is not a multiple of 4.
-// Joined with shared/total.wgsl.
+// The vectors of a row, in fours, or each an element where cols is not a multiple of 4.
+// #import "rows/total.wgsl"
 
 alias Scalar = f32;
 alias Vector = vec4<Scalar>; // or Scalar

@@ -1,4 +1,4 @@
-// The operands of matmul.wgsl one scalar at a time: any k. The last chunk of a row is filled up with zeros.
+// x and weight of a matmul one scalar at a time: any k. The last chunk of a row is filled up with zeros.
 
 alias Scalar = f32;
 

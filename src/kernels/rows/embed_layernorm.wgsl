@@ -7,7 +7,7 @@
 //   beta        [cols]
 //   out         [tokens, cols]
 // LANES threads own a token, each every LANES-th vector of its row. Computes in f32.
-// Joined with shared/normalize_row.wgsl, shared/reduce.wgsl and shared/total.wgsl.
+// #import "rows/normalize_row.wgsl"
 
 alias Scalar = f32;
 alias Vector = vec4<Scalar>; // Scalar where cols is not a multiple of 4

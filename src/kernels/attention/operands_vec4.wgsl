@@ -1,4 +1,4 @@
-// The operands of attention.wgsl in vec4s: dimensions, strides and offsets are multiples of 4.
+// q, k and v of attention in vec4s: dimensions, strides and offsets are multiples of 4.
 
 alias Scalar = f32;
 alias Vec4 = vec4<Scalar>;

@@ -5,6 +5,8 @@
 // Mean and squared deviations in one pass, by Welford's recurrence: the sum of squares less the square of the sum would
 // cancel. Each thread counts from its first vector, because a mean of 1e4 would itself be rounded to 1e-3. Nor is the
 // row's mean more exact than that: what the deviations from it do not cancel is the rest, and comes off them too.
+// #import "shared/reduce.wgsl"
+// #import "rows/total.wgsl"
 
 // Threads past the last row compute it once more, since all must meet at the barriers, and write nothing.
 fn normalize_row(row: u32, thread: u32) {

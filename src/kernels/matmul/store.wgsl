@@ -1,5 +1,6 @@
 // Stores four outputs of one row of a Linear layer: bias, activation, residual, and what of the four lies past the edge
-// left out. For kernels with the bindings and Params of matmul.wgsl. Joined with activation.wgsl.
+// left out. For kernels with the bindings and Params of matmul.wgsl.
+// #import "shared/activation.wgsl"
 
 fn store(row: u32, col: u32, sum: vec4f) {
   if (row >= params.m) { return; }

@@ -1,4 +1,4 @@
-// The operands of attention.wgsl one scalar at a time: any dimension. Past the end of a head they read as zeros.
+// q, k and v of attention one scalar at a time: any dimension. Past the end of a head they read as zeros.
 
 alias Scalar = f32;
 

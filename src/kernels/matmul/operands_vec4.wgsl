@@ -1,4 +1,4 @@
-// The operands of matmul.wgsl in vec4s: k is a multiple of 4, so that every row starts on a vec4.
+// x and weight of a matmul in vec4s: k is a multiple of 4, so that every row starts on a vec4.
 
 alias Scalar = f32;
 alias Vec4 = vec4<Scalar>;

@@ -1,4 +1,4 @@
-// The vectors of softmax.wgsl in pairs, for an even number of columns.
+// The vectors of a row in pairs, for an even number of columns.
 
 alias Scalar = f32;
 alias Vector = vec2<Scalar>;

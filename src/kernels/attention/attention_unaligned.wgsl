@@ -1,0 +1,3 @@
+// As attention.wgsl, for any dimensions, strides and offsets: operands are loaded one scalar at a time.
+// #import "attention/attention.wgsl"
+// #import "attention/operands_scalar.wgsl" instead of "attention/operands_vec4.wgsl"
