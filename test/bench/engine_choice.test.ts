@@ -139,7 +139,7 @@ describe.each(Object.entries(DEVICES))("on %s", (_, traits) => {
     expect(names([128])).toEqual([]);
     // and there is no kernel that takes none
     const operation = (name: string): string =>
-      name.replace(/_(broadcast|workgroup|subgroup|split_k|unaligned|naive).*/, "");
+      name.replace(/_(broadcast|workgroup|subgroup|split_k|unaligned|naive|pairs).*/, "");
     const all = typicalTasks(traits).flatMap(({ kernels }) => kernels.map(operation));
     expect(new Set(all)).toEqual(new Set([...three, ...two].map(operation)));
   });
