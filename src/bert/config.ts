@@ -51,7 +51,7 @@ const ACTIVATIONS: Readonly<Record<string, Activation>> = {
 const PROBLEM_TYPES: readonly unknown[] = ["single_label_classification", "multi_label_classification", "regression"];
 
 /** Upper bounds that no BERT comes near: what lies above is a broken or hostile file, refused before any allocation. */
-const MOST = { vocab: 1 << 22, hidden: 1 << 14, layers: 256, heads: 1 << 10, positions: 1 << 20, types: 1 << 12 };
+const MOST = { vocab: 4_194_304, hidden: 16_384, layers: 256, heads: 1_024, positions: 1_048_576, types: 4_096 };
 
 /**
  * @param text the content of config.json

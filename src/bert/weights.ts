@@ -7,8 +7,8 @@ import type { Checkpoint } from "../files/checkpoint.ts";
 import type { Allocation } from "../runtime/allocation.ts";
 import type { LinearWeights, NormWeights } from "../runtime/ops.ts";
 import { type QuantizedTable, quantizedTable, streamQuantized } from "../runtime/quantize.ts";
-import type { Shape, Table, Tensor } from "../runtime/tensor.ts";
-import { asTable, streamTable } from "../runtime/upload.ts";
+import { allocateTable, asTable, streamTable, type Table } from "../runtime/table.ts";
+import type { Shape, Tensor } from "../runtime/tensor.ts";
 import { type BertConfig, ModelError } from "./config.ts";
 
 const WORD_TABLE = "embeddings.word_embeddings.weight";
@@ -183,7 +183,7 @@ export function allocateWeights(
   const { hiddenSize: h, intermediateSize: f, vocabSize: v } = config;
   const contents: { into: Table | QuantizedTable; names: readonly string[] }[] = [];
   const table = (rows: number, cols: number, names: readonly string[], rowsPerPart?: number): Table => {
-    const into = allocation.table(names.join(" + "), rows, cols, dtype, rowsPerPart);
+    const into = allocateTable(allocation, names.join(" + "), rows, cols, dtype, rowsPerPart);
     contents.push({ into, names });
     return into;
   };

@@ -66,7 +66,7 @@ const OTHER_FORMATS = {
   "flax_model.msgpack": "Flax",
 };
 
-const CHUNK_BYTES = 4 << 20;
+const CHUNK_BYTES = 4_194_304;
 
 /**
  * Opens a model folder's weights: model.safetensors or the files of its index, model.safetensors.index.json; where there

@@ -25,7 +25,7 @@ export interface HttpOptions {
 }
 
 /** Bytes per request. A configuration file comes with one, and a header of safetensors. */
-const BLOCK = 4 << 20;
+const BLOCK = 4_194_304;
 
 /** Blocks held in memory per file: tensors are not read in the order in which they lie, but near it. */
 const KEPT_BLOCKS = 8;

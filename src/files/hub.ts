@@ -24,7 +24,7 @@ export interface HubFolderOptions extends Omit<HttpOptions, "headers"> {
 }
 
 /** Bytes. What the hub says about a model is JSON with a line per file. */
-const MOST_INFO = 64 << 20;
+const MOST_INFO = 67_108_864;
 
 /** A commit's full name: what it names never changes. */
 export function isCommit(revision: string): boolean {

@@ -6,7 +6,7 @@
 import { type DeviceTraits, foldWorkgroups, type KernelLimits, type KernelPlan } from "./kernel.ts";
 
 /** Elements that a u32 can number. */
-export const INDEXABLE: number = 2 ** 32;
+export const INDEXABLE: number = 4_294_967_296;
 
 /**
  * Checks that each size is a whole number of at least 1.

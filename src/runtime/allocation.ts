@@ -3,13 +3,17 @@
 import { Checks } from "./checks.ts";
 import type { DeviceContext } from "./context.ts";
 import { USAGE } from "./memory.ts";
-import { BYTES, bytesOf, type DType, type Shape, type Table, Tensor } from "./tensor.ts";
+import { bytesOf, type DType, type Shape, Tensor } from "./tensor.ts";
+
+/** What is written before the GPU is awaited. */
+const FLUSH_BYTES = 8_388_608;
 
 /** Use `Engine.allocate`. */
 export class Allocation {
   readonly #context: DeviceContext;
   readonly #checks: Checks;
   readonly #tensors: Tensor[] = [];
+  #unflushed = 0;
 
   constructor(context: DeviceContext) {
     this.#context = context;
@@ -21,12 +25,17 @@ export class Allocation {
     return this.#tensors.reduce((sum, { bytes }) => sum + bytes, 0);
   }
 
-  /** @throws RangeError when one storage binding cannot hold it: use `table` for a matrix that large. */
+  /** The most that one tensor can hold: what a storage binding of the device does. */
+  get mostBytes(): number {
+    return this.#context.device.limits.maxStorageBufferBindingSize;
+  }
+
+  /** @throws RangeError when one storage binding cannot hold it: use `allocateTable` for a matrix that large. */
   tensor(label: string, shape: Shape, dtype: DType): Tensor {
     const context = this.#context;
     context.requireAlive();
     const bytes = bytesOf(shape, dtype);
-    const most = context.device.limits.maxStorageBufferBindingSize;
+    const most = this.mostBytes;
     if (bytes > most) {
       throw new RangeError(
         `${label} [${shape}] takes ${bytes} bytes, a storage binding of this device holds at most ${most}`,
@@ -38,29 +47,23 @@ export class Allocation {
     return tensor;
   }
 
-  /** A [rows, cols] matrix, spread over as many tensors as the device's binding size asks for. */
-  table(label: string, rows: number, cols: number, dtype: DType, rowsPerPart?: number): Table {
-    const binding = this.#context.device.limits.maxStorageBufferBindingSize;
-    const rowBytes = cols * BYTES[dtype];
-    const most = Math.floor(binding / rowBytes);
-    // parts begin at multiples of eight rows, so that those of one column of f16 begin at a word
-    const perPart = rowsPerPart ?? (rows <= most ? rows : Math.floor(most / 8) * 8);
-    if (perPart < 1) {
-      throw new RangeError(
-        `${label}: eight rows take ${8 * rowBytes} bytes, a storage binding of this device holds at most ${binding}`,
-      );
-    }
-    const parts: Tensor[] = [];
-    for (let row = 0; row < rows; row += perPart) {
-      const partLabel = rows <= perPart ? label : `${label} rows ${row}..`;
-      parts.push(this.tensor(partLabel, [Math.min(perPart, rows - row), cols], dtype));
-    }
-    return { rows, cols, rowsPerPart: perPart, parts };
-  }
-
-  /** Lets the GPU take what was written, once that is much: WebGPU keeps a copy until then. @throws as `done` */
-  async flush(): Promise<void> {
-    if (await this.#context.flushWrites(this.#checks)) await this.done();
+  /**
+   * Lets the GPU take what was written, once that is much: WebGPU keeps a copy until then.
+   * @param bytes written since the last call
+   * @throws as `done`
+   */
+  async flush(bytes: number): Promise<void> {
+    this.#unflushed += bytes;
+    if (this.#unflushed < FLUSH_BYTES) return;
+    this.#unflushed = 0;
+    const { queue } = this.#context.device;
+    await this.#context.wait(
+      this.#checks.within("uploads", () => {
+        queue.submit([]);
+        return queue.onSubmittedWorkDone();
+      }),
+    );
+    await this.done();
   }
 
   /**

@@ -7,16 +7,7 @@ import { Checks } from "./checks.ts";
 import type { DeviceContext } from "./context.ts";
 import { USAGE } from "./memory.ts";
 import type { Recording, Ref } from "./recorder.ts";
-import {
-  bindSteps,
-  checkInputs,
-  encodeSteps,
-  type Inputs,
-  placeRefs,
-  type Steps,
-  setScalars,
-  tensorsOf,
-} from "./steps.ts";
+import { bindSteps, checkInputs, encodeSteps, type Inputs, placeRefs, type Steps, setScalars } from "./steps.ts";
 import { writeElements } from "./tensor.ts";
 
 export interface BoundProgram {
@@ -48,7 +39,7 @@ export async function bindProgram(
   shared: Steps,
 ): Promise<BoundProgram> {
   context.requireAlive();
-  const { device, memory, absent } = context;
+  const { device, memory } = context;
   const steps: Steps = { ...shared, params: shared.params.slice() };
   const { slotOf, slotBytes } = placeRefs(recording, "kept");
   const checks = new Checks(device);
@@ -70,22 +61,19 @@ export async function bindProgram(
   try {
     slots.push(...slotBytes.map((bytes, i) => create(`slot ${i}`, bytes, USAGE.storage)));
     params = create("params", Math.max(16, steps.params.byteLength), USAGE.uniform);
-    const unwritten = steps.unwritten > 0 ? create("unwritten", steps.unwritten, USAGE.storage) : undefined;
-    await context.wait(Promise.all([checks.done(), ...[...tensorsOf(recording)].map((tensor) => tensor.ready())]));
-    checks.within(label, () => device.queue.writeBuffer(params, 0, steps.params));
-    groups = bindSteps(device, steps, { params, absent, unwritten, slot: bufferOf }, checks);
     await context.wait(checks.done());
+    checks.within(label, () => device.queue.writeBuffer(params, 0, steps.params));
+    groups = await bindSteps(context, steps, { params, slot: bufferOf }, checks);
   } catch (error) {
     dispose();
     throw error;
   }
   const buffersOf = (refs: ReadonlyMap<string, Ref>): Record<string, GPUBuffer> =>
     Object.fromEntries([...refs].map(([name, ref]) => [name, bufferOf(ref)]));
-  let fault: unknown;
   const requireSound = (): void => {
     if (disposed) throw new Error(`${label}: it was disposed; bind it again`);
     context.requireAlive();
-    if (fault !== undefined) throw fault;
+    if (checks.fault) throw checks.fault;
   };
   return {
     inputs: buffersOf(recording.inputs),
@@ -99,9 +87,6 @@ export async function bindProgram(
         if (steps.places.length === 0) return;
         setScalars(steps, inputs);
         device.queue.writeBuffer(params, 0, steps.params);
-      });
-      checks.done().catch((error: unknown) => {
-        fault = error;
       });
     },
     encode(target) {

@@ -11,7 +11,8 @@ const KINDS = ["out-of-memory", "internal", "validation"] as const;
 export class Checks {
   readonly #device: GPUDevice;
   #answers: Promise<unknown> = Promise.resolve();
-  #fault: GpuError | undefined;
+  /** The first, once WebGPU has told of it. */
+  fault: GpuError | undefined;
 
   constructor(device: GPUDevice) {
     this.#device = device;
@@ -30,7 +31,7 @@ export class Checks {
       const scopes = [...KINDS].reverse().map(() => device.popErrorScope());
       const answered = Promise.all(scopes).then((errors) => {
         for (const [i, error] of errors.reverse().entries()) {
-          if (error) this.#fault ??= new GpuError(KINDS[i]!, label, error.message);
+          if (error) this.fault ??= new GpuError(KINDS[i]!, label, error.message);
         }
       });
       this.#answers = Promise.all([this.#answers, answered]);
@@ -41,6 +42,6 @@ export class Checks {
   /** Waits for what WebGPU says of all calls so far. @throws GpuError, the first fault */
   async done(): Promise<void> {
     await this.#answers;
-    if (this.#fault) throw this.#fault;
+    if (this.fault) throw this.fault;
   }
 }

@@ -4,10 +4,11 @@ import type { DeviceTraits } from "../kernels/kernel.ts";
 import { Allocation } from "./allocation.ts";
 import { DeviceContext } from "./context.ts";
 import { type AdapterSummary, type OpenedDevice, openBrowserDevice } from "./device.ts";
+import { DeviceLostError } from "./errors.ts";
 import type { MemoryUse } from "./memory.ts";
 import { Program } from "./program.ts";
 import { Recorder, SourceCache } from "./recorder.ts";
-import type { DType, Shape, Table, Tensor } from "./tensor.ts";
+import type { DType, Shape, Tensor } from "./tensor.ts";
 
 export interface EngineOptions extends Partial<Omit<OpenedDevice, "device">> {
   /**
@@ -53,7 +54,7 @@ export class Engine {
   static async create(options: EngineOptions = {}): Promise<Engine> {
     const { device } = options;
     const open = device ? undefined : (options.open ?? openBrowserDevice);
-    return new Engine(await contextOn(open ? await open() : { ...options, device: device! }, open), open, options);
+    return new Engine(contextOn(open ? await open() : { ...options, device: device! }, open), open, options);
   }
 
   get device(): GPUDevice {
@@ -105,11 +106,6 @@ export class Engine {
     return this.allocate().tensor(label, shape, dtype);
   }
 
-  /** A [rows, cols] matrix, spread over as many tensors as the device's binding size asks for. */
-  table(label: string, rows: number, cols: number, dtype: DType, rowsPerPart?: number): Table {
-    return this.allocate().table(label, rows, cols, dtype, rowsPerPart);
-  }
-
   /** Tensors that are checked and freed together. */
   allocate(): Allocation {
     return new Allocation(this.#context);
@@ -132,7 +128,10 @@ export class Engine {
   /** Frees the memory that runs share, once those under way are over. The next run takes what it needs. */
   releaseMemory(): Promise<void> {
     const context = this.#context;
-    return context.inTurn(() => context.wait(context.arena.clear()));
+    return context.inTurn(async () => {
+      await context.idle();
+      context.arena.clear();
+    });
   }
 
   /** Frees every buffer of this engine, and the device if the engine opened it. Safe to call twice. */
@@ -145,22 +144,22 @@ export class Engine {
   async #renew(open: () => Promise<OpenedDevice>): Promise<void> {
     const before = this.#context;
     before.dispose();
-    const context = await contextOn(await open(), open);
+    const context = contextOn(await open(), open);
     if (this.#disposed) {
       context.dispose();
       return context.requireAlive();
     }
     this.#context = context;
-    before.replaced();
+    before.gone = new DeviceLostError("replaced", "this was made on an earlier device of its engine", "make it again");
     // measured on another adapter, or by another driver
     if (JSON.stringify(context.adapter) !== JSON.stringify(before.adapter)) this.tuning = undefined;
     this.#generation++;
   }
 }
 
-function contextOn(opened: OpenedDevice, open: Open): Promise<DeviceContext> {
+function contextOn(opened: OpenedDevice, open: Open): DeviceContext {
   const remedy = open
     ? "the next call gets another device and loads again"
     : "make another device, create an Engine on it and load again";
-  return DeviceContext.open(opened, remedy);
+  return new DeviceContext(opened, remedy);
 }

@@ -18,12 +18,12 @@ export const USAGE: Readonly<Record<"storage" | "uniform" | "readBack" | "querie
 };
 
 export class Memory {
-  readonly #device: GPUDevice;
+  readonly device: GPUDevice;
   readonly #live = new Map<GPUBuffer, number>();
   #bytes = 0;
 
   constructor(device: GPUDevice) {
-    this.#device = device;
+    this.device = device;
   }
 
   get use(): MemoryUse {
@@ -35,10 +35,10 @@ export class Memory {
    * @throws RangeError when the device cannot have a buffer of this size; both numbers are in the message
    */
   create(checks: Checks, label: string, bytes: number, usage: number): GPUBuffer {
-    const most = this.#device.limits.maxBufferSize;
+    const most = this.device.limits.maxBufferSize;
     if (bytes > most)
       throw new RangeError(`${label}: ${bytes} bytes asked, a buffer of this device holds at most ${most}`);
-    const buffer = checks.within(label, () => this.#device.createBuffer({ label, size: bytes, usage }));
+    const buffer = checks.within(label, () => this.device.createBuffer({ label, size: bytes, usage }));
     this.#live.set(buffer, bytes);
     this.#bytes += bytes;
     return buffer;

@@ -17,7 +17,8 @@ import { rowOwnerFor } from "../kernels/shape.ts";
 import { gatherRows as gatherRowsKernel } from "../kernels/tokens/gather_rows.ts";
 import { type PoolMode, pool as poolKernel } from "../kernels/tokens/pool.ts";
 import type { Recorder, Ref } from "./recorder.ts";
-import type { Table, Tensor } from "./tensor.ts";
+import type { Table } from "./table.ts";
+import type { Tensor } from "./tensor.ts";
 
 export type { PoolMode };
 /** Activations a linear layer can apply. */

@@ -57,10 +57,9 @@ export class PipelineCache {
       return { source, pipeline, layout, bindings };
     } catch (error) {
       this.#layouts.clear(); // one may have failed with the rest
-      const fault = await checks.done().catch((fault: unknown) => fault as Error);
-      if (fault instanceof GpuError && fault.kind === "out-of-memory") throw fault;
-      const detail = describeMessages(source, (await module.getCompilationInfo()).messages);
-      throw new GpuError("compile", label, detail || (fault ?? (error as Error)).message);
+      const faults = describeMessages(source, (await module.getCompilationInfo()).messages);
+      if (!faults) await checks.done();
+      throw new GpuError("compile", label, faults || String(error));
     }
   }
 

@@ -6,9 +6,11 @@
 
 import { float16ToFloat32 } from "../files/float16.ts";
 import { flopsOf } from "../kernels/work.ts";
+import type { Need } from "./arena.ts";
 import { type BoundProgram, bindProgram } from "./bound.ts";
 import { Checks } from "./checks.ts";
 import type { DeviceContext } from "./context.ts";
+import { USAGE } from "./memory.ts";
 import type { CompiledKernel } from "./pipelines.ts";
 import { type KernelTime, type TimedPasses, timedPasses } from "./profiler.ts";
 import type { Recording, Ref } from "./recorder.ts";
@@ -22,7 +24,6 @@ import {
   type Steps,
   setScalars,
   stepsOf,
-  tensorsOf,
 } from "./steps.ts";
 import { bytesOf, type InputData, sizeOf, writeElements } from "./tensor.ts";
 
@@ -78,6 +79,7 @@ export class Program {
   readonly #placement: Placement;
   readonly #steps: Steps;
   readonly #outputs: readonly Output[];
+  readonly #needs: readonly Need[];
   #bindGroups: readonly GPUBindGroup[] = [];
   /** Of the arena, when the bind groups were made. */
   #arenaVersion = -1;
@@ -96,6 +98,11 @@ export class Program {
       offset += output.bytes;
       return output;
     });
+    this.#needs = [
+      ...this.#placement.slotBytes.map((bytes, i) => ({ label: slotLabel(i), bytes, usage: USAGE.storage })),
+      { label: PARAMS, bytes: this.#steps.params.byteLength, usage: USAGE.uniform },
+      ...STAGING.map((label) => ({ label, bytes: offset, usage: USAGE.readBack })),
+    ];
   }
 
   /** One for each dispatch, in the order of a profile. */
@@ -154,7 +161,7 @@ export class Program {
 
   async #submit(
     inputs: Inputs,
-    { signal, readBack = true, profiled = false }: SubmitOptions & { readonly profiled?: boolean },
+    { signal, readBack = true, profiled }: SubmitOptions & { readonly profiled?: boolean },
   ): Promise<Started> {
     const context = this.#context;
     const { arena, device } = context;
@@ -162,27 +169,23 @@ export class Program {
     const checks = new Checks(device);
     let timed: TimedPasses | undefined;
     try {
-      const started = await context.inTurn(async () => {
+      const { end } = await context.inTurn(async () => {
         signal?.throwIfAborted();
-        const wanted = readBack ? this.#outputs : [];
-        const slot = await context.wait(arena.runSlot());
-        await this.#prepare(checks, endOf(wanted));
+        await this.#prepare(checks);
         if (profiled) {
           timed = timedPasses(context, checks, this.#recording.dispatches);
           await context.wait(checks.done());
         }
-        signal?.throwIfAborted();
-        const read = checks.within(this.label, () => {
-          this.#write(inputs, values);
-          return this.#launch(wanted, arena.staging(slot), timed);
+        return context.startRun((place) => {
+          signal?.throwIfAborted();
+          return checks.within(this.label, () => {
+            this.#write(inputs, values);
+            return this.#launch(readBack ? this.#outputs : [], arena.buffer(STAGING[place]!), timed);
+          });
         });
-        const outputs = context.wait(read());
-        outputs.catch(() => {}); // told to whoever asks for them
-        arena.occupy(slot, outputs);
-        return { outputs, timed };
       });
       await context.wait(checks.done());
-      return started;
+      return { outputs: end, timed };
     } catch (error) {
       timed?.dispose();
       this.#arenaVersion = -1; // whatever was bound may be broken: bind afresh next time
@@ -191,22 +194,18 @@ export class Program {
     }
   }
 
-  /** Gives the arena the size this program needs and binds its buffers; does nothing when both stand already. */
-  async #prepare(checks: Checks, staging: number): Promise<void> {
+  /** Sees to it that the memory is there and bound; does nothing when both stand already. */
+  async #prepare(checks: Checks): Promise<void> {
     const context = this.#context;
-    const { arena, device, absent } = context;
-    const { params, unwritten } = this.#steps;
-    const grown = arena.reserve({ slots: this.#placement.slotBytes, params: params.byteLength, unwritten, staging });
-    if (grown) await context.wait(grown);
+    const { arena } = context;
+    const lacking = arena.lacking(this.#needs);
+    if (lacking.length > 0) {
+      await context.idle(); // what is read back from may be mapped
+      await context.wait(arena.grow(lacking));
+    }
     if (this.#arenaVersion === arena.version) return;
-    // a tensor that has no memory is told by its own name
-    await context.wait(Promise.all([...tensorsOf(this.#recording)].map((tensor) => tensor.ready())));
-    const buffers = {
-      ...{ params: arena.params, absent, unwritten: arena.unwritten },
-      slot: (ref: Ref) => this.#bufferOf(ref),
-    };
-    this.#bindGroups = bindSteps(device, this.#steps, buffers, checks);
-    await context.wait(checks.done());
+    const buffers = { params: arena.buffer(PARAMS), slot: (ref: Ref) => this.#bufferOf(ref) };
+    this.#bindGroups = await bindSteps(context, this.#steps, buffers, checks);
     this.#arenaVersion = arena.version;
   }
 
@@ -216,16 +215,16 @@ export class Program {
     for (const [ref, data] of values) writeElements(device.queue, this.#bufferOf(ref), 0, data);
     if (arena.paramsOwner === this && places.length === 0) return;
     setScalars(this.#steps, inputs);
-    device.queue.writeBuffer(arena.params, 0, params);
+    device.queue.writeBuffer(arena.buffer(PARAMS), 0, params);
     arena.paramsOwner = this;
   }
 
-  /** Submits, and gives what reads the outputs back: to be called at once. */
+  /** Submits, and reads the outputs back. */
   #launch(
     outputs: readonly Output[],
     staging: GPUBuffer,
     timed: TimedPasses | undefined,
-  ): () => Promise<Record<string, OutputData>> {
+  ): Promise<Record<string, OutputData>> {
     const { device } = this.#context;
     const encoder = device.createCommandEncoder({ label: this.label });
     this.#encode(encoder, timed?.passOf);
@@ -234,23 +233,18 @@ export class Program {
     }
     timed?.resolve(encoder);
     device.queue.submit([encoder.finish()]);
-    if (outputs.length === 0) {
-      const done = device.queue.onSubmittedWorkDone();
-      return () => done.then(() => ({}));
-    }
-    const mapped = staging.mapAsync(1, 0, endOf(outputs)); // GPUMapMode.READ
-    return async () => {
-      await mapped;
+    if (outputs.length === 0) return device.queue.onSubmittedWorkDone().then(() => ({}));
+    return staging.mapAsync(1, 0, endOf(outputs)).then(() => {
       try {
         return valuesOf(staging.getMappedRange(0, endOf(outputs)), outputs);
       } finally {
         staging.unmap();
       }
-    };
+    });
   }
 
   #bufferOf({ id, tensor }: Ref): GPUBuffer {
-    return tensor?.buffer ?? this.#context.arena.slot(this.#placement.slotOf[id]!);
+    return tensor?.buffer ?? this.#context.arena.buffer(slotLabel(this.#placement.slotOf[id]!));
   }
 
   #encode(encoder: GPUCommandEncoder, passOf?: (dispatch: number) => GPUComputePassDescriptor): void {
@@ -272,6 +266,14 @@ export class Program {
 interface Started {
   readonly outputs: Promise<Record<string, OutputData>>;
   readonly timed: TimedPasses | undefined;
+}
+
+const PARAMS = "arena params";
+/** By the place of a run: both are there from the first one on, so that runs that overlap allocate nothing. */
+const STAGING = ["arena read-back 0", "arena read-back 1"];
+
+function slotLabel(index: number): string {
+  return `arena slot ${index}`;
 }
 
 /** Bytes of a staging buffer for these. */

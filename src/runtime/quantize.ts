@@ -2,7 +2,7 @@
 
 import type { ScalarArray } from "../files/dtype.ts";
 import type { Allocation } from "./allocation.ts";
-import type { Table } from "./tensor.ts";
+import { allocateTable, type Table } from "./table.ts";
 
 /** A matrix of [rows, cols] in int8: element = int8 * scale of its row. */
 export interface QuantizedTable {
@@ -27,8 +27,8 @@ export function missingForInt8(): string | undefined {
 
 /** Allocates an empty int8 matrix. @throws RangeError when a storage binding does not hold one row */
 export function quantizedTable(allocation: Allocation, label: string, rows: number, cols: number): QuantizedTable {
-  const codes = allocation.table(label, rows, Math.ceil(cols / 4), "u32");
-  return { codes, scales: allocation.table(`${label} scales`, rows, 1, "f32", codes.rowsPerPart), cols };
+  const codes = allocateTable(allocation, label, rows, Math.ceil(cols / 4), "u32");
+  return { codes, scales: allocateTable(allocation, `${label} scales`, rows, 1, "f32", codes.rowsPerPart), cols };
 }
 
 /**
@@ -83,7 +83,7 @@ export async function streamQuantized(
       filled = 0;
     }
     writeRows(codes, first, words);
-    await allocation.flush();
+    await allocation.flush(words.byteLength);
   }
   if (done !== codes.rows || filled > 0) {
     throw new RangeError(

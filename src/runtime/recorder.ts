@@ -53,7 +53,7 @@ export interface Dispatch {
   readonly params: Uint8Array;
   readonly scalars: readonly ScalarPlace[];
   readonly workgroups: KernelPlan["workgroups"];
-  /** By binding name; what is not given is bound to a buffer that stands for it. */
+  /** By binding name; for one that was not given stands a value that nobody reads. */
   readonly operands: ReadonlyMap<string, Operand>;
 }
 
@@ -72,10 +72,12 @@ export class Recorder {
   readonly #sources: SourceCache;
   readonly #dispatches: Dispatch[] = [];
   readonly #refs: Ref[] = [];
+  /** Stands for inputs that are not given. */
+  readonly #absent: Ref = this.temporary("absent", [4], "u32");
   readonly #inputs = new Map<string, Ref>();
   readonly #scalars = new Map<string, Scalar>();
   readonly #outputs = new Map<string, Ref>();
-  readonly #written = new Set<Ref>();
+  readonly #written = new Set<Operand>();
 
   /** @param sources shared by the recordings of a device */
   constructor(traits: DeviceTraits, sources: SourceCache = new SourceCache()) {
@@ -85,7 +87,7 @@ export class Recorder {
 
   /** A value the caller provides at every run. */
   input(name: string, shape: Shape, dtype: DType): Ref {
-    this.#requireNew(name);
+    requireNew(name, this.#inputs, this.#scalars);
     const ref = this.temporary(name, shape, dtype);
     this.#inputs.set(name, ref);
     this.#written.add(ref);
@@ -94,7 +96,7 @@ export class Recorder {
 
   /** A number the caller provides at every run: a learning rate, a step, a length. For the `scalars` of `dispatch`. */
   scalar(name: string, type: "f32" | "u32"): Scalar {
-    this.#requireNew(name);
+    requireNew(name, this.#inputs, this.#scalars);
     const scalar: Scalar = { name, type };
     this.#scalars.set(name, scalar);
     return scalar;
@@ -105,12 +107,12 @@ export class Recorder {
    * this program or of another.
    */
   state(tensor: Tensor): Ref {
-    const known = this.#refs.find((ref) => ref.tensor === tensor);
-    if (known) return known;
-    const { label: name, shape, dtype } = tensor;
-    const ref: Ref = { id: this.#refs.length, name, shape, dtype, tensor };
-    this.#refs.push(ref);
-    this.#written.add(ref);
+    let ref = this.#refs.find((ref) => ref.tensor === tensor);
+    if (ref === undefined) {
+      ref = { ...this.temporary(tensor.label, tensor.shape, tensor.dtype), tensor };
+      this.#refs[ref.id] = ref;
+      this.#written.add(ref);
+    }
     return ref;
   }
 
@@ -123,9 +125,8 @@ export class Recorder {
 
   /** Marks a value to be read back, under this name. */
   output(name: string, ref: Ref): void {
-    if (this.#outputs.has(name)) throw new TypeError(`the program has an output named ${name} already`);
-    this.#requireOwn(`output ${name}`, ref);
-    if (!this.#written.has(ref)) throw new TypeError(`output ${name}: nothing has written ${ref.name}`);
+    requireNew(name, this.#outputs);
+    this.#require(`output ${name}`, ref, false);
     this.#outputs.set(name, ref);
   }
 
@@ -134,7 +135,7 @@ export class Recorder {
    * the kernel may declare some `optional`.
    * @param scalars by fields of the WGSL's Params, in place of what the plan says
    * @throws TypeError for an operand that the kernel has no binding for, that is read before it was written, that belongs
-   *   to another recorder, or that one launch would read and write at once; for a tensor that is written and no state
+   *   to another recorder, or that one launch would write and bind twice; for a tensor that is written and no state
    */
   dispatch<S>(
     kernel: Kernel<S>,
@@ -145,33 +146,31 @@ export class Recorder {
     const plan = kernel.plan(shape, this.traits.limits);
     const label = `${kernel.name} ${plan.label}`;
     const { source, bindings, fields } = this.#sources.of(kernel, plan);
-    const given = new Map<string, Operand>();
-    for (const [name, operand] of Object.entries(operands)) {
-      const binding = bindings.get(name);
-      if (binding === undefined || binding.access === "uniform") {
-        throw new TypeError(`${label}: no binding named ${name}; there are ${[...bindings.keys()].join(", ")}`);
+    const written = new Set(bindings.filter(({ access }) => access === "read_write").map(({ name }) => name));
+    for (const name of Object.keys(operands)) {
+      if (!bindings.some((binding) => binding.name === name && binding.access !== "uniform")) {
+        throw new TypeError(`${label}: no binding named ${name}; there are ${namesOf(bindings)}`);
       }
-      if (operand === undefined) continue;
-      if (operand instanceof Tensor) {
-        if (binding.access === "read_write") {
-          throw new TypeError(`${label}: ${name} would write the tensor ${operand.label}; give it as state(tensor)`);
-        }
-      } else {
-        this.#requireOwn(`${label}: ${name}`, operand);
-        if (binding.access === "read" && !this.#written.has(operand)) {
-          throw new TypeError(`${label}: ${name} reads ${operand.name}, which nothing has written`);
+    }
+    const given = new Map<string, Operand>();
+    for (const { name, access } of bindings) {
+      if (access === "uniform") continue;
+      const writes = written.has(name);
+      let operand = operands[name];
+      if (operand) this.#require(`${label}: ${name}`, operand, writes);
+      else if (!writes)
+        operand = this.#absent; // WebGPU wants something bound
+      else if (kernel.optional?.includes(name)) operand = this.temporary(name, [4], "u32");
+      else throw new TypeError(`${label}: binding ${name} is written but not given`);
+      for (const [other, bound] of given) {
+        // WebGPU refuses a launch that binds the same memory twice, unless it only reads it
+        if ((writes || written.has(other)) && memoryOf(bound) === memoryOf(operand)) {
+          throw new TypeError(`${label}: ${other} and ${name} are the same memory, which is written; give one a copy`);
         }
       }
       given.set(name, operand);
     }
-    for (const { name, access } of bindings.values()) {
-      if (access !== "read_write") continue;
-      const operand = given.get(name);
-      if (operand) this.#written.add(operand as Ref);
-      else if (!kernel.optional?.includes(name))
-        throw new TypeError(`${label}: binding ${name} is written but not given`);
-    }
-    requireApart(label, given, bindings);
+    for (const name of written) this.#written.add(given.get(name)!);
     this.#dispatches.push({
       label,
       kernel: kernel.name,
@@ -195,81 +194,55 @@ export class Recorder {
   }
 
   #placeOf(label: string, fields: readonly ParamField[], field: string, scalar: Scalar): ScalarPlace {
-    const index = fields.findIndex(({ name }) => name === field);
-    if (index < 0) {
-      const names = fields.map(({ name }) => name).join(", ");
-      throw new TypeError(`${label}: Params has no ${field} to set; there are ${names || "none"}`);
-    }
-    if (this.#scalars.get(scalar.name) !== scalar) {
-      throw new TypeError(`${label}: ${field} is the scalar ${scalar.name} of another recorder`);
-    }
-    const { type } = fields[index]!;
-    if (type !== scalar.type) {
-      throw new TypeError(`${label}: ${field} is ${type}, the scalar ${scalar.name} is ${scalar.type}`);
-    }
+    const index = fields.findIndex(({ name, type }) => name === field && type === scalar.type);
+    if (index < 0) throw new TypeError(`${label}: no param ${field} of ${scalar.type}; there are ${namesOf(fields)}`);
+    if (this.#scalars.get(scalar.name) !== scalar) throw foreign(`${label}: ${field}`, scalar);
     return { scalar, offset: 4 * index };
   }
 
-  #requireNew(name: string): void {
-    if (this.#inputs.has(name) || this.#scalars.has(name)) {
-      throw new TypeError(`the program has an input named ${name} already`);
+  /** @param writes or reads */
+  #require(what: string, operand: Operand, writes: boolean): void {
+    if (operand instanceof Tensor) {
+      if (writes) throw new TypeError(`${what} would write the tensor ${operand.label}; give it as state(tensor)`);
+    } else if (this.#refs[operand.id] !== operand) throw foreign(what, operand);
+    else if (!writes && !this.#written.has(operand)) {
+      throw new TypeError(`${what} reads ${operand.name}, which nothing has written`);
     }
-  }
-
-  #requireOwn(what: string, ref: Ref): void {
-    if (this.#refs[ref.id] !== ref) throw new TypeError(`${what} is ${ref.name} of another recorder`);
   }
 }
 
-/** WebGPU refuses a launch that binds the same memory twice, unless it only reads it. */
-function requireApart(
-  label: string,
-  given: ReadonlyMap<string, Operand>,
-  bindings: ReadonlyMap<string, Binding>,
-): void {
-  const memoryOf = (operand: Operand): object => (operand instanceof Tensor ? operand : (operand.tensor ?? operand));
-  const seen = new Map<object, string>();
-  const written = [...given].filter(([name]) => bindings.get(name)!.access === "read_write");
-  const read = [...given].filter(([name]) => bindings.get(name)!.access !== "read_write");
-  for (const [name, operand] of [...written, ...read]) {
-    const memory = memoryOf(operand);
-    const other = seen.get(memory);
-    if (other !== undefined) {
-      const what = operand instanceof Tensor ? operand.label : operand.name;
-      throw new TypeError(
-        `${label}: ${what} is bound as ${other}, which is written, and as ${name}; give one of them a copy`,
-      );
-    }
-    if (bindings.get(name)!.access === "read_write") seen.set(memory, name);
-  }
+function requireNew(name: string, ...known: readonly ReadonlyMap<string, unknown>[]): void {
+  if (known.some((names) => names.has(name))) throw new TypeError(`the program has a ${name} already`);
+}
+
+function foreign(what: string, { name }: { readonly name: string }): TypeError {
+  return new TypeError(`${what} is ${name} of another recorder`);
+}
+
+function namesOf(named: readonly { readonly name: string }[]): string {
+  return named.map(({ name }) => name).join(", ");
+}
+
+function memoryOf(operand: Operand): object {
+  return operand instanceof Tensor ? operand : (operand.tensor ?? operand);
 }
 
 interface Specialised {
   readonly source: string;
-  /** By name. */
-  readonly bindings: ReadonlyMap<string, Binding>;
+  readonly bindings: readonly Binding[];
   readonly fields: readonly ParamField[];
 }
 
 /** Kernels by the constants of their plans: made once, however many launches and programs use them. */
 export class SourceCache {
-  readonly #made = new Map<string, Map<string, Specialised>>();
+  readonly #made = new Map<string, Specialised>();
 
-  of(kernel: Pick<Kernel<never>, "source">, { constants }: Pick<KernelPlan, "constants">): Specialised {
-    let byConstants = this.#made.get(kernel.source);
-    if (byConstants === undefined) {
-      byConstants = new Map();
-      this.#made.set(kernel.source, byConstants);
-    }
-    const key = JSON.stringify(constants);
-    let made = byConstants.get(key);
+  of({ source }: Pick<Kernel<never>, "source">, { constants }: Pick<KernelPlan, "constants">): Specialised {
+    const key = JSON.stringify(constants) + source;
+    let made = this.#made.get(key);
     if (made === undefined) {
-      made = {
-        source: specialize(kernel.source, constants),
-        bindings: new Map(bindingsOf(kernel.source).map((binding) => [binding.name, binding])),
-        fields: paramsOf(kernel.source),
-      };
-      byConstants.set(key, made);
+      made = { source: specialize(source, constants), bindings: bindingsOf(source), fields: paramsOf(source) };
+      this.#made.set(key, made);
     }
     return made;
   }

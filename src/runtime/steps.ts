@@ -1,6 +1,7 @@
 /** A recording made ready to run: placed in memory, bound to buffers, given its inputs, encoded into a pass. */
 
 import type { Checks } from "./checks.ts";
+import type { DeviceContext } from "./context.ts";
 import type { CompiledKernel } from "./pipelines.ts";
 import type { Dispatch, Operand, Recording, Ref, Scalar, ScalarPlace } from "./recorder.ts";
 import { bytesOf, type InputData, requireType, sizeOf, Tensor } from "./tensor.ts";
@@ -18,40 +19,28 @@ export interface Steps {
   readonly paramOffsets: readonly number[];
   /** Where the scalars stand in `params`. */
   readonly places: readonly ScalarPlace[];
-  /** Bytes that stand for the optional outputs a launch leaves out: two of them must not overlap. */
-  readonly unwritten: number;
 }
 
 /** What steps are bound to. */
 export interface StepBuffers {
   readonly params: GPUBuffer;
-  /** Stands for an optional input that is absent. */
-  readonly absent: GPUBuffer;
-  /** Stands for optional outputs that are absent; of no use to steps without. */
-  readonly unwritten: GPUBuffer | undefined;
   slot(ref: Ref): GPUBuffer;
 }
-
-/** Between two outputs that nobody asked for: the strictest alignment that WebGPU has. */
-const UNWRITTEN_BYTES = 256;
 
 /** @param align of offsets in uniform buffers */
 export function stepsOf({ dispatches }: Recording, compiled: readonly CompiledKernel[], align: number): Steps {
   const paramOffsets: number[] = [];
   let bytes = 0;
-  let unwritten = 0;
-  for (const [i, { params, operands }] of dispatches.entries()) {
+  for (const { params } of dispatches) {
     paramOffsets.push(bytes);
     bytes += Math.ceil(params.byteLength / align) * align;
-    const absent = compiled[i]!.bindings.filter(({ name, access }) => access === "read_write" && !operands.has(name));
-    unwritten = Math.max(unwritten, absent.length * UNWRITTEN_BYTES);
   }
   const params = new Uint8Array(bytes);
   for (const [i, dispatch] of dispatches.entries()) params.set(dispatch.params, paramOffsets[i]!);
   const places = dispatches.flatMap(({ scalars }, i) =>
     scalars.map(({ scalar, offset }) => ({ scalar, offset: paramOffsets[i]! + offset })),
   );
-  return { dispatches, compiled, params, paramOffsets, places, unwritten };
+  return { dispatches, compiled, params, paramOffsets, places };
 }
 
 /** Puts the scalars that are given into the parameters. */
@@ -65,37 +54,36 @@ export function setScalars({ params, places }: Steps, inputs: Inputs): void {
   }
 }
 
-/** A bind group for each dispatch. */
-export function bindSteps(
-  device: GPUDevice,
+/**
+ * A bind group for each dispatch.
+ * @throws GpuError by the name of the tensor that has no memory, or of the kernel that cannot be bound
+ */
+export async function bindSteps(
+  context: DeviceContext,
   { dispatches, compiled, paramOffsets }: Steps,
   buffers: StepBuffers,
   checks: Checks,
-): GPUBindGroup[] {
-  const bufferOf = (operand: Operand): GPUBuffer =>
-    operand instanceof Tensor ? operand.buffer : (operand.tensor?.buffer ?? buffers.slot(operand));
-  return dispatches.map(({ label, operands, params }, i) => {
+): Promise<GPUBindGroup[]> {
+  const tensors = new Set<Tensor>();
+  const bufferOf = (operand: Operand): GPUBuffer => {
+    const tensor = operand instanceof Tensor ? operand : operand.tensor;
+    if (tensor) tensors.add(tensor);
+    return tensor?.buffer ?? buffers.slot(operand as Ref);
+  };
+  const groups = dispatches.map(({ label, operands, params }, i) => {
     const { bindings, layout } = compiled[i]!;
-    let left = 0; // outputs that are left out so far
     const entries = bindings.map(({ binding, name, access }): GPUBindGroupEntry => {
       if (access === "uniform") {
         return { binding, resource: { buffer: buffers.params, offset: paramOffsets[i]!, size: params.byteLength } };
       }
-      const operand = operands.get(name);
-      if (operand)
-        return { binding, resource: { buffer: bufferOf(operand), size: bytesOf(operand.shape, operand.dtype) } };
-      if (access === "read") return { binding, resource: { buffer: buffers.absent } };
-      const offset = left++ * UNWRITTEN_BYTES;
-      return { binding, resource: { buffer: buffers.unwritten!, offset, size: UNWRITTEN_BYTES } };
+      const operand = operands.get(name)!;
+      return { binding, resource: { buffer: bufferOf(operand), size: bytesOf(operand.shape, operand.dtype) } };
     });
-    return checks.within(label, () => device.createBindGroup({ label, layout, entries }));
+    return checks.within(label, () => context.device.createBindGroup({ label, layout, entries }));
   });
-}
-
-/** The tensors that a recording uses, each once. */
-export function tensorsOf({ dispatches }: Pick<Recording, "dispatches">): Set<Tensor> {
-  const operands = dispatches.flatMap((dispatch) => [...dispatch.operands.values()]);
-  return new Set(operands.flatMap((operand) => (operand instanceof Tensor ? operand : (operand.tensor ?? []))));
+  await context.wait(Promise.all([...tensors].map((tensor) => tensor.ready())));
+  await context.wait(checks.done());
+  return groups;
 }
 
 /** @param passOf gives the pass for a dispatch: one for all, or while profiling one for each */
@@ -151,9 +139,8 @@ export function checkInputs(
 }
 
 function checkScalar(label: string, { name, type }: Scalar, value: unknown): void {
-  if (typeof value !== "number") throw new TypeError(`${label}: ${name} is a scalar, it takes a number`);
-  if (type === "u32" && !(Number.isInteger(value) && value >= 0 && value < 2 ** 32)) {
-    throw new RangeError(`${label}: ${name} is ${value}, u32 takes whole numbers from 0 to ${2 ** 32 - 1}`);
+  if (typeof value !== "number" || (type === "u32" && value >>> 0 !== value)) {
+    throw new TypeError(`${label}: scalar ${name} is ${value}, it takes a number of ${type}`);
   }
 }
 

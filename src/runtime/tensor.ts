@@ -30,9 +30,7 @@ export function requireType(what: string, dtype: DType, data: InputData): void {
   const wanted = ARRAYS[dtype];
   if (data instanceof wanted) return;
   const given = (data as object | undefined)?.constructor?.name ?? typeof data;
-  throw new TypeError(
-    `${what} is given as ${given}, ${dtype} takes a ${wanted.name}${dtype === "f16" ? " of its bits" : ""}`,
-  );
+  throw new TypeError(`${what} is given as ${given}, ${dtype} takes a ${wanted.name}`);
 }
 
 /** What a tensor needs of the device it is on. */
@@ -41,8 +39,6 @@ export interface TensorDevice {
   readonly memory: { destroy(buffer: GPUBuffer): void };
   /** @throws DeviceLostError, or Error once the engine is disposed */
   requireAlive(): void;
-  /** Told of bytes that were written. */
-  wrote(bytes: number): void;
 }
 
 /** A tensor with memory of its own, such as a weight. Freed by `dispose`, once; the engine frees what is left. */
@@ -76,14 +72,11 @@ export class Tensor {
     this.#on.requireAlive();
     requireType(this.label, this.dtype, data);
     const size = sizeOf(this.shape);
-    if (start + data.length > size || (start * BYTES[this.dtype]) % 4 !== 0) {
-      throw new RangeError(
-        `${this.label}: ${data.length} elements written from ${start} on, [${this.shape}] has ${size}${this.dtype === "f16" ? "; f16 starts at an even one" : ""}`,
-      );
+    if (start + data.length > size) {
+      throw new RangeError(`${this.label}: ${data.length} elements written from ${start}, [${this.shape}] has ${size}`);
     }
     const offset = start * BYTES[this.dtype];
     this.#checks.within(this.label, () => writeElements(this.#on.device.queue, this.buffer, offset, data));
-    this.#on.wrote(data.byteLength);
   }
 
   /**
@@ -105,15 +98,4 @@ export function writeElements(queue: GPUQueue, buffer: GPUBuffer, byteOffset: nu
   const even = data.byteLength - (data.byteLength % 4);
   if (even > 0) queue.writeBuffer(buffer, byteOffset, data.buffer as ArrayBuffer, data.byteOffset, even);
   if (even < data.byteLength) queue.writeBuffer(buffer, byteOffset + even, Uint16Array.of(data.at(-1)!, 0));
-}
-
-/**
- * A matrix of [rows, cols] whose rows may be spread over several tensors, because one storage binding is bounded (128
- * MiB by default; the word table of a multilingual BERT is 367 MB). Every part but the last has `rowsPerPart` rows.
- */
-export interface Table {
-  readonly rows: number;
-  readonly cols: number;
-  readonly rowsPerPart: number;
-  readonly parts: readonly Tensor[];
 }

@@ -10,7 +10,8 @@ import type { MatmulShape } from "../../src/kernels/matmul/matmul.ts";
 import { Checks } from "../../src/runtime/checks.ts";
 import * as ops from "../../src/runtime/ops.ts";
 import { Recorder, type Ref } from "../../src/runtime/recorder.ts";
-import { type Table, Tensor, type TensorDevice } from "../../src/runtime/tensor.ts";
+import type { Table } from "../../src/runtime/table.ts";
+import { Tensor, type TensorDevice } from "../../src/runtime/tensor.ts";
 import { linear, matmulCases } from "../cases.ts";
 
 const unit = { componentType: "f16", resultType: "f32", M: 16, N: 16, K: 16 } as const;

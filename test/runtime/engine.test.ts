@@ -4,6 +4,7 @@ import { requestDevice } from "../../src/node/device.ts";
 import { Engine } from "../../src/runtime/engine.ts";
 import { DeviceLostError, GpuError } from "../../src/runtime/errors.ts";
 import { type KernelTime, profileTable } from "../../src/runtime/profiler.ts";
+import { allocateTable } from "../../src/runtime/table.ts";
 import { testDevice } from "../device.ts";
 import { countingDevice, limitedDevice } from "./counting.ts";
 
@@ -55,7 +56,7 @@ describe("engine", () => {
     const { y } = await program.run({ x: Float32Array.from({ length: 100 }, (_, i) => i) });
     expect([...y!]).toEqual(Array.from({ length: 100 }, (_, i) => i + 55));
     expect(calls.createComputePipelineAsync).toBe(1);
-    expect(counted.memoryUse.buffers).toBe(6); // for absent operands, two slots, parameters, two to read back from
+    expect(counted.memoryUse.buffers).toBe(5); // two slots, parameters, two to read back from
     counted.dispose();
   });
 
@@ -196,10 +197,10 @@ describe("engine", () => {
   it("says how large a table's parts must be where not even eight rows fit a binding", async () => {
     const { device } = await testDevice();
     const limited = await Engine.create({ device: limitedDevice(device, { maxStorageBufferBindingSize: 1024 }) });
-    expect(() => limited.table("wide", 20, 64, "f32")).toThrow(
+    expect(() => allocateTable(limited.allocate(), "wide", 20, 64, "f32")).toThrow(
       "wide: eight rows take 2048 bytes, a storage binding of this device holds at most 1024",
     );
-    expect(limited.table("narrow", 20, 16, "f32").rowsPerPart).toBe(16);
+    expect(allocateTable(limited.allocate(), "narrow", 20, 16, "f32").rowsPerPart).toBe(16);
     limited.dispose();
   });
 

@@ -180,12 +180,6 @@ describe.each(TIMES)("memory that fails %s", (time) => {
     expect(other).toBe("fulfilled");
     tensor.dispose();
   });
-
-  test("for the engine itself rejects its creation, and nothing is left", async () => {
-    const { adapter, idle } = await testDevice();
-    failOnce(/absent operand/, time);
-    expectFault(await outcome(Engine.create({ device: faulty.device, adapter, idle })), /absent operand/, time);
-  });
 });
 
 test("what is bound is checked with the run that binds it: a disposed weight rejects its own program alone", async () => {

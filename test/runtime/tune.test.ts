@@ -8,7 +8,7 @@ import { requestDevice } from "../../src/node/device.ts";
 import { Engine } from "../../src/runtime/engine.ts";
 import { tuneMatmul, tuneMatmulBy, tuningKey, tuningShapes } from "../../src/runtime/ops/tune.ts";
 import { linear } from "../../src/runtime/ops.ts";
-import { asTable } from "../../src/runtime/upload.ts";
+import { asTable } from "../../src/runtime/table.ts";
 import { hasF16, testDevice } from "../device.ts";
 import { countingDevice } from "./counting.ts";
 

@@ -64,7 +64,7 @@ const ACTIVATIONS: Readonly<Record<string, (x: number) => number>> = {
   Sigmoid: (x) => 1 / (1 + Math.exp(-x)),
 };
 
-const MOST_FEATURES = 1 << 14;
+const MOST_FEATURES = 16_384;
 
 /**
  * @returns undefined when the folder has no modules.json

@@ -52,7 +52,7 @@ interface Fate {
 }
 
 /** Fates remembered per tokenizer: enough for all living scripts, and a bound for hostile text. */
-const MOST_FATES = 1 << 16;
+const MOST_FATES = 65_536;
 
 /** A function that normalises `text[start, end)`. The text must be well formed: no lone surrogates. */
 export function createNormalizer(options: NormalizerOptions): Normalize {

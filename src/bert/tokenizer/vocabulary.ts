@@ -3,8 +3,8 @@
 import type { AddedToken } from "./added_tokens.ts";
 
 /** The largest vocabulary in use, LaBSE's, has 501,153 tokens of 4 million characters. */
-const MOST_TOKENS = 1 << 21;
-const MOST_CHARACTERS = 1 << 23;
+const MOST_TOKENS = 2_097_152;
+const MOST_CHARACTERS = 8_388_608;
 const MOST_ADDED = 10_000;
 const LONGEST_ADDED = 1_000;
 

@@ -14,7 +14,7 @@ const PROTOCOL = 1001;
 const COUNT_BYTES = 8;
 
 /** Enough for a hundred tensors; where it is not, more is read. */
-const FIRST_BYTES = 1 << 17;
+const FIRST_BYTES = 131_072;
 
 interface Pickles {
   readonly root: unknown;

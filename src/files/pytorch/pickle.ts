@@ -26,7 +26,7 @@ export class PickleError extends Error {
 }
 
 /** Of a pickle; it must be held whole. That of a thousand tensors takes 100 kB. */
-export const MAX_PICKLE_BYTES: number = 64 << 20;
+export const MAX_PICKLE_BYTES: number = 67_108_864;
 
 /**
  * Opcodes, and elements of the arguments of calls. A thousand tensors need 50,000; each may take a few hundred bytes of

@@ -16,7 +16,7 @@ import { isRowMajor } from "./strided.ts";
 
 /** Views can repeat elements without end: what all tensors take may exceed the file this many times, and 16 MiB. */
 const MOST_REPEATED = 16;
-const MOST_REPEATED_BYTES = 16 << 20;
+const MOST_REPEATED_BYTES = 16_777_216;
 
 const MOST_NAMES = 5;
 

@@ -10,7 +10,7 @@ export interface StridedTensor {
 }
 
 /** Of the storage, at a time. */
-const WINDOW_BYTES = 4 << 20;
+const WINDOW_BYTES = 4_194_304;
 
 /** The strides of row-major order, in elements. */
 export function rowMajorStrides(shape: readonly number[]): number[] {

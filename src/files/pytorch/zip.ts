@@ -30,7 +30,7 @@ const LOCAL = { signature: 0x04034b50, bytes: 30 };
 
 const MAX_COMMENT_BYTES = 0xffff;
 const MAX_ENTRIES = 100_000;
-const MAX_DIRECTORY_BYTES = 32 << 20;
+const MAX_DIRECTORY_BYTES = 33_554_432;
 
 /** In a 32-bit field: the value is in a field of 64 bits. */
 const ELSEWHERE = 0xffffffff;

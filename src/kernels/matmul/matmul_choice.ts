@@ -142,7 +142,7 @@ function variantsOf(tile: SubgroupTile): MatmulConfig[] {
 /** Narrow where a tile's rows are mostly idle: what wins at 8 rows may lose at one. */
 const M_BUCKETS = [1, 4, 8, 32, 128, 512];
 /** 512 x 512, 1024 x 1024, 2048 x 2048: of BERT's layers, those of hidden size 384, of 768, the wide ones, decoders. */
-const NK_BUCKETS = [2 ** 18, 2 ** 20, 2 ** 22];
+const NK_BUCKETS = [262_144, 1_048_576, 4_194_304];
 
 /** Shapes that one config serves, such as `m<=128 nk<=2^20 f32`: by rows, by the size of the weight, by storage. */
 export function shapeClass({ m, n, k, dtype }: Pick<MatmulShape, "m" | "n" | "k" | "dtype">): string {

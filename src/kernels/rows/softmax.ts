@@ -13,7 +13,7 @@ export interface SoftmaxShape {
 }
 
 /** Vectors that a thread may be left alone with: a longer row than any vocabulary's is. */
-const MOST_VECTORS = 2 ** 18;
+const MOST_VECTORS = 262_144;
 
 /**
  * Bindings: x [rows, cols], out [rows, cols]. A row of nothing but -Infinity gives zeros, where PyTorch gives NaN (the

@@ -1,8 +1,49 @@
-/** Streams of elements into tensors: weights pass through in slices and are never held whole. */
+/** Tables on the GPU, and streams of elements into them: weights pass through in slices and are never held whole. */
 
 import type { ScalarArray } from "../files/dtype.ts";
 import type { Allocation } from "./allocation.ts";
-import { sizeOf, type Table, type Tensor } from "./tensor.ts";
+import { BYTES, type DType, sizeOf, type Tensor } from "./tensor.ts";
+
+/**
+ * A matrix of [rows, cols] whose rows may be spread over several tensors, because one storage binding is bounded (128
+ * MiB by default; the word table of a multilingual BERT is 367 MB). Every part but the last has `rowsPerPart` rows.
+ */
+export interface Table {
+  readonly rows: number;
+  readonly cols: number;
+  readonly rowsPerPart: number;
+  readonly parts: readonly Tensor[];
+}
+
+/**
+ * A [rows, cols] matrix, spread over as many tensors as the device's binding size asks for.
+ * @param rowsPerPart as those of another table are split
+ * @throws RangeError when a storage binding holds too little for that
+ */
+export function allocateTable(
+  allocation: Allocation,
+  label: string,
+  rows: number,
+  cols: number,
+  dtype: DType,
+  rowsPerPart?: number,
+): Table {
+  const rowBytes = cols * BYTES[dtype];
+  const most = Math.floor(allocation.mostBytes / rowBytes);
+  // parts begin at multiples of eight rows, so that those of one column of f16 begin at a word
+  const perPart = rowsPerPart ?? (rows <= most ? rows : Math.floor(most / 8) * 8);
+  if (perPart < 1) {
+    throw new RangeError(
+      `${label}: eight rows take ${8 * rowBytes} bytes, a storage binding of this device holds at most ${allocation.mostBytes}`,
+    );
+  }
+  const parts: Tensor[] = [];
+  for (let row = 0; row < rows; row += perPart) {
+    const partLabel = rows <= perPart ? label : `${label} rows ${row}..`;
+    parts.push(allocation.tensor(partLabel, [Math.min(perPart, rows - row), cols], dtype));
+  }
+  return { rows, cols, rowsPerPart: perPart, parts };
+}
 
 /** A tensor as a table of one column. */
 export function asTable(tensor: Tensor): Table {
@@ -55,7 +96,7 @@ export async function streamTable(
       }
     }
     write(data);
-    await allocation.flush();
+    await allocation.flush(data.byteLength);
   }
   if (carry !== undefined) write(Uint16Array.of(carry));
   if (written !== total) {
