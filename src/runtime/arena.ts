@@ -1,7 +1,7 @@
 /**
- * The memory that all programs of an engine share, one run after the other: slots for activations, the parameters of the
- * launches, and what is read back from. Buffers only grow, and runs of shapes seen before allocate nothing; where one was
- * replaced the version moves on, and programs bind again.
+ * Memory by name: slots for activations, the parameters of the launches, and what is read back from. An engine has one
+ * that all its programs share, one run after the other. Buffers only grow, and runs of shapes seen before allocate
+ * nothing; where one was replaced the version moves on, and programs bind again.
  *
  * Each slot is a buffer of its own because WebGPU refuses one buffer bound both read and read_write in a dispatch, even
  * for ranges that do not overlap.
@@ -33,19 +33,25 @@ export class Arena {
     return this.#buffers.get(label)!;
   }
 
+  get bytes(): number {
+    let bytes = 0;
+    for (const { size } of this.#buffers.values()) bytes += size;
+    return bytes;
+  }
+
   /** Those of `needs` that are longer than what is there. */
   lacking(needs: readonly Need[]): Need[] {
     return needs.filter(({ label, bytes }) => this.#bytes(label) < bytes);
   }
 
   /**
-   * Makes buffers of at least these lengths.
+   * Makes buffers of these lengths.
    * @throws GpuError when there is not the memory for them: all is as it was before then, as far as that still fits
    */
   async grow(needs: readonly Need[]): Promise<void> {
     const before = needs.map((need) => ({ ...need, bytes: this.#bytes(need.label) }));
     try {
-      await this.#replace(needs.map((need) => ({ ...need, bytes: roundUp(need.bytes) })));
+      await this.#replace(needs);
     } catch (error) {
       await this.#replace(before).catch(() => {}); // then the next run makes what it needs
       throw error;
@@ -83,10 +89,4 @@ export class Arena {
     this.version++;
     this.paramsOwner = undefined;
   }
-}
-
-/** The next of eight steps between powers of two: at most an eighth is wasted, and shapes that vary a little share it. */
-function roundUp(bytes: number): number {
-  const step = Math.max(256, 2 ** (Math.ceil(Math.log2(bytes)) - 3));
-  return Math.ceil(bytes / step) * step;
 }

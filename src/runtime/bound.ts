@@ -3,12 +3,22 @@
  * that stay where they are; between two of its passes nothing of the engine's touches them.
  */
 
+import { Arena } from "./arena.ts";
 import { Checks } from "./checks.ts";
 import type { DeviceContext } from "./context.ts";
-import { USAGE } from "./memory.ts";
 import type { Recording, Ref } from "./recorder.ts";
-import { bindSteps, checkInputs, encodeSteps, type Inputs, placeRefs, type Steps, setScalars } from "./steps.ts";
-import { writeElements } from "./tensor.ts";
+import {
+  bindSteps,
+  bufferOf,
+  checkInputs,
+  encodeSteps,
+  type Inputs,
+  needsOf,
+  type Place,
+  placeRefs,
+  type Steps,
+  writeInputs,
+} from "./steps.ts";
 
 export interface BoundProgram {
   /** Storage buffers that the app fills before the pass: with `write`, with a copy, or with kernels of its own. */
@@ -39,37 +49,23 @@ export async function bindProgram(
   shared: Steps,
 ): Promise<BoundProgram> {
   context.requireAlive();
-  const { device, memory } = context;
+  const { queue } = context.device;
   const steps: Steps = { ...shared, params: shared.params.slice() };
-  const { slotOf, slotBytes } = placeRefs(recording, "kept");
-  const checks = new Checks(device);
-  const owned: GPUBuffer[] = [];
-  const create = (name: string, bytes: number, usage: number): GPUBuffer => {
-    const buffer = memory.create(checks, `${label}: ${name}`, bytes, usage);
-    owned.push(buffer);
-    return buffer;
-  };
-  let disposed = false;
-  const dispose = (): void => {
-    disposed = true;
-    for (const buffer of owned) memory.destroy(buffer);
-  };
-  const slots: GPUBuffer[] = [];
-  const bufferOf = ({ id, tensor }: Ref): GPUBuffer => tensor?.buffer ?? slots[slotOf[id]!]!;
-  let params: GPUBuffer;
+  const arena = new Arena(context.memory);
+  const place: Place = { arena, prefix: `${label}:`, placement: placeRefs(recording, "kept") };
+  const checks = new Checks(context.device);
   let groups: GPUBindGroup[];
   try {
-    slots.push(...slotBytes.map((bytes, i) => create(`slot ${i}`, bytes, USAGE.storage)));
-    params = create("params", Math.max(16, steps.params.byteLength), USAGE.uniform);
-    await context.wait(checks.done());
-    checks.within(label, () => device.queue.writeBuffer(params, 0, steps.params));
-    groups = await bindSteps(context, steps, { params, slot: bufferOf }, checks);
+    await context.wait(arena.grow(needsOf(place, steps)));
+    checks.within(label, () => writeInputs(queue, place, steps, { values: [], numbers: {} }, true));
+    groups = await bindSteps(context, steps, place, checks);
   } catch (error) {
-    dispose();
+    arena.clear();
     throw error;
   }
   const buffersOf = (refs: ReadonlyMap<string, Ref>): Record<string, GPUBuffer> =>
-    Object.fromEntries([...refs].map(([name, ref]) => [name, bufferOf(ref)]));
+    Object.fromEntries([...refs].map(([name, ref]) => [name, bufferOf(place, ref)]));
+  let disposed = false;
   const requireSound = (): void => {
     if (disposed) throw new Error(`${label}: it was disposed; bind it again`);
     context.requireAlive();
@@ -78,16 +74,11 @@ export async function bindProgram(
   return {
     inputs: buffersOf(recording.inputs),
     outputs: buffersOf(recording.outputs),
-    bytes: owned.reduce((sum, { size }) => sum + size, 0),
+    bytes: arena.bytes,
     write(inputs) {
       requireSound();
-      const values = checkInputs(label, recording, inputs, "some");
-      checks.within(label, () => {
-        for (const [ref, data] of values) writeElements(device.queue, bufferOf(ref), 0, data);
-        if (steps.places.length === 0) return;
-        setScalars(steps, inputs);
-        device.queue.writeBuffer(params, 0, steps.params);
-      });
+      const checked = checkInputs(label, recording, inputs, "some");
+      checks.within(label, () => writeInputs(queue, place, steps, checked, false));
     },
     encode(target) {
       requireSound();
@@ -96,6 +87,9 @@ export async function bindProgram(
       encodeSteps(steps, groups, () => pass);
       pass.end();
     },
-    dispose,
+    dispose() {
+      disposed = true;
+      arena.clear();
+    },
   };
 }

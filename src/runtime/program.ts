@@ -16,16 +16,18 @@ import { type KernelTime, type TimedPasses, timedPasses } from "./profiler.ts";
 import type { Recording, Ref } from "./recorder.ts";
 import {
   bindSteps,
+  bufferOf,
   checkInputs,
   encodeSteps,
   type Inputs,
-  type Placement,
+  needsOf,
+  type Place,
   placeRefs,
   type Steps,
-  setScalars,
   stepsOf,
+  writeInputs,
 } from "./steps.ts";
-import { bytesOf, type InputData, sizeOf, writeElements } from "./tensor.ts";
+import { bytesOf, sizeOf } from "./tensor.ts";
 
 /** f16 outputs come as f32. */
 export type OutputData = Float32Array | Uint32Array;
@@ -76,7 +78,7 @@ export class Program {
   readonly dispatches: number;
   readonly #context: DeviceContext;
   readonly #recording: Recording;
-  readonly #placement: Placement;
+  readonly #place: Place;
   readonly #steps: Steps;
   readonly #outputs: readonly Output[];
   readonly #needs: readonly Need[];
@@ -89,7 +91,7 @@ export class Program {
     this.#context = context;
     this.label = label;
     this.#recording = recording;
-    this.#placement = placeRefs(recording);
+    this.#place = { arena: context.arena, prefix: "arena", placement: placeRefs(recording) };
     this.dispatches = recording.dispatches.length;
     this.#steps = stepsOf(recording, compiled, context.device.limits.minUniformBufferOffsetAlignment);
     let offset = 0;
@@ -98,11 +100,9 @@ export class Program {
       offset += output.bytes;
       return output;
     });
-    this.#needs = [
-      ...this.#placement.slotBytes.map((bytes, i) => ({ label: slotLabel(i), bytes, usage: USAGE.storage })),
-      { label: PARAMS, bytes: this.#steps.params.byteLength, usage: USAGE.uniform },
-      ...STAGING.map((label) => ({ label, bytes: offset, usage: USAGE.readBack })),
-    ];
+    const staging = STAGING.map((label) => ({ label, bytes: offset, usage: USAGE.readBack }));
+    const needs = [...needsOf(this.#place, this.#steps), ...staging];
+    this.#needs = needs.map((need) => ({ ...need, bytes: roundUp(need.bytes) }));
   }
 
   /** One for each dispatch, in the order of a profile. */
@@ -165,7 +165,7 @@ export class Program {
   ): Promise<Started> {
     const context = this.#context;
     const { arena, device } = context;
-    const values = checkInputs(this.label, this.#recording, inputs, "all");
+    const checked = checkInputs(this.label, this.#recording, inputs, "all");
     const checks = new Checks(device);
     let timed: TimedPasses | undefined;
     try {
@@ -179,7 +179,8 @@ export class Program {
         return context.startRun((place) => {
           signal?.throwIfAborted();
           return checks.within(this.label, () => {
-            this.#write(inputs, values);
+            writeInputs(device.queue, this.#place, this.#steps, checked, arena.paramsOwner !== this);
+            arena.paramsOwner = this;
             return this.#launch(readBack ? this.#outputs : [], arena.buffer(STAGING[place]!), timed);
           });
         });
@@ -204,19 +205,8 @@ export class Program {
       await context.wait(arena.grow(lacking));
     }
     if (this.#arenaVersion === arena.version) return;
-    const buffers = { params: arena.buffer(PARAMS), slot: (ref: Ref) => this.#bufferOf(ref) };
-    this.#bindGroups = await bindSteps(context, this.#steps, buffers, checks);
+    this.#bindGroups = await bindSteps(context, this.#steps, this.#place, checks);
     this.#arenaVersion = arena.version;
-  }
-
-  #write(inputs: Inputs, values: readonly [Ref, InputData][]): void {
-    const { arena, device } = this.#context;
-    const { params, places } = this.#steps;
-    for (const [ref, data] of values) writeElements(device.queue, this.#bufferOf(ref), 0, data);
-    if (arena.paramsOwner === this && places.length === 0) return;
-    setScalars(this.#steps, inputs);
-    device.queue.writeBuffer(arena.buffer(PARAMS), 0, params);
-    arena.paramsOwner = this;
   }
 
   /** Submits, and reads the outputs back. */
@@ -229,7 +219,7 @@ export class Program {
     const encoder = device.createCommandEncoder({ label: this.label });
     this.#encode(encoder, timed?.passOf);
     for (const { ref, offset, bytes } of outputs) {
-      encoder.copyBufferToBuffer(this.#bufferOf(ref), 0, staging, offset, bytes);
+      encoder.copyBufferToBuffer(bufferOf(this.#place, ref), 0, staging, offset, bytes);
     }
     timed?.resolve(encoder);
     device.queue.submit([encoder.finish()]);
@@ -241,10 +231,6 @@ export class Program {
         staging.unmap();
       }
     });
-  }
-
-  #bufferOf({ id, tensor }: Ref): GPUBuffer {
-    return tensor?.buffer ?? this.#context.arena.buffer(slotLabel(this.#placement.slotOf[id]!));
   }
 
   #encode(encoder: GPUCommandEncoder, passOf?: (dispatch: number) => GPUComputePassDescriptor): void {
@@ -268,12 +254,13 @@ interface Started {
   readonly timed: TimedPasses | undefined;
 }
 
-const PARAMS = "arena params";
 /** By the place of a run: both are there from the first one on, so that runs that overlap allocate nothing. */
 const STAGING = ["arena read-back 0", "arena read-back 1"];
 
-function slotLabel(index: number): string {
-  return `arena slot ${index}`;
+/** The next of eight steps between powers of two: at most an eighth is wasted, and shapes that vary a little share it. */
+function roundUp(bytes: number): number {
+  const step = Math.max(256, 2 ** (Math.ceil(Math.log2(bytes)) - 3));
+  return Math.ceil(bytes / step) * step;
 }
 
 /** Bytes of a staging buffer for these. */

@@ -1,10 +1,12 @@
 /** A recording made ready to run: placed in memory, bound to buffers, given its inputs, encoded into a pass. */
 
+import type { Arena, Need } from "./arena.ts";
 import type { Checks } from "./checks.ts";
 import type { DeviceContext } from "./context.ts";
+import { USAGE } from "./memory.ts";
 import type { CompiledKernel } from "./pipelines.ts";
-import type { Dispatch, Operand, Recording, Ref, Scalar, ScalarPlace } from "./recorder.ts";
-import { bytesOf, type InputData, requireType, sizeOf, Tensor } from "./tensor.ts";
+import type { Dispatch, Operand, Recording, Ref, ScalarPlace } from "./recorder.ts";
+import { bytesOf, type InputData, requireType, sizeOf, Tensor, writeElements } from "./tensor.ts";
 
 /** Of a program, by the names it was recorded with: values of its inputs, and a number for each of its scalars. */
 export type Inputs = Readonly<Record<string, InputData | number>>;
@@ -21,10 +23,27 @@ export interface Steps {
   readonly places: readonly ScalarPlace[];
 }
 
-/** What steps are bound to. */
-export interface StepBuffers {
-  readonly params: GPUBuffer;
-  slot(ref: Ref): GPUBuffer;
+/** Where the values of a recording lie: in buffers of an arena, whose names begin so. */
+export interface Place {
+  readonly arena: Arena;
+  readonly prefix: string;
+  readonly placement: Placement;
+}
+
+export function bufferOf({ arena, prefix, placement }: Place, { id, tensor }: Ref): GPUBuffer {
+  return tensor?.buffer ?? arena.buffer(`${prefix} slot ${placement.slotOf[id]}`);
+}
+
+export function paramsOf({ arena, prefix }: Place): GPUBuffer {
+  return arena.buffer(`${prefix} params`);
+}
+
+/** The buffers for the slots and for the parameters. */
+export function needsOf({ prefix, placement }: Place, { params }: Steps): Need[] {
+  return [
+    ...placement.slotBytes.map((bytes, i) => ({ label: `${prefix} slot ${i}`, bytes, usage: USAGE.storage })),
+    { label: `${prefix} params`, bytes: params.byteLength, usage: USAGE.uniform },
+  ];
 }
 
 /** @param align of offsets in uniform buffers */
@@ -43,15 +62,23 @@ export function stepsOf({ dispatches }: Recording, compiled: readonly CompiledKe
   return { dispatches, compiled, params, paramOffsets, places };
 }
 
-/** Puts the scalars that are given into the parameters. */
-export function setScalars({ params, places }: Steps, inputs: Inputs): void {
+/** Writes inputs, and the parameters where they are due or have scalars; nothing of either is wrong. */
+export function writeInputs(
+  queue: GPUQueue,
+  place: Place,
+  { params, places }: Steps,
+  { values, numbers }: CheckedInputs,
+  due: boolean,
+): void {
+  for (const [ref, data] of values) writeElements(queue, bufferOf(place, ref), 0, data);
   const view = new DataView(params.buffer);
   for (const { scalar, offset } of places) {
-    const value = inputs[scalar.name];
+    const value = numbers[scalar.name];
     if (value === undefined) continue;
-    if (scalar.type === "f32") view.setFloat32(offset, value as number, true);
-    else view.setUint32(offset, value as number, true);
+    if (scalar.type === "f32") view.setFloat32(offset, value, true);
+    else view.setUint32(offset, value, true);
   }
+  if ((due || places.length > 0) && params.byteLength > 0) queue.writeBuffer(paramsOf(place), 0, params);
 }
 
 /**
@@ -61,23 +88,23 @@ export function setScalars({ params, places }: Steps, inputs: Inputs): void {
 export async function bindSteps(
   context: DeviceContext,
   { dispatches, compiled, paramOffsets }: Steps,
-  buffers: StepBuffers,
+  place: Place,
   checks: Checks,
 ): Promise<GPUBindGroup[]> {
   const tensors = new Set<Tensor>();
-  const bufferOf = (operand: Operand): GPUBuffer => {
+  const boundTo = (operand: Operand): GPUBuffer => {
     const tensor = operand instanceof Tensor ? operand : operand.tensor;
     if (tensor) tensors.add(tensor);
-    return tensor?.buffer ?? buffers.slot(operand as Ref);
+    return tensor?.buffer ?? bufferOf(place, operand as Ref);
   };
   const groups = dispatches.map(({ label, operands, params }, i) => {
     const { bindings, layout } = compiled[i]!;
     const entries = bindings.map(({ binding, name, access }): GPUBindGroupEntry => {
       if (access === "uniform") {
-        return { binding, resource: { buffer: buffers.params, offset: paramOffsets[i]!, size: params.byteLength } };
+        return { binding, resource: { buffer: paramsOf(place), offset: paramOffsets[i]!, size: params.byteLength } };
       }
       const operand = operands.get(name)!;
-      return { binding, resource: { buffer: bufferOf(operand), size: bytesOf(operand.shape, operand.dtype) } };
+      return { binding, resource: { buffer: boundTo(operand), size: bytesOf(operand.shape, operand.dtype) } };
     });
     return checks.within(label, () => context.device.createBindGroup({ label, layout, entries }));
   });
@@ -103,10 +130,15 @@ export function encodeSteps(
   }
 }
 
+export interface CheckedInputs {
+  readonly values: readonly (readonly [Ref, InputData])[];
+  /** Of scalars, by name. */
+  readonly numbers: Readonly<Record<string, number>>;
+}
+
 /**
  * Holds what a program is given against what it was recorded for.
  * @param which whether inputs may be left out
- * @returns the values of its inputs, the scalars aside
  * @throws TypeError for an input that there is not, that is missing or of another type, RangeError for one of another size
  */
 export function checkInputs(
@@ -114,34 +146,32 @@ export function checkInputs(
   { inputs: refs, scalars }: Pick<Recording, "inputs" | "scalars">,
   inputs: Inputs,
   which: "all" | "some",
-): [ref: Ref, data: InputData][] {
+): CheckedInputs {
   const values: [Ref, InputData][] = [];
-  for (const [name, data] of Object.entries(inputs)) {
+  const numbers: Record<string, number> = {};
+  for (const [name, given] of Object.entries(inputs)) {
     const ref = refs.get(name);
-    const scalar = scalars.get(name);
-    if (scalar) checkScalar(label, scalar, data);
-    else if (!ref) throw new TypeError(`${label}: no input named ${name}`);
-    else {
-      requireType(`${label}: input ${name}`, ref.dtype, data as InputData);
-      const { length } = data as InputData;
-      if (length !== sizeOf(ref.shape)) {
-        throw new RangeError(
-          `${label}: input ${name} has ${length} elements, [${ref.shape}] needs ${sizeOf(ref.shape)}`,
-        );
+    const type = scalars.get(name)?.type;
+    if (type) {
+      if (typeof given !== "number" || (type === "u32" && given >>> 0 !== given)) {
+        throw new TypeError(`${label}: scalar ${name} is ${given}, it takes a number of ${type}`);
       }
-      values.push([ref, data as InputData]);
+      numbers[name] = given;
+    } else if (!ref) throw new TypeError(`${label}: no input named ${name}`);
+    else {
+      const data = given as InputData;
+      const size = sizeOf(ref.shape);
+      requireType(`${label}: input ${name}`, ref.dtype, data);
+      if (data.length !== size) {
+        throw new RangeError(`${label}: input ${name} has ${data.length} elements, [${ref.shape}] needs ${size}`);
+      }
+      values.push([ref, data]);
     }
   }
   for (const name of [...refs.keys(), ...scalars.keys()]) {
     if (which === "all" && inputs[name] === undefined) throw new TypeError(`${label}: input ${name} is missing`);
   }
-  return values;
-}
-
-function checkScalar(label: string, { name, type }: Scalar, value: unknown): void {
-  if (typeof value !== "number" || (type === "u32" && value >>> 0 !== value)) {
-    throw new TypeError(`${label}: scalar ${name} is ${value}, it takes a number of ${type}`);
-  }
+  return { values, numbers };
 }
 
 /** Where every ref of a recording lives. */

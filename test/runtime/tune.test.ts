@@ -59,7 +59,7 @@ describe("tuneMatmul", () => {
       }
     }
     expect(parseMatmulTuning(JSON.parse(JSON.stringify(result.tuning)))).toEqual(result.tuning);
-    expect(engine.memoryUse.buffers - buffers).toBeLessThanOrEqual(4); // the arena's; operands are freed
+    expect(engine.memoryUse.buffers - buffers).toBeLessThanOrEqual(5); // the arena's; operands are freed
   }, 120_000);
 
   test("refuses a kernel that leaves one row out, drops one that does not compile, picks neither", async () => {
