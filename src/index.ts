@@ -2,7 +2,7 @@
 
 export * from "./bert/batch.ts";
 export * from "./bert/config.ts";
-export type { ClassifierKind } from "./bert/forward.ts";
+export type { ClassifierKind } from "./bert/heads/classifier.ts";
 export * from "./bert/losses.ts";
 export * from "./bert/metrics/classification.ts";
 export * from "./bert/metrics/correlation.ts";
@@ -17,7 +17,7 @@ export * from "./bert/tasks/fill_mask.ts";
 export * from "./bert/tasks/multiple_choice.ts";
 export * from "./bert/tasks/next_sentence.ts";
 export * from "./bert/tasks/pipeline.ts";
-export type { Job, Plan, SequenceOutput } from "./bert/tasks/plan.ts";
+export type { Job, Plan } from "./bert/tasks/plan.ts";
 export type { Pooling } from "./bert/tasks/pooling.ts";
 export * from "./bert/tasks/precision.ts";
 export {

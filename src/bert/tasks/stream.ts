@@ -8,10 +8,14 @@
  * handful of programs. Sorted batches would differ in their numbers of sequences.
  */
 
+import type { OutputData } from "../../runtime/program.ts";
 import type { Sequence } from "../batch.ts";
+import type { BertConfig } from "../config.ts";
+import { headsFor } from "../forward.ts";
+import type { AnyHead, Per, SequencePlace, Values } from "../heads/head.ts";
 import type { BertModel } from "../model.ts";
-import type { Wanted } from "../outputs.ts";
-import { type Job, outputOf, type Plan, type SequenceOutput } from "./plan.ts";
+import type { Forward, SequenceOutput, Wanted } from "../outputs.ts";
+import type { Job, Plan } from "./plan.ts";
 import { ReadAhead } from "./read_ahead.ts";
 
 export interface Progress {
@@ -123,7 +127,7 @@ async function runBatch<Result>(
 ): Promise<void> {
   const sequences: Sequence[] = [];
   const rows: number[] = [];
-  const rowRanges: { begin: number; end: number }[] = [];
+  const rowRanges: Range[] = [];
   let tokens = 0;
   for (const { of, sequence, index } of units) {
     if (!sequence) continue;
@@ -145,18 +149,48 @@ async function runBatch<Result>(
       : undefined;
   let at = 0;
   for (const { of, sequence, index } of units) {
-    if (sequence) of.outputs[index] = outputOf(forward!, at, rowRanges[at++]!);
+    if (sequence) of.outputs[index] = outputOf(forward!, wanted, model.config, at, rowRanges[at++]!);
     of.missing--;
   }
+}
+
+interface Range {
+  readonly begin: number;
+  readonly end: number;
+}
+
+/** @param row which of the rows that were asked for are this sequence's */
+function outputOf(forward: Forward, wanted: Wanted, config: BertConfig, index: number, row: Range): SequenceOutput {
+  const token = { begin: forward.cuSeqlens[index]!, end: forward.cuSeqlens[index + 1]! };
+  const ranges = { token, row, sequence: { begin: index, end: index + 1 }, option: { begin: 0, end: 0 } };
+  const place: SequencePlace = {
+    index,
+    cut<T extends OutputData>(data: T, width: number, per: Per): T {
+      const { begin, end } = ranges[per];
+      return data.subarray(begin * width, end * width) as T;
+    },
+  };
+  const parts = headsFor(wanted).map(([, head]) => head.split?.(forward, place) ?? cut(head, forward, config, place));
+  return Object.assign({ length: token.end - token.begin }, ...parts);
+}
+
+/** Of a head that gives matrices, the sequence's rows. */
+function cut({ outputs }: AnyHead, forward: Forward, config: BertConfig, place: SequencePlace): object {
+  const given = Object.entries(outputs).flatMap(([name, per]) => {
+    const values = forward[name as keyof Forward] as Values | undefined;
+    if (!values) return [];
+    return [[name, place.cut(values.data, values.shape[1]!, typeof per === "function" ? per(config) : per)]];
+  });
+  return Object.fromEntries(given);
 }
 
 /** In tokens: what takes more memory than a token does in the widest layer counts for several. */
 function weightOf<Result>({ of, sequence, index }: Unit<Result>, { config }: BertModel, wanted: Wanted): number {
   const length = sequence?.inputIds.length ?? 0;
-  const { vocabSize, intermediateSize, numAttentionHeads: heads, numHiddenLayers: layers } = config;
-  const logits = (of.job.rows?.[index]?.length ?? 0) * vocabSize;
-  const attentions = wanted.attentions ? layers * heads * length ** 2 : 0;
-  return Math.max(1, length, Math.ceil((logits + attentions) / intermediateSize));
+  const rows = of.job.rows?.[index]?.length ?? 0;
+  const sizes = headsFor(wanted).map(([, head]) => head.elements?.(wanted, length, rows, config) ?? 0);
+  const elements = sizes.reduce((sum, size) => sum + size, 0);
+  return Math.max(1, length, Math.ceil(elements / config.intermediateSize));
 }
 
 /** How many sequences of filler, at least one, bring `sequences` to a number that other batches have as well. */

@@ -1,0 +1,183 @@
+/** Which word piece stands in a token's place (BertForMaskedLM, BertForPreTraining). */
+
+import {
+  gatherRows,
+  type LinearWeights,
+  layerNorm,
+  linear,
+  type NormWeights,
+  softmax,
+  topK,
+} from "../../runtime/ops.ts";
+import type { Recorder, Ref } from "../../runtime/recorder.ts";
+import type { BertConfig } from "../config.ts";
+import * as stored from "../stored.ts";
+import type { Head, RawOutputs, RowsOf, StoredShapes, Values } from "./head.ts";
+
+interface LogitsWanted {
+  /** Masked-LM logits [rows, vocab]. */
+  readonly predictionLogits?: boolean | undefined;
+  /** Softmax of the masked-LM logits [rows, vocab]. */
+  readonly predictionProbabilities?: boolean | undefined;
+}
+
+export interface MaskedLmWanted extends LogitsWanted {
+  /** The k most probable word pieces of each row; the vocabulary-wide rows stay on the GPU. */
+  readonly predictionTopK?: number | undefined;
+  /**
+   * The k most probable word pieces of every row, by the masked-LM head on the embeddings' output and on that of each
+   * layer: how a prediction comes about (a "logit lens").
+   */
+  readonly layerPredictionTopK?: number | undefined;
+  /**
+   * Rows for the masked-LM head, as indices into the tokens of the whole batch laid end to end. All when not given; none
+   * gives outputs without rows.
+   */
+  readonly predictionRows?: readonly number[] | undefined;
+}
+
+/** Both [rows, k], most probable first. */
+export interface TopPredictions {
+  readonly k: number;
+  readonly probabilities: Float32Array;
+  readonly ids: Uint32Array;
+}
+
+interface Predictions extends RowsOf<LogitsWanted> {
+  readonly predictionTopK?: TopPredictions;
+  /** Of the embeddings' output, then of each layer. */
+  readonly layerPredictionTopK?: readonly TopPredictions[];
+}
+
+interface SequencePredictions {
+  /** [rows, vocab] */
+  readonly predictionLogits?: Float32Array;
+  /** [rows, vocab] */
+  readonly predictionProbabilities?: Float32Array;
+  /** [rows, k], most probable first */
+  readonly topProbabilities?: Float32Array;
+  /** [rows, k] */
+  readonly topIds?: Uint32Array;
+}
+
+export interface MaskedLmWeights {
+  readonly transform: LinearWeights;
+  readonly norm: NormWeights;
+  readonly decoder: LinearWeights;
+}
+
+export const maskedLm: Head<MaskedLmWanted, MaskedLmWeights, Predictions, SequencePredictions> = {
+  title: "masked LM",
+  outputs: {
+    predictionLogits: "row",
+    predictionProbabilities: "row",
+    predictionTopK: "row",
+    layerPredictionTopK: "row",
+    predictionRows: "option",
+  },
+  tensors: maskedLmTensors,
+  prepare({ predictionRows: rows, predictionTopK, layerPredictionTopK }, { wordIds: { length: tokens } }, config) {
+    for (const [name, k] of Object.entries({ predictionTopK, layerPredictionTopK })) {
+      if (k !== undefined && !(Number.isInteger(k) && k >= 1 && k <= config.vocabSize)) {
+        throw new RangeError(`${name} is ${k}, it must be from 1 to the vocabulary's ${config.vocabSize}`);
+      }
+    }
+    const bad = rows?.find((row) => !Number.isInteger(row) || row < 0 || row >= tokens);
+    if (bad !== undefined) throw new RangeError(`predictionRows holds ${bad}, the batch has tokens 0 to ${tokens - 1}`);
+    return rows && { inputs: rows.length > 0 ? { predictionRows: Uint32Array.from(rows) } : {}, size: rows.length };
+  },
+  record(r, wanted, { hidden, hiddenStates, inputs, size, weights, config }) {
+    if (size === 0) return {};
+    const refs: Record<string, Ref> = {};
+    const logitsOf = (states: Ref): Ref => predict(r, states, inputs.predictionRows, weights, config);
+    const outputTop = (probabilities: Ref, k: number, suffix = ""): void => {
+      const { values, indices } = topK(r, probabilities, k);
+      refs[`topProbabilities${suffix}`] = values;
+      refs[`topIds${suffix}`] = indices;
+    };
+    const { predictionLogits, predictionProbabilities, predictionTopK, layerPredictionTopK } = wanted;
+    if (predictionLogits || predictionProbabilities || predictionTopK) {
+      const logits = logitsOf(hidden);
+      if (predictionLogits) refs.predictionLogits = logits;
+      if (predictionProbabilities || predictionTopK) {
+        const probabilities = softmax(r, logits);
+        if (predictionProbabilities) refs.predictionProbabilities = probabilities;
+        if (predictionTopK) outputTop(probabilities, predictionTopK);
+      }
+    }
+    if (layerPredictionTopK) {
+      for (const [layer, states] of hiddenStates.entries()) {
+        outputTop(softmax(r, logitsOf(states)), layerPredictionTopK, `.${layer}`);
+      }
+    }
+    return refs;
+  },
+  give(raw, { predictionLogits, predictionProbabilities, predictionTopK, layerPredictionTopK }, _, config) {
+    const { vocabSize, numHiddenLayers } = config;
+    const matrix = (name: string): Values =>
+      (raw[name] as Values | undefined) ?? { shape: [0, vocabSize], data: new Float32Array() };
+    return {
+      ...(predictionLogits && { predictionLogits: matrix("predictionLogits") }),
+      ...(predictionProbabilities && { predictionProbabilities: matrix("predictionProbabilities") }),
+      ...(predictionTopK && { predictionTopK: topOf(raw, predictionTopK) }),
+      ...(layerPredictionTopK && {
+        layerPredictionTopK: Array.from({ length: numHiddenLayers + 1 }, (_, layer) =>
+          topOf(raw, layerPredictionTopK, `.${layer}`),
+        ),
+      }),
+    };
+  },
+  split({ predictionLogits, predictionProbabilities, predictionTopK: top }, sequence) {
+    const part = ({ shape, data }: Values): Float32Array => sequence.cut(data, shape[1]!, "row");
+    return {
+      ...(predictionLogits && { predictionLogits: part(predictionLogits) }),
+      ...(predictionProbabilities && { predictionProbabilities: part(predictionProbabilities) }),
+      ...(top && {
+        topProbabilities: sequence.cut(top.probabilities, top.k, "row"),
+        topIds: sequence.cut(top.ids, top.k, "row"),
+      }),
+    };
+  },
+  elements: (_, __, rows, { vocabSize }) => rows * vocabSize,
+};
+
+function topOf(raw: RawOutputs, k: number, suffix = ""): TopPredictions {
+  const data = (name: string) => (raw[`${name}${suffix}`] as Values | undefined)?.data;
+  const ids = data("topIds") as Uint32Array | undefined;
+  return { k, probabilities: data("topProbabilities") ?? new Float32Array(), ids: ids ?? new Uint32Array() };
+}
+
+const WORD_TABLE = "embeddings.word_embeddings.weight";
+
+/** A tied decoder reads the word table; an untied one has a matrix and a bias of its own, and leaves the tied bias unused. */
+export function maskedLmTensors(
+  shapes: StoredShapes,
+  { hiddenSize: h, vocabSize, tieWordEmbeddings: tied }: BertConfig,
+): stored.Declared<MaskedLmWeights> | undefined {
+  if (!shapes.has("cls.predictions.transform.dense.weight")) return undefined;
+  const biases = ["cls.predictions.bias", "cls.predictions.decoder.bias"];
+  if (!tied) biases.reverse();
+  return {
+    transform: stored.linear(h, h, "cls.predictions.transform.dense"),
+    norm: stored.norm(h, "cls.predictions.transform.LayerNorm"),
+    decoder: stored.linear(vocabSize, h, "cls.predictions.decoder", {
+      ...(tied && { weights: [WORD_TABLE] }),
+      biases: [biases.find((name) => shapes.has(name)) ?? biases[1]!],
+    }),
+  };
+}
+
+/** Vocabulary logits of the tokens in `rows` [n], or of all: [n, vocab] (`prediction_logits`) */
+export function predict(
+  r: Recorder,
+  hidden: Ref,
+  rows: Ref | undefined,
+  { transform, norm, decoder }: MaskedLmWeights,
+  { hiddenAct, layerNormEps }: BertConfig,
+  activation: "none" | "relu" = "none",
+): Ref {
+  if (hidden.dtype === "u32") throw new TypeError("hidden states are floats");
+  const chosen = rows ? gatherRows(r, hidden, rows, hidden.dtype) : hidden;
+  const transformed = linear(r, chosen, transform, { activation: hiddenAct });
+  return linear(r, layerNorm(r, transformed, norm, layerNormEps), decoder, { activation });
+}

@@ -1,0 +1,32 @@
+/** tanh(W x + b) of each first token (`pooler_output`), by itself and below other heads. */
+
+import { type LinearWeights, linear, pool } from "../../runtime/ops.ts";
+import type { Recorder, Ref } from "../../runtime/recorder.ts";
+import type { BertConfig } from "../config.ts";
+import * as stored from "../stored.ts";
+import type { Head, HeadContext, StoredShapes } from "./head.ts";
+
+export interface PoolerWanted {
+  /** [sequences, hidden] */
+  readonly poolerOutput?: boolean | undefined;
+}
+
+export const pooler: Head<PoolerWanted, LinearWeights> = {
+  title: "pooler",
+  outputs: { poolerOutput: "sequence" },
+  tensors: poolerTensors,
+  record: (r, _, context) => ({ poolerOutput: pooled(r, context, context.weights) }),
+};
+
+export function poolerTensors(
+  shapes: StoredShapes,
+  { hiddenSize }: BertConfig,
+): stored.Stored<LinearWeights> | undefined {
+  return shapes.has("pooler.dense.weight") ? stored.linear(hiddenSize, hiddenSize, "pooler.dense") : undefined;
+}
+
+/** [sequences, hidden] */
+export function pooled(r: Recorder, context: HeadContext<unknown>, weights: LinearWeights): Ref {
+  const record = (): Ref => linear(r, pool(r, context.hidden, context, "cls"), weights, { activation: "tanh" });
+  return context.once(weights, record);
+}
