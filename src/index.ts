@@ -32,6 +32,7 @@ export * from "./bert/tasks/rerank.ts";
 export { type EmbedOptions, embedText, type VectorOptions } from "./bert/tasks/sentence_embedding.ts";
 export { type DenseLayer, readSentenceModules, type SentenceModules } from "./bert/tasks/sentence_modules.ts";
 export * from "./bert/tasks/similarity.ts";
+export { embedSparse, type SparseEntry, type SparseOptions } from "./bert/tasks/sparse_embedding.ts";
 export { type Progress, runPlan, type StreamOptions, streamPlan } from "./bert/tasks/stream.ts";
 export * from "./bert/tasks/summarization.ts";
 export * from "./bert/tasks/task.ts";
@@ -42,7 +43,7 @@ export {
   type LabelFunction,
 } from "./bert/tasks/text_classification.ts";
 export * from "./bert/tasks/token_classification.ts";
-export { cosine, dot, SIMILARITIES, type SimilarityName } from "./bert/tasks/vectors.ts";
+export { cosine, dot, maxSim, SIMILARITIES, type SimilarityName } from "./bert/tasks/vectors.ts";
 export * from "./bert/tasks/zero_shot.ts";
 export type { Encoding } from "./bert/tokenizer/encoding.ts";
 export { loadTokenizer } from "./bert/tokenizer/load.ts";

@@ -6,8 +6,9 @@ import type { Recorder, Ref } from "../runtime/recorder.ts";
 import { type Batch, packBatch, type Sequence } from "./batch.ts";
 import type { BertConfig } from "./config.ts";
 import type { AnyHead, Raw, RawOutputs, Refs } from "./heads/head.ts";
+import { ALL_HEADS, type HeadName } from "./heads/index.ts";
 import type { Forward, Wanted } from "./outputs.ts";
-import { ALL_HEADS, type BertWeights, type HeadName, type LayerWeights } from "./weights.ts";
+import type { BertWeights, LayerWeights } from "./weights.ts";
 
 /** A batch and what is wanted of it, checked; nothing is on the GPU yet. */
 export interface PreparedForward {
@@ -83,11 +84,10 @@ export function recordForward(r: Recorder, prepared: PreparedForward, model: For
   const probabilities = offsets && { offsets, size: sizes.attentions! };
   const encoded = encode(r, packed, wordIds, probabilities, model);
 
-  const shared = new Map<object, Ref>();
-  const once = (key: object, record: () => Ref): Ref => {
-    const ref = shared.get(key) ?? record();
-    shared.set(key, ref);
-    return ref;
+  const shared: Record<string, Ref> = {};
+  const once = (name: string, record: () => Ref): Ref => {
+    shared[name] ??= record();
+    return shared[name];
   };
   const context = { ...packed, ...encoded, hidden: encoded.hiddenStates.at(-1)!, config, inputs, once };
   const recorded = headsFor(wanted).map(([name, head]) => {

@@ -4,7 +4,7 @@
  */
 
 import { type Folder, readText } from "../files/bytes.ts";
-import { type Checkpoint, openCheckpoint } from "../files/checkpoint.ts";
+import type { Checkpoint } from "../files/checkpoint.ts";
 import type { BoundProgram } from "../runtime/bound.ts";
 import type { Engine } from "../runtime/engine.ts";
 import type { Program, RunOptions } from "../runtime/program.ts";
@@ -14,6 +14,7 @@ import { type BertConfig, ModelError, parseConfig } from "./config.ts";
 import { type Collect, headsFor, inputsOf, type PreparedForward, prepareForward, recordForward } from "./forward.ts";
 import { type ClassifierKind, classifierKind } from "./heads/classifier.ts";
 import type { Forward, Wanted } from "./outputs.ts";
+import { openWeights } from "./projection.ts";
 import { activationsOf, type WeightStorage } from "./stored.ts";
 import {
   type AllocatedWeights,
@@ -291,7 +292,7 @@ export async function openModel(folder: Folder): Promise<OpenedModel> {
   const text = await readText(folder, "config.json");
   if (text === undefined) throw new ModelError(folder.name, ["there is no config.json; is it a model folder?"]);
   const config = parseConfig(text, `${folder.name}/config.json`);
-  const checkpoint = await openCheckpoint(folder);
+  const checkpoint = await openWeights(folder, config.architectures);
   try {
     return { config, checkpoint, parts: checkWeights(config, checkpoint) };
   } catch (error) {

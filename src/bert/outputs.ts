@@ -1,12 +1,12 @@
 /** What can be asked of a model, and what comes back: all that its heads have. */
 
 import type { AnyHead } from "./heads/head.ts";
-import type * as heads from "./heads/index.ts";
+import type { HEADS } from "./heads/index.ts";
 
 export type { Values } from "./heads/head.ts";
 export type { TopPredictions } from "./heads/masked_lm.ts";
 
-type EachHead = (typeof heads)[keyof typeof heads];
+type EachHead = (typeof HEADS)[keyof typeof HEADS];
 type Asked<H> = H extends AnyHead ? Parameters<H["record"]>[1] : never;
 type Given<H> = H extends AnyHead ? ReturnType<NonNullable<H["give"]>> : never;
 type Split<H> = H extends AnyHead ? ReturnType<NonNullable<H["split"]>> : never;

@@ -1,6 +1,6 @@
 /**
- * Weights as a checkpoint stores them: a declaration says which tensors, of which shapes, and how they come to lie on the
- * GPU. Checking a checkpoint, allocating and filling all go by it.
+ * Weights as a checkpoint stores them. One function spells a tree of weights; called with a list it says which tensors, of
+ * which shapes, with a room it allocates them.
  */
 
 import type { Engine } from "../runtime/engine.ts";
@@ -17,129 +17,92 @@ export function activationsOf(storage: WeightStorage): "f32" | "f16" {
   return storage === "q8" ? "f32" : storage;
 }
 
-/** One piece of a tree of weights. */
-export interface Stored<W> {
-  /** By our names (see `nameTensors`). */
-  readonly tensors: readonly (readonly [name: string, shape: Shape])[];
-  allocate(room: Room): W;
-}
-
-/** A tree of weights, with what is stored in the place of each piece. */
-export type Declared<W> = Stored<W> | (W extends object ? { readonly [K in keyof W]: Declared<W[K]> } : W);
-
-/** Where weights are allocated. What two declarations name is there once: a tied decoder is the word table itself. */
-export interface Room {
-  table(rows: number, cols: number, names: readonly string[], rowsPerPart?: number): Table;
+/** The pieces of a tree, by our names (see `nameTensors`). What is named twice is there once, as a tied decoder is. */
+export interface Stored {
   tensor(shape: Shape, name: string): Tensor;
-  /** The weight of a linear layer of the encoder: int8 where the model is. */
-  encoderWeight(rows: number, cols: number, names: readonly string[]): Pick<LinearWeights, "weight" | "scales">;
-  once<T>(key: string, make: () => T): T;
+  /** For what a storage binding may be too small for. @param shape of each; several stand one below the other */
+  table(shape: Shape, names: readonly string[], rowsPerPart?: number): Table;
+  /** int8 where the model's storage is. */
+  encoderTable(shape: Shape, names: readonly string[]): Pick<LinearWeights, "weight" | "scales">;
 }
 
-/** y = W x + b. Several layers on the same input are one, one below the other: each has its share of the rows. */
+/** y = W x + b, W [rows, cols] */
 export function linear(
-  rows: number,
-  cols: number,
-  layers: string | readonly string[],
-  { encoder = false, ...given }: { encoder?: boolean; weights?: readonly string[]; biases?: readonly string[] } = {},
-): Stored<LinearWeights> {
-  const names = typeof layers === "string" ? [layers] : layers;
-  const weights = given.weights ?? names.map((name) => `${name}.weight`);
-  const biases = given.biases ?? names.map((name) => `${name}.bias`);
-  const share = rows / names.length;
-  return {
-    tensors: [
-      ...weights.map((name): [string, Shape] => [name, [share, cols]]),
-      ...biases.map((name): [string, Shape] => [name, [share]]),
-    ],
-    allocate: (room) =>
-      room.once(names.join(), () => {
-        const weight = encoder
-          ? room.encoderWeight(rows, cols, weights)
-          : { weight: room.table(rows, cols, weights), scales: undefined };
-        const bias = biases.length > 0 ? room.table(rows, 1, biases, weight.weight.rowsPerPart) : undefined;
-        return { ...weight, bias };
-      }),
+  stored: Stored,
+  [rows, cols]: readonly [rows: number, cols: number],
+  name: string,
+  { weight = `${name}.weight`, bias = `${name}.bias` }: { weight?: string; bias?: string | null } = {},
+): LinearWeights {
+  const table = stored.table([rows, cols], [weight]);
+  return { weight: table, bias: bias === null ? undefined : stored.table([rows], [bias], table.rowsPerPart) };
+}
+
+/** Layers of the encoder on the same input are one, one below the other. @param shape of each */
+export function encoderLinear(
+  stored: Stored,
+  [rows, cols]: readonly [rows: number, cols: number],
+  ...names: string[]
+): LinearWeights {
+  const of = (part: string): string[] => names.map((name) => `${name}.${part}`);
+  const { weight, scales } = stored.encoderTable([rows, cols], of("weight"));
+  return { weight, scales, bias: stored.table([rows], of("bias"), weight.rowsPerPart) };
+}
+
+export function norm(stored: Stored, size: number, name: string): NormWeights {
+  return { gamma: stored.tensor([size], `${name}.weight`), beta: stored.tensor([size], `${name}.bias`) };
+}
+
+/** Takes note of each tensor. What it gives back has no memory, and is not to be used. */
+export function listInto(shapes: Map<string, Shape>): Stored {
+  const table = (shape: Shape, names: readonly string[]): Table => {
+    for (const name of names) shapes.set(name, shape);
+    return { rows: 0, cols: 0, rowsPerPart: 0, parts: [] };
   };
-}
-
-export function norm(size: number, name: string): Stored<NormWeights> {
-  const [gamma, beta] = [`${name}.weight`, `${name}.bias`];
   return {
-    tensors: [
-      [gamma, [size]],
-      [beta, [size]],
-    ],
-    allocate: (room) => ({ gamma: room.tensor([size], gamma), beta: room.tensor([size], beta) }),
+    tensor: (shape, name) => table(shape, [name]) as never,
+    table,
+    encoderTable: (shape, names) => ({ weight: table(shape, names) }),
   };
-}
-
-/** A matrix that a single storage binding may be too small for. */
-export function table(rows: number, cols: number, name: string): Stored<Table> {
-  return { tensors: [[name, [rows, cols]]], allocate: (room) => room.table(rows, cols, [name]) };
-}
-
-export function tensor(shape: Shape, name: string): Stored<Tensor> {
-  return { tensors: [[name, shape]], allocate: (room) => room.tensor(shape, name) };
-}
-
-/** What a declaration asks for, each tensor once. */
-export function tensorsOf(declared: unknown): Map<string, Shape> {
-  if (typeof declared !== "object" || declared === null) return new Map();
-  if (isStored(declared)) return new Map(declared.tensors);
-  return new Map(Object.values(declared).flatMap((part) => [...tensorsOf(part)]));
-}
-
-export function allocateIn<W>(room: Room, declared: Declared<W>): W {
-  if (typeof declared !== "object" || declared === null) return declared as W;
-  if (isStored(declared)) return declared.allocate(room) as W;
-  if (Array.isArray(declared)) return declared.map((part) => allocateIn(room, part)) as W;
-  return Object.fromEntries(Object.entries(declared).map(([name, part]) => [name, allocateIn(room, part)])) as W;
-}
-
-function isStored(declared: object): declared is Stored<unknown> {
-  return "allocate" in declared;
 }
 
 /** What is allocated on the GPU and still empty. */
 export interface Allocated {
-  readonly tensors: readonly Tensor[];
+  readonly tensors: Tensor[];
   /** What goes where: our names of the stored tensors, end to end, into a table. */
-  readonly contents: readonly { readonly into: Table | QuantizedTable; readonly names: readonly string[] }[];
+  readonly contents: Content[];
 }
 
-/** An empty room, and what is in it so far. */
-export function roomOn(engine: Engine, storage: WeightStorage): { readonly room: Room; readonly allocated: Allocated } {
+interface Content {
+  readonly into: Table | QuantizedTable;
+  readonly names: readonly string[];
+}
+
+export function allocateInto({ tensors, contents }: Allocated, engine: Engine, storage: WeightStorage): Stored {
   const dtype = activationsOf(storage);
-  const tensors: Tensor[] = [];
-  const contents: { into: Table | QuantizedTable; names: readonly string[] }[] = [];
-  const made = new Map<string, unknown>();
-  const room: Room = {
-    table: (rows, cols, names, rowsPerPart) =>
-      room.once(names.join(" + "), () => {
-        const into = engine.table(names.join(" + "), rows, cols, dtype, rowsPerPart);
-        tensors.push(...into.parts);
-        contents.push({ into, names });
-        return into;
-      }),
-    tensor: (shape, name) =>
-      room.once(name, () => {
-        const result = engine.tensor(name, shape, dtype);
-        tensors.push(result);
-        contents.push({ into: asTable(result), names: [name] });
-        return result;
-      }),
-    encoderWeight(rows, cols, names) {
-      if (storage !== "q8") return { weight: room.table(rows, cols, names), scales: undefined };
-      const into = quantizedTable(engine, names.join(" + "), rows, cols);
+  const made = new Map<string, Table>();
+  /** @param make is not called for names that are there */
+  const once = (names: readonly string[], make: (label: string) => Table): Table => {
+    const label = names.join(" + ");
+    const known = made.get(label);
+    if (known) return known;
+    const into = make(label);
+    made.set(label, into);
+    tensors.push(...into.parts);
+    contents.push({ into, names });
+    return into;
+  };
+  const table: Stored["table"] = ([rows, cols = 1], names, rowsPerPart) =>
+    once(names, (label) => engine.table(label, rows! * names.length, cols, dtype, rowsPerPart));
+  return {
+    tensor: (shape, name) => once([name], () => asTable(engine.tensor(name, shape, dtype))).parts[0]!,
+    table,
+    encoderTable(shape, names) {
+      if (storage !== "q8") return { weight: table(shape, names) };
+      const [rows, cols] = shape;
+      const into = quantizedTable(engine, names.join(" + "), rows! * names.length, cols!);
       tensors.push(...into.codes.parts, ...into.scales.parts);
       contents.push({ into, names });
       return { weight: into.codes, scales: into.scales };
     },
-    once<T>(key: string, make: () => T): T {
-      if (!made.has(key)) made.set(key, make());
-      return made.get(key) as T;
-    },
   };
-  return { room, allocated: { tensors, contents } };
 }

@@ -10,18 +10,15 @@ import { streamQuantized } from "../runtime/quantize.ts";
 import type { Shape, Table, Tensor } from "../runtime/tensor.ts";
 import { streamTable } from "../runtime/upload.ts";
 import { type BertConfig, ModelError } from "./config.ts";
-import type { AnyHead, StoredShapes } from "./heads/head.ts";
-import * as HEADS from "./heads/index.ts";
+import type { StoredShapes } from "./heads/head.ts";
+import { ALL_HEADS, type HeadName } from "./heads/index.ts";
 import {
   type Allocated,
-  allocateIn,
-  type Declared,
-  linear,
+  allocateInto,
+  encoderLinear,
+  listInto,
   norm,
-  roomOn,
-  table,
-  tensor,
-  tensorsOf,
+  type Stored,
   type WeightStorage,
 } from "./stored.ts";
 
@@ -35,7 +32,7 @@ export interface LayerWeights {
   readonly outputNorm: NormWeights;
 }
 
-interface EncoderWeights {
+export interface BertWeights {
   readonly embeddings: {
     readonly word: Table;
     readonly position: Tensor;
@@ -43,44 +40,41 @@ interface EncoderWeights {
     readonly norm: NormWeights;
   };
   readonly layers: readonly LayerWeights[];
-}
-
-export interface BertWeights extends EncoderWeights {
   /** Of the heads that have weights, and that the checkpoint has. */
   readonly heads: Partial<Readonly<Record<HeadName, unknown>>>;
 }
 
-export type HeadName = keyof typeof HEADS;
-
-/** Every head by its name. */
-export const ALL_HEADS: readonly (readonly [name: HeadName, head: AnyHead])[] = /* @__PURE__ */ Object.entries(
-  HEADS,
-) as unknown as [HeadName, AnyHead][];
-
-function encoderTensors(config: BertConfig): Declared<EncoderWeights> {
+/** All weights: the encoder's, and those of the heads that the checkpoint has. */
+function weightsIn(stored: Stored, config: BertConfig, shapes: StoredShapes): BertWeights {
   const { hiddenSize: h, intermediateSize: f } = config;
-  const layer = (_: unknown, i: number): Declared<LayerWeights> => {
+  const layer = (_: unknown, i: number): LayerWeights => {
     const name = `encoder.layer.${i}`;
     const self = `${name}.attention.self`;
-    const encoder = { encoder: true };
     return {
-      qkv: linear(3 * h, h, [`${self}.query`, `${self}.key`, `${self}.value`], encoder),
-      attentionOutput: linear(h, h, `${name}.attention.output.dense`, encoder),
-      attentionNorm: norm(h, `${name}.attention.output.LayerNorm`),
-      intermediate: linear(f, h, `${name}.intermediate.dense`, encoder),
-      output: linear(h, f, `${name}.output.dense`, encoder),
-      outputNorm: norm(h, `${name}.output.LayerNorm`),
+      qkv: encoderLinear(stored, [h, h], `${self}.query`, `${self}.key`, `${self}.value`),
+      attentionOutput: encoderLinear(stored, [h, h], `${name}.attention.output.dense`),
+      attentionNorm: norm(stored, h, `${name}.attention.output.LayerNorm`),
+      intermediate: encoderLinear(stored, [f, h], `${name}.intermediate.dense`),
+      output: encoderLinear(stored, [h, f], `${name}.output.dense`),
+      outputNorm: norm(stored, h, `${name}.output.LayerNorm`),
     };
   };
   return {
     embeddings: {
-      word: table(config.vocabSize, h, "embeddings.word_embeddings.weight"),
-      position: tensor([config.maxPositionEmbeddings, h], "embeddings.position_embeddings.weight"),
-      tokenType: tensor([config.typeVocabSize, h], "embeddings.token_type_embeddings.weight"),
-      norm: norm(h, "embeddings.LayerNorm"),
+      word: stored.table([config.vocabSize, h], ["embeddings.word_embeddings.weight"]),
+      position: stored.tensor([config.maxPositionEmbeddings, h], "embeddings.position_embeddings.weight"),
+      tokenType: stored.tensor([config.typeVocabSize, h], "embeddings.token_type_embeddings.weight"),
+      norm: norm(stored, h, "embeddings.LayerNorm"),
     },
     layers: Array.from({ length: config.numHiddenLayers }, layer),
+    heads: Object.fromEntries(
+      headsIn(config, shapes).map(([name, head]) => [name, head.weights?.(stored, config, shapes)]),
+    ),
   };
+}
+
+function headsIn(config: BertConfig, shapes: StoredShapes): typeof ALL_HEADS {
+  return ALL_HEADS.filter(([, { found }]) => found?.(shapes, config) ?? true);
 }
 
 /** What a checkpoint holds beside the encoder. */
@@ -114,12 +108,6 @@ export function nameTensors(checkpoint: Checkpoint): NamedTensors {
   return { stored, shapes };
 }
 
-/** Tensors of the heads that the checkpoint has; nothing of those that need none. */
-function headTensors(config: BertConfig, shapes: StoredShapes): Partial<Record<HeadName, object>> {
-  const found = ALL_HEADS.map(([name, head]) => [name, head.tensors?.(shapes, config)]);
-  return Object.fromEntries(found.filter(([, tensors]) => tensors !== undefined));
-}
-
 /**
  * Holds a checkpoint against its configuration: every tensor the model needs is there, in a float type, with the shape
  * that config.json implies. Touches no GPU.
@@ -127,9 +115,10 @@ function headTensors(config: BertConfig, shapes: StoredShapes): Partial<Record<H
  */
 export function checkWeights(config: BertConfig, checkpoint: Checkpoint): Parts {
   const { stored, shapes } = nameTensors(checkpoint);
-  const heads = headTensors(config, shapes);
   const faults: string[] = [];
-  for (const [name, shape] of tensorsOf([encoderTensors(config), heads])) {
+  const needed = new Map<string, Shape>();
+  weightsIn(listInto(needed), config, shapes);
+  for (const [name, shape] of needed) {
     const found = shapes.get(name);
     const wanted = `[${shape.join(", ")}]`;
     if (found === undefined) {
@@ -145,10 +134,10 @@ export function checkWeights(config: BertConfig, checkpoint: Checkpoint): Parts 
   );
   if (beyond) faults.push(`${beyond} is stored, but config.json has num_hidden_layers ${config.numHiddenLayers}`);
   if (faults.length > 0) throw new ModelError(checkpoint.name, faults);
-  const present = ALL_HEADS.filter(([name, { tensors }]) => !tensors || Object.hasOwn(heads, name));
+  const heads = headsIn(config, shapes);
   return {
-    heads: new Set(present.map(([name]) => name)),
-    titles: present.flatMap(([, { title }]) => (typeof title === "function" ? title(shapes, config) : (title ?? []))),
+    heads: new Set(heads.map(([name]) => name)),
+    titles: heads.flatMap(([, { title }]) => (typeof title === "function" ? title(shapes, config) : (title ?? []))),
   };
 }
 
@@ -164,11 +153,10 @@ export function allocateWeights(
   checkpoint: Checkpoint,
   storage: WeightStorage,
 ): AllocatedWeights {
-  const { room, allocated } = roomOn(engine, storage);
+  const allocated: Allocated = { tensors: [], contents: [] };
   try {
-    const encoder = allocateIn(room, encoderTensors(config));
-    const heads = allocateIn<BertWeights["heads"]>(room, headTensors(config, nameTensors(checkpoint).shapes));
-    return { ...allocated, weights: { ...encoder, heads } };
+    const stored = allocateInto(allocated, engine, storage);
+    return { ...allocated, weights: weightsIn(stored, config, nameTensors(checkpoint).shapes) };
   } catch (error) {
     for (const tensor of allocated.tensors) tensor.dispose();
     throw error;

@@ -2,9 +2,9 @@
 
 import { type LinearWeights, linear } from "../../runtime/ops.ts";
 import type { BertConfig } from "../config.ts";
-import * as stored from "../stored.ts";
+import { linear as storedLinear } from "../stored.ts";
 import type { Head } from "./head.ts";
-import { pooled, poolerTensors } from "./pooler.ts";
+import { pooled, poolerWeights } from "./pooler.ts";
 
 /** What `classifier` classifies, by the model's architecture. */
 export type ClassifierKind = "sequence" | "token" | "choice";
@@ -22,14 +22,12 @@ export const classifier: Head<ClassifierWanted, { pooler: LinearWeights | undefi
     return `${classifierKind(config)} classifier of ${count}${named}`;
   },
   outputs: { logits: (config) => (classifierKind(config) === "token" ? "token" : "sequence") },
-  tensors(shapes, config) {
-    const labels = shapes.get("classifier.weight")?.[0];
-    if (labels === undefined) return undefined;
-    const output = stored.linear(labels, config.hiddenSize, "classifier");
-    if (classifierKind(config) === "token") return { pooler: undefined, output };
-    const pooler = poolerTensors(shapes, config);
-    return pooler && { pooler, output };
-  },
+  found: (shapes, config) =>
+    shapes.has("classifier.weight") && (classifierKind(config) === "token" || shapes.has("pooler.dense.weight")),
+  weights: (stored, config, shapes) => ({
+    pooler: classifierKind(config) === "token" ? undefined : poolerWeights(stored, config),
+    output: storedLinear(stored, [shapes.get("classifier.weight")![0]!, config.hiddenSize], "classifier"),
+  }),
   record(r, _, context) {
     const { pooler, output } = context.weights;
     return { logits: linear(r, pooler ? pooled(r, context, pooler) : context.hidden, output) };

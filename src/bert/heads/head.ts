@@ -9,7 +9,7 @@ import type { Recorder, Ref } from "../../runtime/recorder.ts";
 import type { Shape } from "../../runtime/tensor.ts";
 import type { Batch } from "../batch.ts";
 import type { BertConfig } from "../config.ts";
-import type { Declared } from "../stored.ts";
+import type { Stored } from "../stored.ts";
 
 /** Row-major values and their shape. */
 export interface Values {
@@ -43,8 +43,8 @@ export interface HeadContext<Weights> extends PackedTokens {
   /** What `prepare` gave, as inputs of the program. */
   readonly inputs: Readonly<Record<string, Ref>>;
   readonly size: number | undefined;
-  /** What heads share, by the weights it is made with, recorded once. */
-  once(weights: object, record: () => Ref): Ref;
+  /** What heads share, recorded once. */
+  once(name: string, record: () => Ref): Ref;
 }
 
 /** Inputs of a head's own, and a size on which its recording depends. */
@@ -77,8 +77,10 @@ export interface Head<Wanted, Weights = undefined, Forward = RowsOf<Wanted>, Par
   /** What it is, for a list of a model's heads; left out where it adds no weights. */
   readonly title?: string | ((shapes: StoredShapes, config: BertConfig) => string);
   readonly outputs: { readonly [Name in keyof Required<Wanted>]: Per | PerModel };
-  /** Its tensors; undefined for a checkpoint that has not got the head. Left out: no tensors, in every checkpoint. */
-  tensors?(shapes: StoredShapes, config: BertConfig): Declared<Weights> | undefined;
+  /** Whether a checkpoint has the head. Left out: every one has. */
+  found?(shapes: StoredShapes, config: BertConfig): boolean;
+  /** Its tensors, of a checkpoint that has it. */
+  weights?(stored: Stored, config: BertConfig, shapes: StoredShapes): Weights;
   /** @throws RangeError for what cannot be asked of this batch */
   prepare?(wanted: Wanted, batch: Batch, config: BertConfig): HeadInputs | undefined;
   record(r: Recorder, wanted: Wanted, context: HeadContext<Weights>): Refs;

@@ -11,7 +11,7 @@ import {
 } from "../../runtime/ops.ts";
 import type { Recorder, Ref } from "../../runtime/recorder.ts";
 import type { BertConfig } from "../config.ts";
-import * as stored from "../stored.ts";
+import { type Stored, linear as storedLinear, norm as storedNorm } from "../stored.ts";
 import type { Head, RawOutputs, RowsOf, StoredShapes, Values } from "./head.ts";
 
 interface LogitsWanted {
@@ -75,7 +75,8 @@ export const maskedLm: Head<MaskedLmWanted, MaskedLmWeights, Predictions, Sequen
     layerPredictionTopK: "row",
     predictionRows: "option",
   },
-  tensors: maskedLmTensors,
+  found: hasMaskedLm,
+  weights: maskedLmWeights,
   prepare({ predictionRows: rows, predictionTopK, layerPredictionTopK }, { wordIds: { length: tokens } }, config) {
     for (const [name, k] of Object.entries({ predictionTopK, layerPredictionTopK })) {
       if (k !== undefined && !(Number.isInteger(k) && k >= 1 && k <= config.vocabSize)) {
@@ -147,22 +148,25 @@ function topOf(raw: RawOutputs, k: number, suffix = ""): TopPredictions {
   return { k, probabilities: data("topProbabilities") ?? new Float32Array(), ids: ids ?? new Uint32Array() };
 }
 
-const WORD_TABLE = "embeddings.word_embeddings.weight";
+export function hasMaskedLm(shapes: StoredShapes): boolean {
+  return shapes.has("cls.predictions.transform.dense.weight");
+}
 
 /** A tied decoder reads the word table; an untied one has a matrix and a bias of its own, and leaves the tied bias unused. */
-export function maskedLmTensors(
-  shapes: StoredShapes,
+export function maskedLmWeights(
+  stored: Stored,
   { hiddenSize: h, vocabSize, tieWordEmbeddings: tied }: BertConfig,
-): stored.Declared<MaskedLmWeights> | undefined {
-  if (!shapes.has("cls.predictions.transform.dense.weight")) return undefined;
-  const biases = ["cls.predictions.bias", "cls.predictions.decoder.bias"];
-  if (!tied) biases.reverse();
+  shapes: StoredShapes,
+): MaskedLmWeights {
+  const decoder = "cls.predictions.decoder";
+  const biases = ["cls.predictions.bias", `${decoder}.bias`] as const;
+  const [bias, other] = tied ? biases : ([biases[1], biases[0]] as const);
   return {
-    transform: stored.linear(h, h, "cls.predictions.transform.dense"),
-    norm: stored.norm(h, "cls.predictions.transform.LayerNorm"),
-    decoder: stored.linear(vocabSize, h, "cls.predictions.decoder", {
-      ...(tied && { weights: [WORD_TABLE] }),
-      biases: [biases.find((name) => shapes.has(name)) ?? biases[1]!],
+    transform: storedLinear(stored, [h, h], "cls.predictions.transform.dense"),
+    norm: storedNorm(stored, h, "cls.predictions.transform.LayerNorm"),
+    decoder: storedLinear(stored, [vocabSize, h], decoder, {
+      weight: tied ? "embeddings.word_embeddings.weight" : `${decoder}.weight`,
+      bias: shapes.has(bias) ? bias : other,
     }),
   };
 }

@@ -3,8 +3,8 @@
 import { type LinearWeights, linear, pool } from "../../runtime/ops.ts";
 import type { Recorder, Ref } from "../../runtime/recorder.ts";
 import type { BertConfig } from "../config.ts";
-import * as stored from "../stored.ts";
-import type { Head, HeadContext, StoredShapes } from "./head.ts";
+import { type Stored, linear as storedLinear } from "../stored.ts";
+import type { Head, HeadContext } from "./head.ts";
 
 export interface PoolerWanted {
   /** [sequences, hidden] */
@@ -14,19 +14,17 @@ export interface PoolerWanted {
 export const pooler: Head<PoolerWanted, LinearWeights> = {
   title: "pooler",
   outputs: { poolerOutput: "sequence" },
-  tensors: poolerTensors,
+  found: (shapes) => shapes.has("pooler.dense.weight"),
+  weights: poolerWeights,
   record: (r, _, context) => ({ poolerOutput: pooled(r, context, context.weights) }),
 };
 
-export function poolerTensors(
-  shapes: StoredShapes,
-  { hiddenSize }: BertConfig,
-): stored.Stored<LinearWeights> | undefined {
-  return shapes.has("pooler.dense.weight") ? stored.linear(hiddenSize, hiddenSize, "pooler.dense") : undefined;
+export function poolerWeights(stored: Stored, { hiddenSize: h }: BertConfig): LinearWeights {
+  return storedLinear(stored, [h, h], "pooler.dense");
 }
 
 /** [sequences, hidden] */
 export function pooled(r: Recorder, context: HeadContext<unknown>, weights: LinearWeights): Ref {
   const record = (): Ref => linear(r, pool(r, context.hidden, context, "cls"), weights, { activation: "tanh" });
-  return context.once(weights, record);
+  return context.once("pooled", record);
 }

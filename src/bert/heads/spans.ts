@@ -1,7 +1,7 @@
 /** Where an answer starts and ends (BertForQuestionAnswering). */
 
 import { type LinearWeights, linear } from "../../runtime/ops.ts";
-import * as stored from "../stored.ts";
+import { linear as storedLinear } from "../stored.ts";
 import type { Head, Values } from "./head.ts";
 
 export interface SpansWanted {
@@ -19,8 +19,8 @@ export interface Spans {
 export const spans: Head<SpansWanted, LinearWeights, Spans, Spans> = {
   title: "question answering",
   outputs: { spanLogits: "token" },
-  tensors: (shapes, { hiddenSize }) =>
-    shapes.has("qa_outputs.weight") ? stored.linear(2, hiddenSize, "qa_outputs") : undefined,
+  found: (shapes) => shapes.has("qa_outputs.weight"),
+  weights: (stored, { hiddenSize }) => storedLinear(stored, [2, hiddenSize], "qa_outputs"),
   record: (r, _, { hidden, weights }) => ({ spanLogits: linear(r, hidden, weights) }), // [tokens, 2]
   give(raw) {
     const { data } = raw.spanLogits as Values;

@@ -5,7 +5,7 @@
 
 import { pool } from "../../runtime/ops.ts";
 import type { Head, Values } from "./head.ts";
-import { type MaskedLmWeights, maskedLmTensors, predict } from "./masked_lm.ts";
+import { hasMaskedLm, type MaskedLmWeights, maskedLmWeights, predict } from "./masked_lm.ts";
 
 export interface SparseEmbeddingWanted {
   /**
@@ -17,7 +17,8 @@ export interface SparseEmbeddingWanted {
 
 export const sparseEmbedding: Head<SparseEmbeddingWanted, MaskedLmWeights> = {
   outputs: { sparseEmbedding: "sequence" },
-  tensors: maskedLmTensors,
+  found: hasMaskedLm,
+  weights: maskedLmWeights,
   record(r, _, context) {
     const logits = predict(r, context.hidden, undefined, context.weights, context.config, "relu"); // [tokens, vocab]
     return { sparseEmbedding: pool(r, logits, context, "max") };

@@ -67,7 +67,7 @@ const ACTIVATIONS: Readonly<Record<string, (x: number) => number>> = {
 const MOST_FEATURES = 1 << 14;
 
 /**
- * @returns undefined when the folder has no modules.json
+ * @returns undefined when the folder has no modules.json, or one of a sparse encoder or of ColBERT
  * @throws ModelError for a file that is malformed, or for a module that is not run
  */
 export async function readSentenceModules(folder: Folder): Promise<SentenceModules | undefined> {
@@ -80,7 +80,7 @@ export async function readSentenceModules(folder: Folder): Promise<SentenceModul
   }
 }
 
-async function readModules(folder: Folder, text: string): Promise<SentenceModules> {
+async function readModules(folder: Folder, text: string): Promise<SentenceModules | undefined> {
   const file = `${folder.name}/modules.json`;
   // the file is an array, and only objects have fields
   const modules = listOf(parseFields(`{"modules":${text}}`, file), "modules").map((value, i) => {
@@ -88,6 +88,7 @@ async function readModules(folder: Folder, text: string): Promise<SentenceModule
     return { kind: textOf(fields, "type").replace(/^.*\./, ""), path: textOf(fields, "path", "") };
   });
   const kinds = modules.map(({ kind }) => kind);
+  if (/^(MLMTransformer SpladePooling|Transformer Dense)$/.test(kinds.join(" "))) return undefined; // no sentence vectors
   if (!/^Transformer Pooling( Dense)*( Normalize)?$/.test(kinds.join(" "))) {
     throw new ModelError(folder.name, [
       `modules.json has ${kinds.join(", ")}; Transformer, Pooling, then Dense and Normalize where there are any, is run`,

@@ -4,6 +4,7 @@ import { ModelError } from "../../bert/config.ts";
 import { BertModel } from "../../bert/model.ts";
 import type { Pretrained, TaskOptions } from "../../bert/tasks/pretrained.ts";
 import { readSentenceModules } from "../../bert/tasks/sentence_modules.ts";
+import { loadSettings } from "../../bert/tasks/settings.ts";
 import type { Tokenizer } from "../../bert/tokenizer/tokenizer.ts";
 import type { Engine } from "../../runtime/engine.ts";
 import { createEngine } from "../index.ts";
@@ -31,7 +32,7 @@ export async function withSession(options: CommonOptions, work: (session: Sessio
   const { tokenizer, faults } = await inspectFolder(folder);
   if (faults.length > 0) throw new ModelError(folder.name, faults);
   if (!tokenizer) throw new ModelError(folder.name, [NO_TOKENIZER]);
-  const sentence = await readSentenceModules(folder);
+  const [sentence, settings] = [await readSentenceModules(folder), await loadSettings(folder)];
   const { warn, end } = warnings();
   let engine: Engine | undefined;
   let started: ReturnType<Session["start"]> | undefined;
@@ -43,7 +44,7 @@ export async function withSession(options: CommonOptions, work: (session: Sessio
         dtype: options.dtype,
         onProgress: ({ loaded, total }) => loading.at(loaded / total),
       });
-      return { engine, pretrained: { model, tokenizer, sentence } };
+      return { engine, pretrained: { model, tokenizer, sentence, settings } };
     } finally {
       loading.end();
     }
