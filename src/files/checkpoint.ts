@@ -71,9 +71,18 @@ const CHUNK_BYTES = 4 << 20;
 /**
  * Opens a model folder's weights: model.safetensors or the files of its index, model.safetensors.index.json; where there
  * is neither, pytorch_model.bin or the files of its index. Reads and validates what is beside the data, not the data.
+ * @param beside a safetensors file whose tensors belong to it, where there is one
  * @throws CheckpointError with every fault of every file, or when there is no such file
  */
-export async function openCheckpoint(folder: Folder): Promise<Checkpoint> {
+export async function openCheckpoint(folder: Folder, beside?: string): Promise<Checkpoint> {
+  const more = beside === undefined ? undefined : await folder.open(beside);
+  if (more) {
+    const whole = await openCheckpoint(folder);
+    return checkpointOf(folder.name, {
+      files: new Map([...whole.files, ...(await openAlone(beside!, more, openSafetensors)).files]),
+      warnings: whole.warnings,
+    });
+  }
   for (const [file, open] of FORMATS) {
     const source = await folder.open(file);
     if (source !== undefined) return checkpointOf(folder.name, await openAlone(file, source, open));

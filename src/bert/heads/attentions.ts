@@ -24,10 +24,7 @@ export const attentions: Head<AttentionsWanted, undefined, Attentions<readonly V
       probOffsets[s] = size;
       size += heads * (cuSeqlens[s + 1]! - cuSeqlens[s]!) ** 2;
       if (size <= MOST_ELEMENTS) continue;
-      throw new RangeError(
-        `attentions: sequences 0 to ${s} have ${size} probabilities in a layer, at most ${MOST_ELEMENTS} can be ` +
-          "addressed; ask for fewer or shorter sequences at once",
-      );
+      throw new RangeError(`attentions: a layer has ${size}, at most ${MOST_ELEMENTS} fit; ask for fewer sequences`);
     }
     return { inputs: { probOffsets }, size };
   },

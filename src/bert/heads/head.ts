@@ -55,9 +55,9 @@ export interface HeadInputs {
 
 /** Refs out, and what they hold; the refs of a list are read back as NAME.0, NAME.1, ... */
 export type Refs = Readonly<Record<string, Ref | readonly Ref[]>>;
-export interface Raw {
+export interface Raw<Data = OutputData> {
   readonly shape: Shape;
-  readonly data: OutputData;
+  readonly data: Data;
 }
 export type RawOutputs = Readonly<Record<string, Raw | readonly Raw[]>>;
 
@@ -86,7 +86,7 @@ export interface Head<Wanted, Weights = undefined, Forward = RowsOf<Wanted>, Par
   record(r: Recorder, wanted: Wanted, context: HeadContext<Weights>): Refs;
   /** Left out: what was recorded is given as it is. */
   give?(raw: RawOutputs, wanted: Wanted, batch: Batch, config: BertConfig): Forward;
-  /** Left out: the sequence's rows of each output. Views of the batch's memory. */
+  /** What there is beside the sequence's rows of each matrix, which are given anyway. Views of the batch's memory. */
   split?(forward: Forward, sequence: SequencePlace): Part;
   /** Elements that a sequence of `length` tokens takes on the GPU, where they are many: what batches are bounded by. */
   elements?(wanted: Wanted, length: number, rows: number, config: BertConfig): number;

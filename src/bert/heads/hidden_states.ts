@@ -9,22 +9,15 @@ export interface HiddenStatesWanted {
   readonly hiddenStates?: boolean | undefined;
 }
 
-interface HiddenStates<Rows> {
-  readonly lastHiddenState?: Rows;
-  readonly hiddenStates?: readonly Rows[];
+interface HiddenStates {
+  readonly lastHiddenState?: Values;
+  readonly hiddenStates?: readonly Values[];
 }
 
-export const hiddenStates: Head<HiddenStatesWanted, undefined, HiddenStates<Values>, HiddenStates<Float32Array>> = {
+export const hiddenStates: Head<HiddenStatesWanted, undefined, HiddenStates, { lastHiddenState?: Float32Array }> = {
   outputs: { lastHiddenState: "token", hiddenStates: "token" },
   record: (_, wanted, { hidden, hiddenStates }) => ({
     ...(wanted.lastHiddenState && { lastHiddenState: hidden }),
     ...(wanted.hiddenStates && { hiddenStates }),
   }),
-  split({ lastHiddenState, hiddenStates }, sequence) {
-    const part = ({ shape, data }: Values): Float32Array => sequence.cut(data, shape[1]!, "token");
-    return {
-      ...(lastHiddenState && { lastHiddenState: part(lastHiddenState) }),
-      ...(hiddenStates && { hiddenStates: hiddenStates.map(part) }),
-    };
-  },
 };

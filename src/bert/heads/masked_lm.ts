@@ -12,7 +12,7 @@ import {
 import type { Recorder, Ref } from "../../runtime/recorder.ts";
 import type { BertConfig } from "../config.ts";
 import { type Stored, linear as storedLinear, norm as storedNorm } from "../stored.ts";
-import type { Head, RawOutputs, RowsOf, StoredShapes, Values } from "./head.ts";
+import type { Head, PartOf, Raw, RowsOf, StoredShapes, Values } from "./head.ts";
 
 interface LogitsWanted {
   /** Masked-LM logits [rows, vocab]. */
@@ -49,11 +49,7 @@ interface Predictions extends RowsOf<LogitsWanted> {
   readonly layerPredictionTopK?: readonly TopPredictions[];
 }
 
-interface SequencePredictions {
-  /** [rows, vocab] */
-  readonly predictionLogits?: Float32Array;
-  /** [rows, vocab] */
-  readonly predictionProbabilities?: Float32Array;
+interface SequencePredictions extends PartOf<LogitsWanted> {
   /** [rows, k], most probable first */
   readonly topProbabilities?: Float32Array;
   /** [rows, k] */
@@ -90,63 +86,46 @@ export const maskedLm: Head<MaskedLmWanted, MaskedLmWeights, Predictions, Sequen
   record(r, wanted, { hidden, hiddenStates, inputs, size, weights, config }) {
     if (size === 0) return {};
     const refs: Record<string, Ref> = {};
-    const logitsOf = (states: Ref): Ref => predict(r, states, inputs.predictionRows, weights, config);
-    const outputTop = (probabilities: Ref, k: number, suffix = ""): void => {
+    const outputs = (states: Ref, asked: MaskedLmWanted, suffix = ""): void => {
+      const { predictionLogits, predictionProbabilities, predictionTopK: k } = asked;
+      if (!predictionLogits && !predictionProbabilities && !k) return;
+      const logits = predict(r, states, inputs.predictionRows, weights, config);
+      if (predictionLogits) refs.predictionLogits = logits;
+      if (!predictionProbabilities && !k) return;
+      const probabilities = softmax(r, logits);
+      if (predictionProbabilities) refs.predictionProbabilities = probabilities;
+      if (!k) return;
       const { values, indices } = topK(r, probabilities, k);
       refs[`topProbabilities${suffix}`] = values;
       refs[`topIds${suffix}`] = indices;
     };
-    const { predictionLogits, predictionProbabilities, predictionTopK, layerPredictionTopK } = wanted;
-    if (predictionLogits || predictionProbabilities || predictionTopK) {
-      const logits = logitsOf(hidden);
-      if (predictionLogits) refs.predictionLogits = logits;
-      if (predictionProbabilities || predictionTopK) {
-        const probabilities = softmax(r, logits);
-        if (predictionProbabilities) refs.predictionProbabilities = probabilities;
-        if (predictionTopK) outputTop(probabilities, predictionTopK);
-      }
-    }
-    if (layerPredictionTopK) {
-      for (const [layer, states] of hiddenStates.entries()) {
-        outputTop(softmax(r, logitsOf(states)), layerPredictionTopK, `.${layer}`);
-      }
-    }
+    outputs(hidden, wanted);
+    const lens = { predictionTopK: wanted.layerPredictionTopK };
+    for (const [layer, states] of hiddenStates.entries()) outputs(states, lens, `.${layer}`);
     return refs;
   },
-  give(raw, { predictionLogits, predictionProbabilities, predictionTopK, layerPredictionTopK }, _, config) {
-    const { vocabSize, numHiddenLayers } = config;
-    const matrix = (name: string): Values =>
-      (raw[name] as Values | undefined) ?? { shape: [0, vocabSize], data: new Float32Array() };
+  give(raw, wanted, _, { vocabSize, numHiddenLayers }) {
+    const { predictionTopK, layerPredictionTopK } = wanted;
+    const matrix = (name: keyof LogitsWanted) =>
+      wanted[name] && { [name]: raw[name] ?? { shape: [0, vocabSize], data: new Float32Array() } };
+    const top = (k: number, suffix = ""): TopPredictions => ({
+      k,
+      probabilities: (raw[`topProbabilities${suffix}`] as Values | undefined)?.data ?? new Float32Array(),
+      ids: (raw[`topIds${suffix}`] as Raw<Uint32Array> | undefined)?.data ?? new Uint32Array(),
+    });
     return {
-      ...(predictionLogits && { predictionLogits: matrix("predictionLogits") }),
-      ...(predictionProbabilities && { predictionProbabilities: matrix("predictionProbabilities") }),
-      ...(predictionTopK && { predictionTopK: topOf(raw, predictionTopK) }),
+      ...matrix("predictionLogits"),
+      ...matrix("predictionProbabilities"),
+      ...(predictionTopK && { predictionTopK: top(predictionTopK) }),
       ...(layerPredictionTopK && {
-        layerPredictionTopK: Array.from({ length: numHiddenLayers + 1 }, (_, layer) =>
-          topOf(raw, layerPredictionTopK, `.${layer}`),
-        ),
+        layerPredictionTopK: Array.from({ length: numHiddenLayers + 1 }, (_, i) => top(layerPredictionTopK, `.${i}`)),
       }),
     };
   },
-  split({ predictionLogits, predictionProbabilities, predictionTopK: top }, sequence) {
-    const part = ({ shape, data }: Values): Float32Array => sequence.cut(data, shape[1]!, "row");
-    return {
-      ...(predictionLogits && { predictionLogits: part(predictionLogits) }),
-      ...(predictionProbabilities && { predictionProbabilities: part(predictionProbabilities) }),
-      ...(top && {
-        topProbabilities: sequence.cut(top.probabilities, top.k, "row"),
-        topIds: sequence.cut(top.ids, top.k, "row"),
-      }),
-    };
-  },
+  split: ({ predictionTopK: top }, { cut }) =>
+    top ? { topProbabilities: cut(top.probabilities, top.k, "row"), topIds: cut(top.ids, top.k, "row") } : {},
   elements: (_, __, rows, { vocabSize }) => rows * vocabSize,
 };
-
-function topOf(raw: RawOutputs, k: number, suffix = ""): TopPredictions {
-  const data = (name: string) => (raw[`${name}${suffix}`] as Values | undefined)?.data;
-  const ids = data("topIds") as Uint32Array | undefined;
-  return { k, probabilities: data("topProbabilities") ?? new Float32Array(), ids: ids ?? new Uint32Array() };
-}
 
 export function hasMaskedLm(shapes: StoredShapes): boolean {
   return shapes.has("cls.predictions.transform.dense.weight");

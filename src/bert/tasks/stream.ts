@@ -8,11 +8,10 @@
  * handful of programs. Sorted batches would differ in their numbers of sequences.
  */
 
-import type { OutputData } from "../../runtime/program.ts";
 import type { Sequence } from "../batch.ts";
 import type { BertConfig } from "../config.ts";
 import { headsFor } from "../forward.ts";
-import type { AnyHead, Per, SequencePlace, Values } from "../heads/head.ts";
+import type { SequencePlace } from "../heads/head.ts";
 import type { BertModel } from "../model.ts";
 import type { Forward, SequenceOutput, Wanted } from "../outputs.ts";
 import type { Job, Plan } from "./plan.ts";
@@ -162,26 +161,21 @@ interface Range {
 /** @param row which of the rows that were asked for are this sequence's */
 function outputOf(forward: Forward, wanted: Wanted, config: BertConfig, index: number, row: Range): SequenceOutput {
   const token = { begin: forward.cuSeqlens[index]!, end: forward.cuSeqlens[index + 1]! };
-  const ranges = { token, row, sequence: { begin: index, end: index + 1 }, option: { begin: 0, end: 0 } };
-  const place: SequencePlace = {
-    index,
-    cut<T extends OutputData>(data: T, width: number, per: Per): T {
-      const { begin, end } = ranges[per];
-      return data.subarray(begin * width, end * width) as T;
-    },
+  const ranges = { token, row, sequence: { begin: index, end: index + 1 }, option: row };
+  const cut: SequencePlace["cut"] = (data, width, per) => {
+    const { begin, end } = ranges[per];
+    return data.subarray(begin * width, end * width) as typeof data;
   };
-  const parts = headsFor(wanted).map(([, head]) => head.split?.(forward, place) ?? cut(head, forward, config, place));
-  return Object.assign({ length: token.end - token.begin }, ...parts);
-}
-
-/** Of a head that gives matrices, the sequence's rows. */
-function cut({ outputs }: AnyHead, forward: Forward, config: BertConfig, place: SequencePlace): object {
-  const given = Object.entries(outputs).flatMap(([name, per]) => {
-    const values = forward[name as keyof Forward] as Values | undefined;
-    if (!values) return [];
-    return [[name, place.cut(values.data, values.shape[1]!, typeof per === "function" ? per(config) : per)]];
-  });
-  return Object.fromEntries(given);
+  const output: Record<string, unknown> = { length: token.end - token.begin };
+  for (const [, { outputs, split }] of headsFor(wanted)) {
+    for (const [name, per] of Object.entries(outputs)) {
+      const values = forward[name as keyof Forward];
+      if (!values || !("data" in values)) continue;
+      output[name] = cut(values.data, values.shape[1]!, typeof per === "function" ? per(config) : per);
+    }
+    Object.assign(output, split?.(forward, { index, cut }));
+  }
+  return output as unknown as SequenceOutput;
 }
 
 /** In tokens: what takes more memory than a token does in the widest layer counts for several. */
