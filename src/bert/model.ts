@@ -66,9 +66,7 @@ export class BertModel {
   readonly #folder: Folder;
   readonly #storage: WeightStorage;
   readonly #parts: Parts;
-  #allocated: AllocatedWeights;
-  /** Of the engine's device that holds the weights. */
-  #generation: number;
+  #loaded: LoadedWeights;
   #reloading: Promise<void> | undefined;
   readonly #recorded = new Map<string, Promise<Recorded>>();
   #disposed = false;
@@ -78,7 +76,7 @@ export class BertModel {
     folder: Folder,
     { config, parts }: OpenedModel,
     storage: WeightStorage,
-    allocated: AllocatedWeights,
+    loaded: LoadedWeights,
   ) {
     this.#engine = engine;
     this.#folder = folder;
@@ -87,8 +85,7 @@ export class BertModel {
     this.config = config;
     this.dtype = activationsOf(storage);
     this.#parts = parts;
-    this.#allocated = allocated;
-    this.#generation = engine.generation;
+    this.#loaded = loaded;
     this.classifierKind = this.has("logits") ? classifierKind(config) : undefined;
   }
 
@@ -109,38 +106,13 @@ export class BertModel {
         `dtype q8 needs the WGSL language feature ${missing}, which this browser lacks; use f32 or f16`,
       ]);
     }
-    const opened = await openModel(folder);
-    const { config, checkpoint, parts } = opened;
-    try {
-      requireHeads(folder.name, parts, wanted);
-      // Shaders depend on the model's sizes, hardly on the batch's: those of a short text will do for most, and all layers
-      // have the same. Some drivers compile when a kernel first runs, so it runs now, on whatever the weights hold so far.
-      const short = { inputIds: new Uint8Array(Math.min(16, config.maxPositionEmbeddings)) };
-      const rows = wanted.predictionRows && { predictionRows: wanted.predictionRows.map(() => 0) };
-      const warmUp = prepareForward([short], { ...wanted, ...rows }, config);
-      await engine.ready();
-      const allocated = allocateWeights(engine, config, checkpoint, dtype);
-      const model = new BertModel(engine, folder, opened, dtype, allocated);
-      const weights = { ...allocated.weights, layers: allocated.weights.layers.slice(0, 1) };
-      const oneLayer = { config, dtype: model.dtype, weights };
-      const compiled = engine
-        .record("bert, one layer", (r) => void recordForward(r, warmUp, oneLayer))
-        .then((program) => program.run(inputsOf(warmUp, weights)));
-      const filled = fillWeights(engine, checkpoint, allocated, model.dtype, options);
-      const failed = (await Promise.allSettled([compiled, filled])).find(({ status }) => status === "rejected");
-      if (failed) {
-        model.dispose();
-        throw (failed as PromiseRejectedResult).reason;
-      }
-      return model;
-    } finally {
-      await checkpoint.close();
-    }
+    const opened = await openModel(folder, wanted);
+    return new BertModel(engine, folder, opened, dtype, await loadWeights(engine, opened, dtype, options));
   }
 
   /** Bytes of the weights on the GPU. */
   get weightBytes(): number {
-    return this.#allocated.tensors.reduce((sum, { bytes }) => sum + bytes, 0);
+    return this.#loaded.tensors.reduce((sum, { bytes }) => sum + bytes, 0);
   }
 
   /** Which outputs this checkpoint has weights for. */
@@ -206,7 +178,7 @@ export class BertModel {
     if (this.#disposed) return;
     this.#disposed = true;
     this.#recorded.clear();
-    for (const tensor of this.#allocated.tensors) tensor.dispose();
+    disposeAll(this.#loaded);
   }
 
   async #prepare(
@@ -217,7 +189,7 @@ export class BertModel {
     await this.#onDevice();
     requireHeads(this.name, this.#parts, wanted);
     const prepared = prepareForward(sequences, wanted, this.config);
-    const { weights } = this.#allocated;
+    const { weights } = this.#loaded;
     return { ...(await this.#recordedFor(prepared)), prepared, inputs: inputsOf(prepared, weights) };
   }
 
@@ -228,7 +200,7 @@ export class BertModel {
   /** Loads the weights again where the engine had to open another device. */
   async #onDevice(): Promise<void> {
     await this.#engine.ready();
-    if (this.#generation === this.#engine.generation) return;
+    if (this.#loaded.generation === this.#engine.generation) return;
     this.#reloading ??= this.#reload().finally(() => {
       this.#reloading = undefined;
     });
@@ -237,27 +209,14 @@ export class BertModel {
   }
 
   async #reload(): Promise<void> {
-    const { config, checkpoint } = await openModel(this.#folder);
-    try {
-      if (JSON.stringify(config) !== JSON.stringify(this.config)) {
-        throw new ModelError(this.name, ["config.json has changed since the model was loaded; load it anew"]);
-      }
-      const engine = this.#engine;
-      const { generation } = engine;
-      const allocated = allocateWeights(engine, config, checkpoint, this.#storage);
-      try {
-        await fillWeights(engine, checkpoint, allocated, this.dtype);
-        this.#requireAlive();
-      } catch (error) {
-        for (const tensor of allocated.tensors) tensor.dispose();
-        throw error;
-      }
-      this.#allocated = allocated;
-      this.#generation = generation;
-      this.#recorded.clear();
-    } finally {
-      await checkpoint.close();
+    const opened = await openModel(this.#folder);
+    if (JSON.stringify(opened.config) !== JSON.stringify(this.config)) {
+      await opened.checkpoint.close();
+      throw new ModelError(this.name, ["config.json has changed since the model was loaded; load it anew"]);
     }
+    this.#loaded = await loadWeights(this.#engine, opened, this.#storage, {});
+    this.#recorded.clear();
+    if (this.#disposed) disposeAll(this.#loaded);
   }
 
   #recordedFor(prepared: PreparedForward): Promise<Recorded> {
@@ -275,7 +234,7 @@ export class BertModel {
     const { config, dtype } = this;
     let collect: Collect;
     const program = await this.#engine.record(`bert ${prepared.key}`, (r) => {
-      collect = recordForward(r, prepared, { config, dtype, weights: this.#allocated.weights });
+      collect = recordForward(r, prepared, { config, dtype, weights: this.#loaded.weights });
     });
     return { program, collect: collect! };
   }
@@ -287,14 +246,63 @@ interface OpenedModel {
   readonly parts: Parts;
 }
 
-/** Reads and checks a model folder without touching the GPU. The caller closes the checkpoint. */
-export async function openModel(folder: Folder): Promise<OpenedModel> {
+interface LoadedWeights extends AllocatedWeights {
+  /** Of the engine's device that holds them. */
+  readonly generation: number;
+}
+
+/**
+ * Closes the checkpoint. Shaders depend on the model's sizes, hardly on the batch's: those of a short text will do for most,
+ * and all layers have the same. Some drivers compile when a kernel first runs, so it runs now, on whatever the weights hold
+ * so far.
+ */
+async function loadWeights(
+  engine: Engine,
+  { config, checkpoint }: OpenedModel,
+  storage: WeightStorage,
+  { wanted = {}, ...options }: LoadOptions,
+): Promise<LoadedWeights> {
+  try {
+    const short = { inputIds: new Uint8Array(Math.min(16, config.maxPositionEmbeddings)) };
+    const rows = wanted.predictionRows && { predictionRows: wanted.predictionRows.map(() => 0) };
+    const warmUp = prepareForward([short], { ...wanted, ...rows }, config);
+    await engine.ready();
+    const { generation } = engine;
+    const allocated = allocateWeights(engine, config, checkpoint, storage);
+    const dtype = activationsOf(storage);
+    const weights = { ...allocated.weights, layers: allocated.weights.layers.slice(0, 1) };
+    const compiled = engine
+      .record("bert, one layer", (r) => void recordForward(r, warmUp, { config, dtype, weights }))
+      .then((program) => program.run(inputsOf(warmUp, weights)));
+    const filled = fillWeights(engine, checkpoint, allocated, dtype, options);
+    const failed = (await Promise.allSettled([compiled, filled])).find(({ status }) => status === "rejected");
+    if (failed) {
+      disposeAll(allocated);
+      throw (failed as PromiseRejectedResult).reason;
+    }
+    return { ...allocated, generation };
+  } finally {
+    await checkpoint.close();
+  }
+}
+
+function disposeAll({ tensors }: AllocatedWeights): void {
+  for (const tensor of tensors) tensor.dispose();
+}
+
+/**
+ * Reads and checks a model folder without touching the GPU. The caller closes the checkpoint.
+ * @param wanted what its heads must be able to
+ */
+export async function openModel(folder: Folder, wanted: Wanted = {}): Promise<OpenedModel> {
   const text = await readText(folder, "config.json");
   if (text === undefined) throw new ModelError(folder.name, ["there is no config.json; is it a model folder?"]);
   const config = parseConfig(text, `${folder.name}/config.json`);
   const checkpoint = await openWeights(folder, config.architectures);
   try {
-    return { config, checkpoint, parts: checkWeights(config, checkpoint) };
+    const parts = checkWeights(config, checkpoint);
+    requireHeads(folder.name, parts, wanted);
+    return { config, checkpoint, parts };
   } catch (error) {
     await checkpoint.close();
     throw error;

@@ -75,19 +75,25 @@ const CHUNK_BYTES = 4 << 20;
  * @throws CheckpointError with every fault of every file, or when there is no such file
  */
 export async function openCheckpoint(folder: Folder, beside?: string): Promise<Checkpoint> {
-  const more = beside === undefined ? undefined : await folder.open(beside);
-  if (more) {
-    const whole = await openCheckpoint(folder);
-    return checkpointOf(folder.name, {
-      files: new Map([...whole.files, ...(await openAlone(beside!, more, openSafetensors)).files]),
-      warnings: whole.warnings,
-    });
+  const found = await openFiles(folder);
+  const whole = checkpointOf(folder.name, found);
+  if (beside === undefined) return whole;
+  try {
+    const source = await folder.open(beside);
+    const more = source && (await openAlone(beside, source, openSafetensors));
+    return more ? checkpointOf(folder.name, { ...found, files: new Map([...found.files, ...more.files]) }) : whole;
+  } catch (error) {
+    await whole.close();
+    throw error;
   }
+}
+
+async function openFiles(folder: Folder): Promise<Shards> {
   for (const [file, open] of FORMATS) {
     const source = await folder.open(file);
-    if (source !== undefined) return checkpointOf(folder.name, await openAlone(file, source, open));
+    if (source !== undefined) return openAlone(file, source, open);
     const shards = await openShards(folder, `${file}.index.json`, open);
-    if (shards !== undefined) return checkpointOf(folder.name, shards);
+    if (shards !== undefined) return shards;
   }
   const wanted = FORMATS.map(([file]) => file).join(" nor ");
   for (const [file, writer] of Object.entries(OTHER_FORMATS)) {
