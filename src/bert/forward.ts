@@ -3,19 +3,15 @@
 import { attentionProbabilities, embed, layerNorm, linear, type PackedTokens, selfAttention } from "../runtime/ops.ts";
 import type { OutputData } from "../runtime/program.ts";
 import type { Recorder, Ref } from "../runtime/recorder.ts";
-import { type Batch, packBatch, type Sequence } from "./batch.ts";
+import { packBatch, type Sequence } from "./batch.ts";
 import type { BertConfig } from "./config.ts";
-import type { AnyHead, Raw, RawOutputs, Refs } from "./heads/head.ts";
+import type { AnyHead, Prepared, Raw, RawOutputs, Refs } from "./heads/head.ts";
 import { ALL_HEADS, type HeadName } from "./heads/index.ts";
 import type { Forward, Wanted } from "./outputs.ts";
 import type { BertWeights, LayerWeights } from "./weights.ts";
 
 /** A batch and what is wanted of it, checked; nothing is on the GPU yet. */
-export interface PreparedForward {
-  readonly batch: Batch;
-  readonly wanted: Wanted;
-  /** What the heads read beside the batch, by the names of inputs. */
-  readonly inputs: Readonly<Record<string, Uint32Array>>;
+export interface PreparedForward extends Prepared<Wanted> {
   readonly sizes: Partial<Readonly<Record<HeadName, number>>>;
   /** All that a recording depends on beside the model. */
   readonly key: string;
@@ -94,9 +90,9 @@ export function recordForward(r: Recorder, prepared: PreparedForward, model: For
     const refs = head.record(r, wanted, { ...context, weights: weights.heads[name], size: sizes[name] });
     return { head, read: readBack(r, refs) };
   });
-  return (outputs, { batch, wanted }) => {
-    const parts = recorded.map(({ head, read }) => head.give?.(read(outputs), wanted, batch, config) ?? read(outputs));
-    return Object.assign({ cuSeqlens: batch.cuSeqlens }, ...parts);
+  return (outputs, prepared) => {
+    const parts = recorded.map(({ head, read }) => head.give?.(read(outputs), prepared, config) ?? read(outputs));
+    return Object.assign({ cuSeqlens: prepared.batch.cuSeqlens }, ...parts);
   };
 }
 

@@ -29,16 +29,12 @@ export const attentions: Head<AttentionsWanted, undefined, Attentions<readonly V
     return { inputs: { probOffsets }, size };
   },
   record: (_, __, { attentions }) => ({ attentions }),
-  give(raw, _, { cuSeqlens }, { numAttentionHeads: heads }) {
-    const split = ({ data }: Values): Values[] => {
-      let end = 0;
-      return Array.from(cuSeqlens.subarray(1), (last, s) => {
-        const length = last - cuSeqlens[s]!;
-        const begin = end;
-        end += heads * length * length;
-        return { shape: [heads, length, length], data: data.subarray(begin, end) };
+  give(raw, { batch: { cuSeqlens }, inputs }, { numAttentionHeads: heads }) {
+    const split = ({ data }: Values): Values[] =>
+      Array.from(inputs.probOffsets!, (begin, s) => {
+        const length = cuSeqlens[s + 1]! - cuSeqlens[s]!;
+        return { shape: [heads, length, length], data: data.subarray(begin, begin + heads * length * length) };
       });
-    };
     return { attentions: (raw.attentions as readonly Values[]).map(split) };
   },
   split: ({ attentions }, { index }) => ({ attentions: attentions!.map((layer) => layer[index]!) }),

@@ -53,6 +53,13 @@ export interface HeadInputs {
   readonly size: number;
 }
 
+/** A batch, what is asked of it, and what all heads gave as inputs. */
+export interface Prepared<Wanted> {
+  readonly batch: Batch;
+  readonly wanted: Wanted;
+  readonly inputs: Readonly<Record<string, Uint32Array>>;
+}
+
 /** Refs out, and what they hold; the refs of a list are read back as NAME.0, NAME.1, ... */
 export type Refs = Readonly<Record<string, Ref | readonly Ref[]>>;
 export interface Raw<Data = OutputData> {
@@ -85,7 +92,7 @@ export interface Head<Wanted, Weights = undefined, Forward = RowsOf<Wanted>, Par
   prepare?(wanted: Wanted, batch: Batch, config: BertConfig): HeadInputs | undefined;
   record(r: Recorder, wanted: Wanted, context: HeadContext<Weights>): Refs;
   /** Left out: what was recorded is given as it is. */
-  give?(raw: RawOutputs, wanted: Wanted, batch: Batch, config: BertConfig): Forward;
+  give?(raw: RawOutputs, prepared: Prepared<Wanted>, config: BertConfig): Forward;
   /** What there is beside the sequence's rows of each matrix, which are given anyway. Views of the batch's memory. */
   split?(forward: Forward, sequence: SequencePlace): Part;
   /** Elements that a sequence of `length` tokens takes on the GPU, where they are many: what batches are bounded by. */

@@ -104,7 +104,7 @@ export const maskedLm: Head<MaskedLmWanted, MaskedLmWeights, Predictions, Sequen
     for (const [layer, states] of hiddenStates.entries()) outputs(states, lens, `.${layer}`);
     return refs;
   },
-  give(raw, wanted, _, { vocabSize, numHiddenLayers }) {
+  give(raw, { wanted }, { vocabSize, numHiddenLayers }) {
     const { predictionTopK, layerPredictionTopK } = wanted;
     const matrix = (name: keyof LogitsWanted) =>
       wanted[name] && { [name]: raw[name] ?? { shape: [0, vocabSize], data: new Float32Array() } };
