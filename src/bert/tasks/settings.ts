@@ -4,20 +4,24 @@ import { type Folder, readText } from "../../files/bytes.ts";
 import { ModelError } from "../config.ts";
 import { at, type Fields, parseFields, textOf, wrong } from "../tokenizer/fields.ts";
 
-const FILES = [
-  "artifact.metadata",
-  "config_sentence_transformers.json",
-  "sentence_bert_config.json",
-  "1_SpladePooling/config.json",
-];
-
 /** Their texts by path, of those that are there. */
 export type Settings = ReadonlyMap<string, string>;
 
-export async function loadSettings(folder: Folder): Promise<Settings> {
-  const texts = await Promise.all(FILES.map(async (path) => [path, await readText(folder, path)] as const));
+/** Asks only for files that a model of its kind may have. @param modules content of modules.json, "" where there is none */
+export async function loadSettings(
+  folder: Folder,
+  model: { has(output: "tokenEmbeddings"): boolean },
+  modules: string,
+): Promise<Settings> {
+  const paths = [
+    ...(model.has("tokenEmbeddings") ? ["artifact.metadata", "config_sentence_transformers.json"] : []),
+    ...(modules.includes(SPLADE) ? [`1_${SPLADE}/config.json`, "sentence_bert_config.json"] : []),
+  ];
+  const texts = await Promise.all(paths.map(async (path) => [path, await readText(folder, path)] as const));
   return new Map(texts.flatMap(([path, text]) => (text === undefined ? [] : [[path, text]])));
 }
+
+const SPLADE = "SpladePooling";
 
 /** @throws ModelError for what `read` finds wrong with the file */
 export function readSetting<T>(
