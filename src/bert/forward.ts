@@ -26,9 +26,14 @@ export interface ForwardModel {
 /** Names and shapes what a recorded program has computed for a batch like the one it was recorded for. */
 export type Collect = (outputs: Readonly<Record<string, OutputData>>, prepared: PreparedForward) => Forward;
 
+/** What is wanted of a head. */
+export function askedOf({ outputs }: AnyHead, wanted: Wanted): string[] {
+  return Object.keys(outputs).filter((output) => (wanted[output as keyof Wanted] ?? false) !== false); // 0 is refused later
+}
+
 /** The heads of which something is wanted. */
 export function headsFor(wanted: Wanted): (readonly [name: HeadName, head: AnyHead])[] {
-  return ALL_HEADS.filter(([, { outputs }]) => Object.keys(outputs).some((output) => wanted[output as keyof Wanted]));
+  return ALL_HEADS.filter(([, head]) => askedOf(head, wanted).length > 0);
 }
 
 /** @throws RangeError for ids, types or positions out of range, and for what cannot be asked of these sequences */

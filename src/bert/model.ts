@@ -11,7 +11,15 @@ import type { Program, RunOptions } from "../runtime/program.ts";
 import { missingForInt8 } from "../runtime/quantize.ts";
 import { type Batch, packBatch, type Sequence } from "./batch.ts";
 import { type BertConfig, ModelError, parseConfig } from "./config.ts";
-import { type Collect, headsFor, inputsOf, type PreparedForward, prepareForward, recordForward } from "./forward.ts";
+import {
+  askedOf,
+  type Collect,
+  headsFor,
+  inputsOf,
+  type PreparedForward,
+  prepareForward,
+  recordForward,
+} from "./forward.ts";
 import { type ClassifierKind, classifierKind } from "./heads/classifier.ts";
 import type { Forward, Wanted } from "./outputs.ts";
 import { openWeights } from "./projection.ts";
@@ -313,7 +321,7 @@ export async function openModel(folder: Folder, wanted: Wanted = {}): Promise<Op
 function requireHeads(name: string, { heads, titles }: Parts, wanted: Wanted): void {
   const faults = headsFor(wanted)
     .filter(([head]) => !heads.has(head))
-    .flatMap(([, { outputs }]) => Object.keys(outputs).filter((output) => wanted[output as keyof Wanted]))
+    .flatMap(([, head]) => askedOf(head, wanted))
     .map((output) => {
       const has = ["the encoder", ...titles].join(", ");
       return `${output} asked, but the checkpoint has no weights for it (it has ${has})`;

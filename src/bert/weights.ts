@@ -1,6 +1,6 @@
 /**
- * The weights of a BERT as a typed tree. With the heads beside it the only file that knows the names in checkpoints: with
- * and without the `bert.` prefix, LayerNorm as weight/bias or as gamma/beta (TensorFlow's names, in old files).
+ * The weights of a BERT as a typed tree. Only this file and the heads know the names in checkpoints: with and without the
+ * `bert.` prefix, LayerNorm as weight/bias or as gamma/beta (TensorFlow's names, in old files).
  */
 
 import type { Checkpoint } from "../files/checkpoint.ts";

@@ -188,6 +188,13 @@ describe("rows and probabilities", () => {
     model.dispose();
   });
 
+  test("none of the most probable is refused", async () => {
+    const model = await BertModel.load(engine, maskedLm());
+    await expect(model.forward(BATCH, { predictionTopK: 0 })).rejects.toThrow("predictionTopK is 0");
+    await expect(model.forward(BATCH, { layerPredictionTopK: 0 })).rejects.toThrow("layerPredictionTopK is 0");
+    model.dispose();
+  });
+
   test("more probabilities than can be addressed are refused with both numbers", async () => {
     const model = await BertModel.load(engine, tinyModel({ max_position_embeddings: 50_000 }));
     const long = { inputIds: new Uint8Array(46_341) }; // 2 heads * 46,341^2 is just above 2^32
