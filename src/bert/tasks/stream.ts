@@ -76,8 +76,9 @@ export async function* streamPlan<Input, Result>(
     if (sequences.length === 0) return [{ of, sequence: undefined, index: 0 }];
     return sequences.map((sequence, index) => ({ of, sequence, index }));
   };
+  const heads = headsFor(plan.wanted);
   const source = new ReadAhead(inputs, prepare, {
-    weigh: (unit) => weightOf(unit, model, plan.wanted),
+    weigh: (unit) => weightOf(unit, model, plan.wanted, heads),
     fits: (tokens, sequences) => tokens + fillersFor(sequences) <= budget,
     signal,
   });
@@ -153,6 +154,8 @@ async function runBatch<Result>(
   }
 }
 
+type Heads = ReturnType<typeof headsFor>;
+
 interface Range {
   readonly begin: number;
   readonly end: number;
@@ -179,10 +182,15 @@ function outputOf(forward: Forward, wanted: Wanted, config: BertConfig, index: n
 }
 
 /** In tokens: what takes more memory than a token does in the widest layer counts for several. */
-function weightOf<Result>({ of, sequence, index }: Unit<Result>, { config }: BertModel, wanted: Wanted): number {
+function weightOf<Result>(
+  { of, sequence, index }: Unit<Result>,
+  { config }: BertModel,
+  wanted: Wanted,
+  heads: Heads,
+): number {
   const length = sequence?.inputIds.length ?? 0;
   const rows = of.job.rows?.[index]?.length ?? 0;
-  const sizes = headsFor(wanted).map(([, head]) => head.elements?.(wanted, length, rows, config) ?? 0);
+  const sizes = heads.map(([, head]) => head.elements?.(wanted, length, rows, config) ?? 0);
   const elements = sizes.reduce((sum, size) => sum + size, 0);
   return Math.max(1, length, Math.ceil(elements / config.intermediateSize));
 }
