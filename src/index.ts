@@ -2,7 +2,7 @@
 
 export * from "./bert/batch.ts";
 export * from "./bert/config.ts";
-export type { ClassifierKind } from "./bert/forward.ts";
+export type { ClassifierKind } from "./bert/heads/classifier.ts";
 export * from "./bert/losses.ts";
 export * from "./bert/metrics/classification.ts";
 export * from "./bert/metrics/correlation.ts";
@@ -17,7 +17,7 @@ export * from "./bert/tasks/fill_mask.ts";
 export * from "./bert/tasks/multiple_choice.ts";
 export * from "./bert/tasks/next_sentence.ts";
 export * from "./bert/tasks/pipeline.ts";
-export type { Job, Plan, SequenceOutput } from "./bert/tasks/plan.ts";
+export type { Job, Plan } from "./bert/tasks/plan.ts";
 export type { Pooling } from "./bert/tasks/pooling.ts";
 export * from "./bert/tasks/precision.ts";
 export {
@@ -32,6 +32,7 @@ export * from "./bert/tasks/rerank.ts";
 export { type EmbedOptions, embedText, type VectorOptions } from "./bert/tasks/sentence_embedding.ts";
 export { type DenseLayer, readSentenceModules, type SentenceModules } from "./bert/tasks/sentence_modules.ts";
 export * from "./bert/tasks/similarity.ts";
+export { embedSparse, type SparseEntry, type SparseOptions } from "./bert/tasks/sparse_embedding.ts";
 export { type Progress, runPlan, type StreamOptions, streamPlan } from "./bert/tasks/stream.ts";
 export * from "./bert/tasks/summarization.ts";
 export * from "./bert/tasks/task.ts";
@@ -42,7 +43,7 @@ export {
   type LabelFunction,
 } from "./bert/tasks/text_classification.ts";
 export * from "./bert/tasks/token_classification.ts";
-export { cosine, dot, SIMILARITIES, type SimilarityName } from "./bert/tasks/vectors.ts";
+export { cosine, dot, maxSim, SIMILARITIES, type SimilarityName } from "./bert/tasks/vectors.ts";
 export * from "./bert/tasks/zero_shot.ts";
 export type { Encoding } from "./bert/tokenizer/encoding.ts";
 export { loadTokenizer } from "./bert/tokenizer/load.ts";

@@ -1,97 +1,161 @@
-/** A forward pass, recorded: the encoder, and of the heads those that are asked for. */
+/** A forward pass: the encoder (Devlin et al. 2018, section 3), seven launches a layer, and of the heads those asked for. */
 
-import { linear, softmax, topK } from "../runtime/ops.ts";
+import { attentionProbabilities, embed, layerNorm, linear, type PackedTokens, selfAttention } from "../runtime/ops.ts";
+import type { OutputData } from "../runtime/program.ts";
 import type { Recorder, Ref } from "../runtime/recorder.ts";
+import { packBatch, type Sequence } from "./batch.ts";
 import type { BertConfig } from "./config.ts";
-import { encode } from "./encoder.ts";
-import { maskedLm, pooler, sentenceEmbedding } from "./heads.ts";
-import type { Wanted } from "./outputs.ts";
-import type { BertWeights } from "./weights.ts";
+import type { AnyHead, Prepared, Raw, RawOutputs, Refs } from "./heads/head.ts";
+import { ALL_HEADS, type HeadName } from "./heads/index.ts";
+import type { Forward, Wanted } from "./outputs.ts";
+import type { BertWeights, LayerWeights } from "./weights.ts";
 
-/** What `classifier` classifies, by the model's architecture. */
-export type ClassifierKind = "sequence" | "token" | "choice";
-
-/** All that a recording depends on beside the model and what is wanted. */
-export interface ForwardShape {
-  readonly tokens: number;
-  readonly sequences: number;
-  readonly masked: boolean;
-  /** Of the masked-LM head; all tokens where not given. */
-  readonly rows: number | undefined;
-  /** Elements of a layer's attention probabilities. */
-  readonly probSize: number;
+/** A batch and what is wanted of it, checked; nothing is on the GPU yet. */
+export interface PreparedForward extends Prepared<Wanted> {
+  readonly sizes: Partial<Readonly<Record<HeadName, number>>>;
+  /** All that a recording depends on beside the model. */
+  readonly key: string;
 }
 
 export interface ForwardModel {
   readonly config: BertConfig;
   readonly dtype: "f32" | "f16";
   readonly weights: BertWeights;
-  readonly classifierKind: ClassifierKind | undefined;
 }
 
-/** Inputs and outputs have the names by which `BertModel` knows them. */
-export function recordForward(r: Recorder, shape: ForwardShape, wanted: Wanted, model: ForwardModel): void {
-  const { weights, config, dtype, classifierKind } = model;
-  const inputs = {
-    tokens: r.input("tokens", [shape.tokens, 4], "u32"),
-    cuSeqlens: r.input("cuSeqlens", [shape.sequences + 1], "u32"),
-    masked: shape.masked,
-    wordIds: weights.embeddings.word.parts.length > 1 ? r.input("wordIds", [shape.tokens], "u32") : undefined,
-    probOffsets: wanted.attentions ? r.input("probOffsets", [shape.sequences], "u32") : undefined,
-    probSize: shape.probSize,
+/** Names and shapes what a recorded program has computed for a batch like the one it was recorded for. */
+export type Collect = (outputs: Readonly<Record<string, OutputData>>, prepared: PreparedForward) => Forward;
+
+/** What is wanted of a head. */
+export function askedOf({ outputs }: AnyHead, wanted: Wanted): string[] {
+  return Object.keys(outputs).filter((output) => (wanted[output as keyof Wanted] ?? false) !== false); // 0 is refused later
+}
+
+/** The heads of which something is wanted. */
+export function headsFor(wanted: Wanted): (readonly [name: HeadName, head: AnyHead])[] {
+  return ALL_HEADS.filter(([, head]) => askedOf(head, wanted).length > 0);
+}
+
+/** @throws RangeError for ids, types or positions out of range, and for what cannot be asked of these sequences */
+export function prepareForward(sequences: readonly Sequence[], wanted: Wanted, config: BertConfig): PreparedForward {
+  const batch = packBatch(sequences, config);
+  const inputs: Record<string, Uint32Array> = {};
+  const sizes: Partial<Record<HeadName, number>> = {};
+  for (const [name, head] of headsFor(wanted)) {
+    const own = head.prepare?.(wanted, batch, config);
+    if (!own) continue;
+    Object.assign(inputs, own.inputs);
+    sizes[name] = own.size;
+  }
+  const { wordIds, masked } = batch;
+  const key = JSON.stringify([
+    wordIds.length,
+    sequences.length,
+    masked,
+    sizes,
+    { ...wanted, predictionRows: undefined },
+  ]);
+  return { batch, wanted, inputs, sizes, key };
+}
+
+/** What a program for `prepared` is run with. */
+export function inputsOf({ batch, inputs }: PreparedForward, weights: BertWeights): Record<string, Uint32Array> {
+  const { tokens, cuSeqlens, wordIds } = batch;
+  return { tokens, cuSeqlens, ...(readsWordIds(weights) && { wordIds }), ...inputs };
+}
+
+/** A word table that is split over several bindings is gathered from first. */
+function readsWordIds({ embeddings }: BertWeights): boolean {
+  return embeddings.word.parts.length > 1;
+}
+
+export function recordForward(r: Recorder, prepared: PreparedForward, model: ForwardModel): Collect {
+  const { config, weights } = model;
+  const { batch, wanted, sizes } = prepared;
+  const count = batch.wordIds.length;
+  const packed: PackedTokens = {
+    tokens: r.input("tokens", [count, 4], "u32"),
+    cuSeqlens: r.input("cuSeqlens", [batch.cuSeqlens.length], "u32"),
+    masked: batch.masked,
   };
-  const { hiddenStates, attentions } = encode(r, inputs, weights, config, dtype);
-  const hidden = hiddenStates.at(-1)!;
-  if (wanted.lastHiddenState) r.output("lastHiddenState", hidden);
-  if (wanted.hiddenStates) for (const [i, ref] of hiddenStates.entries()) r.output(`hiddenStates.${i}`, ref);
-  if (wanted.attentions) for (const [i, ref] of attentions.entries()) r.output(`attentions.${i}`, ref);
+  const wordIds = readsWordIds(weights) ? r.input("wordIds", [count], "u32") : undefined;
+  const own = Object.entries(prepared.inputs).map(([name, { length }]) => [name, r.input(name, [length], "u32")]);
+  const inputs: Readonly<Record<string, Ref>> = Object.fromEntries(own);
+  const { probOffsets: offsets } = inputs;
+  const probabilities = offsets && { offsets, size: sizes.attentions! };
+  const encoded = encode(r, packed, wordIds, probabilities, model);
 
-  const onTokens = classifierKind === "token";
-  let pooled: Ref | undefined;
-  if (wanted.poolerOutput || wanted.seqRelationshipLogits || (wanted.logits && !onTokens)) {
-    pooled = pooler(r, hidden, inputs, weights.pooler!);
-  }
-  if (wanted.poolerOutput) r.output("poolerOutput", pooled!);
-  if (wanted.seqRelationshipLogits) r.output("seqRelationshipLogits", linear(r, pooled!, weights.nextSentence!));
-  if (wanted.logits) r.output("logits", linear(r, onTokens ? hidden : pooled!, weights.classifier!));
-  if (wanted.spanLogits) r.output("spanLogits", linear(r, hidden, weights.qaOutputs!));
-  if (wanted.embedding) {
-    const { pooling: mode, normalize } = wanted.embedding;
-    r.output("embedding", sentenceEmbedding(r, hidden, inputs, { mode, normalize }));
-  }
-  recordPredictions(r, hiddenStates, shape.rows, wanted, model);
+  const shared: Record<string, Ref> = {};
+  const once = (name: string, record: () => Ref): Ref => {
+    shared[name] ??= record();
+    return shared[name];
+  };
+  const context = { ...packed, ...encoded, hidden: encoded.hiddenStates.at(-1)!, config, inputs, once };
+  const recorded = headsFor(wanted).map(([name, head]) => {
+    const refs = head.record(r, wanted, { ...context, weights: weights.heads[name], size: sizes[name] });
+    return { head, read: readBack(r, refs) };
+  });
+  return (outputs, prepared) => {
+    const parts = recorded.map(({ head, read }) => head.give?.(read(outputs), prepared, config) ?? read(outputs));
+    return Object.assign({ cuSeqlens: prepared.batch.cuSeqlens }, ...parts);
+  };
 }
 
-/** The masked-LM head on the last hidden state, and of a logit lens on all of them. */
-function recordPredictions(
+/** Has a head's refs read back; the result puts their shapes to the data. */
+function readBack(r: Recorder, refs: Refs): (outputs: Readonly<Record<string, OutputData>>) => RawOutputs {
+  for (const [name, ref] of Object.entries(refs)) {
+    if (isRef(ref)) r.output(name, ref);
+    else for (const [i, one] of ref.entries()) r.output(`${name}.${i}`, one);
+  }
+  return (outputs) => {
+    const raw = (name: string, { shape }: Ref): Raw => ({ shape, data: outputs[name]! });
+    const entries = Object.entries(refs).map(([name, ref]) => [
+      name,
+      isRef(ref) ? raw(name, ref) : ref.map((one, i) => raw(`${name}.${i}`, one)),
+    ]);
+    return Object.fromEntries(entries);
+  };
+}
+
+function isRef(refs: Refs[string]): refs is Ref {
+  return "id" in refs;
+}
+
+interface Encoded {
+  /** [tokens, hidden] after the embeddings and after each layer; the last is the last hidden state. */
+  readonly hiddenStates: readonly Ref[];
+  /** Per layer [heads, length, length] of each sequence, where asked for. */
+  readonly attentions: readonly Ref[];
+}
+
+/** Where the attention probabilities of each sequence begin, u32 [sequences], and how many there are in a layer. */
+interface Probabilities {
+  readonly offsets: Ref;
+  readonly size: number;
+}
+
+function encode(
   r: Recorder,
-  hiddenStates: readonly Ref[],
-  rowCount: number | undefined,
-  wanted: Wanted,
-  { weights, config }: ForwardModel,
-): void {
-  const { predictionLogits, predictionProbabilities, predictionTopK, layerPredictionTopK } = wanted;
-  const onLast = predictionLogits || predictionProbabilities || predictionTopK;
-  if (!onLast && !layerPredictionTopK) return;
-  const rows = rowCount === undefined ? undefined : r.input("predictionRows", [rowCount], "u32");
-  const predict = (hidden: Ref): Ref => maskedLm(r, hidden, rows, weights.maskedLm!, config);
-  const outputTop = (probabilities: Ref, k: number, suffix: string): void => {
-    const { values, indices } = topK(r, probabilities, k);
-    r.output(`topProbabilities${suffix}`, values);
-    r.output(`topIds${suffix}`, indices);
+  packed: PackedTokens,
+  wordIds: Ref | undefined,
+  probabilities: Probabilities | undefined,
+  { config, weights: { embeddings, layers }, dtype }: ForwardModel,
+): Encoded {
+  const { layerNormEps: eps, numAttentionHeads: heads, hiddenAct: activation } = config;
+  const attentions: Ref[] = [];
+  const encodeLayer = (x: Ref, layer: LayerWeights): Ref => {
+    const qkv = linear(r, x, layer.qkv); // [tokens, 3 * hidden]
+    if (probabilities) {
+      attentions.push(attentionProbabilities(r, qkv, packed, heads, probabilities.offsets, probabilities.size));
+    }
+    const context = selfAttention(r, qkv, packed, heads); // [tokens, hidden]
+    const projected = linear(r, context, layer.attentionOutput);
+    const attended = layerNorm(r, projected, layer.attentionNorm, eps, x); // LayerNorm(projected + x)
+    const inner = linear(r, attended, layer.intermediate, { activation }); // [tokens, intermediate]
+    const outer = linear(r, inner, layer.output); // [tokens, hidden]
+    return layerNorm(r, outer, layer.outputNorm, eps, attended);
   };
-  if (onLast) {
-    const logits = predict(hiddenStates.at(-1)!);
-    if (predictionLogits) r.output("predictionLogits", logits);
-    if (predictionProbabilities || predictionTopK) {
-      const probabilities = softmax(r, logits);
-      if (predictionProbabilities) r.output("predictionProbabilities", probabilities);
-      if (predictionTopK) outputTop(probabilities, predictionTopK, "");
-    }
-  }
-  if (layerPredictionTopK) {
-    for (const [layer, hidden] of hiddenStates.entries()) {
-      outputTop(softmax(r, predict(hidden)), layerPredictionTopK, `.${layer}`);
-    }
-  }
+  const hiddenStates = [embed(r, packed, wordIds, embeddings, embeddings.norm, eps, dtype)]; // [tokens, hidden]
+  for (const layer of layers) hiddenStates.push(encodeLayer(hiddenStates.at(-1)!, layer));
+  return { hiddenStates, attentions };
 }

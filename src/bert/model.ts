@@ -4,28 +4,34 @@
  */
 
 import { type Folder, readText } from "../files/bytes.ts";
-import { type Checkpoint, openCheckpoint } from "../files/checkpoint.ts";
+import type { Checkpoint } from "../files/checkpoint.ts";
 import type { Allocation } from "../runtime/allocation.ts";
 import type { BoundProgram } from "../runtime/bound.ts";
 import type { Engine } from "../runtime/engine.ts";
 import type { Program, RunOptions } from "../runtime/program.ts";
 import { missingForInt8 } from "../runtime/quantize.ts";
-import type { Recorder } from "../runtime/recorder.ts";
-import type { InputData } from "../runtime/tensor.ts";
 import { type Batch, packBatch, type Sequence } from "./batch.ts";
 import { type BertConfig, ModelError, parseConfig } from "./config.ts";
-import { type ClassifierKind, type ForwardShape, recordForward } from "./forward.ts";
-import { collect, type Forward, type Wanted } from "./outputs.ts";
 import {
-  type AllocatedWeights,
-  activationsOf,
+  askedOf,
+  type Collect,
+  headsFor,
+  inputsOf,
+  type PreparedForward,
+  prepareForward,
+  recordForward,
+} from "./forward.ts";
+import { type ClassifierKind, classifierKind } from "./heads/classifier.ts";
+import type { Forward, Wanted } from "./outputs.ts";
+import { openWeights } from "./projection.ts";
+import { activationsOf, type WeightStorage } from "./stored.ts";
+import {
   allocateWeights,
   type BertWeights,
   checkWeights,
   type FillOptions,
   fillWeights,
   type Parts,
-  type WeightStorage,
 } from "./weights.ts";
 
 export interface LoadOptions extends FillOptions {
@@ -36,12 +42,6 @@ export interface LoadOptions extends FillOptions {
   readonly dtype?: WeightStorage | undefined;
   /** What will be asked for: its kernels compile while the weights load. The encoder's do in any case. */
   readonly wanted?: Wanted | undefined;
-}
-
-interface Loaded {
-  readonly weights: BertWeights;
-  /** Of them. */
-  readonly allocation: Allocation;
 }
 
 /** A forward pass with GPU memory of its own: see `BertModel.bind`. */
@@ -56,6 +56,12 @@ export interface BoundForward extends Omit<BoundProgram, "write"> {
   write(sequences: readonly Sequence[]): void;
 }
 
+/** A program and what makes a `Forward` of its outputs. */
+interface Recorded {
+  readonly program: Program;
+  readonly collect: Collect;
+}
+
 /** Programs kept for shapes seen lately; the least recently used goes first. They hold no GPU memory of their own. */
 const KEPT_PROGRAMS = 64;
 
@@ -68,25 +74,28 @@ export class BertModel {
   readonly #engine: Engine;
   readonly #folder: Folder;
   readonly #storage: WeightStorage;
-  #weights: BertWeights;
-  #allocation: Allocation;
-  /** Of the engine's device that holds the weights. */
-  #generation: number;
+  readonly #parts: Parts;
+  #loaded: LoadedWeights;
   #reloading: Promise<void> | undefined;
-  readonly #programs = new Map<string, Promise<Program>>();
+  readonly #recorded = new Map<string, Promise<Recorded>>();
   #disposed = false;
 
-  private constructor(engine: Engine, folder: Folder, config: BertConfig, storage: WeightStorage, loaded: Loaded) {
+  private constructor(
+    engine: Engine,
+    folder: Folder,
+    { config, parts }: OpenedModel,
+    storage: WeightStorage,
+    loaded: LoadedWeights,
+  ) {
     this.#engine = engine;
     this.#folder = folder;
     this.#storage = storage;
     this.name = folder.name;
     this.config = config;
     this.dtype = activationsOf(storage);
-    this.#weights = loaded.weights;
-    this.#allocation = loaded.allocation;
-    this.#generation = engine.generation;
-    this.classifierKind = loaded.weights.classifier && classifierKind(config);
+    this.#parts = parts;
+    this.#loaded = loaded;
+    this.classifierKind = this.has("logits") ? classifierKind(config) : undefined;
   }
 
   /**
@@ -106,48 +115,18 @@ export class BertModel {
         `dtype q8 needs the WGSL language feature ${missing}, which this browser lacks; use f32 or f16`,
       ]);
     }
-    const { config, checkpoint, parts } = await openModel(folder);
-    try {
-      await engine.ready();
-      const { allocated, allocation } = await allocate(engine, config, checkpoint, parts, dtype);
-      const model = new BertModel(engine, folder, config, dtype, { ...allocated, allocation });
-      // Shaders depend on the model's sizes, hardly on the batch's: those of a short text will do for most, and all layers
-      // have the same. Some drivers compile when a kernel first runs, so it runs now, on whatever the weights hold so far.
-      const layers = allocated.weights.layers.slice(0, 1);
-      const oneLayer = { allocation: engine.allocate(), weights: { ...allocated.weights, layers } };
-      const short = { ...config, numHiddenLayers: layers.length };
-      const compiled = new BertModel(engine, folder, short, dtype, oneLayer).forward(
-        [{ inputIds: new Uint8Array(Math.min(16, config.maxPositionEmbeddings)) }],
-        wanted,
-      );
-      const filled = fillWeights(allocation, checkpoint, allocated, activationsOf(dtype), options);
-      const failed = (await Promise.allSettled([compiled, filled])).find(({ status }) => status === "rejected");
-      if (failed) {
-        model.dispose();
-        throw (failed as PromiseRejectedResult).reason;
-      }
-      return model;
-    } finally {
-      await checkpoint.close();
-    }
+    const opened = await openModel(folder, wanted);
+    return new BertModel(engine, folder, opened, dtype, await loadWeights(engine, opened, dtype, options));
   }
 
   /** Bytes of the weights on the GPU. */
   get weightBytes(): number {
-    return this.#allocation.bytes;
+    return this.#loaded.allocation.bytes;
   }
 
   /** Which outputs this checkpoint has weights for. */
   has(output: keyof Wanted): boolean {
-    const { pooler, maskedLm, nextSentence, classifier, qaOutputs } = this.#weights;
-    if (output === "poolerOutput") return pooler !== undefined;
-    if (output.startsWith("prediction") || output === "layerPredictionTopK") return maskedLm !== undefined;
-    if (output === "seqRelationshipLogits") return nextSentence !== undefined && pooler !== undefined;
-    if (output === "logits") {
-      return classifier !== undefined && (this.classifierKind === "token" || pooler !== undefined);
-    }
-    if (output === "spanLogits") return qaOutputs !== undefined;
-    return true;
+    return headsFor({ [output]: true }).every(([name]) => this.#parts.heads.has(name));
   }
 
   /**
@@ -155,11 +134,8 @@ export class BertModel {
    * @throws RangeError for ids, types or positions out of range, ModelError for an output the checkpoint has no head for
    */
   async forward(sequences: readonly Sequence[], wanted: Wanted, options: RunOptions = {}): Promise<Forward> {
-    const { batch, program, inputs } = await this.#prepare(sequences, wanted);
-    return collect(await program.run(inputs, options), batch.cuSeqlens, wanted, {
-      ...this.config,
-      labels: this.#weights.classifier?.weight.rows ?? 0,
-    });
+    const { prepared, program, collect, inputs } = await this.#prepare(sequences, wanted);
+    return collect(await program.run(inputs, options), prepared);
   }
 
   /**
@@ -169,7 +145,8 @@ export class BertModel {
    * @throws as `forward`
    */
   async bind(sequences: readonly Sequence[], wanted: Wanted): Promise<BoundForward> {
-    const { batch, program, inputs } = await this.#prepare(sequences, wanted);
+    const { prepared, program, inputs } = await this.#prepare(sequences, wanted);
+    const { batch } = prepared;
     const bound = await program.bind();
     bound.write(inputs);
     return {
@@ -201,7 +178,7 @@ export class BertModel {
   async program(
     sequences: readonly Sequence[],
     wanted: Wanted,
-  ): Promise<{ program: Program; inputs: Record<string, InputData> }> {
+  ): Promise<{ program: Program; inputs: Record<string, Uint32Array> }> {
     return this.#prepare(sequences, wanted);
   }
 
@@ -209,47 +186,20 @@ export class BertModel {
   dispose(): void {
     if (this.#disposed) return;
     this.#disposed = true;
-    this.#programs.clear();
-    this.#allocation.dispose();
+    this.#recorded.clear();
+    this.#loaded.allocation.dispose();
   }
 
   async #prepare(
     sequences: readonly Sequence[],
     wanted: Wanted,
-  ): Promise<{ batch: Batch; program: Program; inputs: Record<string, InputData> }> {
+  ): Promise<Recorded & { prepared: PreparedForward; inputs: Record<string, Uint32Array> }> {
     this.#requireAlive();
     await this.#onDevice();
-    this.#requireHeads(wanted);
-    const batch = packBatch(sequences, this.config);
-    const total = batch.wordIds.length;
-    const rows = wanted.predictionRows;
-    const bad = rows?.find((row) => !Number.isInteger(row) || row < 0 || row >= total);
-    if (bad !== undefined) throw new RangeError(`predictionRows holds ${bad}, the batch has tokens 0 to ${total - 1}`);
-    for (const name of ["predictionTopK", "layerPredictionTopK"] as const) {
-      const k = wanted[name];
-      if (k !== undefined && !(Number.isInteger(k) && k >= 1 && k <= this.config.vocabSize)) {
-        throw new RangeError(`${name} is ${k}, it must be from 1 to the vocabulary's ${this.config.vocabSize}`);
-      }
-    }
-    const probOffsets = wanted.attentions
-      ? probabilityOffsets(batch.cuSeqlens, this.config.numAttentionHeads)
-      : undefined;
-    const shape: ForwardShape = {
-      tokens: total,
-      sequences: sequences.length,
-      masked: batch.masked,
-      rows: rows?.length,
-      probSize: probOffsets?.at(-1) ?? 0,
-    };
-    const key = JSON.stringify([shape, { ...wanted, predictionRows: undefined }]);
-    const { config, dtype, classifierKind } = this;
-    const model = { config, dtype, classifierKind, weights: this.#weights };
-    const program = await this.#programFor(key, (r) => recordForward(r, shape, wanted, model));
-    const inputs: Record<string, InputData> = { tokens: batch.tokens, cuSeqlens: batch.cuSeqlens };
-    if (this.#weights.embeddings.word.parts.length > 1) inputs.wordIds = batch.wordIds;
-    if (probOffsets) inputs.probOffsets = probOffsets.subarray(0, sequences.length);
-    if (rows) inputs.predictionRows = Uint32Array.from(rows);
-    return { batch, program, inputs };
+    requireHeads(this.name, this.#parts, wanted);
+    const prepared = prepareForward(sequences, wanted, this.config);
+    const { weights } = this.#loaded;
+    return { ...(await this.#recordedFor(prepared)), prepared, inputs: inputsOf(prepared, weights) };
   }
 
   #requireAlive(): void {
@@ -259,7 +209,7 @@ export class BertModel {
   /** Loads the weights again where the engine had to open another device. */
   async #onDevice(): Promise<void> {
     await this.#engine.ready();
-    if (this.#generation === this.#engine.generation) return;
+    if (this.#loaded.generation === this.#engine.generation) return;
     this.#reloading ??= this.#reload().finally(() => {
       this.#reloading = undefined;
     });
@@ -268,101 +218,120 @@ export class BertModel {
   }
 
   async #reload(): Promise<void> {
-    const { config, checkpoint, parts } = await openModel(this.#folder);
-    try {
-      if (JSON.stringify(config) !== JSON.stringify(this.config)) {
-        throw new ModelError(this.name, ["config.json has changed since the model was loaded; load it anew"]);
-      }
-      const engine = this.#engine;
-      const { generation } = engine;
-      const { allocated, allocation } = await allocate(engine, config, checkpoint, parts, this.#storage);
-      try {
-        await fillWeights(allocation, checkpoint, allocated, this.dtype);
-        this.#requireAlive();
-      } catch (error) {
-        allocation.dispose();
-        throw error;
-      }
-      this.#weights = allocated.weights;
-      this.#allocation = allocation;
-      this.#generation = generation;
-      this.#programs.clear();
-    } finally {
-      await checkpoint.close();
+    const opened = await openModel(this.#folder);
+    if (JSON.stringify(opened.config) !== JSON.stringify(this.config)) {
+      await opened.checkpoint.close();
+      throw new ModelError(this.name, ["config.json has changed since the model was loaded; load it anew"]);
     }
+    this.#loaded = await loadWeights(this.#engine, opened, this.#storage, {});
+    this.#recorded.clear();
+    if (this.#disposed) this.#loaded.allocation.dispose();
   }
 
-  #programFor(key: string, build: (r: Recorder) => void): Promise<Program> {
-    const program = this.#programs.get(key) ?? this.#engine.record(`bert ${key}`, build);
-    this.#programs.delete(key);
-    this.#programs.set(key, program); // now the most recent
-    program.catch(() => this.#programs.delete(key));
-    const oldest = this.#programs.keys().next().value;
-    if (this.#programs.size > KEPT_PROGRAMS && oldest !== undefined) this.#programs.delete(oldest);
-    return program;
+  #recordedFor(prepared: PreparedForward): Promise<Recorded> {
+    const { key } = prepared;
+    const recorded = this.#recorded.get(key) ?? this.#record(prepared);
+    this.#recorded.delete(key);
+    this.#recorded.set(key, recorded); // now the most recent
+    recorded.catch(() => this.#recorded.delete(key));
+    const oldest = this.#recorded.keys().next().value;
+    if (this.#recorded.size > KEPT_PROGRAMS && oldest !== undefined) this.#recorded.delete(oldest);
+    return recorded;
   }
 
-  #requireHeads(wanted: Wanted): void {
-    const faults = (Object.keys(wanted) as (keyof Wanted)[])
-      .filter((output) => wanted[output] && !this.has(output))
-      .map((output) => `${output} asked, but the checkpoint has no weights for it (${describeHeads(this.#weights)})`);
-    if (faults.length > 0) throw new ModelError(this.name, faults);
+  async #record(prepared: PreparedForward): Promise<Recorded> {
+    const { config, dtype } = this;
+    let collect: Collect;
+    const program = await this.#engine.record(`bert ${prepared.key}`, (r) => {
+      collect = recordForward(r, prepared, { config, dtype, weights: this.#loaded.weights });
+    });
+    return { program, collect: collect! };
   }
 }
 
-/** Reads and checks a model folder without touching the GPU. The caller closes the checkpoint. */
-export async function openModel(folder: Folder): Promise<{
-  config: BertConfig;
-  checkpoint: Awaited<ReturnType<typeof openCheckpoint>>;
-  parts: Parts;
-}> {
+interface OpenedModel {
+  readonly config: BertConfig;
+  readonly checkpoint: Checkpoint;
+  readonly parts: Parts;
+}
+
+interface LoadedWeights {
+  readonly weights: BertWeights;
+  /** Of them. */
+  readonly allocation: Allocation;
+  /** Of the engine's device that holds them. */
+  readonly generation: number;
+}
+
+/**
+ * Closes the checkpoint. Shaders depend on the model's sizes, hardly on the batch's: those of a short text will do for most,
+ * and all layers have the same. Some drivers compile when a kernel first runs, so it runs now, on whatever the weights hold
+ * so far.
+ */
+async function loadWeights(
+  engine: Engine,
+  { config, checkpoint }: OpenedModel,
+  storage: WeightStorage,
+  { wanted = {}, ...options }: LoadOptions,
+): Promise<LoadedWeights> {
+  let allocation: Allocation | undefined;
+  try {
+    const short = { inputIds: new Uint8Array(Math.min(16, config.maxPositionEmbeddings)) };
+    const rows = wanted.predictionRows && { predictionRows: wanted.predictionRows.map(() => 0) };
+    const warmUp = prepareForward([short], { ...wanted, ...rows }, config);
+    await engine.ready();
+    const { generation } = engine;
+    allocation = engine.allocate();
+    const allocated = allocateWeights(allocation, config, checkpoint, storage);
+    await allocation.done(); // the memory is there
+    const dtype = activationsOf(storage);
+    const weights = { ...allocated.weights, layers: allocated.weights.layers.slice(0, 1) };
+    const compiled = engine
+      .record("bert, one layer", (r) => void recordForward(r, warmUp, { config, dtype, weights }))
+      .then((program) => program.run(inputsOf(warmUp, weights)));
+    const filled = fillWeights(allocation, checkpoint, allocated, dtype, options);
+    const failed = (await Promise.allSettled([compiled, filled])).find(({ status }) => status === "rejected");
+    if (failed) throw (failed as PromiseRejectedResult).reason;
+    return { weights: allocated.weights, allocation, generation };
+  } catch (error) {
+    allocation?.dispose();
+    throw error;
+  } finally {
+    await checkpoint.close();
+  }
+}
+
+/**
+ * Reads and checks a model folder without touching the GPU. The caller closes the checkpoint.
+ * @param wanted what its heads must be able to
+ */
+export async function openModel(folder: Folder, wanted: Wanted = {}): Promise<OpenedModel> {
   const text = await readText(folder, "config.json");
   if (text === undefined) throw new ModelError(folder.name, ["there is no config.json; is it a model folder?"]);
   const config = parseConfig(text, `${folder.name}/config.json`);
-  const checkpoint = await openCheckpoint(folder);
+  const checkpoint = await openWeights(folder, config.architectures);
   try {
-    return { config, checkpoint, parts: checkWeights(config, checkpoint) };
+    const parts = checkWeights(config, checkpoint);
+    requireHeads(folder.name, parts, wanted);
+    return { config, checkpoint, parts };
   } catch (error) {
     await checkpoint.close();
     throw error;
   }
 }
 
-/** Memory for the weights, which is there when this resolves. */
-async function allocate(
-  engine: Engine,
-  ...model: [BertConfig, Checkpoint, Parts, WeightStorage]
-): Promise<{ allocated: AllocatedWeights; allocation: Allocation }> {
-  const allocation = engine.allocate();
-  try {
-    const allocated = allocateWeights(allocation, ...model);
-    await allocation.done();
-    return { allocated, allocation };
-  } catch (error) {
-    allocation.dispose();
-    throw error;
-  }
-}
-
-function classifierKind({ architectures }: BertConfig): ClassifierKind {
-  if (architectures.includes("BertForTokenClassification")) return "token";
-  return architectures.includes("BertForMultipleChoice") ? "choice" : "sequence";
-}
-
-function describeHeads({ pooler, maskedLm, nextSentence, classifier, qaOutputs }: BertWeights): string {
-  const heads = Object.entries({ pooler, maskedLm, nextSentence, classifier, qaOutputs });
-  return `it has the encoder${heads.map(([name, head]) => (head ? `, ${name}` : "")).join("")}`;
+/** @throws ModelError for each output that the checkpoint has no weights for */
+function requireHeads(name: string, { heads, titles }: Parts, wanted: Wanted): void {
+  const faults = headsFor(wanted)
+    .filter(([head]) => !heads.has(head))
+    .flatMap(([, head]) => askedOf(head, wanted))
+    .map((output) => {
+      const has = ["the encoder", ...titles].join(", ");
+      return `${output} asked, but the checkpoint has no weights for it (it has ${has})`;
+    });
+  if (faults.length > 0) throw new ModelError(name, faults);
 }
 
 function lengthsOf({ cuSeqlens }: Batch): string {
   return Array.from(cuSeqlens.subarray(1), (end, s) => end - cuSeqlens[s]!).join(", ");
-}
-
-/** First element of each sequence's probabilities, and the number of all: [sequences + 1] */
-function probabilityOffsets(cuSeqlens: Uint32Array, heads: number): Uint32Array {
-  const offsets = new Uint32Array(cuSeqlens.length);
-  for (let s = 0; s + 1 < cuSeqlens.length; s++) {
-    offsets[s + 1] = offsets[s]! + heads * (cuSeqlens[s + 1]! - cuSeqlens[s]!) ** 2;
-  }
-  return offsets;
 }

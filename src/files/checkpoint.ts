@@ -71,14 +71,29 @@ const CHUNK_BYTES = 4_194_304;
 /**
  * Opens a model folder's weights: model.safetensors or the files of its index, model.safetensors.index.json; where there
  * is neither, pytorch_model.bin or the files of its index. Reads and validates what is beside the data, not the data.
+ * @param beside a safetensors file whose tensors belong to it, where there is one
  * @throws CheckpointError with every fault of every file, or when there is no such file
  */
-export async function openCheckpoint(folder: Folder): Promise<Checkpoint> {
+export async function openCheckpoint(folder: Folder, beside?: string): Promise<Checkpoint> {
+  const found = await openFiles(folder);
+  const whole = checkpointOf(folder.name, found);
+  if (beside === undefined) return whole;
+  try {
+    const source = await folder.open(beside);
+    const more = source && (await openAlone(beside, source, openSafetensors));
+    return more ? checkpointOf(folder.name, { ...found, files: new Map([...found.files, ...more.files]) }) : whole;
+  } catch (error) {
+    await whole.close();
+    throw error;
+  }
+}
+
+async function openFiles(folder: Folder): Promise<Shards> {
   for (const [file, open] of FORMATS) {
     const source = await folder.open(file);
-    if (source !== undefined) return checkpointOf(folder.name, await openAlone(file, source, open));
+    if (source !== undefined) return openAlone(file, source, open);
     const shards = await openShards(folder, `${file}.index.json`, open);
-    if (shards !== undefined) return checkpointOf(folder.name, shards);
+    if (shards !== undefined) return shards;
   }
   const wanted = FORMATS.map(([file]) => file).join(" nor ");
   for (const [file, writer] of Object.entries(OTHER_FORMATS)) {

@@ -177,7 +177,7 @@ describe("BertModel", () => {
       "positionIds[512] is 512, max_position_embeddings allows 0 to 511",
     );
     await expect(forward({ inputIds: [1] }, { spanLogits: true, seqRelationshipLogits: true })).rejects.toThrow(
-      /2 faults[\s\S]*spanLogits asked, but the checkpoint has no weights for it \(it has the encoder, pooler, maskedLm, classifier\)/,
+      /2 faults[\s\S]*spanLogits asked, but the checkpoint has no weights for it \(it has the encoder, pooler, masked LM, sequence classifier of 2 \(NEGATIVE, POSITIVE\)\)/,
     );
     await expect(forward({ inputIds: [1] }, { predictionTopK: 1, predictionRows: [1] })).rejects.toThrow(
       "predictionRows holds 1",

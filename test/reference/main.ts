@@ -9,6 +9,7 @@ import { join, relative } from "node:path";
 import { Command, Option } from "commander";
 import { createEngine, type Engine } from "../../src/node/index.ts";
 import type { Finding, Fixture } from "./fixture.ts";
+import { isHeadFixture, runHeadFixture } from "./heads.ts";
 import { runModelFixture, whyModelIsSkipped } from "./inference.ts";
 import { runTaskFixture, whyTaskIsSkipped } from "./tasks.ts";
 import { isTokenizerFixture, runTokenizerFixture } from "./tokenizer.ts";
@@ -62,11 +63,13 @@ async function fixtureFolders(root: string): Promise<string[]> {
 
 function whySkipped(fixture: Fixture, dtype: "f32" | "f16"): string | undefined {
   if (isTokenizerFixture(fixture)) return undefined;
+  if (isHeadFixture(fixture)) return dtype === "f16" ? "its tolerance is that of f32" : undefined;
   return fixture.task === undefined ? whyModelIsSkipped(fixture) : whyTaskIsSkipped(fixture, dtype);
 }
 
 function findingsOf(engine: Engine, folder: string, fixture: Fixture, dtype: "f32" | "f16"): AsyncGenerator<Finding> {
   if (isTokenizerFixture(fixture)) return runTokenizerFixture(folder, fixture);
+  if (isHeadFixture(fixture)) return runHeadFixture(engine, folder, fixture);
   return fixture.task === undefined
     ? runModelFixture(engine, folder, fixture, dtype)
     : runTaskFixture(engine, folder, fixture);

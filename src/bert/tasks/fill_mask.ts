@@ -1,7 +1,8 @@
 /** fill-mask: what stands behind [MASK] (the `fill-mask` pipeline of transformers). */
 
+import type { SequenceOutput } from "../outputs.ts";
 import type { Encoding } from "../tokenizer/encoding.ts";
-import type { Plan, SequenceOutput } from "./plan.ts";
+import type { Plan } from "./plan.ts";
 import {
   defaultStride,
   encodeCut,

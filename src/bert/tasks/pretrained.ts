@@ -1,6 +1,6 @@
 /** A model and its tokenizer, and how texts become the sequences that it takes. */
 
-import type { Folder } from "../../files/bytes.ts";
+import { type Folder, readText } from "../../files/bytes.ts";
 import type { Engine } from "../../runtime/engine.ts";
 import type { Sequence } from "../batch.ts";
 import { ModelError } from "../config.ts";
@@ -11,8 +11,8 @@ import { loadTokenizer } from "../tokenizer/load.ts";
 import type { TokenizerInput } from "../tokenizer/text_tokens.ts";
 import type { Tokenizer } from "../tokenizer/tokenizer.ts";
 import type { TruncationStrategy } from "../tokenizer/truncation.ts";
-
-import { readSentenceModules, type SentenceModules } from "./sentence_modules.ts";
+import { MODULES, readSentenceModules, type SentenceModules } from "./sentence_modules.ts";
+import { loadSettings, type Settings } from "./settings.ts";
 import type { StreamOptions } from "./stream.ts";
 
 export interface Pretrained {
@@ -20,6 +20,8 @@ export interface Pretrained {
   readonly tokenizer: Tokenizer;
   /** What modules.json and the files beside it say, where the folder has them: how texts become vectors. */
   readonly sentence?: SentenceModules | undefined;
+  /** Files that only some tasks need. */
+  readonly settings?: Settings | undefined;
 }
 
 /** One text, or a pair such as a question and a passage. */
@@ -34,7 +36,8 @@ export interface TaskOptions extends StreamOptions {
 /** Loads a model folder in Hugging Face layout. @throws ModelError or CheckpointError with every fault, or what `loadTokenizer` throws */
 export async function loadPretrained(engine: Engine, folder: Folder, options: LoadOptions = {}): Promise<Pretrained> {
   const tokenizer = await loadTokenizer(folder);
-  const sentence = await readSentenceModules(folder);
+  const modules = (await readText(folder, MODULES)) ?? "";
+  const sentence = await readSentenceModules(folder, modules);
   const model = await BertModel.load(engine, folder, options);
   if (tokenizer.vocabSize > model.config.vocabSize) {
     model.dispose();
@@ -42,7 +45,7 @@ export async function loadPretrained(engine: Engine, folder: Folder, options: Lo
       `the tokenizer has ${tokenizer.vocabSize} tokens, the model's vocab_size is ${model.config.vocabSize}`,
     ]);
   }
-  return { model, tokenizer, sentence };
+  return { model, tokenizer, sentence, settings: await loadSettings(folder, model, modules) };
 }
 
 /** The longest sequence that model and tokenizer both take, in tokens. */

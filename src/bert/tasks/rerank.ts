@@ -1,5 +1,6 @@
 /** text-ranking: documents in the order in which they answer a query. */
 
+import { lateInteractionOf } from "./late_interaction.ts";
 import type { Plan } from "./plan.ts";
 import { encodeCut, type Pretrained, requireClassifier, requireCount, sequenceOf } from "./pretrained.ts";
 import { type LabelFunction, scoresOf } from "./scores.ts";
@@ -14,6 +15,8 @@ export interface RankingInput {
   readonly documents: readonly string[];
 }
 
+export type RankingMethod = "cross-encoder" | "late-interaction" | "embeddings";
+
 /** The field names are those of sentence-transformers' `rank`. */
 export interface RankedDocument {
   /** The document's place among those given, from 0. */
@@ -26,17 +29,18 @@ export interface RankingOptions extends SimilarityOptions {
   /** Documents to return; default all. */
   readonly topK?: number | undefined;
   /**
-   * `cross-encoder` reads query and document together, which needs a classifier with one label. `embeddings` compares
-   * their vectors. Default: the former where the model can, else the latter.
+   * `cross-encoder` reads query and document together, which needs a classifier with one label. `late-interaction` compares
+   * their tokens' vectors, which needs ColBERT's projection. `embeddings` compares a vector of each. Default: what the model
+   * has been made for, else `embeddings`.
    */
-  readonly method?: "cross-encoder" | "embeddings" | undefined;
+  readonly method?: RankingMethod | undefined;
   /** For a cross-encoder; default sigmoid, none for regression. */
   readonly functionToApply?: LabelFunction | undefined;
 }
 
 /**
  * @returns per query its documents, best first; equal ones in the order given
- * @throws ModelError when a cross-encoder is asked for and the model is none
+ * @throws ModelError when the model lacks what the method needs
  */
 export function rerank(
   pretrained: Pretrained,
@@ -53,8 +57,9 @@ export function planRanking(
   const { model } = pretrained;
   const topK = options.topK === undefined ? undefined : requireCount("topK", options.topK);
   const able = model.has("logits") && model.classifierKind === "sequence" && model.config.labels.length === 1;
-  const method = options.method ?? (able ? "cross-encoder" : "embeddings");
-  const plan = method === "cross-encoder" ? crossEncoder(pretrained, options) : biEncoder(pretrained, options);
+  const interacts = model.has("tokenEmbeddings") ? "late-interaction" : undefined;
+  const method = options.method ?? interacts ?? (able ? "cross-encoder" : "embeddings");
+  const plan = SCORERS[method](pretrained, options);
   return {
     wanted: plan.wanted,
     prepare(input, index) {
@@ -85,6 +90,20 @@ function crossEncoder(pretrained: Pretrained, options: RankingOptions): Plan<Ran
   };
 }
 
+function lateInteraction(pretrained: Pretrained, options: RankingOptions): Plan<RankingInput, number[]> {
+  const { encodeQuery, encodeDocument, score } = lateInteractionOf(pretrained, options);
+  return {
+    wanted: { tokenEmbeddings: true },
+    prepare({ query, documents }) {
+      const encoded = documents.map(encodeDocument);
+      return {
+        sequences: [encodeQuery(query), ...encoded.map(({ sequence }) => sequence)],
+        finish: ([asked, ...outputs]) => outputs.map((output, i) => score(asked!, output, encoded[i]!.kept)),
+      };
+    },
+  };
+}
+
 /** Query and documents with the prompts that the folder has for them. */
 function biEncoder(pretrained: Pretrained, options: RankingOptions): Plan<RankingInput, number[]> {
   const own = pretrained.sentence?.prompts ?? {};
@@ -107,3 +126,5 @@ function biEncoder(pretrained: Pretrained, options: RankingOptions): Plan<Rankin
     }),
   };
 }
+
+const SCORERS = { "cross-encoder": crossEncoder, "late-interaction": lateInteraction, embeddings: biEncoder };

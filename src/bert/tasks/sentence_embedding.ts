@@ -1,8 +1,8 @@
 /** Sentence embeddings: one vector per text, as sentence-transformers computes them. */
 
 import type { Sequence } from "../batch.ts";
-import type { Wanted } from "../outputs.ts";
-import type { Plan, SequenceOutput } from "./plan.ts";
+import type { SequenceOutput, Wanted } from "../outputs.ts";
+import type { Plan } from "./plan.ts";
 import { normalized, type Pooling, poolTokens } from "./pooling.ts";
 import { type Precision, quantize, type Ranges, type VectorOf } from "./precision.ts";
 import {

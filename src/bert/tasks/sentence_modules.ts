@@ -64,30 +64,34 @@ const ACTIVATIONS: Readonly<Record<string, (x: number) => number>> = {
   Sigmoid: (x) => 1 / (1 + Math.exp(-x)),
 };
 
+export const MODULES = "modules.json";
+
 const MOST_FEATURES = 16_384;
 
 /**
- * @returns undefined when the folder has no modules.json
+ * @returns undefined when the folder has no modules.json, or one of a sparse encoder or of ColBERT
+ * @param modules its content, "" where there is none, if that is known already
  * @throws ModelError for a file that is malformed, or for a module that is not run
  */
-export async function readSentenceModules(folder: Folder): Promise<SentenceModules | undefined> {
+export async function readSentenceModules(folder: Folder, modules?: string): Promise<SentenceModules | undefined> {
   try {
-    const text = await readText(folder, "modules.json");
-    return text === undefined ? undefined : await readModules(folder, text);
+    const text = modules ?? (await readText(folder, MODULES));
+    return text ? await readModules(folder, text) : undefined;
   } catch (error) {
     if (error instanceof TypeError || error instanceof RangeError) throw new ModelError(folder.name, [error.message]);
     throw error;
   }
 }
 
-async function readModules(folder: Folder, text: string): Promise<SentenceModules> {
-  const file = `${folder.name}/modules.json`;
+async function readModules(folder: Folder, text: string): Promise<SentenceModules | undefined> {
+  const file = `${folder.name}/${MODULES}`;
   // the file is an array, and only objects have fields
   const modules = listOf(parseFields(`{"modules":${text}}`, file), "modules").map((value, i) => {
     const fields = fieldsOf(value, `${file}: [${i}]`);
     return { kind: textOf(fields, "type").replace(/^.*\./, ""), path: textOf(fields, "path", "") };
   });
   const kinds = modules.map(({ kind }) => kind);
+  if (/^(MLMTransformer SpladePooling|Transformer Dense)$/.test(kinds.join(" "))) return undefined; // no sentence vectors
   if (!/^Transformer Pooling( Dense)*( Normalize)?$/.test(kinds.join(" "))) {
     throw new ModelError(folder.name, [
       `modules.json has ${kinds.join(", ")}; Transformer, Pooling, then Dense and Normalize where there are any, is run`,

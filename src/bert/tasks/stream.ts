@@ -9,9 +9,12 @@
  */
 
 import type { Sequence } from "../batch.ts";
+import type { BertConfig } from "../config.ts";
+import { headsFor } from "../forward.ts";
+import type { SequencePlace } from "../heads/head.ts";
 import type { BertModel } from "../model.ts";
-import type { Wanted } from "../outputs.ts";
-import { type Job, outputOf, type Plan, type SequenceOutput } from "./plan.ts";
+import type { Forward, SequenceOutput, Wanted } from "../outputs.ts";
+import type { Job, Plan } from "./plan.ts";
 import { ReadAhead } from "./read_ahead.ts";
 
 export interface Progress {
@@ -73,8 +76,9 @@ export async function* streamPlan<Input, Result>(
     if (sequences.length === 0) return [{ of, sequence: undefined, index: 0 }];
     return sequences.map((sequence, index) => ({ of, sequence, index }));
   };
+  const heads = headsFor(plan.wanted);
   const source = new ReadAhead(inputs, prepare, {
-    weigh: (unit) => weightOf(unit, model, plan.wanted),
+    weigh: (unit) => weightOf(unit, model, plan.wanted, heads),
     fits: (tokens, sequences) => tokens + fillersFor(sequences) <= budget,
     signal,
   });
@@ -123,7 +127,7 @@ async function runBatch<Result>(
 ): Promise<void> {
   const sequences: Sequence[] = [];
   const rows: number[] = [];
-  const rowRanges: { begin: number; end: number }[] = [];
+  const rowRanges: Range[] = [];
   let tokens = 0;
   for (const { of, sequence, index } of units) {
     if (!sequence) continue;
@@ -145,18 +149,50 @@ async function runBatch<Result>(
       : undefined;
   let at = 0;
   for (const { of, sequence, index } of units) {
-    if (sequence) of.outputs[index] = outputOf(forward!, at, rowRanges[at++]!);
+    if (sequence) of.outputs[index] = outputOf(forward!, wanted, model.config, at, rowRanges[at++]!);
     of.missing--;
   }
 }
 
+type Heads = ReturnType<typeof headsFor>;
+
+interface Range {
+  readonly begin: number;
+  readonly end: number;
+}
+
+/** @param row which of the rows that were asked for are this sequence's */
+function outputOf(forward: Forward, wanted: Wanted, config: BertConfig, index: number, row: Range): SequenceOutput {
+  const token = { begin: forward.cuSeqlens[index]!, end: forward.cuSeqlens[index + 1]! };
+  const ranges = { token, row, sequence: { begin: index, end: index + 1 }, option: row };
+  const cut: SequencePlace["cut"] = (data, width, per) => {
+    const { begin, end } = ranges[per];
+    return data.subarray(begin * width, end * width) as typeof data;
+  };
+  const output: Record<string, unknown> = { length: token.end - token.begin };
+  for (const [, { outputs, split }] of headsFor(wanted)) {
+    for (const [name, per] of Object.entries(outputs)) {
+      const values = forward[name as keyof Forward];
+      if (!values || !("data" in values)) continue;
+      output[name] = cut(values.data, values.shape[1]!, typeof per === "function" ? per(config) : per);
+    }
+    Object.assign(output, split?.(forward, { index, cut }));
+  }
+  return output as unknown as SequenceOutput;
+}
+
 /** In tokens: what takes more memory than a token does in the widest layer counts for several. */
-function weightOf<Result>({ of, sequence, index }: Unit<Result>, { config }: BertModel, wanted: Wanted): number {
+function weightOf<Result>(
+  { of, sequence, index }: Unit<Result>,
+  { config }: BertModel,
+  wanted: Wanted,
+  heads: Heads,
+): number {
   const length = sequence?.inputIds.length ?? 0;
-  const { vocabSize, intermediateSize, numAttentionHeads: heads, numHiddenLayers: layers } = config;
-  const logits = (of.job.rows?.[index]?.length ?? 0) * vocabSize;
-  const attentions = wanted.attentions ? layers * heads * length ** 2 : 0;
-  return Math.max(1, length, Math.ceil((logits + attentions) / intermediateSize));
+  const rows = of.job.rows?.[index]?.length ?? 0;
+  const sizes = heads.map(([, head]) => head.elements?.(wanted, length, rows, config) ?? 0);
+  const elements = sizes.reduce((sum, size) => sum + size, 0);
+  return Math.max(1, length, Math.ceil(elements / config.intermediateSize));
 }
 
 /** How many sequences of filler, at least one, bring `sequences` to a number that other batches have as well. */

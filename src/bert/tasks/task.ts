@@ -18,6 +18,7 @@ import {
 import { planRanking, type RankedDocument, type RankingInput, type RankingOptions } from "./rerank.ts";
 import { type EmbedOptions, planSentenceEmbedding } from "./sentence_embedding.ts";
 import { planSimilarity, type SimilarityInput, type SimilarityOptions } from "./similarity.ts";
+import { planSparseEmbedding, type SparseEntry, type SparseOptions } from "./sparse_embedding.ts";
 import { runPlan, type StreamOptions, streamPlan } from "./stream.ts";
 import { planSummarization, type Summary, type SummaryOptions } from "./summarization.ts";
 import { type Classification, type ClassificationOptions, planTextClassification } from "./text_classification.ts";
@@ -44,6 +45,7 @@ export interface Tasks {
   readonly "zero-shot-classification": Types<string, ZeroShot, ZeroShotOptions>;
   readonly "feature-extraction": Types<TextInput, Values, TaskOptions>;
   readonly "sentence-embedding": Types<TextInput, VectorOf<Precision>, EmbedOptions>;
+  readonly "sparse-embedding": Types<string, SparseEntry[], SparseOptions>;
   readonly "sentence-similarity": Types<SimilarityInput, number[], SimilarityOptions>;
   readonly "text-ranking": Types<RankingInput, RankedDocument[], RankingOptions>;
   readonly summarization: Types<string, Summary, SummaryOptions>;
@@ -82,6 +84,7 @@ const PLANS: {
   "zero-shot-classification": planZeroShot,
   "feature-extraction": planFeatureExtraction,
   "sentence-embedding": (pretrained, options) => planSentenceEmbedding<Precision>(pretrained, options),
+  "sparse-embedding": planSparseEmbedding,
   "sentence-similarity": planSimilarity,
   "text-ranking": planRanking,
   summarization: planSummarization,

@@ -37,3 +37,20 @@ function sum(a: Vector, b: Vector, term: (x: number, y: number) => number): numb
   for (let i = 0; i < a.length; i++) total += term(a[i]!, b[i]!);
   return total;
 }
+
+/**
+ * ColBERT's score: for each vector of the query the greatest dot product with one of the document's, summed.
+ * @param query [tokens, dim]
+ * @param document [tokens, dim]
+ * @param kept the document's tokens that are compared; default all
+ */
+export function maxSim(query: Float32Array, document: Float32Array, dim: number, kept?: readonly number[]): number {
+  const row = (vectors: Float32Array, i: number): Float32Array => vectors.subarray(i * dim, (i + 1) * dim);
+  const tokens = kept ?? Array.from({ length: document.length / dim }, (_, i) => i);
+  let total = 0;
+  for (let i = 0; i < query.length / dim; i++) {
+    const own = row(query, i);
+    total += tokens.reduce((most, j) => Math.max(most, dot(own, row(document, j))), Number.NEGATIVE_INFINITY);
+  }
+  return total;
+}

@@ -2,7 +2,6 @@
 
 import type { Command } from "commander";
 import type { BertConfig } from "../../bert/config.ts";
-import type { Parts } from "../../bert/weights.ts";
 import { type CommonOptions, newCommand } from "./command.ts";
 import { type CheckpointSummary, type Inspection, inspectPath } from "./inspect.ts";
 import { aligned, print, printable } from "./output.ts";
@@ -32,7 +31,7 @@ function asJson(path: string, { kind, config, checkpoint, parts, tokenizer, ...r
     kind,
     ...(config && { config }),
     ...(checkpoint && { checkpoint }),
-    ...(parts && config && { heads: headsOf(parts, config) }),
+    ...(parts && { heads: parts.titles }),
     ...(tokenizer && { tokenizer: { file: rest.tokenizerFile, tokens: tokenizer.vocabSize } }),
     warnings: rest.warnings,
     faults: rest.faults,
@@ -47,7 +46,7 @@ function asText(path: string, { faults, warnings, ...found }: Inspection): strin
     const { config, checkpoint, parts, tokenizer, tokenizerFile } = found;
     if (config) rows.push(["model", configText(config)]);
     if (checkpoint) rows.push(["weights", checkpointText(checkpoint)]);
-    if (parts && config) rows.push(["heads", headsOf(parts, config).join(", ") || "none"]);
+    if (parts) rows.push(["heads", parts.titles.join(", ") || "none"]);
     if (tokenizer) rows.push(["tokenizer", `WordPiece, ${count(tokenizer.vocabSize)} tokens (${tokenizerFile})`]);
     else if (config) rows.push(["tokenizer", "none: it takes token ids, not texts"]);
   }
@@ -79,23 +78,6 @@ function checkpointText({ files, tensors, parameters, bytes, dtypes }: Checkpoin
     types.join(" + ") || "empty",
     ...(files.length > 1 ? [plural(files.length, "file")] : []),
   ].join(", ");
-}
-
-/** The heads that the checkpoint has weights for, by what they do. */
-function headsOf(parts: Parts, { architectures, labels }: BertConfig): string[] {
-  const classified = architectures.includes("BertForTokenClassification")
-    ? "token"
-    : architectures.includes("BertForMultipleChoice")
-      ? "choice"
-      : "sequence";
-  const named = parts.classifier === labels.length ? ` (${labels.slice(0, 10).join(", ")})` : "";
-  return [
-    ...(parts.pooler ? ["pooler"] : []),
-    ...(parts.maskedLm ? ["masked LM"] : []),
-    ...(parts.nextSentence ? ["next sentence"] : []),
-    ...(parts.classifier !== undefined ? [`${classified} classifier of ${parts.classifier}${named}`] : []),
-    ...(parts.qaOutputs ? ["question answering"] : []),
-  ];
 }
 
 const count = (value: number): string => value.toLocaleString("en");

@@ -1,16 +1,17 @@
-/** `embed TEXT...`: one vector per text. */
+/** `embed TEXT...`: one vector per text, with --sparse weights of word pieces. */
 
 import { type Command, Option } from "commander";
 import type { Pooling } from "../../bert/tasks/pooling.ts";
 import type { Precision } from "../../bert/tasks/precision.ts";
 import { planSentenceEmbedding } from "../../bert/tasks/sentence_embedding.ts";
+import { planSparseEmbedding, type SparseEntry } from "../../bert/tasks/sparse_embedding.ts";
 import { createTask } from "../../bert/tasks/task.ts";
 import { answerStream } from "./answer_stream.ts";
 import { type CommonOptions, newCommand, positiveInteger } from "./command.ts";
 import { type FileOptions, fileOptions, TEXTS_OR_INPUT } from "./file_options.ts";
 import { answerFile, fromFile } from "./files.ts";
 import { printable } from "./output.ts";
-import { withSession } from "./session.ts";
+import { type Session, withSession } from "./session.ts";
 
 /** How texts become vectors, by the options of all commands that need them. */
 export interface VectorCommandOptions extends CommonOptions {
@@ -23,6 +24,7 @@ export interface VectorCommandOptions extends CommonOptions {
 
 interface EmbedOptions extends VectorCommandOptions, FileOptions {
   readonly precision: Precision;
+  readonly sparse?: boolean;
 }
 
 type Vector = Float32Array | Int8Array | Uint8Array;
@@ -36,8 +38,19 @@ export function embedCommand(): Command {
         .choices(["float32", "int8", "uint8", "binary", "ubinary"])
         .default("float32"),
     )
+    .addOption(
+      new Option("--sparse", "weights of word pieces, heaviest first, by a masked-LM head (SPLADE)").conflicts([
+        "pooling",
+        "normalize",
+        "prompt",
+        "promptName",
+        "truncateDim",
+        "precision",
+      ]),
+    )
     .action((texts: readonly string[], options: EmbedOptions) =>
       withSession(options, (session) => {
+        if (options.sparse) return embedSparsely(session, texts, options);
         const { precision } = options;
         const settings = { ...session.taskOptions, ...vectorSettings(options), precision };
         const show = (text: string, vector: Vector): string =>
@@ -63,6 +76,45 @@ export function embedCommand(): Command {
         });
       }),
     );
+}
+
+/** A word piece's weight, with the piece itself for whoever reads it. */
+interface WeightedPiece extends SparseEntry {
+  readonly token: string;
+}
+
+function embedSparsely(session: Session, texts: readonly string[], options: EmbedOptions): Promise<void> {
+  const { taskOptions: settings, tokenizer } = session;
+  const named = (entries: readonly SparseEntry[]): WeightedPiece[] =>
+    entries.map(({ index, value }) => ({
+      index,
+      token: tokenizer.idToToken(index) ?? "",
+      value: Number(value.toPrecision(9)),
+    }));
+  const show = (text: string, entries: readonly SparseEntry[]): string => {
+    if (options.json) return JSON.stringify({ text, sparse_embedding: named(entries) });
+    const first = named(entries.slice(0, 6)).map(({ token, value }) => `${token} ${value.toFixed(4)}`);
+    return `${entries.length} word pieces: ${printable([...first, "..."].join("  "))}  ${printable(text)}`;
+  };
+  if (fromFile(options)) {
+    return answerFile(session, options, {
+      command: "embed --sparse",
+      settings: {},
+      read: [options.column],
+      input: ([text]) => text!,
+      plan: (pretrained) => planSparseEmbedding(pretrained, settings),
+      columns: [
+        { name: "text", type: "text" },
+        { name: "sparse_embedding", type: "json" },
+      ],
+      values: (text, entries) => ({ text, sparse_embedding: named(entries) }),
+      show,
+    });
+  }
+  return answerStream(session, texts, {
+    run: (pretrained, inputs) => createTask(pretrained, "sparse-embedding", settings).stream(inputs),
+    show,
+  });
 }
 
 export function vectorOptions(command: Command): Command {

@@ -2,11 +2,12 @@
 
 import { stat } from "node:fs/promises";
 import { type BertConfig, ModelError, parseConfig } from "../../bert/config.ts";
+import { openWeights } from "../../bert/projection.ts";
 import { loadTokenizer } from "../../bert/tokenizer/load.ts";
 import type { Tokenizer } from "../../bert/tokenizer/tokenizer.ts";
 import { checkWeights, type Parts } from "../../bert/weights.ts";
 import { type Folder, readText } from "../../files/bytes.ts";
-import { type Checkpoint, openCheckpoint, openCheckpointFile } from "../../files/checkpoint.ts";
+import { type Checkpoint, openCheckpointFile } from "../../files/checkpoint.ts";
 import { CheckpointError } from "../../files/faults.ts";
 import { isPyTorch } from "../../files/pytorch/state_dict.ts";
 import { openFile } from "../folder.ts";
@@ -72,7 +73,7 @@ export async function inspectFolder(folder: Folder): Promise<Inspection> {
     }
   };
   const config = await attempt(() => readConfig(folder), "config.json: ");
-  const checkpoint = await attempt(() => openCheckpoint(folder));
+  const checkpoint = await attempt(() => openWeights(folder, config?.architectures ?? []));
   await checkpoint?.close();
   const parts = config && checkpoint && (await attempt(async () => checkWeights(config, checkpoint)));
   const { tokenizer, tokenizerFile, faults: tokenizerFaults } = await inspectTokenizer(folder);

@@ -1,7 +1,7 @@
 /** `rerank QUERY DOCUMENT...`: documents in the order in which they answer a query. */
 
 import { type Command, Option } from "commander";
-import { rerank } from "../../bert/tasks/rerank.ts";
+import { type RankingMethod, rerank } from "../../bert/tasks/rerank.ts";
 import { allTexts } from "./answer_stream.ts";
 import { newCommand, positiveInteger } from "./command.ts";
 import { type VectorCommandOptions, vectorOptions, vectorSettings } from "./embed.ts";
@@ -10,7 +10,7 @@ import { withSession } from "./session.ts";
 
 interface RerankOptions extends VectorCommandOptions {
   readonly topK?: number;
-  readonly method?: "cross-encoder" | "embeddings";
+  readonly method?: RankingMethod;
 }
 
 export function rerankCommand(): Command {
@@ -22,8 +22,8 @@ export function rerankCommand(): Command {
       .addOption(
         new Option(
           "--method <NAME>",
-          "read query and document together, or compare their vectors (default: the former where the model can)",
-        ).choices(["cross-encoder", "embeddings"]),
+          "read query and document together, compare their tokens' vectors, or a vector of each (default: by the model)",
+        ).choices(["cross-encoder", "late-interaction", "embeddings"] satisfies RankingMethod[]),
       ),
   ).action((query: string, texts: readonly string[], options: RerankOptions) =>
     withSession(options, async ({ taskOptions, start }) => {

@@ -3,8 +3,10 @@
 import { ModelError } from "../../bert/config.ts";
 import { BertModel } from "../../bert/model.ts";
 import type { Pretrained, TaskOptions } from "../../bert/tasks/pretrained.ts";
-import { readSentenceModules } from "../../bert/tasks/sentence_modules.ts";
+import { MODULES, readSentenceModules } from "../../bert/tasks/sentence_modules.ts";
+import { loadSettings } from "../../bert/tasks/settings.ts";
 import type { Tokenizer } from "../../bert/tokenizer/tokenizer.ts";
+import { readText } from "../../files/bytes.ts";
 import type { Engine } from "../../runtime/engine.ts";
 import { createEngine } from "../index.ts";
 import type { CommonOptions } from "./command.ts";
@@ -31,7 +33,8 @@ export async function withSession(options: CommonOptions, work: (session: Sessio
   const { tokenizer, faults } = await inspectFolder(folder);
   if (faults.length > 0) throw new ModelError(folder.name, faults);
   if (!tokenizer) throw new ModelError(folder.name, [NO_TOKENIZER]);
-  const sentence = await readSentenceModules(folder);
+  const modules = (await readText(folder, MODULES)) ?? "";
+  const sentence = await readSentenceModules(folder, modules);
   const { warn, end } = warnings();
   let engine: Engine | undefined;
   let started: ReturnType<Session["start"]> | undefined;
@@ -43,7 +46,10 @@ export async function withSession(options: CommonOptions, work: (session: Sessio
         dtype: options.dtype,
         onProgress: ({ loaded, total }) => loading.at(loaded / total),
       });
-      return { engine, pretrained: { model, tokenizer, sentence } };
+      return {
+        engine,
+        pretrained: { model, tokenizer, sentence, settings: await loadSettings(folder, model, modules) },
+      };
     } finally {
       loading.end();
     }

@@ -9,6 +9,7 @@ const OPTIONAL = [
   "special_tokens_map.json",
   "sentence_bert_config.json",
   "config_sentence_transformers.json",
+  "artifact.metadata",
 ];
 const TOKENIZER = "tokenizer.json";
 const VOCABULARY = ["vocab.txt", "added_tokens.json"];

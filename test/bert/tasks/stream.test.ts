@@ -20,6 +20,7 @@ function fakeModel(latency = 0): { model: BertModel; batches: Batch[] } {
   const batches: Batch[] = [];
   const model = {
     config: {
+      architectures: [],
       maxPositionEmbeddings: 512,
       vocabSize: 100,
       intermediateSize: 100,

@@ -142,6 +142,7 @@ describe("heads", () => {
       "token-classification": /a classifier of tokens; it has no classifier/,
       "question-answering": /a head for start and end/,
       "zero-shot-classification": /a classifier of sequences/,
+      "sparse-embedding": /a masked-LM head/,
       "next-sentence-prediction": /next-sentence head/,
       "multiple-choice": /a classifier of choices/,
     };

@@ -100,6 +100,28 @@ describe("a file of texts", () => {
     expect(await readdir(dirname(output))).not.toContain("labels.csv.progress.json");
   });
 
+  test("becomes weights of word pieces with embed --sparse, the same on stdout and in a file", async () => {
+    const model = ["--model", join(ROOT, "weights/movie-bert")];
+    const input = await file("films.txt", "a good film\nvery dull\n");
+    const args = ["embed", "--sparse", ...model, "--input", input];
+    const shown = await run([...args, "--json"]);
+    expect([shown.code, shown.stderr]).toEqual([0, ""]);
+    const lines = shown.stdout
+      .trimEnd()
+      .split("\n")
+      .map((line) => JSON.parse(line) as RowValues);
+    const [{ sparse_embedding: pieces }] = lines as [{ sparse_embedding: Record<string, string | number>[] }];
+    expect(Object.keys(pieces[0]!)).toEqual(["index", "token", "value"]);
+    expect(pieces.slice(0, 10).map(({ token }) => token)).toContain("film");
+    const values = pieces.map(({ value }) => Number(value));
+    expect(values).toEqual([...values].sort((a, b) => b - a));
+    const output = await file("sparse.jsonl");
+    expect((await run([...args, "--output", output])).code).toBe(0);
+    expect(await rowsOf(output)).toEqual(lines.map((line, i) => ({ row: i + 1, ...line })));
+    const refused = await run(["embed", "--sparse", "--precision", "int8", "a"]);
+    expect(refused.stderr).toMatch(/'--sparse' cannot be used with option '--precision/);
+  });
+
   test("may come gzipped on standard input, in any format, and hold pairs", async () => {
     const rows = '{"question":"a good film","context":"very good"}\n{"question":"bad","context":"so dull"}\n';
     const output = await file("pairs.jsonl");
