@@ -22,7 +22,12 @@ export interface EngineOptions extends Partial<Omit<OpenedDevice, "device">> {
   readonly open?: (() => Promise<OpenedDevice>) | undefined;
   /** What `tuneMatmul` found on this device, as `parseMatmulTuning` reads it from wherever it was kept. */
   readonly tuning?: DeviceTraits["tuning"];
+  /** Chooses kernels as for this other device, within the limits of its own: for tests and tools. */
+  readonly traits?: OtherTraits | undefined;
 }
+
+/** What sets the choice of kernels for a device apart, less what every device has of its own. */
+export type OtherTraits = Omit<DeviceTraits, "limits" | "tuning">;
 
 const WEIGHT = 0x80 | 0x04 | 0x08; // STORAGE | COPY_SRC | COPY_DST
 const MATRIX_FEATURE = "chromium-experimental-subgroup-matrix";
@@ -32,6 +37,7 @@ export class Engine {
   /** Measured on this device; programs that are recorded after it was set use it. */
   tuning: DeviceTraits["tuning"];
   readonly #open: (() => Promise<OpenedDevice>) | undefined;
+  readonly #otherTraits: OtherTraits | undefined;
   #home: Home;
   #generation = 0;
   #renewal: Promise<void> | undefined;
@@ -42,8 +48,12 @@ export class Engine {
   #fault: unknown;
   #unflushed = 0;
 
-  private constructor(opened: OpenedDevice, { open, tuning }: Pick<EngineOptions, "open" | "tuning">) {
+  private constructor(
+    opened: OpenedDevice,
+    { open, tuning, traits }: Pick<EngineOptions, "open" | "tuning" | "traits">,
+  ) {
     this.#open = open;
+    this.#otherTraits = traits;
     this.tuning = tuning;
     this.#home = this.#settle(opened);
   }
@@ -53,9 +63,9 @@ export class Engine {
    * `createEngine` of `bert-webgpu/node`, which brings WebGPU with it.
    */
   static async create(options: EngineOptions = {}): Promise<Engine> {
-    const { device, open = openBrowserDevice, tuning } = options;
-    if (device) return new Engine({ ...options, device }, { tuning });
-    return new Engine(await open(), { open, tuning });
+    const { device, open = openBrowserDevice, tuning, traits } = options;
+    if (device) return new Engine({ ...options, device }, { tuning, traits });
+    return new Engine(await open(), { open, tuning, traits });
   }
 
   get device(): GPUDevice {
@@ -134,6 +144,7 @@ export class Engine {
   /** What kernels are chosen by. */
   get traits(): DeviceTraits {
     const { device, adapter, tuning } = this;
+    if (this.#otherTraits) return { ...this.#otherTraits, limits: device.limits, ...(tuning && { tuning }) };
     const { matrixUnits, subgroupMaxSize } = adapter;
     const subgroupSize = subgroupSizeOf(device);
     const multiplies = device.features.has(MATRIX_FEATURE) && matrixUnits && subgroupMaxSize;
