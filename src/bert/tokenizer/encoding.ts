@@ -1,7 +1,29 @@
 /** Encodings: tokens with everything a model and a reader of its output need, put together from a template. */
 
-import type { TextTokens } from "./text_tokens.ts";
 import type { Cut } from "./truncation.ts";
+
+/** The tokens of one text before special ones join them: parallel arrays. */
+export interface TextTokens {
+  readonly ids: number[];
+  /** [start, end) in UTF-16 units of the text as given, or of the word as given. */
+  readonly starts: number[];
+  readonly ends: number[];
+  readonly words: number[];
+  /** What the text says where it differs from the token: an added token with the white space that it swallowed. */
+  readonly surfaces: Map<number, string>;
+}
+
+export function emptyTokens(): TextTokens {
+  return { ids: [], starts: [], ends: [], words: [], surfaces: new Map() };
+}
+
+/** Appends a token. */
+export function push(into: TextTokens, id: number, start: number, end: number, word: number): void {
+  into.ids.push(id);
+  into.starts.push(start);
+  into.ends.push(end);
+  into.words.push(word);
+}
 
 /** One row of model input. All arrays have the same length: the tokens, special ones and padding included. */
 export interface Encoding {
