@@ -140,15 +140,22 @@ function labelsOf(file: Record<string, unknown>, faults: string[]): string[] {
     faults.push("id2label must be an object from class number to label");
     return [];
   }
+  // As many ids as labels, each as its number is written, so that none is named twice and none is left out.
   const entries = Object.entries(id2label);
+  const ids = new Map(entries.map((_, i) => [String(i), i]));
   const labels: string[] = [];
   for (const [id, label] of entries) {
-    const index = Number(id);
-    if (!Number.isInteger(index) || index < 0 || index >= entries.length || typeof label !== "string") {
+    const index = ids.get(id);
+    if (index !== undefined && typeof label === "string") labels[index] = label;
+    else {
+      const what = `id2label[${JSON.stringify(id)}] = ${JSON.stringify(label)}`;
+      const spelling = id === String(Number(id)) ? "" : ", each written in plain digits";
       faults.push(
-        `id2label[${JSON.stringify(id)}] = ${JSON.stringify(label)}: ids must run from 0 to ${entries.length - 1}`,
+        index === undefined
+          ? `${what}: ids must run from 0 to ${entries.length - 1}${spelling}`
+          : `${what}: a label must be a string`,
       );
-    } else labels[index] = label;
+    }
   }
   return labels;
 }

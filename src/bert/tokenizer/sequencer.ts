@@ -15,7 +15,7 @@ export type TokenizerInput = string | readonly string[];
 export interface Sequencer {
   /** Tokens of `input`. Reading may end early once there are more than `most`, and then says that it is not complete. */
   read(input: TokenizerInput, most: number): { readonly tokens: TextTokens; readonly complete: boolean };
-  /** Whether `a` has more tokens than `b`. Reads no further than the shorter one goes, and keeps nothing. */
+  /** Whether `a` has more tokens than `b`. Reads a few times as far as the shorter one goes, and keeps nothing. */
   isLonger(a: TokenizerInput, b: TokenizerInput): boolean;
 }
 
@@ -40,8 +40,8 @@ export function createSequencer(options: SequencerOptions): Sequencer {
   const findNormalized = createAddedFinder(normalized!, spelt);
   const sliceEnd = slicer(options.normalizer, normalized!, spelt);
 
-  /** Appends the tokens of `input` to `into`. Stops, whenever there is more to read, to be asked for it. */
-  function* sequence(input: TokenizerInput, into: TextTokens): Generator<void, void, void> {
+  /** Appends the tokens of `input` to `into`, slice by slice, while `goOn` says so. Whether all are there. */
+  const append = (input: TokenizerInput, into: TextTokens, goOn: () => boolean): boolean => {
     let word = 0;
     /** With words as input, whatever is in one has its number. */
     const split = typeof input !== "string";
@@ -79,7 +79,7 @@ export function createSequencer(options: SequencerOptions): Sequencer {
       const text = given.replace(/[\ud800-\udfff]/gu, "\ufffd");
       for (const { start, end, id } of partsOf(text, findRaw)) {
         for (let at = start; at < end; ) {
-          yield;
+          if (!goOn()) return false;
           const stop = id === undefined ? sliceEnd(text, at, end) : end;
           if (id === undefined) addSlice(text, at, stop);
           else addAdded(id, at, stop, text.slice(at, stop));
@@ -88,40 +88,35 @@ export function createSequencer(options: SequencerOptions): Sequencer {
       }
       if (split) word++;
     }
-  }
+    return true;
+  };
 
-  /** The number of tokens so far, slice by slice. */
-  function* counts(input: TokenizerInput): Generator<number, number, void> {
+  /** How many tokens `input` has; at least, where it has more than `most`. Keeps none of them. */
+  const count = (input: TokenizerInput, most: number): { readonly tokens: number; readonly complete: boolean } => {
     const into = emptyTokens();
-    let count = 0;
-    const take = (): number => {
-      count += into.ids.length;
+    let tokens = 0;
+    const take = (): boolean => {
+      tokens += into.ids.length;
       into.ids.length = into.starts.length = into.ends.length = into.words.length = 0;
       into.surfaces.clear();
-      return count;
+      return tokens <= most;
     };
-    for (const _ of sequence(input, into)) yield take();
-    return take();
-  }
+    const complete = append(input, into, take);
+    take();
+    return { tokens, complete };
+  };
 
   return {
     read(input, most) {
-      const into = emptyTokens();
-      for (const _ of sequence(input, into)) if (into.ids.length > most) return { tokens: into, complete: false };
-      return { tokens: into, complete: true };
+      const tokens = emptyTokens();
+      const complete = append(input, tokens, () => tokens.ids.length <= most);
+      return { tokens, complete };
     },
     isLonger(a, b) {
-      const [readA, readB] = [counts(a), counts(b)];
-      let [one, other] = [readA.next(), readB.next()];
-      // the one that is behind reads on: once it has ended, nothing can change any more
-      for (;;) {
-        if (one.value <= other.value) {
-          if (one.done) return false;
-          one = readA.next();
-        } else {
-          if (other.done) return true;
-          other = readB.next();
-        }
+      for (let most = 1024; ; most *= 4) {
+        const [one, other] = [count(a, most), count(b, most)];
+        if (one.complete && one.tokens <= other.tokens) return false;
+        if (other.complete && other.tokens < one.tokens) return true;
       }
     },
   };
@@ -160,18 +155,27 @@ interface Part {
 }
 
 /** All of `text`, in parts that are not empty. */
-function* partsOf(text: string, find: FindAdded | undefined): Generator<Part, void, void> {
+function partsOf(text: string, find: FindAdded | undefined): Iterable<Part> {
+  const matches = find?.(text);
+  if (matches !== undefined) return partsAround(matches, text.length);
+  return text === "" ? [] : [{ start: 0, end: text.length, id: undefined }];
+}
+
+function* partsAround(matches: Iterable<Part>, length: number): Generator<Part, void, void> {
   let at = 0;
-  for (const match of find?.(text) ?? []) {
+  for (const match of matches) {
     if (at < match.start) yield { start: at, end: match.start, id: undefined };
     yield match;
     at = match.end;
   }
-  if (at < text.length) yield { start: at, end: text.length, id: undefined };
+  if (at < length) yield { start: at, end: length, id: undefined };
 }
 
-/** Finds added tokens, the leftmost and longest matches, one after the other. Mirrors tokenizer/added_vocabulary.rs. */
-type FindAdded = (text: string) => Iterable<Part>;
+/**
+ * Finds added tokens, the leftmost and longest matches, one after the other; undefined where none can be. Mirrors
+ * tokenizer/added_vocabulary.rs.
+ */
+type FindAdded = (text: string) => Iterable<Part> | undefined;
 
 const WORD_BEFORE = /[\p{Alphabetic}\p{M}\p{Nd}\p{Pc}\p{Join_Control}]$/u;
 const WORD_AFTER = /^[\p{Alphabetic}\p{M}\p{Nd}\p{Pc}\p{Join_Control}]/u;
@@ -197,9 +201,9 @@ function createAddedFinder(
   const mayStart = new Uint8Array(0x10000); // by first UTF-16 unit: most texts have no added token
   for (const form of forms.keys()) mayStart[form.charCodeAt(0)] = 1;
 
-  return function* (text) {
+  function* matchesFrom(text: string, first: number): Generator<Part, void, void> {
     let free = 0; // up to here the text is taken
-    for (let i = 0; i < text.length; i++) {
+    for (let i = first; i < text.length; i++) {
       if (mayStart[text.charCodeAt(i)] === 0) continue;
       let found = -1;
       let end = i;
@@ -223,6 +227,10 @@ function createAddedFinder(
       yield { start, end, id: token.id };
       free = end;
     }
+  }
+  return (text) => {
+    for (let i = 0; i < text.length; i++) if (mayStart[text.charCodeAt(i)] === 1) return matchesFrom(text, i);
+    return undefined;
   };
 }
 
