@@ -140,21 +140,16 @@ function labelsOf(file: Record<string, unknown>, faults: string[]): string[] {
     faults.push("id2label must be an object from class number to label");
     return [];
   }
-  // As many ids as labels, each as its number is written, so that none is named twice and none is left out.
   const entries = Object.entries(id2label);
-  const ids = new Map(entries.map((_, i) => [String(i), i]));
   const labels: string[] = [];
   for (const [id, label] of entries) {
-    const index = ids.get(id);
-    if (index !== undefined && typeof label === "string") labels[index] = label;
-    else {
+    const index = Number(id);
+    const plain = String(index) === id; // not "01" or "1.0", which would name a label twice
+    if (plain && Number.isInteger(index) && index >= 0 && index < entries.length && typeof label === "string") {
+      labels[index] = label;
+    } else {
       const what = `id2label[${JSON.stringify(id)}] = ${JSON.stringify(label)}`;
-      const spelling = id === String(Number(id)) ? "" : ", each written in plain digits";
-      faults.push(
-        index === undefined
-          ? `${what}: ids must run from 0 to ${entries.length - 1}${spelling}`
-          : `${what}: a label must be a string`,
-      );
+      faults.push(`${what}: ids must run from 0 to ${entries.length - 1}${plain ? "" : ", in plain digits"}`);
     }
   }
   return labels;

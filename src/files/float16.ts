@@ -13,10 +13,9 @@ export function toFloat16(value: number): number {
   const sign = value < 0 || Object.is(value, -0) ? 0x8000 : 0;
   const magnitude = Math.abs(value);
   if (magnitude >= 65520) return sign | 0x7c00;
-  if (magnitude < 2 ** -14) return sign | (magnitude * 2 ** 24 + WHOLE - WHOLE); // subnormal: units of 2^-24
-  const scaled = magnitude * 2 ** 14; // 1 to 2^30
-  const exponent = 31 - Math.clz32(scaled);
-  // 1024 to 2048, the implied one with it; a carry goes where it must, be it into the exponent
+  const scaled = magnitude * 2 ** 14; // below 1 where the result is subnormal, with no exponent of its own
+  const exponent = Math.max(0, 31 - Math.clz32(scaled));
+  // up to 2048, the implied bit with it; a carry goes where it must, be it into the exponent
   const mantissa = (scaled / (1 << exponent)) * 1024 + WHOLE - WHOLE;
   return sign | ((exponent << 10) + mantissa);
 }

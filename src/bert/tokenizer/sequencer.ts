@@ -4,7 +4,7 @@
  * pre_tokenizers/bert.rs and PreTokenizedString::into_encoding.
  */
 
-import { emptyTokens, push, type TextTokens } from "./encoding.ts";
+import { emptyTokens, push, type TextTokens, truncate } from "./encoding.ts";
 import { createNormalizer, LETTER, type NormalizedText, type NormalizerOptions, SPACE } from "./normalizer.ts";
 import type { AddedToken, SpecialIds, Vocabulary } from "./vocabulary.ts";
 import { buildTrie, createWordPiece } from "./wordpiece.ts";
@@ -12,9 +12,15 @@ import { buildTrie, createWordPiece } from "./wordpiece.ts";
 /** A text, or its words when it is split already: an array of strings is always words, never a pair. */
 export type TokenizerInput = string | readonly string[];
 
+export interface Reading {
+  readonly tokens: TextTokens;
+  readonly count: number;
+  readonly complete: boolean;
+}
+
 export interface Sequencer {
   /** Tokens of `input`. Reading may end early once there are more than `most`, and then says that it is not complete. */
-  read(input: TokenizerInput, most: number): { readonly tokens: TextTokens; readonly complete: boolean };
+  read(input: TokenizerInput, most: number): Reading;
   /** Whether `a` has more tokens than `b`. Reads a few times as far as the shorter one goes, and keeps nothing. */
   isLonger(a: TokenizerInput, b: TokenizerInput): boolean;
 }
@@ -38,7 +44,21 @@ export function createSequencer(options: SequencerOptions): Sequencer {
   const findRaw = createAddedFinder(raw!);
   const spelt = (content: string): string => spell(normalize(content, 0, content.length));
   const findNormalized = createAddedFinder(normalized!, spelt);
-  const sliceEnd = slicer(options.normalizer, normalized!, spelt);
+  // One that reaches over white space, or takes it in, may be found only in the whole.
+  const reach = normalized!.some(({ content, lstrip, rstrip }) => lstrip || rstrip || SPACES.test(spelt(content)));
+  const byIdeographs = options.normalizer.handleChineseChars && findNormalized === undefined;
+
+  /**
+   * Where a slice that begins at `start` may end: before a character at which words end, and across which neither
+   * canonical ordering nor an added token reaches.
+   */
+  const sliceEnd = (text: string, start: number, end: number): number => {
+    for (let at = start + SLICE; at < end && !reach; at++) {
+      const char = text[at]!;
+      if (" \n\r\t".includes(char) || (byIdeographs && char >= "\u4e00" && char <= "\u9fff")) return at;
+    }
+    return end;
+  };
 
   /** Appends the tokens of `input` to `into`, slice by slice, while `goOn` says so. Whether all are there. */
   const append = (input: TokenizerInput, into: TextTokens, goOn: () => boolean): boolean => {
@@ -91,59 +111,30 @@ export function createSequencer(options: SequencerOptions): Sequencer {
     return true;
   };
 
-  /** How many tokens `input` has; at least, where it has more than `most`. Keeps none of them. */
-  const count = (input: TokenizerInput, most: number): { readonly tokens: number; readonly complete: boolean } => {
-    const into = emptyTokens();
-    let tokens = 0;
-    const take = (): boolean => {
-      tokens += into.ids.length;
-      into.ids.length = into.starts.length = into.ends.length = into.words.length = 0;
-      into.surfaces.clear();
-      return tokens <= most;
+  /** @param keep false: they are only counted */
+  const read = (input: TokenizerInput, most: number, keep: boolean = true): Reading => {
+    const tokens = emptyTokens();
+    let count = 0;
+    const goOn = (): boolean => {
+      count += tokens.ids.length;
+      if (keep) count = tokens.ids.length;
+      else truncate(tokens, 0);
+      return count <= most;
     };
-    const complete = append(input, into, take);
-    take();
-    return { tokens, complete };
+    const complete = append(input, tokens, goOn);
+    goOn();
+    return { tokens, count, complete };
   };
 
   return {
-    read(input, most) {
-      const tokens = emptyTokens();
-      const complete = append(input, tokens, () => tokens.ids.length <= most);
-      return { tokens, complete };
-    },
+    read,
     isLonger(a, b) {
       for (let most = 1024; ; most *= 4) {
-        const [one, other] = [count(a, most), count(b, most)];
-        if (one.complete && one.tokens <= other.tokens) return false;
-        if (other.complete && other.tokens < one.tokens) return true;
+        const [one, other] = [read(a, most, false), read(b, most, false)];
+        if (one.complete && one.count <= other.count) return false;
+        if (other.complete && other.count < one.count) return true;
       }
     },
-  };
-}
-
-/**
- * Where a slice of a text that begins at `start` may end: before a character at which words end, and across which neither
- * canonical ordering nor an added token reaches.
- */
-function slicer(
-  { handleChineseChars }: NormalizerOptions,
-  normalized: readonly AddedToken[],
-  spelt: (content: string) => string,
-): (text: string, start: number, end: number) => number {
-  // One that reaches over white space, or takes it in, may be found only in the whole.
-  if (normalized.some(({ content, lstrip, rstrip }) => lstrip || rstrip || SPACES.test(spelt(content)))) {
-    return (_, __, end) => end;
-  }
-  const ideographs = handleChineseChars && normalized.length === 0;
-  return (text, start, end) => {
-    let at = start + SLICE;
-    for (; at < end; at++) {
-      const unit = text.charCodeAt(at);
-      if (unit === 0x20 || unit === 0x0a || unit === 0x0d || unit === 0x09) return at;
-      if (ideographs && unit >= 0x4e00 && unit <= 0x9fff) return at;
-    }
-    return end;
   };
 }
 

@@ -92,15 +92,8 @@ export function createTokenizer(spec: TokenizerSpec): Tokenizer {
     const build = (sequences: readonly TextTokens[], cut: Cut): Encoding =>
       assemble(template, sequences, cut, addSpecialTokens, vocabulary.tokens);
     const strategy = choice("truncation", options.truncation, ["longest_first", "only_first", "only_second"]);
-    if (strategy === undefined) {
-      const sequences = texts.map((text) => sequencer.read(text, Number.POSITIVE_INFINITY).tokens);
-      return build(
-        sequences,
-        sequences.map(({ ids }) => [0, ids.length]),
-      );
-    }
-    const maxLength = maxLengthFor("truncation", options);
-    const stride = whole("stride", options.stride ?? 0, 0);
+    const maxLength = strategy ? maxLengthFor("truncation", options) : Number.POSITIVE_INFINITY;
+    const stride = strategy ? whole("stride", options.stride ?? 0, 0) : 0;
     const overflow = options.returnOverflow ?? false;
     const added = addSpecialTokens ? addedBy(template) : 0;
     if (stride > 0 && stride >= maxLength - added) {
@@ -113,11 +106,17 @@ export function createTokenizer(spec: TokenizerSpec): Tokenizer {
     const read = texts.map((text) => sequencer.read(text, most));
     const exact = read.every(({ complete }) => complete);
     const sequences = read.map(({ tokens }) => tokens);
-    const lengths = sequences.map(({ ids }) => ids.length);
+    const lengths = read.map(({ count }) => count);
     const total = lengths.reduce((sum, length) => sum + length, added);
+    if (strategy === undefined || (exact && total <= maxLength)) {
+      return build(
+        sequences,
+        lengths.map((length) => [0, length]),
+      );
+    }
     const isFirstLonger = exact ? undefined : () => sequencer.isLonger(texts[0]!, texts[1]!);
     const kept = keptLengths(lengths, added, { strategy, maxLength, isFirstLonger });
-    if (total > maxLength) options.onCut?.(exact ? total : most, exact);
+    options.onCut?.(exact ? total : most, exact);
     const [first, ...rest] = cutsOf(lengths, kept, stride, overflow);
     const encoding = build(sequences, first);
     for (const cut of rest) encoding.overflow.push(build(sequences, cut));

@@ -4,7 +4,7 @@
  * one pass instead of a lookup per prefix length.
  */
 
-import { push, type TextTokens } from "./encoding.ts";
+import { push, type TextTokens, truncate } from "./encoding.ts";
 import type { NormalizedText } from "./normalizer.ts";
 
 export interface WordPieceModel {
@@ -46,7 +46,7 @@ export function createWordPiece(model: WordPieceModel): CutWord {
       at = stop;
     }
     if (at === to) return;
-    into.ids.length = into.starts.length = into.ends.length = into.words.length = before;
+    truncate(into, before);
     push(into, unk, starts[from]!, ends[to - 1]!, word);
   };
 }
