@@ -27,7 +27,10 @@ export type TextInput = string | { readonly text: string; readonly pair: string 
 
 /** What every task takes. */
 export interface TaskOptions extends StreamOptions {
-  /** Told of every text cut to the model's length, with both lengths (of a very long one, what it has at least), and of what else is odd about an input. */
+  /**
+   * Told of every text cut to the model's length, with both lengths (of a very long one, what it has more than), and of
+   * what else is odd about an input.
+   */
   readonly onWarning?: ((message: string) => void) | undefined;
 }
 

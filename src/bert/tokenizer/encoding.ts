@@ -99,7 +99,7 @@ export function assemble(
     const { ids, starts, ends, words, surfaces } = sequences[piece.sequence]!;
     const [start, end] = cut[piece.sequence]!;
     for (let i = start; i < end; i++) {
-      const token = surfaces.get(i) ?? idToToken[ids[i]!]!;
+      const token = (surfaces.size > 0 && surfaces.get(i)) || idToToken[ids[i]!]!;
       pushToken(encoding, ids[i]!, token, piece.typeId, 1, [starts[i]!, ends[i]!], words[i]!, piece.sequence);
     }
   }

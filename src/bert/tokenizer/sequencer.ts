@@ -12,6 +12,7 @@ import { buildTrie, createWordPiece } from "./wordpiece.ts";
 /** A text, or its words when it is split already: an array of strings is always words, never a pair. */
 export type TokenizerInput = string | readonly string[];
 
+/** What was read of a text. */
 export interface Reading {
   readonly tokens: TextTokens;
   readonly count: number;

@@ -56,9 +56,9 @@ export function keptLengths(lengths: readonly number[], added: number, options: 
   if (lengths.length < 2) return [room];
   const shorter = Math.min(lengths[0]!, lengths[1]!);
   // The shorter stays whole while it takes at most half; else both get half, the longer the odd token.
-  const kept = 2 * shorter <= room ? shorter : Math.floor(room / 2);
-  if (2 * kept === room) return [kept, kept];
-  return isFirstLonger() ? [room - kept, kept] : [kept, room - kept];
+  if (2 * shorter <= room) return lengths[0]! > lengths[1]! ? [room - shorter, shorter] : [shorter, room - shorter];
+  const half = Math.floor(room / 2);
+  return room % 2 === 0 || isFirstLonger() ? [room - half, half] : [half, room - half];
 }
 
 /**
