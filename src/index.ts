@@ -47,7 +47,7 @@ export { cosine, dot, maxSim, SIMILARITIES, type SimilarityName } from "./bert/t
 export * from "./bert/tasks/zero_shot.ts";
 export type { Encoding } from "./bert/tokenizer/encoding.ts";
 export { loadTokenizer } from "./bert/tokenizer/load.ts";
-export type { TokenizerInput } from "./bert/tokenizer/text_tokens.ts";
+export type { TokenizerInput } from "./bert/tokenizer/sequencer.ts";
 export type { DecodeOptions, EncodeInput, EncodeOptions, Tokenizer } from "./bert/tokenizer/tokenizer.ts";
 export type { TruncationStrategy } from "./bert/tokenizer/truncation.ts";
 export type { SpecialIds } from "./bert/tokenizer/vocabulary.ts";

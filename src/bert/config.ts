@@ -144,11 +144,13 @@ function labelsOf(file: Record<string, unknown>, faults: string[]): string[] {
   const labels: string[] = [];
   for (const [id, label] of entries) {
     const index = Number(id);
-    if (!Number.isInteger(index) || index < 0 || index >= entries.length || typeof label !== "string") {
-      faults.push(
-        `id2label[${JSON.stringify(id)}] = ${JSON.stringify(label)}: ids must run from 0 to ${entries.length - 1}`,
-      );
-    } else labels[index] = label;
+    const plain = String(index) === id; // not "01" or "1.0", which would name a label twice
+    if (plain && Number.isInteger(index) && index >= 0 && index < entries.length && typeof label === "string") {
+      labels[index] = label;
+    } else {
+      const what = `id2label[${JSON.stringify(id)}] = ${JSON.stringify(label)}`;
+      faults.push(`${what}: ids must run from 0 to ${entries.length - 1}${plain ? "" : ", in plain digits"}`);
+    }
   }
   return labels;
 }

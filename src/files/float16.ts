@@ -1,31 +1,32 @@
 /**
- * IEEE 754 binary16 (f16) and bfloat16 (bf16), by bit arithmetic: JavaScript has no arrays of them everywhere yet. Both
+ * IEEE 754 binary16 (f16) and bfloat16 (bf16), by arithmetic: JavaScript has no arrays of them everywhere yet. Both
  * travel as their bits in a `Uint16Array`. Widening is exact; narrowing rounds to nearest, ties to even, and gives
  * infinity from 65520 on, where the largest finite f16, 65504, is no longer the nearest. NaN stays NaN.
  */
 
-const F32_BITS: Uint32Array<ArrayBuffer> = /* @__PURE__ */ new Uint32Array(1);
-const F32: Float32Array = /* @__PURE__ */ sharing(F32_BITS);
-
-function sharing({ buffer }: Uint32Array<ArrayBuffer>): Float32Array {
-  return new Float32Array(buffer);
-}
+/** Added and taken away again, rounds a smaller number to a whole one, ties to even. */
+const WHOLE = 2 ** 52;
 
 /** The f16 bits nearest to a number, rounded once from float64. */
 export function toFloat16(value: number): number {
-  F32[0] = value;
-  const rounded = F32[0];
-  if (rounded === value || Number.isNaN(value)) return narrow(F32_BITS[0]!);
-  // Rounding to f32 and then to f16 could land on the wrong side of a tie. Rounding to odd first keeps the lost bits
-  // "sticky" (Boldo and Melquiond 2008), so that the second rounding sees that the value was not exactly on the tie.
-  const truncated = F32_BITS[0]! - (Math.abs(rounded) > Math.abs(value) ? 1 : 0);
-  return narrow(truncated | 1);
+  if (Number.isNaN(value)) return float32ToFloat16(Float32Array.of(value))[0]!; // with its sign
+  const sign = value < 0 || Object.is(value, -0) ? 0x8000 : 0;
+  const magnitude = Math.abs(value);
+  if (magnitude >= 65520) return sign | 0x7c00;
+  const scaled = magnitude * 2 ** 14; // below 1 where the result is subnormal, with no exponent of its own
+  const exponent = Math.max(0, 31 - Math.clz32(scaled));
+  // up to 2048, the implied bit with it; a carry goes where it must, be it into the exponent
+  const mantissa = (scaled / (1 << exponent)) * 1024 + WHOLE - WHOLE;
+  return sign | ((exponent << 10) + mantissa);
 }
 
 /** The number that f16 bits stand for. */
 export function fromFloat16(bits: number): number {
-  F32_BITS[0] = widen(bits);
-  return F32[0]!;
+  const exponent = (bits >>> 10) & 0x1f;
+  if (exponent === 0x1f) return float16ToFloat32(Uint16Array.of(bits))[0]!; // infinity, NaN
+  const mantissa = bits & 0x3ff;
+  const magnitude = exponent === 0 ? mantissa * 2 ** -24 : (1024 + mantissa) * (1 << exponent) * 2 ** -25;
+  return bits & 0x8000 ? -magnitude : magnitude;
 }
 
 /** f32 to f16 bits. */

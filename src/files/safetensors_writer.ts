@@ -31,7 +31,7 @@ export interface SafetensorsPlan {
   readonly bytes: number;
 }
 
-const SLICE_BYTES = 4 << 20;
+const SLICE_BYTES = 4_194_304;
 
 /** Where the first tensor's bytes may begin; the crate aligns so, by spaces after the header. */
 const ALIGNMENT = 8;

@@ -38,6 +38,11 @@ describe("config.json", () => {
     expect(faultsOf({ ...TINY, id2label: { 0: "a", 2: "b" } })).toEqual([
       'id2label["2"] = "b": ids must run from 0 to 1',
     ]);
+    for (const id of ["00", "1.0", " 1", "1e0", "+1", "01", "", "-0", "0x1"]) {
+      expect(faultsOf({ ...TINY, id2label: { 0: "a", [id]: "b" } })).toEqual([
+        `id2label["${id}"] = "b": ids must run from 0 to 1, in plain digits`,
+      ]);
+    }
     expect(faultsOf({ ...TINY, layer_norm_eps: "1e-12", vocab_size: 2.5, is_decoder: true })).toHaveLength(3);
   });
 

@@ -56,7 +56,7 @@ export async function packedAttentionOp(
   const shape = { m: batch * length, n, k, dtype, bias: true, residual: false, activation: "none" as const };
   const { out } = await launch(
     engine,
-    matmulKernelFor(shape),
+    matmulKernelFor(shape, engine.traits),
     shape,
     { x: { floats: input!.data }, weight: { floats: permute(weight!, [1, 0]).data }, bias: { floats: bias!.data } },
     { out: { size: batch * length * n } },
@@ -158,7 +158,7 @@ async function attend(
     cu_seqlens_k: { integers: runningSums(lengths) },
   };
   const size = batch * length * headCount * valueDim;
-  const { out } = await launch(engine, attentionKernelFor(shape), shape, inputs, { out: { size } });
+  const { out } = await launch(engine, attentionKernelFor(shape, engine.traits), shape, inputs, { out: { size } });
   const [b, s, h] = heads.q.shape as [number, number, number];
   const result = { shape: [b, s, h, valueDim], data: Float64Array.from(out!) };
   // One sequence per (batch, head, query) comes back in that order.

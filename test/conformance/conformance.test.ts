@@ -72,8 +72,20 @@ describe("conformance", () => {
     expect(lines).toContain("good.jsonl.gz: 4 passed, 0 failed, 2 skipped");
     expect(lines).toContain("  1 skipped: op conv is not offered");
     expect(lines).toContain("  1 skipped: alpha 2 is not offered");
+    expect(lines.at(-2)).toMatch(/^launched: 1 gather_rows, 1 matmul/);
     expect(lines.at(-1)).toBe("4 passed, 0 failed, 2 skipped");
     expect(status).toBe(0);
+  });
+
+  it("runs the kernels of another GPU where told to, and says which it launched", () => {
+    const { status, lines } = run("conformance", dir, "--as", "nvidia");
+    expect(lines[0]).toMatch(/, kernels as on nvidia$/);
+    expect(lines.slice(-2)).toEqual([
+      "launched: 1 gather_rows, 1 matmul_split_k_unaligned, 1 softmax by workgroup, 1 top_k",
+      "4 passed, 0 failed, 2 skipped",
+    ]);
+    expect(status).toBe(0);
+    expect(run("conformance", dir, "--as", "abacus").stderr).toMatch(/nvidia, apple, intel/);
   });
 
   it("fails on a wrong value, on the wrong number of elements, and on NaN where a number is due", () => {
@@ -124,8 +136,12 @@ describe("reference", () => {
     });
     writeFileSync(join(model, "expected.json"), JSON.stringify(fixture(-Math.log(0.9990742338973461))));
     const good = run("reference", dir);
+    expect(good.lines.at(-2)).toMatch(/^launched: \d+ attention/);
     expect(good.lines.at(-1)).toBe("1 passed, 0 failed, 0 skipped");
     expect(good.status).toBe(0);
+    const other = run("reference", dir, "--as", "apple");
+    expect(other.lines.at(-2)).toMatch(/ layernorm by workgroup, \d+ matmul_split_k, \d+ matmul_workgroup 32x32/);
+    expect(other.lines.at(-1)).toBe("1 passed, 0 failed, 0 skipped");
     writeFileSync(join(model, "expected.json"), JSON.stringify(fixture(0.0009)));
     const bad = run("reference", dir);
     expect(bad.lines.at(-1)).toBe("0 passed, 1 failed, 0 skipped");

@@ -6,7 +6,9 @@ import { join, relative } from "node:path";
 import { createInterface } from "node:readline";
 import { createGunzip } from "node:zlib";
 import { Command } from "commander";
-import { createEngine, type Engine } from "../../src/node/index.ts";
+import type { Engine } from "../../src/node/index.ts";
+import { asOption, createEngineAs, type DeviceKind } from "../device_kinds.ts";
+import { countLaunches } from "../launches.ts";
 import { OPERATORS } from "./operators.ts";
 import { Skip } from "./skip.ts";
 import { mismatch, type VectorRecord } from "./vectors.ts";
@@ -49,14 +51,20 @@ async function* recordsOf(file: string): AsyncGenerator<VectorRecord> {
   }
 }
 
-async function runConformance(dir: string, adapter: string): Promise<void> {
+interface Options {
+  readonly adapter: string;
+  readonly as?: DeviceKind;
+}
+
+async function runConformance(dir: string, { adapter, as }: Options): Promise<void> {
   const entries = await readdir(dir, { withFileTypes: true, recursive: true });
   const files = entries
     .filter((entry) => entry.isFile() && /\.jsonl(\.gz)?$/.test(entry.name))
     .map((entry) => join(entry.parentPath, entry.name))
     .sort();
-  const engine = await createEngine({ adapter });
-  console.log(engine.adapter.name);
+  const engine = await createEngineAs(as, adapter);
+  const launches = countLaunches(engine);
+  console.log(`${engine.adapter.name}${as ? `, kernels as on ${as}` : ""}`);
   const tally = { passed: 0, failed: 0, skipped: 0 };
   for (const file of files) {
     const own = { passed: 0, failed: 0, skipped: 0 };
@@ -78,6 +86,7 @@ async function runConformance(dir: string, adapter: string): Promise<void> {
     for (const [reason, count] of reasons) console.log(`  ${count} skipped: ${reason}`);
   }
   engine.dispose();
+  console.log(`launched: ${launches.summary()}`);
   console.log(`${tally.passed} passed, ${tally.failed} failed, ${tally.skipped} skipped`);
   process.exitCode = tally.failed > 0 || tally.passed === 0 ? 1 : 0;
 }
@@ -86,7 +95,8 @@ const program = new Command("conformance")
   .description("run operator vectors (JSON Lines, also .gz) through the kernels")
   .argument("<DIR>", "folder of .jsonl or .jsonl.gz files")
   .option("--adapter <NAME>", "hardware, software, or a part of an adapter's name", "auto")
-  .action((dir: string, { adapter }: { adapter: string }) => runConformance(dir, adapter));
+  .addOption(asOption())
+  .action(runConformance);
 
 await program.parseAsync().catch((error: Error) => {
   console.error(`error: ${error.message}`);

@@ -1,17 +1,18 @@
-/** Which kernel computes which operator. The CPU only rearranges: transposes, broadcasts, splits batches. */
+/** Which kernel computes which operator: the one that the engine launches on its device. The CPU only rearranges: transposes, broadcasts, splits batches. */
 
 import {
   activation,
-  embedLayernorm,
+  embedLayernormBy,
   gatherRows,
-  l2Normalize,
-  layernorm,
+  l2NormalizeBy,
+  layernormBy,
   matmulKernelFor,
   pool,
   type Scalar,
-  softmax,
+  softmaxKernelFor,
   topK,
 } from "../../src/kernels/index.ts";
+import { rowOwnerFor } from "../../src/kernels/shape.ts";
 import type { Engine } from "../../src/node/index.ts";
 import { attentionOp, packedAttentionOp } from "./attention.ts";
 import { launch } from "./launch.ts";
@@ -90,7 +91,7 @@ async function multiply(
     bias: bias && { floats: bias.data },
     residual: residual && { floats: residual.data },
   };
-  const { out } = await launch(engine, matmulKernelFor(shape), shape, inputs, { out: { size: m * n } });
+  const { out } = await launch(engine, matmulKernelFor(shape, engine.traits), shape, inputs, { out: { size: m * n } });
   return out!;
 }
 
@@ -149,15 +150,17 @@ async function alongAxis(
 function softmaxOp(log: boolean): Operator {
   return (engine, record, dtype) =>
     alongAxis(input(record, "X", "input"), Number(record.attributes.axis ?? -1), async (rows, cols, floats) => {
-      const size = { size: rows * cols };
-      return (await launch(engine, softmax, { rows, cols, dtype, log }, { x: { floats } }, { out: size })).out!;
+      const shape = { rows, cols, dtype, log };
+      const kernel = softmaxKernelFor(shape, engine.traits);
+      return (await launch(engine, kernel, shape, { x: { floats } }, { out: { size: rows * cols } })).out!;
     });
 }
 
 function l2NormalizeOp(engine: Engine, record: VectorRecord, dtype: Scalar): Promise<ArrayLike<number>> {
   return alongAxis(input(record, "X", "input"), Number(record.attributes.axis ?? -1), async (rows, cols, floats) => {
-    const size = { size: rows * cols };
-    return (await launch(engine, l2Normalize, { rows, cols, dtype }, { x: { floats } }, { out: size })).out!;
+    const kernel = l2NormalizeBy(rowOwnerFor(engine.traits));
+    return (await launch(engine, kernel, { rows, cols, dtype }, { x: { floats } }, { out: { size: rows * cols } }))
+      .out!;
   });
 }
 
@@ -198,7 +201,9 @@ async function layerNormOp(engine: Engine, record: VectorRecord, dtype: Scalar):
     gamma: { floats: affine("scale", 1) },
     beta: { floats: affine("bias", 0) },
   };
-  const { out } = await launch(engine, layernorm, shape, inputs, { out: { size: x.data.length } });
+  const { out } = await launch(engine, layernormBy(rowOwnerFor(engine.traits)), shape, inputs, {
+    out: { size: x.data.length },
+  });
   return permute({ shape: moved.shape, data: Float64Array.from(out!) }, undo).data;
 }
 
@@ -232,7 +237,8 @@ async function skipLayerNormOp(engine: Engine, record: VectorRecord, dtype: Scal
     gamma: { floats: input(record, "gamma").data },
     beta: { floats: optional(record, "beta")?.data ?? new Float64Array(cols) },
   };
-  return (await launch(engine, layernorm, shape, inputs, { out: { size: rows * cols } })).out!;
+  return (await launch(engine, layernormBy(rowOwnerFor(engine.traits)), shape, inputs, { out: { size: rows * cols } }))
+    .out!;
 }
 
 async function embedLayerNormOp(engine: Engine, record: VectorRecord, dtype: Scalar): Promise<ArrayLike<number>> {
@@ -260,7 +266,11 @@ async function embedLayerNormOp(engine: Engine, record: VectorRecord, dtype: Sca
     gamma: { floats: input(record, "gamma").data },
     beta: { floats: input(record, "beta").data },
   };
-  return (await launch(engine, embedLayernorm, shape, inputs, { out: { size: ids.data.length * hidden } })).out!;
+  return (
+    await launch(engine, embedLayernormBy(rowOwnerFor(engine.traits)), shape, inputs, {
+      out: { size: ids.data.length * hidden },
+    })
+  ).out!;
 }
 
 /** Any axis: it goes first, what follows it becomes the row. */

@@ -335,18 +335,18 @@ describe("memory", () => {
 
     const checkpoint = await openCheckpointFile(await openFile(path));
     const before = process.memoryUsage.rss();
-    const began = performance.now();
+    const began = process.cpuUsage(); // not the clock's: other programs may keep the processor
     let most = 0;
     let seen = 0;
     for await (const chunk of checkpoint.chunks("w", target)) {
       seen += chunk.length;
       most = Math.max(most, process.memoryUsage.rss() - before);
     }
-    const seconds = (performance.now() - began) / 1000;
+    const { user, system } = process.cpuUsage(began);
     await checkpoint.close();
     expect(seen).toBe(elements);
     expect(most / MiB).toBeLessThan(64);
-    expect(seconds).toBeLessThan(20);
+    expect((user + system) / 1e6).toBeLessThan(20);
   });
 });
 

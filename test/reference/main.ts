@@ -7,7 +7,9 @@
 import { readdir, readFile } from "node:fs/promises";
 import { join, relative } from "node:path";
 import { Command, Option } from "commander";
-import { createEngine, type Engine } from "../../src/node/index.ts";
+import type { Engine } from "../../src/node/index.ts";
+import { asOption, createEngineAs, type DeviceKind } from "../device_kinds.ts";
+import { countLaunches } from "../launches.ts";
 import type { Finding, Fixture } from "./fixture.ts";
 import { isHeadFixture, runHeadFixture } from "./heads.ts";
 import { runModelFixture, whyModelIsSkipped } from "./inference.ts";
@@ -75,16 +77,25 @@ function findingsOf(engine: Engine, folder: string, fixture: Fixture, dtype: "f3
     : runTaskFixture(engine, folder, fixture);
 }
 
+interface Options {
+  readonly adapter: string;
+  readonly dtype: "f32" | "f16";
+  readonly as?: DeviceKind;
+}
+
 const program = new Command("reference")
   .description("compare models, pipelines and tokenizers with the fixtures below DIR")
   .argument("<DIR>", "folder of fixtures")
   .option("--adapter <NAME>", "hardware, software, or a part of an adapter's name", "auto")
   .addOption(new Option("--dtype <TYPE>", "storage of weights and activations").choices(["f32", "f16"]).default("f32"))
-  .action(async (dir: string, { adapter, dtype }: { adapter: string; dtype: "f32" | "f16" }) => {
-    const engine = await createEngine({ adapter });
-    console.log(`${engine.adapter.name}, ${dtype}`);
+  .addOption(asOption())
+  .action(async (dir: string, { adapter, dtype, as }: Options) => {
+    const engine = await createEngineAs(as, adapter);
+    const launches = countLaunches(engine);
+    console.log(`${engine.adapter.name}, ${dtype}${as ? `, kernels as on ${as}` : ""}`);
     const { passed, failed, skipped } = await runReference(engine, dir, dtype, console.log);
     engine.dispose();
+    console.log(`launched: ${launches.summary()}`);
     console.log(`${passed} passed, ${failed} failed, ${skipped} skipped`);
     process.exitCode = failed > 0 || passed === 0 ? 1 : 0;
   });

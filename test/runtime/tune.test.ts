@@ -101,7 +101,9 @@ describe("tuneMatmul", () => {
       const [first, ...others] = result.classes[0]!.candidates;
       expect(first!.status).toBe("timed");
       expect(others.map(({ status }) => status)).toEqual(others.map(() => "skipped"));
-      expect(Math.abs(took - result.ms)).toBeLessThan(5);
+      // both clocks hold the one compile; what is outside the inner one is a turn of the event loop
+      expect(result.ms).toBeLessThanOrEqual(took);
+      expect(result.ms).toBeGreaterThan(took / 2);
       expect(calls.createComputePipelineAsync).toBe(1);
     } finally {
       fresh.dispose();

@@ -8,7 +8,7 @@ import { BertModel, type LoadOptions } from "../model.ts";
 import type { Wanted } from "../outputs.ts";
 import type { Encoding } from "../tokenizer/encoding.ts";
 import { loadTokenizer } from "../tokenizer/load.ts";
-import type { TokenizerInput } from "../tokenizer/text_tokens.ts";
+import type { TokenizerInput } from "../tokenizer/sequencer.ts";
 import type { Tokenizer } from "../tokenizer/tokenizer.ts";
 import type { TruncationStrategy } from "../tokenizer/truncation.ts";
 import { MODULES, readSentenceModules, type SentenceModules } from "./sentence_modules.ts";
@@ -29,7 +29,10 @@ export type TextInput = string | { readonly text: string; readonly pair: string 
 
 /** What every task takes. */
 export interface TaskOptions extends StreamOptions {
-  /** Told of every text cut to the model's length, with both lengths, and of what else is odd about an input. */
+  /**
+   * Told of every text cut to the model's length, with both lengths (of a very long one, what it has more than), and of
+   * what else is odd about an input.
+   */
   readonly onWarning?: ((message: string) => void) | undefined;
 }
 
@@ -61,7 +64,8 @@ export interface CutOptions extends Pick<TaskOptions, "onWarning"> {
 }
 
 /**
- * Encodes with special tokens; what exceeds the model's length is cut, and `onWarning` told.
+ * Encodes with special tokens; what exceeds the model's length is cut, and `onWarning` told. Of a long text no more is
+ * read than that takes.
  * @throws RangeError when cutting the text that gives way is not enough
  */
 export function encodeCut(
@@ -71,12 +75,12 @@ export function encodeCut(
   options: CutOptions = {},
 ): Encoding {
   const { most = maxLength(pretrained), truncation = "longest_first", onWarning } = options;
-  const { tokenizer } = pretrained;
-  const whole = tokenizer.encode(text, pair);
-  if (whole.ids.length <= most) return whole;
-  const begins = JSON.stringify((typeof text === "string" ? text : text.join(" ")).slice(0, 40));
-  onWarning?.(`${begins} has ${whole.ids.length} tokens, the model takes ${most}: the rest is left out`);
-  return tokenizer.encode(text, pair, { truncation, maxLength: most });
+  const onCut = (tokens: number, exact: boolean): void => {
+    const begins = JSON.stringify((typeof text === "string" ? text : text.slice(0, 41).join(" ")).slice(0, 40));
+    const has = `${exact ? "" : "more than "}${tokens} tokens`;
+    onWarning?.(`${begins} has ${has}, the model takes ${most}: the rest is left out`);
+  };
+  return pretrained.tokenizer.encode(text, pair, { truncation, maxLength: most, onCut: onWarning && onCut });
 }
 
 /**

@@ -1,7 +1,34 @@
 /** Encodings: tokens with everything a model and a reader of its output need, put together from a template. */
 
-import type { TextTokens } from "./text_tokens.ts";
 import type { Cut } from "./truncation.ts";
+
+/** The tokens of one text before special ones join them: parallel arrays. */
+export interface TextTokens {
+  readonly ids: number[];
+  /** [start, end) in UTF-16 units of the text as given, or of the word as given. */
+  readonly starts: number[];
+  readonly ends: number[];
+  readonly words: number[];
+  /** What the text says where it differs from the token: an added token with the white space that it swallowed. */
+  readonly surfaces: Map<number, string>;
+}
+
+export function emptyTokens(): TextTokens {
+  return { ids: [], starts: [], ends: [], words: [], surfaces: new Map() };
+}
+
+/** Leaves the first `count` tokens. */
+export function truncate({ ids, starts, ends, words }: TextTokens, count: number): void {
+  ids.length = starts.length = ends.length = words.length = count;
+}
+
+/** Appends a token. */
+export function push(into: TextTokens, id: number, start: number, end: number, word: number): void {
+  into.ids.push(id);
+  into.starts.push(start);
+  into.ends.push(end);
+  into.words.push(word);
+}
 
 /** One row of model input. All arrays have the same length: the tokens, special ones and padding included. */
 export interface Encoding {
@@ -66,20 +93,14 @@ export function assemble(
   for (const piece of template) {
     if ("ids" in piece) {
       if (addSpecialTokens)
-        piece.ids.forEach((id, i) => void pushSpecial(encoding, id, piece.tokens[i]!, piece.typeId, 1));
+        piece.ids.forEach((id, i) => void pushToken(encoding, id, piece.tokens[i]!, piece.typeId, 1));
       continue;
     }
     const { ids, starts, ends, words, surfaces } = sequences[piece.sequence]!;
     const [start, end] = cut[piece.sequence]!;
     for (let i = start; i < end; i++) {
-      encoding.ids.push(ids[i]!);
-      encoding.tokens.push(surfaces.size === 0 ? idToToken[ids[i]!]! : (surfaces.get(i) ?? idToToken[ids[i]!]!));
-      encoding.typeIds.push(piece.typeId);
-      encoding.attentionMask.push(1);
-      encoding.specialTokensMask.push(0);
-      encoding.offsets.push([starts[i]!, ends[i]!]);
-      encoding.wordIds.push(words[i]!);
-      encoding.sequenceIds.push(piece.sequence);
+      const token = (surfaces.size > 0 && surfaces.get(i)) || idToToken[ids[i]!]!;
+      pushToken(encoding, ids[i]!, token, piece.typeId, 1, [starts[i]!, ends[i]!], words[i]!, piece.sequence);
     }
   }
   return encoding;
@@ -87,19 +108,29 @@ export function assemble(
 
 /** Pads the encoding and its overflow, in place, to `length` tokens. Longer ones stay. */
 export function pad(encoding: Encoding, length: number, id: number, token: string): void {
-  while (encoding.ids.length < length) pushSpecial(encoding, id, token, 0, 0);
+  while (encoding.ids.length < length) pushToken(encoding, id, token, 0, 0);
   for (const window of encoding.overflow) pad(window, length, id, token);
 }
 
-function pushSpecial(encoding: Encoding, id: number, token: string, typeId: number, attended: 0 | 1): void {
+/** Without a sequence that it is of, a special token. */
+function pushToken(
+  encoding: Encoding,
+  id: number,
+  token: string,
+  typeId: number,
+  attended: 0 | 1,
+  offsets: [start: number, end: number] = [0, 0],
+  word: number | null = null,
+  sequence: 0 | 1 | null = null,
+): void {
   encoding.ids.push(id);
   encoding.tokens.push(token);
   encoding.typeIds.push(typeId);
   encoding.attentionMask.push(attended);
-  encoding.specialTokensMask.push(1);
-  encoding.offsets.push([0, 0]);
-  encoding.wordIds.push(null);
-  encoding.sequenceIds.push(null);
+  encoding.specialTokensMask.push(sequence === null ? 1 : 0);
+  encoding.offsets.push(offsets);
+  encoding.wordIds.push(word);
+  encoding.sequenceIds.push(sequence);
 }
 
 function emptyEncoding(): Encoding {

@@ -4,14 +4,27 @@
  * pre_tokenizers/bert.rs and PreTokenizedString::into_encoding.
  */
 
-import { createAddedFinder, type FindAdded } from "./added_tokens.ts";
+import { emptyTokens, push, type TextTokens, truncate } from "./encoding.ts";
 import { createNormalizer, LETTER, type NormalizedText, type NormalizerOptions, SPACE } from "./normalizer.ts";
-import { emptyTokens, push, type TextTokens, type TokenizerInput } from "./text_tokens.ts";
-import type { SpecialIds, Vocabulary } from "./vocabulary.ts";
-import { createWordPiece } from "./wordpiece.ts";
+import type { AddedToken, SpecialIds, Vocabulary } from "./vocabulary.ts";
+import { buildTrie, createWordPiece } from "./wordpiece.ts";
 
-/** Tokens of `input`. May stop, at a word's end, once it has more than `most`. */
-export type Sequencer = (input: TokenizerInput, most: number) => TextTokens;
+/** A text, or its words when it is split already: an array of strings is always words, never a pair. */
+export type TokenizerInput = string | readonly string[];
+
+/** What was read of a text. */
+export interface Reading {
+  readonly tokens: TextTokens;
+  readonly count: number;
+  readonly complete: boolean;
+}
+
+export interface Sequencer {
+  /** Tokens of `input`. Reading may end early once there are more than `most`, and then says that it is not complete. */
+  read(input: TokenizerInput, most: number): Reading;
+  /** Whether `a` has more tokens than `b`. Reads a few times as far as the shorter one goes, and keeps nothing. */
+  isLonger(a: TokenizerInput, b: TokenizerInput): boolean;
+}
 
 export interface SequencerOptions {
   readonly vocabulary: Vocabulary;
@@ -21,16 +34,35 @@ export interface SequencerOptions {
   readonly maxInputCharsPerWord: number;
 }
 
+/** UTF-16 units that are read at a time, at least: normalising a text takes 13 bytes for each. */
+const SLICE = 1024;
+
 export function createSequencer(options: SequencerOptions): Sequencer {
   const { pieces, added, tokens } = options.vocabulary;
   const normalize = createNormalizer(options.normalizer);
   const cutWord = createWordPiece({ ...options, pieces, unk: options.special.unk });
   const [normalized, raw] = [true, false].map((kind) => added.filter((token) => token.normalized === kind));
   const findRaw = createAddedFinder(raw!);
-  const findNormalized = createAddedFinder(normalized!, (content) => spell(normalize(content, 0, content.length)));
+  const spelt = (content: string): string => spell(normalize(content, 0, content.length));
+  const findNormalized = createAddedFinder(normalized!, spelt);
+  // One that reaches over white space, or takes it in, may be found only in the whole.
+  const reach = normalized!.some(({ content, lstrip, rstrip }) => lstrip || rstrip || SPACES.test(spelt(content)));
+  const byIdeographs = options.normalizer.handleChineseChars && findNormalized === undefined;
 
-  return (input, most) => {
-    const into = emptyTokens();
+  /**
+   * Where a slice that begins at `start` may end: before a character at which words end, and across which neither
+   * canonical ordering nor an added token reaches.
+   */
+  const sliceEnd = (text: string, start: number, end: number): number => {
+    for (let at = start + SLICE; at < end && !reach; at++) {
+      const char = text[at]!;
+      if (" \n\r\t".includes(char) || (byIdeographs && char >= "\u4e00" && char <= "\u9fff")) return at;
+    }
+    return end;
+  };
+
+  /** Appends the tokens of `input` to `into`, slice by slice, while `goOn` says so. Whether all are there. */
+  const append = (input: TokenizerInput, into: TextTokens, goOn: () => boolean): boolean => {
     let word = 0;
     /** With words as input, whatever is in one has its number. */
     const split = typeof input !== "string";
@@ -41,57 +73,162 @@ export function createSequencer(options: SequencerOptions): Sequencer {
     };
     const addWords = (text: NormalizedText, start: number, end: number): void => {
       const { kinds } = text;
-      for (let i = start; i < end && into.ids.length <= most; ) {
+      for (let i = start; i < end; ) {
         const from = i++;
         if (kinds[from] === SPACE) continue;
         if (kinds[from] === LETTER) while (i < end && kinds[i] === LETTER) i++;
         cutWord(text, from, i, split ? word : word++, into);
       }
     };
-    const addStretch = (given: string, start: number, end: number): void => {
+    const addSlice = (given: string, start: number, end: number): void => {
       const text = normalize(given, start, end);
       if (findNormalized === undefined) {
         addWords(text, 0, text.length);
         return;
       }
-      const spelt = spell(text);
+      const spelling = spell(text);
       const indices = codeIndices(text);
-      eachPiece(spelt, findNormalized, (from, to, id) => {
+      for (const { start: from, end: to, id } of partsOf(spelling, findNormalized)) {
         const [first, last] = [indices[from]!, indices[to]!];
         if (id === undefined) addWords(text, first, last);
-        else addAdded(id, text.starts[first]!, text.ends[last - 1]!, spelt.slice(from, to));
-      });
-    };
-    const addText = (given: string): void => {
-      // Rust's strings have no lone surrogates: what reaches it is U+FFFD. One unit for one, so offsets hold.
-      const text = given.replace(/[\ud800-\udfff]/gu, "\ufffd");
-      if (findRaw === undefined) {
-        addStretch(text, 0, text.length);
-        return;
+        else addAdded(id, text.starts[first]!, text.ends[last - 1]!, spelling.slice(from, to));
       }
-      eachPiece(text, findRaw, (start, end, id) => {
-        if (id === undefined) addStretch(text, start, end);
-        else addAdded(id, start, end, text.slice(start, end));
-      });
     };
 
-    if (!split) addText(input);
-    else for (; word < input.length && into.ids.length <= most; word++) addText(input[word]!);
-    return into;
+    for (const given of split ? input : [input]) {
+      // Rust's strings have no lone surrogates: what reaches it is U+FFFD. One unit for one, so offsets hold.
+      const text = given.replace(/[\ud800-\udfff]/gu, "\ufffd");
+      for (const { start, end, id } of partsOf(text, findRaw)) {
+        for (let at = start; at < end; ) {
+          if (!goOn()) return false;
+          const stop = id === undefined ? sliceEnd(text, at, end) : end;
+          if (id === undefined) addSlice(text, at, stop);
+          else addAdded(id, at, stop, text.slice(at, stop));
+          at = stop;
+        }
+      }
+      if (split) word++;
+    }
+    return true;
+  };
+
+  /** @param keep false: they are only counted */
+  const read = (input: TokenizerInput, most: number, keep: boolean = true): Reading => {
+    const tokens = emptyTokens();
+    let count = 0;
+    const goOn = (): boolean => {
+      count += tokens.ids.length;
+      if (keep) count = tokens.ids.length;
+      else truncate(tokens, 0);
+      return count <= most;
+    };
+    const complete = append(input, tokens, goOn);
+    goOn();
+    return { tokens, count, complete };
+  };
+
+  return {
+    read,
+    isLonger(a, b) {
+      for (let most = 1024; ; most *= 4) {
+        const [one, other] = [read(a, most, false), read(b, most, false)];
+        if (one.complete && one.count <= other.count) return false;
+        if (other.complete && other.count < one.count) return true;
+      }
+    },
   };
 }
 
-type OnPiece = (start: number, end: number, id: number | undefined) => void;
+/** An added token, or a stretch of text between them, at [start, end). */
+interface Part {
+  readonly start: number;
+  readonly end: number;
+  readonly id: number | undefined;
+}
 
-/** Calls back for each added token in `text` and for each stretch between them, none of them empty. */
-function eachPiece(text: string, find: FindAdded, call: OnPiece): void {
+/** All of `text`, in parts that are not empty. */
+function partsOf(text: string, find: FindAdded | undefined): Iterable<Part> {
+  const matches = find?.(text);
+  if (matches !== undefined) return partsAround(matches, text.length);
+  return text === "" ? [] : [{ start: 0, end: text.length, id: undefined }];
+}
+
+function* partsAround(matches: Iterable<Part>, length: number): Generator<Part, void, void> {
   let at = 0;
-  for (const { start, end, id } of find(text)) {
-    if (at < start) call(at, start, undefined);
-    call(start, end, id);
-    at = end;
+  for (const match of matches) {
+    if (at < match.start) yield { start: at, end: match.start, id: undefined };
+    yield match;
+    at = match.end;
   }
-  if (at < text.length) call(at, text.length, undefined);
+  if (at < length) yield { start: at, end: length, id: undefined };
+}
+
+/**
+ * Finds added tokens, the leftmost and longest matches, one after the other; undefined where none can be. Mirrors
+ * tokenizer/added_vocabulary.rs.
+ */
+type FindAdded = (text: string) => Iterable<Part> | undefined;
+
+const WORD_BEFORE = /[\p{Alphabetic}\p{M}\p{Nd}\p{Pc}\p{Join_Control}]$/u;
+const WORD_AFTER = /^[\p{Alphabetic}\p{M}\p{Nd}\p{Pc}\p{Join_Control}]/u;
+const SPACES = /\p{White_Space}/u;
+
+/**
+ * `spelt` gives the form in which a token is looked for; an empty form never matches. Undefined when there is nothing to
+ * look for, so that the caller can skip the search.
+ */
+function createAddedFinder(
+  tokens: readonly AddedToken[],
+  spelt: (content: string) => string = (content) => content,
+): FindAdded | undefined {
+  const forms = new Map<string, AddedToken>();
+  // Special ones first: of two tokens of one form, the first wins.
+  for (const token of [...tokens.filter((t) => t.special), ...tokens.filter((t) => !t.special)]) {
+    const form = spelt(token.content);
+    if (form !== "" && !forms.has(form)) forms.set(form, token);
+  }
+  if (forms.size === 0) return undefined;
+  const listed = [...forms.values()];
+  const trie = buildTrie(new Map([...forms.keys()].map((form, i) => [form, i])));
+  const mayStart = new Uint8Array(0x10000); // by first UTF-16 unit: most texts have no added token
+  for (const form of forms.keys()) mayStart[form.charCodeAt(0)] = 1;
+
+  function* matchesFrom(text: string, first: number): Generator<Part, void, void> {
+    let free = 0; // up to here the text is taken
+    for (let i = first; i < text.length; i++) {
+      if (mayStart[text.charCodeAt(i)] === 0) continue;
+      let found = -1;
+      let end = i;
+      for (let node = 0, next = i; node >= 0 && next < text.length; ) {
+        const code = text.codePointAt(next)!;
+        next += code > 0xffff ? 2 : 1;
+        node = trie.step(node, code);
+        if (node < 0 || trie.idAt(node) < 0) continue;
+        found = trie.idAt(node);
+        end = next;
+      }
+      if (found < 0) continue;
+      const token = listed[found]!;
+      let start = i;
+      i = end - 1; // matches do not overlap, whatever becomes of this one
+      if (token.singleWord && (touchesWord(text, start, WORD_BEFORE, -2) || touchesWord(text, end, WORD_AFTER, 2))) {
+        continue;
+      }
+      if (token.lstrip) while (start > free && SPACES.test(text[start - 1]!)) start--;
+      if (token.rstrip) while (end < text.length && SPACES.test(text[end]!)) end++;
+      yield { start, end, id: token.id };
+      free = end;
+    }
+  }
+  return (text) => {
+    for (let i = 0; i < text.length; i++) if (mayStart[text.charCodeAt(i)] === 1) return matchesFrom(text, i);
+    return undefined;
+  };
+}
+
+/** Two units are enough for one code point. */
+function touchesWord(text: string, at: number, pattern: RegExp, units: number): boolean {
+  return pattern.test(text.slice(Math.max(0, Math.min(at, at + units)), Math.max(at, at + units)));
 }
 
 function spell({ codes, length }: NormalizedText): string {

@@ -1,10 +1,9 @@
 /** The tokenizer: texts to encodings and back. Mirrors tokenizers/src/tokenizer/mod.rs. */
 
 import { cleanUp, type DecoderOptions, joinTokens } from "./decoding.ts";
-import { addedBy, assemble, type Encoding, pad, type Templates } from "./encoding.ts";
+import { addedBy, assemble, type Encoding, pad, type Templates, type TextTokens } from "./encoding.ts";
 import type { NormalizerOptions } from "./normalizer.ts";
-import { createSequencer } from "./sequencer.ts";
-import type { TextTokens, TokenizerInput } from "./text_tokens.ts";
+import { createSequencer, type TokenizerInput } from "./sequencer.ts";
 import { type Cut, cutsOf, keptLengths, type TruncationStrategy } from "./truncation.ts";
 import type { SpecialIds, Vocabulary } from "./vocabulary.ts";
 
@@ -24,6 +23,11 @@ export interface EncodeOptions {
   readonly stride?: number | undefined;
   /** Give what truncation cuts off as further windows in `overflow`. Default false. */
   readonly returnOverflow?: boolean | undefined;
+  /**
+   * Told when truncation leaves something out: how many tokens there are, special ones included, or, where `exact` is
+   * false, a number that there are more than. Texts are read to four times `maxLength` for it, not to their ends.
+   */
+  readonly onCut?: ((tokens: number, exact: boolean) => void) | undefined;
   /** To the longest of the batch, or to `maxLength`. Default false. true is "longest". */
   readonly padding?: "longest" | "max_length" | boolean | undefined;
   /** With padding: round the length up to a multiple. */
@@ -66,9 +70,12 @@ export interface TokenizerSpec {
   readonly modelMaxLength: number | undefined;
 }
 
+/** Times maxLength. */
+const READ_FOR_MESSAGE = 4;
+
 export function createTokenizer(spec: TokenizerSpec): Tokenizer {
   const { vocabulary, special, modelMaxLength } = spec;
-  const tokensOf = createSequencer(spec);
+  const sequencer = createSequencer(spec);
   const specialTokens = new Set(vocabulary.added.filter((token) => token.special).map((token) => token.id));
 
   const maxLengthFor = (what: string, options: EncodeOptions): number => {
@@ -85,15 +92,8 @@ export function createTokenizer(spec: TokenizerSpec): Tokenizer {
     const build = (sequences: readonly TextTokens[], cut: Cut): Encoding =>
       assemble(template, sequences, cut, addSpecialTokens, vocabulary.tokens);
     const strategy = choice("truncation", options.truncation, ["longest_first", "only_first", "only_second"]);
-    if (strategy === undefined) {
-      const sequences = texts.map((text) => tokensOf(text, Number.POSITIVE_INFINITY));
-      return build(
-        sequences,
-        sequences.map(({ ids }) => [0, ids.length]),
-      );
-    }
-    const maxLength = maxLengthFor("truncation", options);
-    const stride = whole("stride", options.stride ?? 0, 0);
+    const maxLength = strategy ? maxLengthFor("truncation", options) : Number.POSITIVE_INFINITY;
+    const stride = strategy ? whole("stride", options.stride ?? 0, 0) : 0;
     const overflow = options.returnOverflow ?? false;
     const added = addSpecialTokens ? addedBy(template) : 0;
     if (stride > 0 && stride >= maxLength - added) {
@@ -101,11 +101,22 @@ export function createTokenizer(spec: TokenizerSpec): Tokenizer {
         `stride ${stride} must be less than the ${maxLength - added} tokens that maxLength ${maxLength} leaves beside ${added} special ones`,
       );
     }
-    // How much longer than maxLength a single text is nobody asks; of a pair, the longer one gives way.
-    const most = overflow || texts.length > 1 ? Number.POSITIVE_INFINITY : maxLength;
-    const sequences = texts.map((text) => tokensOf(text, most));
-    const lengths = sequences.map(({ ids }) => ids.length);
-    const kept = keptLengths(lengths, added, { strategy, maxLength });
+    // How much longer than maxLength a text is nobody asks, but for windows and a message.
+    const most = overflow ? Number.POSITIVE_INFINITY : maxLength * (options.onCut ? READ_FOR_MESSAGE : 1);
+    const read = texts.map((text) => sequencer.read(text, most));
+    const exact = read.every(({ complete }) => complete);
+    const sequences = read.map(({ tokens }) => tokens);
+    const lengths = read.map(({ count }) => count);
+    const total = lengths.reduce((sum, length) => sum + length, added);
+    if (strategy === undefined || (exact && total <= maxLength)) {
+      return build(
+        sequences,
+        lengths.map((length) => [0, length]),
+      );
+    }
+    const isFirstLonger = exact ? undefined : () => sequencer.isLonger(texts[0]!, texts[1]!);
+    const kept = keptLengths(lengths, added, { strategy, maxLength, isFirstLonger });
+    options.onCut?.(exact ? total : most, exact);
     const [first, ...rest] = cutsOf(lengths, kept, stride, overflow);
     const encoding = build(sequences, first);
     for (const cut of rest) encoding.overflow.push(build(sequences, cut));

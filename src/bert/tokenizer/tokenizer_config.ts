@@ -1,9 +1,8 @@
 /** tokenizer_config.json: what transformers keeps beside the vocabulary. Mirrors PreTrainedTokenizerBase.__init__. */
 
-import type { AddedToken } from "./added_tokens.ts";
 import { at, countOf, type Fields, fieldsOf, flagOf, has, listOf, parseFields, textOf, wrong } from "./fields.ts";
 import type { NormalizerOptions } from "./normalizer.ts";
-import type { SpecialNames } from "./vocabulary.ts";
+import type { AddedToken, SpecialNames } from "./vocabulary.ts";
 
 export interface TokenizerConfig {
   /** What the file says of the normaliser; a field that it lacks is undefined. */

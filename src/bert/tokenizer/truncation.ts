@@ -19,16 +19,18 @@ export interface TruncationOptions {
   readonly strategy: TruncationStrategy;
   /** Tokens in all, special ones included. */
   readonly maxLength: number;
+  /** Given where a text was not read to its end: lengths beyond `maxLength` may be greater, this tells whose is. */
+  readonly isFirstLonger?: (() => boolean) | undefined;
 }
 
 /**
  * The tokens of each text that stay.
- * @param lengths tokens of the text, or of the pair
+ * @param lengths tokens of the text, or of the pair; where one is beyond `maxLength`, how far does not matter
  * @param added special tokens that the encoding will get
  * @throws RangeError when the strategy cannot get there
  */
 export function keptLengths(lengths: readonly number[], added: number, options: TruncationOptions): readonly number[] {
-  const { strategy, maxLength } = options;
+  const { strategy, maxLength, isFirstLonger = () => lengths[0]! > lengths[1]! } = options;
   const room = maxLength - added;
   if (room < 0) {
     throw new RangeError(`maxLength ${maxLength} does not even hold the ${added} special tokens; raise maxLength`);
@@ -43,8 +45,9 @@ export function keptLengths(lengths: readonly number[], added: number, options: 
     const target = strategy === "only_first" ? 0 : 1;
     const kept = room - (total - lengths[target]!);
     if (kept <= 0) {
+      const the = options.isFirstLonger ? "at least" : "the";
       throw new RangeError(
-        `truncation "${strategy}" to maxLength ${maxLength}: ${added} special tokens and the ` +
+        `truncation "${strategy}" to maxLength ${maxLength}: ${added} special tokens and ${the} ` +
           `${total - lengths[target]!} tokens of the other text leave no room; use "longest_first" or raise maxLength`,
       );
     }
@@ -53,8 +56,9 @@ export function keptLengths(lengths: readonly number[], added: number, options: 
   if (lengths.length < 2) return [room];
   const shorter = Math.min(lengths[0]!, lengths[1]!);
   // The shorter stays whole while it takes at most half; else both get half, the longer the odd token.
-  const kept = 2 * shorter <= room ? shorter : Math.floor(room / 2);
-  return lengths[0]! > lengths[1]! ? [room - kept, kept] : [kept, room - kept];
+  if (2 * shorter <= room) return lengths[0]! > lengths[1]! ? [room - shorter, shorter] : [shorter, room - shorter];
+  const half = Math.floor(room / 2);
+  return room % 2 === 0 || isFirstLonger() ? [room - half, half] : [half, room - half];
 }
 
 /**

@@ -1,11 +1,10 @@
 /** vocab.txt, one token a line, which every BERT has had since 2018. Mirrors transformers' BertConverter. */
 
-import type { AddedToken } from "./added_tokens.ts";
 import { bertTemplates } from "./encoding.ts";
 import { countOf, parseFields } from "./fields.ts";
 import type { TokenizerSpec } from "./tokenizer.ts";
 import { configured, type TokenizerConfig } from "./tokenizer_config.ts";
-import { createVocabulary, quote, specialIds } from "./vocabulary.ts";
+import { type AddedToken, createVocabulary, quote, specialIds } from "./vocabulary.ts";
 
 /** Classes of transformers whose tokens are those of BertTokenizer. */
 const BERT_CLASSES: readonly string[] = [

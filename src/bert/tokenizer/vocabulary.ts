@@ -1,7 +1,5 @@
 /** The checks that every vocabulary passes, from whatever file: sizes, ids, added tokens. */
 
-import type { AddedToken } from "./added_tokens.ts";
-
 /** The largest vocabulary in use, LaBSE's, has 501,153 tokens of 4 million characters. */
 const MOST_TOKENS = 2_097_152;
 const MOST_CHARACTERS = 8_388_608;
@@ -24,6 +22,21 @@ export interface SpecialIds {
   readonly sep: number | undefined;
   readonly pad: number | undefined;
   readonly mask: number | undefined;
+}
+
+/** A string found in the text before it is cut into words, [MASK] first of all. */
+export interface AddedToken {
+  readonly id: number;
+  readonly content: string;
+  /** Left out of `decode` when special tokens are skipped. */
+  readonly special: boolean;
+  /** Takes the white space before (after) it into its offsets. */
+  readonly lstrip: boolean;
+  readonly rstrip: boolean;
+  /** Does not match inside a word. */
+  readonly singleWord: boolean;
+  /** Looked for in the normalised text, in its own normalised form, instead of in the text as given. */
+  readonly normalized: boolean;
 }
 
 /** Tokens and their ids, both ways. */

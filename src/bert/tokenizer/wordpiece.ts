@@ -1,11 +1,11 @@
 /**
  * WordPiece: a word is cut into the longest pieces of the vocabulary, from the left; if that gets stuck the word is
- * unknown as a whole. Mirrors tokenizers/src/models/wordpiece/mod.rs.
+ * unknown as a whole. Mirrors tokenizers/src/models/wordpiece/mod.rs, but for the trie, in which a longest match takes
+ * one pass instead of a lookup per prefix length.
  */
 
+import { push, type TextTokens, truncate } from "./encoding.ts";
 import type { NormalizedText } from "./normalizer.ts";
-import { push, type TextTokens } from "./text_tokens.ts";
-import { buildTrie } from "./trie.ts";
 
 export interface WordPieceModel {
   readonly pieces: ReadonlyMap<string, number>;
@@ -46,7 +46,77 @@ export function createWordPiece(model: WordPieceModel): CutWord {
       at = stop;
     }
     if (at === to) return;
-    into.ids.length = into.starts.length = into.ends.length = into.words.length = before;
+    truncate(into, before);
     push(into, unk, starts[from]!, ends[to - 1]!, word);
   };
+}
+
+/** Node numbers; 0 is the root, -1 is nowhere. */
+export interface Trie {
+  /** The child of `node` along `code`, or -1. */
+  step(node: number, code: number): number;
+  /** The id of the word that ends at `node`, or -1. */
+  idAt(node: number): number;
+}
+
+/** Slots of [parent, code, child]; a child is never 0, so 0 marks an empty slot. */
+const SLOT = 3;
+
+/**
+ * The trie of `words` over code points, without the empty word, in one open-addressed table: a step of the walk is a
+ * probe or two in an Int32Array, whatever the alphabet.
+ */
+export function buildTrie(words: ReadonlyMap<string, number>): Trie {
+  let bits = 32 - Math.clz32(4 * words.size + 4); // half full at two or so nodes a word, as vocabularies have
+  let table = new Int32Array(SLOT << bits);
+  let ids = new Int32Array(1 << bits).fill(-1);
+  let nodes = 1;
+  // Random odd factors, so that no file can be made whose pieces all meet in one place.
+  const [ofNode = 1, ofCode = 1] = crypto.getRandomValues(new Int32Array(2)).map((factor) => factor | 1);
+
+  /** The slot that holds (node, code), or the empty one where it belongs. */
+  const find = (node: number, code: number): number => {
+    const key = (Math.imul(node, ofNode) + Math.imul(code, ofCode)) | 0;
+    let slot = Math.imul(key ^ (key >>> 15), 0x9e3779b1) >>> (32 - bits);
+    const mask = (1 << bits) - 1;
+    for (;;) {
+      const at = SLOT * slot;
+      if (table[at + 2] === 0 || (table[at] === node && table[at + 1] === code)) return at;
+      slot = (slot + 1) & mask;
+    }
+  };
+
+  const grow = (): void => {
+    const full = table;
+    bits++;
+    table = new Int32Array(SLOT << bits);
+    for (let at = 0; at < full.length; at += SLOT) {
+      if (full[at + 2] !== 0) table.set(full.subarray(at, at + SLOT), find(full[at]!, full[at + 1]!));
+    }
+    const known = ids;
+    ids = new Int32Array(1 << bits).fill(-1);
+    ids.set(known);
+  };
+
+  for (const [word, id] of words) {
+    let node = 0;
+    for (let i = 0; i < word.length; i++) {
+      const code = word.codePointAt(i)!;
+      if (code > 0xffff) i++;
+      let at = find(node, code);
+      if (table[at + 2] === 0) {
+        if (2 * nodes >= 1 << bits) {
+          grow(); // at most half full, so that probes stay short
+          at = find(node, code);
+        }
+        table[at] = node;
+        table[at + 1] = code;
+        table[at + 2] = nodes++;
+      }
+      node = table[at + 2]!;
+    }
+    if (node !== 0) ids[node] = id;
+  }
+
+  return { step: (node, code) => table[find(node, code) + 2]! || -1, idAt: (node) => ids[node]! };
 }

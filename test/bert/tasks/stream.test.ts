@@ -1,13 +1,16 @@
-/** The driver that all tasks run on, with a model that only counts. */
+/** The driver that all tasks run on: with a model that only counts, and with a real one. */
 
 import { setTimeout as pause } from "node:timers/promises";
-import { describe, expect, test, vi } from "vitest";
+import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 import type { Sequence } from "../../../src/bert/batch.ts";
-import type { BertModel } from "../../../src/bert/model.ts";
+import { BertModel } from "../../../src/bert/model.ts";
 import type { Forward, Wanted } from "../../../src/bert/outputs.ts";
 import type { Plan } from "../../../src/bert/tasks/plan.ts";
 import { type Progress, runPlan, streamPlan } from "../../../src/bert/tasks/stream.ts";
+import { Engine } from "../../../src/runtime/engine.ts";
+import { testDevice } from "../../device.ts";
 import { random } from "../../support.ts";
+import { tinyModel } from "../tiny.ts";
 
 interface Batch {
   readonly tokens: number;
@@ -239,4 +242,61 @@ test("progress tells what is done, of how much, and how fast", async () => {
   told.length = 0;
   for await (const _ of streamPlan(model, echo, arriving(inputs(5), { read: 0 }), { onProgress }));
   expect(told.at(-1)).toMatchObject({ done: 5, total: undefined });
+});
+
+describe("with a real model", () => {
+  let engine: Engine;
+  let model: BertModel;
+  beforeAll(async () => {
+    engine = await Engine.create(await testDevice());
+    model = await BertModel.load(engine, tinyModel());
+  });
+  afterAll(() => engine.dispose());
+
+  /** The logits of each of the sequences of an input, which may have none. */
+  const classify: Plan<readonly Sequence[], number[][]> = {
+    wanted: { logits: true },
+    prepare: (sequences) => ({
+      sequences: [...sequences],
+      finish: (outputs) => outputs.map(({ logits }) => Array.from(logits!)),
+    }),
+  };
+
+  test("results of batches are in order, and those of each sequence alone", async () => {
+    const next = random(11);
+    const list = Array.from({ length: 60 }, () =>
+      Array.from({ length: Math.floor(next() * 4) }, () => ({
+        inputIds: Array.from({ length: 1 + Math.floor(next() * 40) }, () => Math.floor(next() * 50)),
+      })),
+    );
+    const alone: number[][][] = [];
+    for (const sequences of list) {
+      const own: number[][] = [];
+      for (const sequence of sequences)
+        own.push(Array.from((await model.forward([sequence], { logits: true })).logits!.data));
+      alone.push(own);
+    }
+    const forward = vi.spyOn(model, "forward");
+    for (const tokenBudget of [40, 256, undefined]) {
+      forward.mockClear();
+      const listed = await runPlan(model, classify, list, { tokenBudget });
+      const batches = forward.mock.calls.map(([sequences]) =>
+        sequences.reduce((sum, { inputIds }) => sum + inputIds.length, 0),
+      );
+      const streamed: number[][][] = [];
+      for await (const result of streamPlan(model, classify, arriving(list, { read: 0 }), { tokenBudget })) {
+        streamed.push(result);
+      }
+      expect(batches.length > 1).toBe(tokenBudget !== undefined);
+      expect(Math.max(...batches)).toBeLessThanOrEqual(tokenBudget ?? 8192);
+      for (const results of [listed, streamed]) {
+        expect(results.map((own) => own.length)).toEqual(list.map((own) => own.length));
+        const errors = results.flat(2).map((value, i) => Math.abs(value - alone.flat(2)[i]!));
+        expect(Math.max(...errors)).toBeLessThan(1e-5);
+      }
+    }
+    // the sequences differ by more than that: an order that is not theirs would show
+    const firsts = alone.flat().map(([first]) => first!);
+    expect(Math.min(...firsts.slice(1).map((value, i) => Math.abs(value - firsts[i]!)))).toBeGreaterThan(1e-4);
+  });
 });

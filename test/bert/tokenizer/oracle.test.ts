@@ -33,6 +33,12 @@ async function compareAll(json: string, texts: readonly string[]): Promise<numbe
   return texts.length;
 }
 
+/** Texts of some thousands of characters. */
+function joined(texts: readonly string[]): string[] {
+  const count = Math.floor(texts.length / 80);
+  return Array.from({ length: count }, (_, i) => texts.slice(80 * i, 80 * (i + 1)).join(i % 2 === 0 ? " " : ""));
+}
+
 describe("a vocabulary that shows every character", () => {
   const texts = corpus(4000, 1);
   const vocabulary = revealingVocabulary(texts);
@@ -46,7 +52,8 @@ describe("a vocabulary that shows every character", () => {
     { name: "uncleaned, ideographs joined", normalizer: { clean_text: false, handle_chinese_chars: false } },
     { name: "no normaliser", normalizer: null },
   ])("$name", async ({ normalizer }) => {
-    expect(await compareAll(tokenizerJson({ vocabulary, normalizer }), texts)).toBeGreaterThanOrEqual(4000);
+    const both = [...texts, ...joined(texts)];
+    expect(await compareAll(tokenizerJson({ vocabulary, normalizer }), both)).toBeGreaterThanOrEqual(4000);
   });
 
   it("added tokens of every kind", async () => {
@@ -85,6 +92,10 @@ describe("a vocabulary that shows every character", () => {
       ).join(random() < 0.5 ? " " : ""),
     );
     expect(await compareAll(json, mixed)).toBe(4000);
+    // with those that no white space is in or goes with, long texts are read in slices
+    const within = added.filter(({ content, lstrip, rstrip }) => !(lstrip || rstrip || / |中/.test(content)));
+    expect(within.length).toBe(4);
+    for (const some of [added, within]) await compareAll(tokenizerJson({ vocabulary, added: some }), joined(mixed));
   });
 
   it("pieces with another prefix, and a short limit on words", async () => {

@@ -5,6 +5,7 @@ import type { Encoding } from "../../../src/bert/tokenizer/encoding.ts";
 import { createTokenizer, type EncodeOptions } from "../../../src/bert/tokenizer/tokenizer.ts";
 import { parseTokenizerConfig } from "../../../src/bert/tokenizer/tokenizer_config.ts";
 import { parseTokenizerJson } from "../../../src/bert/tokenizer/tokenizer_json.ts";
+import { keptLengths, type TruncationStrategy } from "../../../src/bert/tokenizer/truncation.ts";
 import { random as seeded } from "../../support.ts";
 import { pick } from "./corpus.ts";
 import { comparable, rustTokenizer, tokenizerJson, withoutOverflow } from "./oracle.ts";
@@ -41,6 +42,38 @@ function sequence(id: string, type_id: number): unknown {
 
 function words(random: () => number, most: number): string {
   return Array.from({ length: 1 + Math.floor(random() * most) }, () => pick(random, WORDS)).join(" ");
+}
+
+/** Now and then many times as long as what is read at a time. */
+function longOrShort(random: () => number): string {
+  const text = words(random, 60);
+  return random() < 0.4 ? Array.from({ length: 1 + Math.floor(random() * 60) }, () => text).join(" ") : text;
+}
+
+interface CutOptions {
+  readonly truncation: TruncationStrategy;
+  readonly maxLength: number;
+  readonly addSpecialTokens: boolean;
+}
+
+/** What truncation gives, from the encoding of all of the texts; and their tokens. */
+function cutWhole(text: string, pair: string | undefined, { truncation, maxLength, addSpecialTokens }: CutOptions) {
+  const { overflow: _, ...whole } = tokenizer.encode(text, pair, { addSpecialTokens });
+  const count = (of: 0 | 1 | null): number => whole.sequenceIds.filter((id) => id === of).length;
+  const lengths = pair === undefined ? [count(0)] : [count(0), count(1)];
+  const kept = keptLengths(lengths, count(null), { strategy: truncation, maxLength });
+  const seen = [0, 0];
+  const stays = whole.sequenceIds.map((id) => id === null || seen[id]!++ < kept[id]!);
+  const cut = Object.entries(whole).map(([name, values]) => [name, (values as unknown[]).filter((_, i) => stays[i])]);
+  return { ...(Object.fromEntries(cut) as typeof whole), total: whole.ids.length };
+}
+
+function orError<T>(call: () => T): T | string {
+  try {
+    return call();
+  } catch (error) {
+    return (error as Error).message;
+  }
 }
 
 const STRATEGIES = { longest_first: "LongestFirst", only_first: "OnlyFirst", only_second: "OnlySecond" } as const;
@@ -92,26 +125,77 @@ describe("truncation", () => {
     expect(errors).toBeGreaterThan(100);
   });
 
-  it("keeps the same tokens without overflow, where it stops reading early", () => {
+  it("keeps the same tokens, and tells how many there are, where it stops reading early", () => {
     const random = seeded(12);
+    let [inexact, bothLong] = [0, 0];
     for (let i = 0; i < 2000; i++) {
-      const [text, pair] = [words(random, 30), random() < 0.5 ? words(random, 30) : undefined];
-      const options: EncodeOptions = {
-        truncation: pick(random, ["longest_first", "only_first"] as const),
-        maxLength: 4 + Math.floor(random() * 30),
-        addSpecialTokens: random() < 0.5,
-      };
-      const encode = (more: EncodeOptions): Encoding | string => {
-        try {
-          return { ...tokenizer.encode(text, pair, { ...options, ...more }), overflow: [] };
-        } catch (error) {
-          return (error as Error).message.replace(/the \d+ tokens of the other/, "the tokens of the other");
-        }
-      };
-      const full = encode({ returnOverflow: true });
-      if (typeof full === "string" && full.startsWith("stride")) continue; // no room for a window
-      expect(encode({})).toEqual(full);
+      const text = longOrShort(random);
+      const pair = random() < 0.6 ? longOrShort(random) : undefined;
+      const truncation = pick(random, ["longest_first", "only_first", "only_second"] as const);
+      const options = { truncation, maxLength: 4 + Math.floor(random() * 100), addSpecialTokens: random() < 0.5 };
+      const told: [number, boolean][] = [];
+      const onCut = random() < 0.5 ? (...cut: [number, boolean]) => void told.push(cut) : undefined;
+      const what = JSON.stringify([text, pair, options]);
+      const got = orError(() => tokenizer.encode(text, pair, { ...options, onCut }));
+      const want = orError(() => cutWhole(text, pair, options));
+      if (typeof got === "string" || typeof want === "string") {
+        const general = (fault: unknown): unknown =>
+          typeof fault === "string" && fault.replace(/(the|at least) \d+ tokens of the other/, "the others");
+        expect(general(got), what).toBe(general(want));
+        continue;
+      }
+      const { total, ...encoding } = want;
+      expect(JSON.stringify(withoutOverflow(got)), what).toBe(JSON.stringify(encoding));
+      if (onCut === undefined) continue;
+      expect(told.length, what).toBe(Number(total > options.maxLength));
+      for (const [tokens, exact] of told) {
+        if (exact) expect(tokens).toBe(total);
+        else expect([tokens, tokens < total]).toEqual([4 * options.maxLength, true]);
+        inexact += Number(!exact);
+        bothLong += Number(!exact && pair !== undefined && Math.min(text.length, pair.length) > 1000);
+      }
     }
+    expect(inexact).toBeGreaterThan(100);
+    expect(bothLong).toBeGreaterThan(10);
+  });
+
+  it("gives the odd token to the text that is longer by one, however long both are", () => {
+    for (const count of [600, 5000, 40_000]) {
+      const [text, pair] = [`${"a ".repeat(count)}b`, "a ".repeat(count)];
+      const lengths = ([first, second]: [string, string]): number[] => {
+        const { sequenceIds } = tokenizer.encode(first, second, { truncation: true, maxLength: 20 });
+        return [0, 1].map((which) => sequenceIds.filter((id) => id === which).length);
+      };
+      expect([lengths([text, pair]), lengths([pair, text]), lengths([pair, pair])]).toEqual([
+        [9, 8],
+        [8, 9],
+        [8, 9],
+      ]);
+    }
+  });
+
+  it("reads no more than it needs of words, nor of a text", () => {
+    let asked = 0;
+    const endless = new Proxy([] as string[], {
+      get(words, name) {
+        if (name === "length") return 1e9;
+        if (typeof name !== "string" || !/^\d+$/.test(name)) return Reflect.get(words, name) as unknown;
+        asked++;
+        return "abc";
+      },
+    });
+    expect(tokenizer.encode(endless, undefined, { truncation: true, maxLength: 512 }).ids.length).toBe(512);
+    expect(asked).toBeLessThan(200);
+    // 64 MB: to normalise them alone takes 832 MB, and seconds
+    const long = "a bad [MASK] ".repeat(5_000_000);
+    const begin = performance.now();
+    for (const pair of [undefined, "abc", long.slice(13)]) {
+      const truncation = pair === long.slice(13) ? "only_first" : "longest_first";
+      const encode = () => tokenizer.encode(long, pair, { truncation, maxLength: 512, onCut: () => {} });
+      if (truncation === "only_first") expect(encode).toThrow(/at least \d+ tokens of the other text leave no room/);
+      else expect(encode().ids.length).toBe(512);
+    }
+    expect(performance.now() - begin).toBeLessThan(1500);
   });
 
   it.each<[string, Parameters<typeof tokenizer.encode>, RegExp]>([

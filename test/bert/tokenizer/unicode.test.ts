@@ -38,7 +38,7 @@ function spread(codes: Uint32Array): string {
   return Array.from(codes, (code) => String.fromCodePoint(code)).join(SEPARATOR);
 }
 
-/** The code points for which the two disagree, as unicode.ts writes ranges: what to mend there when a test fails. */
+/** The code points for which the two disagree, in hexadecimal ranges: what to mend there when a test fails. */
 function disagreements(ours: (code: number) => boolean, theirs: (code: number) => boolean): string {
   const ranges: [number, number][] = [];
   for (const code of CODES) {
