@@ -6,14 +6,18 @@ import { matmul, matmulQ8, type Outputs } from "../src/kernels/reference/twins.t
 import { INDEXABLE } from "../src/kernels/shape.ts";
 import {
   activationCases,
+  attentionCase,
   attentionCases,
   type Case,
   embedLayernormCases,
   gatherRowsCases,
   l2NormalizeCases,
   layernormCases,
+  linear,
+  linearQ8,
   matmulCases,
   matmulQ8Cases,
+  poolCase,
   poolCases,
   softmaxCases,
   topKCases,
@@ -21,13 +25,9 @@ import {
 import { engineTables } from "./engine_choice.ts";
 import { type BenchTable, type KernelTask, kernelTask } from "./kernels.ts";
 import {
-  attentionSized,
   embedLayernormSized,
   gatherRowsSized,
   layernormSized,
-  matmulQ8Sized,
-  matmulSized,
-  poolSized,
   probabilitiesOf,
   rowsCase,
   topKSized,
@@ -40,6 +40,26 @@ const CPU_PRODUCTS = 2 ** 31;
 /** What `--shape` means for each kernel. */
 export const SHAPE_FORMS: string =
   "matmul and matmul_q8 MxNxK, attention TOKENSxHEADSxHEADDIM, all others ROWSxCOLS (rows are tokens to embed_layernorm and pool, indices to gather_rows)";
+
+const LINEAR = [128, 768, 768];
+const HEADS = [128, 12, 64];
+const ROWS = [128, 768];
+
+/** Each operation with sizes of BERT-base for 128 tokens. */
+export const OPERATIONS: Readonly<Record<string, readonly number[]>> = {
+  matmul: LINEAR,
+  matmul_q8: LINEAR,
+  attention: HEADS,
+  attention_probs: HEADS,
+  embed_layernorm: ROWS,
+  layernorm: ROWS,
+  activation: ROWS,
+  pool: ROWS,
+  l2_normalize: ROWS,
+  gather_rows: ROWS,
+  softmax: ROWS,
+  top_k: ROWS,
+};
 
 /** Every kernel on the shapes of BERT-base with 128 tokens; of several for one operation, the engine's choice first. */
 export function typicalTasks(traits: DeviceTraits): KernelTask[] {
@@ -64,48 +84,56 @@ export function typicalTasks(traits: DeviceTraits): KernelTask[] {
 
 /** All matmuls on the same matrices [size, size], the engine's choice first. */
 export function ladderTask(size: number, traits: DeviceTraits): KernelTask {
-  return matmulTask(size, size, size, traits);
+  return shapedTask("matmul", [size, size, size], traits);
 }
 
-/** The tasks that take so many sizes, as `SHAPE_FORMS` says. */
+/** The tasks that take such sizes, as `SHAPE_FORMS` says. */
 export function shapedTasks(sizes: readonly number[], traits: DeviceTraits): KernelTask[] {
-  const tables = engineTables(traits);
-  if (sizes.length === 3) {
-    const [a, b, c] = sizes as [number, number, number];
-    const matmuls = [
-      matmulTask(a, b, c, traits),
-      kernelTask({ ...tables.matmulQ8, reference: sampledMatmulQ8 }, matmulQ8Sized(a, b, c)),
-    ];
-    if (a * b * c > INDEXABLE) return matmuls; // no tensor of attention may have so many elements
-    const attention = attentionSized(a, b, c);
-    return [
-      ...matmuls,
-      kernelTask(tables.attention, attention),
-      kernelTask(tables.attentionProbs, probabilitiesOf(attention)),
-    ];
-  }
-  if (sizes.length !== 2) return [];
-  const [rows, cols] = sizes as [number, number];
-  return [
-    kernelTask(tables.embedLayernorm, embedLayernormSized(rows, cols)),
-    kernelTask(tables.layernorm, layernormSized(rows, cols)),
-    kernelTask(tables.activation, rowsCase(activationCases.typical[0]!, rows, cols)),
-    kernelTask(tables.pool, poolSized(rows, cols)),
-    kernelTask(tables.l2Normalize, rowsCase(l2NormalizeCases.typical[0]!, rows, cols)),
-    kernelTask(tables.gatherRows, gatherRowsSized(rows, cols)),
-    kernelTask(tables.softmax, rowsCase(softmaxCases.typical[0]!, rows, cols)),
-    kernelTask(tables.topK, topKSized(rows, cols)),
-  ];
+  const elements = sizes.reduce((product, size) => product * size, 1);
+  return Object.keys(OPERATIONS)
+    .filter((name) => OPERATIONS[name]!.length === sizes.length)
+    .filter((name) => elements <= INDEXABLE || !name.startsWith("attention")) // which has a tensor of all three sizes
+    .map((name) => shapedTask(name, sizes, traits));
 }
 
-function matmulTask(m: number, n: number, k: number, traits: DeviceTraits): KernelTask {
-  return kernelTask({ ...engineTables(traits).matmulRungs, reference: sampledMatmul }, matmulSized(m, n, k));
+/** @param operation of `OPERATIONS`. Options are those of its typical case, of matmuls none. */
+export function shapedTask(operation: string, sizes: readonly number[], traits: DeviceTraits): KernelTask {
+  const tables = engineTables(traits);
+  const [a, b, c] = sizes as [number, number, number];
+  switch (operation) {
+    case "matmul":
+      return kernelTask({ ...tables.matmulRungs, reference: sampledMatmul }, unguarded(linear(a, b, c)));
+    case "matmul_q8":
+      return kernelTask({ ...tables.matmulQ8, reference: sampledMatmulQ8 }, unguarded(linearQ8(a, b, c)));
+    case "attention":
+      return kernelTask(tables.attention, attentionCase([a], b, c));
+    case "attention_probs":
+      return kernelTask(tables.attentionProbs, probabilitiesOf(attentionCase([a], b, c)));
+    case "embed_layernorm":
+      return kernelTask(tables.embedLayernorm, embedLayernormSized(a, b));
+    case "layernorm":
+      return kernelTask(tables.layernorm, layernormSized(a, b));
+    case "activation":
+      return kernelTask(tables.activation, rowsCase(activationCases.typical[0]!, a, b));
+    case "pool":
+      return kernelTask(tables.pool, poolCase([a], b, "mean", true));
+    case "l2_normalize":
+      return kernelTask(tables.l2Normalize, rowsCase(l2NormalizeCases.typical[0]!, a, b));
+    case "gather_rows":
+      return kernelTask(tables.gatherRows, gatherRowsSized(a, b));
+    case "softmax":
+      return kernelTask(tables.softmax, rowsCase(softmaxCases.typical[0]!, a, b));
+    case "top_k":
+      return kernelTask(tables.topK, topKSized(a, b));
+    default:
+      throw new RangeError(`there is no operation "${operation}"; there are ${Object.keys(OPERATIONS).join(", ")}`);
+  }
 }
 
 type MatmulTwin = (shape: MatmulShape, inputs: Readonly<Record<string, ArrayLike<number>>>) => Outputs;
 
 /** The rows that the CPU has the time for, evenly spread from the first to the last; NaN in the others. */
-export const sampledMatmul: MatmulTwin = sampled(matmul);
+const sampledMatmul: MatmulTwin = sampled(matmul);
 const sampledMatmulQ8: MatmulTwin = sampled(matmulQ8);
 
 function sampled(twin: MatmulTwin): MatmulTwin {

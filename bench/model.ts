@@ -6,7 +6,8 @@ import type { Engine } from "../src/runtime/engine.ts";
 import type { InputData } from "../src/runtime/inputs.ts";
 import { type KernelTime, type ProfileRow, summarise } from "../src/runtime/profiler.ts";
 import type { Program } from "../src/runtime/program.ts";
-import type { CeilingRow, Check, ModelRow } from "./rows.ts";
+import { MODEL_SHAPES, type ModelShapeName, randomModel } from "./random_model.ts";
+import { type CeilingRow, type Check, ceilingOf, type ModelRow } from "./rows.ts";
 import { quantile, type Timing, timeRuns, type Watch } from "./timing.ts";
 import { type Compared, type Storage, verifyModel } from "./verify_model.ts";
 import { denseBatch, encoderFlops, evenedBatch, raggedBatch, tokensOf, type Workload } from "./workloads.ts";
@@ -21,6 +22,13 @@ export interface ModelTask {
   readonly name: string;
   readonly folder: Folder;
   readonly dtype: Storage;
+}
+
+/** With random weights. */
+export function randomTask(shape: ModelShapeName, dtype: Storage): ModelTask {
+  const { layers, hidden } = MODEL_SHAPES[shape];
+  const name = `${shape} ${layers}x${hidden}`;
+  return { name, folder: randomModel(name, MODEL_SHAPES[shape]), dtype };
 }
 
 /** `batch` x `tokens`; the ragged batch where it is given as "ragged". */
@@ -171,7 +179,6 @@ function rowOf(bench: Bench, prepared: Prepared, timing: Timing, gpu: ModelRow["
   const { workload, check, firstRun, program } = prepared;
   const flops = encoderFlops(model.config, workload);
   const perSecond = 1e3 / timing.p50;
-  const ceiling = options.ceilings.find(({ name }) => name === "arithmetic");
   return {
     type: "model",
     model: name,
@@ -184,7 +191,7 @@ function rowOf(bench: Bench, prepared: Prepared, timing: Timing, gpu: ModelRow["
     sequencesPerSecond: workload.sequences.length * perSecond,
     flops,
     flopsPerSecond: flops * perSecond,
-    share: ceiling ? (flops * perSecond) / ceiling.perSecond : Number.NaN,
+    share: (flops * perSecond) / ceilingOf(options.ceilings, "arithmetic"),
     firstRun,
     load,
     dispatches: program.dispatches,

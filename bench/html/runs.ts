@@ -1,9 +1,15 @@
 /** Rows sorted into the runs that they came from: a ceiling holds for the machine and moment that measured it. */
 
-import type { PeerRow } from "../peers/row.ts";
-import type { BrowserOriginRow, CeilingRow, FailureRow, KernelRow, ModelRow, OriginRow, Row } from "../rows.ts";
-
-export type ReportRow = Row | PeerRow;
+import type {
+  BrowserOriginRow,
+  CeilingRow,
+  FailureRow,
+  KernelRow,
+  ModelRow,
+  OriginRow,
+  PeerRow,
+  Row,
+} from "../rows.ts";
 
 export interface Run {
   /** Undefined where rows came without one. */
@@ -20,16 +26,16 @@ export interface Run {
 }
 
 /** Each origin begins a run. */
-export function splitRuns(rows: readonly ReportRow[]): Run[] {
-  const groups: ReportRow[][] = [];
+export function splitRuns(rows: readonly Row[]): Run[] {
+  const groups: Row[][] = [];
   for (const row of rows) {
     if (row.type === "origin" || groups.length === 0) groups.push([]);
     groups.at(-1)!.push(row);
   }
   return groups.map((group, i) => {
     const letter = groups.length > 1 ? letterOf(i) : "";
-    const ofType = <T extends ReportRow["type"]>(type: T): Extract<ReportRow, { type: T }>[] =>
-      group.filter((row): row is Extract<ReportRow, { type: T }> => row.type === type);
+    const ofType = <T extends Row["type"]>(type: T): Extract<Row, { type: T }>[] =>
+      group.filter((row): row is Extract<Row, { type: T }> => row.type === type);
     return {
       origin: ofType("origin")[0],
       letter,

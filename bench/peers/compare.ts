@@ -3,11 +3,11 @@
 import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { AdapterSummary } from "../../src/runtime/device.ts";
+import type { PeerRow } from "../rows.ts";
 import type { Workload } from "../workloads.ts";
 import { type PeerProcess, startPeer } from "./child.ts";
 import { OURS, type PeerEngine, type PeerFiles } from "./engines.ts";
 import { timeRounds } from "./rounds.ts";
-import type { PeerRow } from "./row.ts";
 
 /** Largest difference of an element, of values around 1; f32 engines are within 1e-5. */
 const BOUND = 1e-3;

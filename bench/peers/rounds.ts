@@ -1,7 +1,7 @@
 /** Timing several engines in turn, so that what disturbs the machine disturbs all of them alike. */
 
+import type { PeerTiming } from "../rows.ts";
 import { quantile } from "../timing.ts";
-import type { PeerTiming } from "./row.ts";
 
 /** Rounds that are not counted: after their first pass some engines still compile, or fill their pools. */
 const WARM_ROUNDS = 2;

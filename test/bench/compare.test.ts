@@ -2,9 +2,15 @@ import { describe, expect, test } from "vitest";
 import { compareRows, comparisonText } from "../../bench/compare.ts";
 import { pageOf } from "../../bench/html/report.ts";
 import { machineText } from "../../bench/origin.ts";
-import type { PeerRow } from "../../bench/peers/row.ts";
 import { openReport, parseRows } from "../../bench/report.ts";
-import { type BrowserOriginRow, fileOf, type KernelRow, type OriginRow, type Row } from "../../bench/rows.ts";
+import {
+  type BrowserOriginRow,
+  fileOf,
+  type KernelRow,
+  type OriginRow,
+  type PeerRow,
+  type Row,
+} from "../../bench/rows.ts";
 
 const origin = (commit: string, name: string, software = false): OriginRow => ({
   type: "origin",

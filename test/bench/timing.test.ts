@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { watchOthers } from "../../bench/others.ts";
+import { watchOthers } from "../../bench/machine.ts";
 import { isFine, quantile, stepOf, timeRuns, timingOf } from "../../bench/timing.ts";
 
 test("quantiles lie between neighbours", () => {
