@@ -10,23 +10,24 @@ export interface BufferLimits {
 
 /**
  * @param sizes as `--shape` has them
- * @throws RangeError naming the first operand that no binding of the device can hold
+ * @returns an error that names the first operand that no binding of the device can hold; undefined where all have room
  */
-export function requireRoom(
+export function lackOfRoom(
   what: string,
   operation: string,
   sizes: readonly number[],
   dtype: Scalar,
   { maxStorageBufferBindingSize: most }: BufferLimits,
-): void {
+): RangeError | undefined {
   for (const [name, elements] of Object.entries(elementsAt(operation, sizes))) {
     const size = elements * BYTES[dtype];
     if (size <= most) continue;
     const megabytes = (value: number): string => (value / 1e6).toFixed(0);
-    throw new RangeError(
+    return new RangeError(
       `${what}: ${name} takes ${megabytes(size)} MB, a storage binding of this device holds at most ${megabytes(most)} MB; give smaller sizes`,
     );
   }
+  return undefined;
 }
 
 /** Of its largest operands. */

@@ -1,7 +1,8 @@
 /** Two runs side by side: how the times changed, and whether that is more than noise. */
 
 import { milliseconds, percent } from "./numbers.ts";
-import { type BrowserOriginRow, isMeasured, nameOf, type OriginRow, type Row } from "./rows.ts";
+import type { OriginRow } from "./origin.ts";
+import { isMeasured, nameOf, type Row } from "./rows.ts";
 import type { Timing } from "./timing.ts";
 
 /** Within a run a timing may be steadier than the machine is from one run to the next: no change below this is believed. */
@@ -111,7 +112,7 @@ function onlyText(letter: string, rows: readonly Row[], both: ReadonlySet<string
 function originText(before: readonly Row[], after: readonly Row[]): string[] {
   const [a, b] = [before, after].map((rows) => rows.find((row) => row.type === "origin"));
   if (a === undefined || b === undefined) return [];
-  const facts = ({ adapter, driver, machine, tuned }: OriginRow | BrowserOriginRow) => ({
+  const facts = ({ adapter, driver, machine, tuned }: OriginRow) => ({
     adapter: adapter.name,
     driver,
     cpu: "cpu" in machine ? `${machine.cpu} x ${machine.cores}` : `unknown x ${machine.cores}`,

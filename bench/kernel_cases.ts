@@ -100,34 +100,21 @@ export function shapedTasks(sizes: readonly number[], traits: DeviceTraits): Ker
 export function shapedTask(operation: string, sizes: readonly number[], traits: DeviceTraits): KernelTask {
   const tables = engineTables(traits);
   const [a, b, c] = sizes as [number, number, number];
-  switch (operation) {
-    case "matmul":
-      return kernelTask({ ...tables.matmulRungs, reference: sampledMatmul }, unguarded(linear(a, b, c)));
-    case "matmul_q8":
-      return kernelTask({ ...tables.matmulQ8, reference: sampledMatmulQ8 }, unguarded(linearQ8(a, b, c)));
-    case "attention":
-      return kernelTask(tables.attention, attentionCase([a], b, c));
-    case "attention_probs":
-      return kernelTask(tables.attentionProbs, probabilitiesOf(attentionCase([a], b, c)));
-    case "embed_layernorm":
-      return kernelTask(tables.embedLayernorm, embedLayernormSized(a, b));
-    case "layernorm":
-      return kernelTask(tables.layernorm, layernormSized(a, b));
-    case "activation":
-      return kernelTask(tables.activation, rowsCase(activationCases.typical[0]!, a, b));
-    case "pool":
-      return kernelTask(tables.pool, poolCase([a], b, "mean", true));
-    case "l2_normalize":
-      return kernelTask(tables.l2Normalize, rowsCase(l2NormalizeCases.typical[0]!, a, b));
-    case "gather_rows":
-      return kernelTask(tables.gatherRows, gatherRowsSized(a, b));
-    case "softmax":
-      return kernelTask(tables.softmax, rowsCase(softmaxCases.typical[0]!, a, b));
-    case "top_k":
-      return kernelTask(tables.topK, topKSized(a, b));
-    default:
-      throw new RangeError(`there is no operation "${operation}"; there are ${Object.keys(OPERATIONS).join(", ")}`);
-  }
+  const tasks: Readonly<Record<string, () => KernelTask>> = {
+    matmul: () => kernelTask({ ...tables.matmulRungs, reference: sampledMatmul }, unguarded(linear(a, b, c))),
+    matmul_q8: () => kernelTask({ ...tables.matmulQ8, reference: sampledMatmulQ8 }, unguarded(linearQ8(a, b, c))),
+    attention: () => kernelTask(tables.attention, attentionCase([a], b, c)),
+    attention_probs: () => kernelTask(tables.attentionProbs, probabilitiesOf(attentionCase([a], b, c))),
+    embed_layernorm: () => kernelTask(tables.embedLayernorm, embedLayernormSized(a, b)),
+    layernorm: () => kernelTask(tables.layernorm, layernormSized(a, b)),
+    activation: () => kernelTask(tables.activation, rowsCase(activationCases.typical[0]!, a, b)),
+    pool: () => kernelTask(tables.pool, poolCase([a], b, "mean", true)),
+    l2_normalize: () => kernelTask(tables.l2Normalize, rowsCase(l2NormalizeCases.typical[0]!, a, b)),
+    gather_rows: () => kernelTask(tables.gatherRows, gatherRowsSized(a, b)),
+    softmax: () => kernelTask(tables.softmax, rowsCase(softmaxCases.typical[0]!, a, b)),
+    top_k: () => kernelTask(tables.topK, topKSized(a, b)),
+  };
+  return tasks[operation]!();
 }
 
 type MatmulTwin = (shape: MatmulShape, inputs: Readonly<Record<string, ArrayLike<number>>>) => Outputs;

@@ -81,7 +81,8 @@ export function kernelTask<S extends { readonly dtype: Scalar }>(table: BenchTab
           if (options.signal?.aborted) break;
           const launch = { kernel, shape, tensors, outputs: data.outputs };
           const check = verify(await runOnce(engine, launch), expected, of.bound(dtype));
-          const record = (r: Recorder): void => addTo(r, launch, temporaryIn(r));
+          const record = (r: Recorder): void =>
+            addTo(r, launch, (name, size, dtype) => r.temporary(name, [size], dtype));
           const timing = await timeLaunch(engine, name, record, options.budget, options.watch);
           const work = workOf(operation, shape, data);
           // Not of matmuls, which move too few bytes for what they compute.
@@ -151,13 +152,12 @@ interface Launch<S> {
   readonly outputs: CaseData["outputs"];
 }
 
-type PlaceOutput = (name: string, size: number, dtype: DType) => Ref;
-
-function temporaryIn(r: Recorder): PlaceOutput {
-  return (name, size, dtype) => r.temporary(name, [size], dtype);
-}
-
-function addTo<S>(r: Recorder, { kernel, shape, tensors, outputs }: Launch<S>, output: PlaceOutput): void {
+/** @param output places what the kernel writes */
+function addTo<S>(
+  r: Recorder,
+  { kernel, shape, tensors, outputs }: Launch<S>,
+  output: (name: string, size: number, dtype: DType) => Ref,
+): void {
   const refs = outputs.map(({ name, size, dtype }) => [name, output(name, size, dtype)] as const);
   const bound = new Set(bindingsOf(kernel.source).map(({ name }) => name)); // a kernel may do without an operand
   const operands = [...tensors, ...refs].filter(([name]) => bound.has(name));

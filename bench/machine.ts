@@ -7,10 +7,9 @@ import { arch, cpus, loadavg, platform, release, totalmem } from "node:os";
 import { dirname, join } from "node:path";
 import { promisify } from "node:util";
 import type { AdapterSummary } from "../src/runtime/device.ts";
-import type { OriginRow } from "./rows.ts";
+import type { OriginRow } from "./origin.ts";
 import type { Watch } from "./timing.ts";
 
-/** @param tuned as of `Origin` */
 export async function originOf(adapter: AdapterSummary, tuned: boolean): Promise<OriginRow> {
   const processors = cpus();
   return {

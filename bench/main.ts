@@ -6,7 +6,7 @@ import { Command, Option } from "commander";
 import type { DeviceTraits, Scalar } from "../src/kernels/kernel.ts";
 import { reportFailure } from "../src/node/cli/failure.ts";
 import { openModelFolder } from "../src/node/cli/model.ts";
-import { requireRoom } from "./buffer_limits.ts";
+import { lackOfRoom } from "./buffer_limits.ts";
 import {
   type CommonOptions,
   kernelShape,
@@ -36,32 +36,22 @@ const SLOW = 25e9;
 const LADDER = [512, 1024] as const;
 
 /** Of the commands that time kernels. */
-interface ScalarOptions extends CommonOptions {
-  readonly dtype: Scalar;
-}
+type KernelOptions = CommonOptions & { readonly dtype: Scalar; readonly shape?: readonly number[] };
 
-interface QuickOptions extends ScalarOptions {
+type QuickOptions = KernelOptions & {
   readonly full?: true;
   readonly compare?: readonly string[];
   readonly report?: readonly string[];
-}
+};
 
-interface KernelOptions extends ScalarOptions {
-  readonly shape?: readonly number[];
-}
-
-interface FileOptions extends ScalarOptions, WorkbenchOptions {
-  readonly watch?: true;
-}
-
-interface ModelOptions extends CommonOptions {
+type ModelOptions = CommonOptions & {
   readonly full?: true;
   readonly model?: string;
   readonly shape?: ModelShapeName;
   readonly batch?: number;
   readonly tokens?: number;
   readonly ragged?: true;
-}
+};
 
 async function benchAll({ full, compare, report, ...common }: QuickOptions, command: Command): Promise<void> {
   const [unknown] = command.args;
@@ -89,6 +79,8 @@ async function benchKernels(name = "", { shape, dtype, ...common }: KernelOption
   const named: Select = (kernel) => kernel.startsWith(name);
   const tasksOn = (traits: DeviceTraits, ladder: number): KernelTask[] =>
     shape ? shapedTasks(shape, traits) : [...typicalTasks(traits), ladderTask(ladder, traits)];
+  const lackOf = ({ operation }: KernelTask, { limits }: GPUDevice): Error | undefined =>
+    shape && lackOfRoom(`${operation} ${shape.join("x")} ${dtype}`, operation, shape, dtype, limits);
   await withSession(
     { ...common, dtype },
     ({ traits, adapter, device }) => {
@@ -101,14 +93,14 @@ async function benchKernels(name = "", { shape, dtype, ...common }: KernelOption
           `there is no kernel whose name begins with "${name}"${sizes} on ${adapter.name}; there are ${known}`,
         );
       }
-      const reasons = chosen.map((task) => lackOfRoom(task, shape, dtype, device.limits));
+      const reasons = chosen.map((task) => lackOf(task, device));
       if (!reasons.includes(undefined)) throw reasons[0];
     },
     async (session) => {
       const { traits, device } = session.engine;
       for (const task of tasksOn(traits, ladderSize(session))) {
         if (!task.kernels.some(named)) continue;
-        const reason = lackOfRoom(task, shape, dtype, device.limits);
+        const reason = lackOf(task, device);
         if (reason) session.options.onFailure(`${task.operation} ${dtype}`, reason);
         else await runKernels(session, dtype, [task], named);
       }
@@ -116,23 +108,10 @@ async function benchKernels(name = "", { shape, dtype, ...common }: KernelOption
   );
 }
 
-/** Why the sizes that were asked for do not fit, before their data is made. */
-function lackOfRoom(
-  { operation }: KernelTask,
-  shape: readonly number[] | undefined,
-  dtype: Scalar,
-  limits: GPUSupportedLimits,
-): Error | undefined {
-  if (shape === undefined) return undefined;
-  try {
-    requireRoom(`${operation} ${shape.join("x")} ${dtype}`, operation, shape, dtype, limits);
-    return undefined;
-  } catch (error) {
-    return error as Error;
-  }
-}
-
-async function benchFile(path: string, { watch, ...options }: FileOptions): Promise<void> {
+async function benchFile(
+  path: string,
+  { watch, ...options }: KernelOptions & WorkbenchOptions & { readonly watch?: true },
+): Promise<void> {
   const { dtype } = options;
   const taskFor = async (engine: Session["engine"]): Promise<KernelTask> =>
     authorTask(await readAuthorFile(path), options, engine, dtype);
@@ -164,8 +143,8 @@ async function runKernels(
   }
 }
 
-function ladderSize({ ceilings }: Session): number {
-  return ceilingOf(ceilings, "arithmetic") < SLOW ? LADDER[0] : LADDER[1];
+function ladderSize({ options }: Session): number {
+  return ceilingOf(options.ceilings, "arithmetic") < SLOW ? LADDER[0] : LADDER[1];
 }
 
 async function benchModels({ model, shape, batch, tokens, ragged, full, ...common }: ModelOptions): Promise<void> {

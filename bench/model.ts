@@ -89,8 +89,7 @@ export async function benchModel(
       const vocab = model.config.vocabSize;
       const workload = batch === "ragged" ? raggedBatch(vocab) : denseBatch(batch.batch, batch.tokens, vocab);
       try {
-        if (batch === "ragged") await benchRagged(bench, workload);
-        else options.onRow(await benchDense(bench, workload));
+        await benchWorkloads(bench, batch === "ragged" ? [workload, evenedBatch(workload, vocab)] : [workload]);
       } catch (error) {
         options.onFailure(`${bench.name}, ${workload.name}`, error as Error);
       }
@@ -112,24 +111,17 @@ interface Bench {
   readonly compared: Compared;
 }
 
-async function benchDense(bench: Bench, workload: Workload): Promise<ModelRow> {
-  const prepared = await prepare(bench, workload);
-  const [timing] = await timeRuns([prepared.run], bench.options.budget, bench.options.watch);
-  return rowOf(bench, prepared, timing!, await profile(bench, prepared));
-}
-
-/** The ragged batch and the even one in turn, so that their ratio can be trusted. */
-async function benchRagged(bench: Bench, ragged: Workload): Promise<void> {
-  const tasks = [await prepare(bench, ragged), await prepare(bench, evenedBatch(ragged, bench.model.config.vocabSize))];
-  const timings = await timeRuns(
-    tasks.map(({ run }) => run),
-    bench.options.budget,
-    bench.options.watch,
-  );
-  const [first, second] = timings as [Timing, Timing];
+/** Several in turn, so that the ratio of the first to the second can be trusted. */
+async function benchWorkloads(bench: Bench, workloads: readonly Workload[]): Promise<void> {
+  const { budget, watch, onRow } = bench.options;
+  const tasks: Prepared[] = [];
+  for (const workload of workloads) tasks.push(await prepare(bench, workload));
+  const runs = tasks.map(({ run }) => run);
+  const timings = await timeRuns(runs, budget, watch);
+  const [first, second] = timings;
   for (const [i, task] of tasks.entries()) {
     const row = rowOf(bench, task, timings[i]!, await profile(bench, task));
-    bench.options.onRow(i === 0 ? { ...row, overEven: first.min / second.min } : row);
+    onRow(i === 0 && second ? { ...row, overEven: first!.min / second.min } : row);
   }
 }
 

@@ -19,14 +19,11 @@ export interface OutputOptions {
  */
 export async function requireWritable(option: string, file: string): Promise<void> {
   const folder = dirname(resolve(file));
-  const isFolder = await stat(folder).then(
-    (found) => found.isDirectory(),
-    () => false,
-  );
-  if (!isFolder) throw new RangeError(`${option} ${file}: there is no folder ${folder}; make it first`);
   const there = await stat(file).catch(() => undefined);
   if (there?.isDirectory()) throw new RangeError(`${option} ${file} is a folder: name a file in it`);
-  await access(there ? file : folder, constants.W_OK).catch(({ code }: NodeJS.ErrnoException) => {
+  await access(there ? file : `${folder}/`, constants.W_OK).catch(({ code }: NodeJS.ErrnoException) => {
+    if (code === "ENOENT" || code === "ENOTDIR")
+      throw new RangeError(`${option} ${file}: there is no folder ${folder}; make it first`);
     throw new RangeError(`${option} ${file}: writing it is not permitted (${code}); name another file`);
   });
 }

@@ -4,10 +4,9 @@ import { writeFileSync } from "node:fs";
 import { type Column, KERNEL_COLUMNS, LEGEND, MODEL_COLUMNS, peerColumns } from "./columns.ts";
 import { profileByKernel } from "./html/figures.ts";
 import { milliseconds, percent, short } from "./numbers.ts";
-import { machineText } from "./origin.ts";
+import { adapterText, machineText, type OriginRow } from "./origin.ts";
 import { OURS } from "./peers/engines.ts";
 import {
-  type BrowserOriginRow,
   type CeilingRow,
   ceilingFacts,
   ceilingWarning,
@@ -15,7 +14,6 @@ import {
   fileOf,
   type KernelRow,
   type ModelRow,
-  type OriginRow,
   type PeerRow,
   type Row,
 } from "./rows.ts";
@@ -145,7 +143,7 @@ function inColumns<T>(columns: readonly Column<T>[], widths: readonly number[], 
   return padded.join("  ").trimEnd();
 }
 
-function lineOf(row: OriginRow | BrowserOriginRow | CeilingRow | FailureRow): string {
+function lineOf(row: OriginRow | CeilingRow | FailureRow): string {
   switch (row.type) {
     case "origin":
       return originText(row);
@@ -156,14 +154,12 @@ function lineOf(row: OriginRow | BrowserOriginRow | CeilingRow | FailureRow): st
   }
 }
 
-function originText(origin: OriginRow | BrowserOriginRow): string {
-  const { adapter, driver, commit, date } = origin;
+function originText(origin: OriginRow): string {
+  const { driver, commit, date } = origin;
   const { processor, system } = machineText(origin);
-  return [
-    `${adapter.name}${adapter.software ? " (software: computed by the CPU)" : ""}, ${driver}`,
-    [processor, ...system].join("; "),
-    `commit ${commit}, ${date}`,
-  ].join("\n");
+  return [`${adapterText(origin)}, ${driver}`, [processor, ...system].join("; "), `commit ${commit}, ${date}`].join(
+    "\n",
+  );
 }
 
 function ceilingText(row: CeilingRow): string {

@@ -2,18 +2,8 @@
 
 import type { ProfileRow } from "../src/runtime/profiler.ts";
 import { percent, short } from "./numbers.ts";
-import type { BrowserOrigin, Origin } from "./origin.ts";
+import type { OriginRow } from "./origin.ts";
 import type { Timing } from "./timing.ts";
-
-export interface OriginRow extends Origin {
-  readonly type: "origin";
-  readonly tool: "bert-webgpu bench";
-  /** Of this format. */
-  readonly version: 1;
-}
-
-/** The same of a browser. */
-export interface BrowserOriginRow extends BrowserOrigin, Pick<OriginRow, "type" | "tool" | "version"> {}
 
 /** A limit of the adapter, measured in the same run. */
 export interface CeilingRow {
@@ -136,7 +126,7 @@ export interface FailureRow {
 }
 
 export type MeasuredRow = CeilingRow | KernelRow | ModelRow | PeerRow;
-export type Row = OriginRow | BrowserOriginRow | MeasuredRow | FailureRow;
+export type Row = OriginRow | MeasuredRow | FailureRow;
 
 /** Its speed, and by which clock, how steady and beside what else it was measured. */
 export function ceilingFacts({ name, perSecond, timing: { clock, noise, others } }: CeilingRow): string[] {

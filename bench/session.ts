@@ -7,11 +7,9 @@ import type { KernelBenchOptions } from "./kernels.ts";
 import { originOf, watchOthers } from "./machine.ts";
 import type { ModelBenchOptions } from "./model.ts";
 import { withReport } from "./outputs.ts";
-import type { CeilingRow } from "./rows.ts";
 
 export interface Session {
   readonly engine: Engine;
-  readonly ceilings: readonly CeilingRow[];
   readonly options: ModelBenchOptions & KernelBenchOptions;
 }
 
@@ -48,7 +46,7 @@ export async function withSession<T>(
         onFailure: report.fail,
         watch: watchOthers,
       };
-      await work({ engine, ceilings, options }, prepared);
+      await work({ engine, options }, prepared);
     });
   } finally {
     engine.dispose();

@@ -12,7 +12,8 @@ import {
 } from "../src/kernels/kernel.ts";
 import { ACTIVATION_CODES } from "../src/kernels/rows/activation.ts";
 import type { Engine } from "../src/runtime/engine.ts";
-import { requireRoom } from "./buffer_limits.ts";
+import { lackOfRoom } from "./buffer_limits.ts";
+import { elementOf } from "./case_data.ts";
 import { OPERATIONS, shapedTask } from "./kernel_cases.ts";
 import type { KernelTask } from "./kernels.ts";
 import { type AuthorFile, declares, storedAs } from "./workbench_file.ts";
@@ -37,7 +38,8 @@ export interface WorkbenchOptions {
  */
 export function authorTask(file: AuthorFile, asked: WorkbenchOptions, engine: Engine, dtype: Scalar): KernelTask {
   const { operation, sizes, options } = claimOf(file, asked);
-  requireRoom(file.name, operation, sizes, dtype, engine.device.limits);
+  const lack = lackOfRoom(file.name, operation, sizes, dtype, engine.device.limits);
+  if (lack) throw lack;
   const task = shapedTask(operation, sizes, engine.traits).beside(options, (own, shape) => {
     const author = authorKernel(file, own, asked.workgroups);
     if (shape.dtype === dtype) author.plan(shape, engine.traits.limits); // what it lacks is told before anything runs
@@ -72,10 +74,11 @@ interface Claim {
  */
 function claimOf(file: AuthorFile, asked: WorkbenchOptions): Claim {
   const claimed = asked.claims ?? file.claims;
-  const [operation, activation] = claimed?.split(/\s+/) ?? [longestStart(file.name, Object.keys(OPERATIONS))];
-  const typical = Object.hasOwn(OPERATIONS, operation ?? "") ? OPERATIONS[operation!] : undefined;
-  const known = activation === undefined || (ACTIVATED.includes(operation!) && ACTIVATIONS.includes(activation));
-  if (operation === undefined || typical === undefined || !known) {
+  const [, operation = "", activation] =
+    /^(\S+)(?:\s+(.*))?$/.exec(claimed ?? longestStart(file.name, Object.keys(OPERATIONS))) ?? [];
+  const typical = Object.hasOwn(OPERATIONS, operation) ? OPERATIONS[operation] : undefined;
+  const known = activation === undefined || (ACTIVATED.includes(operation) && ACTIVATIONS.includes(activation));
+  if (typical === undefined || !known) {
     const what = claimed === undefined ? "does not say what it computes" : `claims "${claimed}", which there is not`;
     throw new RangeError(
       `${file.name} ${what}: write "// claims: matmul" in it; there are ${Object.keys(OPERATIONS).join(", ")}; behind ${ACTIVATED.join(", ")} may stand ${ACTIVATIONS.join(", ")}`,
@@ -139,8 +142,9 @@ function authorKernel<S extends { readonly dtype: Scalar }>(
   };
 }
 
-function longestStart(text: string, starts: readonly string[]): string | undefined {
-  return starts.filter((start) => text.startsWith(start)).sort((a, b) => b.length - a.length)[0];
+/** Empty where the text begins with none of them. */
+function longestStart(text: string, starts: readonly string[]): string {
+  return starts.filter((start) => text.startsWith(start)).reduce((a, b) => (b.length > a.length ? b : a), "");
 }
 
 /** A constant of a plan that says what is computed; the other ones say how. */
@@ -202,7 +206,7 @@ function requireStorage<S>(file: AuthorFile, own: Kernel<S>, dtype: Scalar): voi
   for (const binding of file.bindings) {
     const type = wanted.get(binding.name)!;
     if (binding.access === "uniform" || type.includes("Word")) continue;
-    const stored = /u32/.test(type) ? "u32" : /<f32>|vec4f/.test(type) ? "f32" : dtype;
+    const stored = elementOf(type, dtype);
     const read = storedAs(file, binding, dtype);
     if (read === stored) continue;
     throw new RangeError(

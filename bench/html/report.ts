@@ -3,7 +3,7 @@
 import { readFile } from "node:fs/promises";
 import { fileURLToPath } from "node:url";
 import { LEGEND } from "../columns.ts";
-import { machineText } from "../origin.ts";
+import { adapterText, machineText, type OriginRow } from "../origin.ts";
 import { ceilingFacts, ceilingWarning, type Row } from "../rows.ts";
 import { type Figure, latency, peers, roofline, shares, taskOf } from "./figures.ts";
 import { type Run, splitRuns } from "./runs.ts";
@@ -129,11 +129,11 @@ function machineCard({ origin, letter, ceilings }: Run): string {
   return `<section class="card"><h2>${escapeHtml(heading)}</h2><dl>${items.join("")}</dl>${note}</section>`;
 }
 
-function factsOf(origin: NonNullable<Run["origin"]>): string[][] {
-  const { adapter, driver, commit, date } = origin;
+function factsOf(origin: OriginRow): string[][] {
+  const { driver, commit, date } = origin;
   const { processor, system } = machineText(origin);
   return [
-    ["adapter", `${adapter.name}${adapter.software ? " (software: computed by the CPU)" : ""}`],
+    ["adapter", adapterText(origin)],
     ["driver", driver],
     ["CPU", processor],
     ["system", system.join(", ")],

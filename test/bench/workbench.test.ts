@@ -249,6 +249,7 @@ describe("a file that claims something", () => {
       'claims "matmult", which there is not: write "// claims: matmul" in it; there are matmul, matmul_q8, attention',
     ],
     ["an activation that there is not", MATMUL, { claims: "matmul glue" }, 'claims "matmul glue", which there is not'],
+    ["two activations", MATMUL, { claims: "matmul gelu tanh" }, 'claims "matmul gelu tanh", which there is not'],
     [
       "an activation where there is none",
       MATMUL,
