@@ -2,7 +2,8 @@
 
 import { foldWorkgroups, type Kernel } from "../src/kernels/kernel.ts";
 import type { Engine } from "../src/runtime/engine.ts";
-import type { Tensor } from "../src/runtime/tensor.ts";
+import type { InputData } from "../src/runtime/inputs.ts";
+import type { DType, Tensor } from "../src/runtime/tensor.ts";
 import copySource from "./copy.wgsl";
 import fmaSource from "./fma_loop.wgsl";
 import type { CeilingRow } from "./rows.ts";
@@ -135,8 +136,8 @@ async function timeCopy(
   }
 }
 
-function tensorOf(engine: Engine, label: string, values: Float32Array): Tensor {
-  const tensor = engine.tensor(label, [values.length], "f32");
+export function tensorOf(engine: Engine, label: string, values: InputData, dtype: DType = "f32"): Tensor {
+  const tensor = engine.tensor(label, [values.length], dtype);
   engine.writeBuffer(tensor.buffer, 0, values);
   return tensor;
 }

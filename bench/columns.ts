@@ -14,14 +14,14 @@ export interface Column<T> {
 
 export const LEGEND = "* what the engine launches on this device";
 
-/** A star says that the engine chooses it. */
-export function kernelName({ kernel, variant, chosen }: Pick<KernelRow, "kernel" | "variant" | "chosen">): string {
-  return [kernel, variant, chosen ? "*" : ""].filter(Boolean).join(" ");
-}
-
-/** Names are as wide as the project's longest. */
+/** Names are as wide as the project's longest. A star says that the engine chooses it. */
 export const KERNEL_COLUMNS: readonly Column<KernelRow>[] = [
-  { name: "kernel", text: true, width: 39, cell: kernelName },
+  {
+    name: "kernel",
+    text: true,
+    width: 39,
+    cell: ({ kernel, variant, chosen }) => [kernel, variant, chosen ? "*" : ""].filter(Boolean).join(" "),
+  },
   { name: "shape", text: true, width: 20, cell: ({ shape }) => shape },
   { name: "type", text: true, cell: ({ dtype }) => dtype },
   { name: "clock", text: true, cell: ({ timing }) => timing.clock },

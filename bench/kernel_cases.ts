@@ -4,24 +4,7 @@ import type { DeviceTraits, Scalar } from "../src/kernels/kernel.ts";
 import type { MatmulShape } from "../src/kernels/matmul/matmul.ts";
 import { matmul, matmulQ8, type Outputs } from "../src/kernels/reference/twins.ts";
 import { INDEXABLE } from "../src/kernels/shape.ts";
-import {
-  activationCases,
-  attentionCase,
-  attentionCases,
-  type Case,
-  embedLayernormCases,
-  gatherRowsCases,
-  l2NormalizeCases,
-  layernormCases,
-  linear,
-  linearQ8,
-  matmulCases,
-  matmulQ8Cases,
-  poolCase,
-  poolCases,
-  softmaxCases,
-  topKCases,
-} from "../test/cases.ts";
+import { attentionCase, linear, linearQ8, poolCase } from "../test/cases.ts";
 import { engineTables } from "./engine_choice.ts";
 import { type BenchTable, type KernelTask, kernelTask } from "./kernels.ts";
 import {
@@ -64,21 +47,21 @@ export const OPERATIONS: Readonly<Record<string, readonly number[]>> = {
 /** Every kernel on the shapes of BERT-base with 128 tokens; of several for one operation, the engine's choice first. */
 export function typicalTasks(traits: DeviceTraits): KernelTask[] {
   const tables = engineTables(traits);
-  const tasks = <S extends { readonly dtype: Scalar }>(table: BenchTable<S>, cases: readonly Case<S>[]): KernelTask[] =>
+  const tasks = <S extends { readonly dtype: Scalar }>(table: BenchTable<S>, cases = table.typical): KernelTask[] =>
     cases.map((of) => kernelTask(table, of));
   return [
-    ...tasks(tables.matmul, matmulCases.typical.map(unguarded)),
-    ...tasks(tables.matmulQ8, matmulQ8Cases.typical.map(unguarded)),
-    ...tasks(tables.attention, attentionCases.typical),
-    ...tasks(tables.attentionProbs, attentionCases.typical.slice(0, 1).map(probabilitiesOf)),
-    ...tasks(tables.embedLayernorm, embedLayernormCases.typical),
-    ...tasks(tables.layernorm, layernormCases.typical),
-    ...tasks(tables.activation, activationCases.typical),
-    ...tasks(tables.pool, poolCases.typical),
-    ...tasks(tables.l2Normalize, l2NormalizeCases.typical),
-    ...tasks(tables.gatherRows, gatherRowsCases.typical),
-    ...tasks(tables.softmax, softmaxCases.typical),
-    ...tasks(tables.topK, topKCases.typical),
+    ...tasks(tables.matmul, tables.matmul.typical.map(unguarded)),
+    ...tasks(tables.matmulQ8, tables.matmulQ8.typical.map(unguarded)),
+    ...tasks(tables.attention),
+    ...tasks(tables.attentionProbs, tables.attention.typical.slice(0, 1).map(probabilitiesOf)),
+    ...tasks(tables.embedLayernorm),
+    ...tasks(tables.layernorm),
+    ...tasks(tables.activation),
+    ...tasks(tables.pool),
+    ...tasks(tables.l2Normalize),
+    ...tasks(tables.gatherRows),
+    ...tasks(tables.softmax),
+    ...tasks(tables.topK),
   ];
 }
 
@@ -107,11 +90,11 @@ export function shapedTask(operation: string, sizes: readonly number[], traits: 
     attention_probs: () => kernelTask(tables.attentionProbs, probabilitiesOf(attentionCase([a], b, c))),
     embed_layernorm: () => kernelTask(tables.embedLayernorm, embedLayernormSized(a, b)),
     layernorm: () => kernelTask(tables.layernorm, layernormSized(a, b)),
-    activation: () => kernelTask(tables.activation, rowsCase(activationCases.typical[0]!, a, b)),
+    activation: () => kernelTask(tables.activation, rowsCase(tables.activation.typical[0]!, a, b)),
     pool: () => kernelTask(tables.pool, poolCase([a], b, "mean", true)),
-    l2_normalize: () => kernelTask(tables.l2Normalize, rowsCase(l2NormalizeCases.typical[0]!, a, b)),
+    l2_normalize: () => kernelTask(tables.l2Normalize, rowsCase(tables.l2Normalize.typical[0]!, a, b)),
     gather_rows: () => kernelTask(tables.gatherRows, gatherRowsSized(a, b)),
-    softmax: () => kernelTask(tables.softmax, rowsCase(softmaxCases.typical[0]!, a, b)),
+    softmax: () => kernelTask(tables.softmax, rowsCase(tables.softmax.typical[0]!, a, b)),
     top_k: () => kernelTask(tables.topK, topKSized(a, b)),
   };
   return tasks[operation]!();

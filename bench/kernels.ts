@@ -8,7 +8,7 @@ import type { Recorder, Ref } from "../src/runtime/recorder.ts";
 import type { DType, Tensor } from "../src/runtime/tensor.ts";
 import type { Bound, Case, CaseTable } from "../test/cases.ts";
 import { type CaseData, caseData, encode, type Work, workOf } from "./case_data.ts";
-import type { CopyTime } from "./ceilings.ts";
+import { type CopyTime, tensorOf } from "./ceilings.ts";
 import { type CeilingRow, type Check, ceilingOf, type KernelRow } from "./rows.ts";
 import { type Timing, timeLaunch, type Watch } from "./timing.ts";
 
@@ -70,7 +70,9 @@ export function kernelTask<S extends { readonly dtype: Scalar }>(table: BenchTab
       if (options.signal?.aborted) return; // a page hears of a click while it waits
       const data = caseData(kernels[0]!, shape, of);
       const expected = table.reference(shape, { ...data.values, ...zerosOf(data) });
-      const tensors = upload(engine, data);
+      const tensors = new Map(
+        [...data.stored].map(([name, { dtype, data }]) => [name, tensorOf(engine, name, data, dtype)]),
+      );
       for (const kernel of kernels) {
         let name = kernel.name;
         try {
@@ -133,16 +135,6 @@ function matrixVariant(sizes: Readonly<Record<string, number>>): string {
   const rows = SUBGROUPS_DOWN! * sizes.MATRICES_DOWN! * MATRIX_ROWS!;
   const cols = SUBGROUPS_ACROSS! * sizes.MATRICES_ACROSS! * MATRIX_COLS!;
   return `${rows}x${cols}x${DEPTH} ${MATRIX_ROWS}x${MATRIX_COLS}x${MATRIX_DEPTH}`;
-}
-
-function upload(engine: Engine, { stored }: CaseData): Map<string, Tensor> {
-  const tensors = new Map<string, Tensor>();
-  for (const [name, { dtype, data }] of stored) {
-    const tensor = engine.tensor(name, [data.length], dtype);
-    engine.writeBuffer(tensor.buffer, 0, data);
-    tensors.set(name, tensor);
-  }
-  return tensors;
 }
 
 interface Launch<S> {
