@@ -1,6 +1,7 @@
 /** Rows as text for people, and as JSON. */
 
 import { writeFileSync } from "node:fs";
+import { messageOf } from "../src/node/cli/failure.ts";
 import { type Column, KERNEL_COLUMNS, LEGEND, MODEL_COLUMNS, peerColumns } from "./columns.ts";
 import { profileByKernel } from "./html/figures.ts";
 import { milliseconds, percent, short } from "./numbers.ts";
@@ -64,8 +65,8 @@ export function openReport(json: string | true | undefined, print: (line: string
       for (const row of peers) add(row);
       if (json !== true && peers.length > 0) for (const line of peersTable(peers)) print(line);
     },
-    fail(name, { message }) {
-      add({ type: "failure", name, message });
+    fail(name, error) {
+      add({ type: "failure", name, message: messageOf(error) });
       process.exitCode = 1;
     },
     progress(text) {

@@ -45,6 +45,7 @@ export function peerTable(runs: readonly Run[]): string {
     { name: "model", text: true, cell: ({ model }) => model },
     { name: "batch", text: true, cell: ({ batch }) => batch },
     ...peerColumns(),
+    { name: "allowed", cell: ({ check }) => check.bound.toExponential(1) },
   ]);
 }
 
