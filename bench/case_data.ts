@@ -34,7 +34,7 @@ export function caseData<S extends { readonly dtype: Scalar }>(kernel: Kernel<S>
 }
 
 /** The WGSL names an element's type `Scalar`, or something made of it, where it follows the shape's dtype. */
-function elementOf(type: string, dtype: Scalar): DType {
+export function elementOf(type: string, dtype: Scalar): DType {
   if (type.includes("u32")) return "u32";
   return /<f32>|vec4f/.test(type) ? "f32" : dtype;
 }

@@ -1,9 +1,8 @@
 /** Two runs side by side: how the times changed, and whether that is more than noise. */
 
-import type { ReportRow } from "./html/runs.ts";
 import { milliseconds, percent } from "./numbers.ts";
-import type { PeerRow } from "./peers/row.ts";
-import { type BrowserOriginRow, isMeasured, type MeasuredRow, nameOf, type OriginRow } from "./rows.ts";
+import type { OriginRow } from "./origin.ts";
+import { isMeasured, nameOf, type Row } from "./rows.ts";
 import type { Timing } from "./timing.ts";
 
 /** Within a run a timing may be steadier than the machine is from one run to the next: no change below this is believed. */
@@ -30,7 +29,7 @@ interface Timed {
 }
 
 /** Rows that are in both runs, in the order of the second. */
-export function compareRows(before: readonly ReportRow[], after: readonly ReportRow[]): Comparison[] {
+export function compareRows(before: readonly Row[], after: readonly Row[]): Comparison[] {
   const software = [...before, ...after].some((row) => row.type === "origin" && row.adapter.software);
   const earlier = new Map(timedIn(before, software).map((row) => [row.name, row]));
   return timedIn(after, software).flatMap((is) => {
@@ -43,22 +42,14 @@ export function compareRows(before: readonly ReportRow[], after: readonly Report
   });
 }
 
-function timedIn(rows: readonly ReportRow[], software: boolean): Timed[] {
-  return rows.filter(isTimed).map((row) => {
-    const name = timedName(row);
+function timedIn(rows: readonly Row[], software: boolean): Timed[] {
+  return rows.filter(isMeasured).map((row) => {
+    const name = nameOf(row);
     if (row.type !== "peer") return { name, p50: row.timing.p50, noise: noiseOf(row.timing, software) };
     const { median, min } = row.timing;
     // Its quartiles are not kept, and its slowest run may be slow by any amount: the way down, taken both ways.
     return { name, p50: median, noise: [(2 * (median - min)) / median] };
   });
-}
-
-function isTimed(row: ReportRow): row is MeasuredRow | PeerRow {
-  return row.type === "peer" || isMeasured(row);
-}
-
-function timedName(row: MeasuredRow | PeerRow): string {
-  return row.type === "peer" ? `${row.peer}, ${row.model}, ${row.batch}` : nameOf(row);
 }
 
 /** Beside its own spread, what others took of the processor, where that is what computed or what held the clock. */
@@ -71,7 +62,7 @@ function noiseOf({ clock, noise, others }: Timing, software: boolean): number[] 
  * For people: a line for each row that both have, what makes the runs differ beside the code, and what only one has.
  * @throws RangeError when no row is in both
  */
-export function comparisonText(before: readonly ReportRow[], after: readonly ReportRow[]): string {
+export function comparisonText(before: readonly Row[], after: readonly Row[]): string {
   const rows = compareRows(before, after);
   if (rows.length === 0) {
     throw new RangeError(`the two files have no row in common: A has ${kindsOf(before)}, B has ${kindsOf(after)}`);
@@ -99,17 +90,17 @@ export function comparisonText(before: readonly ReportRow[], after: readonly Rep
 }
 
 /** `12 kernel rows and 4 peer rows` */
-function kindsOf(rows: readonly ReportRow[]): string {
-  const types = rows.filter(isTimed).map(({ type }) => type);
+function kindsOf(rows: readonly Row[]): string {
+  const types = rows.filter(isMeasured).map(({ type }) => type);
   const kinds = [...new Set(types)].map((kind) => `${types.filter((type) => type === kind).length} ${kind} rows`);
   return kinds.join(" and ") || "none";
 }
 
 /** What the other file lacks, and what failed. */
-function onlyText(letter: string, rows: readonly ReportRow[], both: ReadonlySet<string>): string[] {
+function onlyText(letter: string, rows: readonly Row[], both: ReadonlySet<string>): string[] {
   const only = rows
-    .filter(isTimed)
-    .map(timedName)
+    .filter(isMeasured)
+    .map(nameOf)
     .filter((name) => !both.has(name));
   const failed = rows.flatMap((row) => (row.type === "failure" ? [`${row.name}: ${row.message}`] : []));
   return [
@@ -118,10 +109,10 @@ function onlyText(letter: string, rows: readonly ReportRow[], both: ReadonlySet<
   ];
 }
 
-function originText(before: readonly ReportRow[], after: readonly ReportRow[]): string[] {
+function originText(before: readonly Row[], after: readonly Row[]): string[] {
   const [a, b] = [before, after].map((rows) => rows.find((row) => row.type === "origin"));
   if (a === undefined || b === undefined) return [];
-  const facts = ({ adapter, driver, machine, tuned }: OriginRow | BrowserOriginRow) => ({
+  const facts = ({ adapter, driver, machine, tuned }: OriginRow) => ({
     adapter: adapter.name,
     driver,
     cpu: "cpu" in machine ? `${machine.cpu} x ${machine.cores}` : `unknown x ${machine.cores}`,

@@ -37,12 +37,14 @@ import type { BenchTable } from "./kernels.ts";
 
 /** The table of the cases, with the kernels that a device has for a shape, `choose`'s first and none twice. */
 function engineFirst<S extends { readonly dtype: Scalar }>(
+  operation: string,
   table: CaseTable<S>,
   traits: DeviceTraits,
   choose?: (shape: S) => Kernel<S>,
 ): BenchTable<S> {
   return {
     ...table,
+    operation,
     engineFirst: true,
     kernels(shape) {
       const all = table.kernels(shape, traits);
@@ -119,20 +121,20 @@ export interface EngineTables {
 export function engineTables(traits: DeviceTraits): EngineTables {
   const owner = rowOwnerFor(traits);
   const matmuls = (kernels: CaseTable<MatmulShape>["kernels"]): BenchTable<MatmulShape> =>
-    engineFirst({ ...matmulCases, kernels }, traits, (shape) => matmulKernelFor(shape, traits));
+    engineFirst("matmul", { ...matmulCases, kernels }, traits, (shape) => matmulKernelFor(shape, traits));
   return {
     matmul: matmuls((shape) => [...onMatrixUnits(shape, traits), ...matmulCases.kernels(shape, traits)]),
     matmulRungs: matmuls((shape) => rungs(shape, traits)),
-    matmulQ8: engineFirst(matmulQ8Cases, traits),
-    attention: engineFirst(attentionCases, traits, (shape) => attentionKernelFor(shape, traits)),
-    attentionProbs: engineFirst(attentionProbsCases, traits),
-    embedLayernorm: engineFirst(embedLayernormCases, traits, () => embedLayernormBy(owner)),
-    layernorm: engineFirst(layernormCases, traits, () => layernormBy(owner)),
-    l2Normalize: engineFirst(l2NormalizeCases, traits, () => l2NormalizeBy(owner)),
-    softmax: engineFirst(softmaxCases, traits, (shape) => softmaxKernelFor(shape, traits)),
-    pool: engineFirst(poolCases, traits),
-    gatherRows: engineFirst(gatherRowsCases, traits),
-    topK: engineFirst(topKCases, traits),
-    activation: activationCases,
+    matmulQ8: engineFirst("matmul_q8", matmulQ8Cases, traits),
+    attention: engineFirst("attention", attentionCases, traits, (shape) => attentionKernelFor(shape, traits)),
+    attentionProbs: engineFirst("attention_probs", attentionProbsCases, traits),
+    embedLayernorm: engineFirst("embed_layernorm", embedLayernormCases, traits, () => embedLayernormBy(owner)),
+    layernorm: engineFirst("layernorm", layernormCases, traits, () => layernormBy(owner)),
+    l2Normalize: engineFirst("l2_normalize", l2NormalizeCases, traits, () => l2NormalizeBy(owner)),
+    softmax: engineFirst("softmax", softmaxCases, traits, (shape) => softmaxKernelFor(shape, traits)),
+    pool: engineFirst("pool", poolCases, traits),
+    gatherRows: engineFirst("gather_rows", gatherRowsCases, traits),
+    topK: engineFirst("top_k", topKCases, traits),
+    activation: { ...activationCases, operation: "activation" },
   };
 }

@@ -4,30 +4,13 @@ import type { DeviceTraits, Scalar } from "../src/kernels/kernel.ts";
 import type { MatmulShape } from "../src/kernels/matmul/matmul.ts";
 import { matmul, matmulQ8, type Outputs } from "../src/kernels/reference/twins.ts";
 import { INDEXABLE } from "../src/kernels/shape.ts";
-import {
-  activationCases,
-  attentionCases,
-  type Case,
-  embedLayernormCases,
-  gatherRowsCases,
-  l2NormalizeCases,
-  layernormCases,
-  matmulCases,
-  matmulQ8Cases,
-  poolCases,
-  softmaxCases,
-  topKCases,
-} from "../test/cases.ts";
+import { attentionCase, linear, linearQ8, poolCase } from "../test/cases.ts";
 import { engineTables } from "./engine_choice.ts";
 import { type BenchTable, type KernelTask, kernelTask } from "./kernels.ts";
 import {
-  attentionSized,
   embedLayernormSized,
   gatherRowsSized,
   layernormSized,
-  matmulQ8Sized,
-  matmulSized,
-  poolSized,
   probabilitiesOf,
   rowsCase,
   topKSized,
@@ -41,71 +24,86 @@ const CPU_PRODUCTS = 2 ** 31;
 export const SHAPE_FORMS: string =
   "matmul and matmul_q8 MxNxK, attention TOKENSxHEADSxHEADDIM, all others ROWSxCOLS (rows are tokens to embed_layernorm and pool, indices to gather_rows)";
 
+const LINEAR = [128, 768, 768];
+const HEADS = [128, 12, 64];
+const ROWS = [128, 768];
+
+/** Each operation with sizes of BERT-base for 128 tokens. */
+export const OPERATIONS: Readonly<Record<string, readonly number[]>> = {
+  matmul: LINEAR,
+  matmul_q8: LINEAR,
+  attention: HEADS,
+  attention_probs: HEADS,
+  embed_layernorm: ROWS,
+  layernorm: ROWS,
+  activation: ROWS,
+  pool: ROWS,
+  l2_normalize: ROWS,
+  gather_rows: ROWS,
+  softmax: ROWS,
+  top_k: ROWS,
+};
+
 /** Every kernel on the shapes of BERT-base with 128 tokens; of several for one operation, the engine's choice first. */
 export function typicalTasks(traits: DeviceTraits): KernelTask[] {
   const tables = engineTables(traits);
-  const tasks = <S extends { readonly dtype: Scalar }>(table: BenchTable<S>, cases: readonly Case<S>[]): KernelTask[] =>
+  const tasks = <S extends { readonly dtype: Scalar }>(table: BenchTable<S>, cases = table.typical): KernelTask[] =>
     cases.map((of) => kernelTask(table, of));
   return [
-    ...tasks(tables.matmul, matmulCases.typical.map(unguarded)),
-    ...tasks(tables.matmulQ8, matmulQ8Cases.typical.map(unguarded)),
-    ...tasks(tables.attention, attentionCases.typical),
-    ...tasks(tables.attentionProbs, attentionCases.typical.slice(0, 1).map(probabilitiesOf)),
-    ...tasks(tables.embedLayernorm, embedLayernormCases.typical),
-    ...tasks(tables.layernorm, layernormCases.typical),
-    ...tasks(tables.activation, activationCases.typical),
-    ...tasks(tables.pool, poolCases.typical),
-    ...tasks(tables.l2Normalize, l2NormalizeCases.typical),
-    ...tasks(tables.gatherRows, gatherRowsCases.typical),
-    ...tasks(tables.softmax, softmaxCases.typical),
-    ...tasks(tables.topK, topKCases.typical),
+    ...tasks(tables.matmul, tables.matmul.typical.map(unguarded)),
+    ...tasks(tables.matmulQ8, tables.matmulQ8.typical.map(unguarded)),
+    ...tasks(tables.attention),
+    ...tasks(tables.attentionProbs, tables.attention.typical.slice(0, 1).map(probabilitiesOf)),
+    ...tasks(tables.embedLayernorm),
+    ...tasks(tables.layernorm),
+    ...tasks(tables.activation),
+    ...tasks(tables.pool),
+    ...tasks(tables.l2Normalize),
+    ...tasks(tables.gatherRows),
+    ...tasks(tables.softmax),
+    ...tasks(tables.topK),
   ];
 }
 
 /** All matmuls on the same matrices [size, size], the engine's choice first. */
 export function ladderTask(size: number, traits: DeviceTraits): KernelTask {
-  return matmulTask(size, size, size, traits);
+  return shapedTask("matmul", [size, size, size], traits);
 }
 
-/** The tasks that take so many sizes, as `SHAPE_FORMS` says. */
+/** The tasks that take such sizes, as `SHAPE_FORMS` says. */
 export function shapedTasks(sizes: readonly number[], traits: DeviceTraits): KernelTask[] {
-  const tables = engineTables(traits);
-  if (sizes.length === 3) {
-    const [a, b, c] = sizes as [number, number, number];
-    const matmuls = [
-      matmulTask(a, b, c, traits),
-      kernelTask({ ...tables.matmulQ8, reference: sampledMatmulQ8 }, matmulQ8Sized(a, b, c)),
-    ];
-    if (a * b * c > INDEXABLE) return matmuls; // no tensor of attention may have so many elements
-    const attention = attentionSized(a, b, c);
-    return [
-      ...matmuls,
-      kernelTask(tables.attention, attention),
-      kernelTask(tables.attentionProbs, probabilitiesOf(attention)),
-    ];
-  }
-  if (sizes.length !== 2) return [];
-  const [rows, cols] = sizes as [number, number];
-  return [
-    kernelTask(tables.embedLayernorm, embedLayernormSized(rows, cols)),
-    kernelTask(tables.layernorm, layernormSized(rows, cols)),
-    kernelTask(tables.activation, rowsCase(activationCases.typical[0]!, rows, cols)),
-    kernelTask(tables.pool, poolSized(rows, cols)),
-    kernelTask(tables.l2Normalize, rowsCase(l2NormalizeCases.typical[0]!, rows, cols)),
-    kernelTask(tables.gatherRows, gatherRowsSized(rows, cols)),
-    kernelTask(tables.softmax, rowsCase(softmaxCases.typical[0]!, rows, cols)),
-    kernelTask(tables.topK, topKSized(rows, cols)),
-  ];
+  const elements = sizes.reduce((product, size) => product * size, 1);
+  return Object.keys(OPERATIONS)
+    .filter((name) => OPERATIONS[name]!.length === sizes.length)
+    .filter((name) => elements <= INDEXABLE || !name.startsWith("attention")) // which has a tensor of all three sizes
+    .map((name) => shapedTask(name, sizes, traits));
 }
 
-function matmulTask(m: number, n: number, k: number, traits: DeviceTraits): KernelTask {
-  return kernelTask({ ...engineTables(traits).matmulRungs, reference: sampledMatmul }, matmulSized(m, n, k));
+/** @param operation of `OPERATIONS`. Options are those of its typical case, of matmuls none. */
+export function shapedTask(operation: string, sizes: readonly number[], traits: DeviceTraits): KernelTask {
+  const tables = engineTables(traits);
+  const [a, b, c] = sizes as [number, number, number];
+  const tasks: Readonly<Record<string, () => KernelTask>> = {
+    matmul: () => kernelTask({ ...tables.matmulRungs, reference: sampledMatmul }, unguarded(linear(a, b, c))),
+    matmul_q8: () => kernelTask({ ...tables.matmulQ8, reference: sampledMatmulQ8 }, unguarded(linearQ8(a, b, c))),
+    attention: () => kernelTask(tables.attention, attentionCase([a], b, c)),
+    attention_probs: () => kernelTask(tables.attentionProbs, probabilitiesOf(attentionCase([a], b, c))),
+    embed_layernorm: () => kernelTask(tables.embedLayernorm, embedLayernormSized(a, b)),
+    layernorm: () => kernelTask(tables.layernorm, layernormSized(a, b)),
+    activation: () => kernelTask(tables.activation, rowsCase(tables.activation.typical[0]!, a, b)),
+    pool: () => kernelTask(tables.pool, poolCase([a], b, "mean", true)),
+    l2_normalize: () => kernelTask(tables.l2Normalize, rowsCase(tables.l2Normalize.typical[0]!, a, b)),
+    gather_rows: () => kernelTask(tables.gatherRows, gatherRowsSized(a, b)),
+    softmax: () => kernelTask(tables.softmax, rowsCase(tables.softmax.typical[0]!, a, b)),
+    top_k: () => kernelTask(tables.topK, topKSized(a, b)),
+  };
+  return tasks[operation]!();
 }
 
 type MatmulTwin = (shape: MatmulShape, inputs: Readonly<Record<string, ArrayLike<number>>>) => Outputs;
 
 /** The rows that the CPU has the time for, evenly spread from the first to the last; NaN in the others. */
-export const sampledMatmul: MatmulTwin = sampled(matmul);
+const sampledMatmul: MatmulTwin = sampled(matmul);
 const sampledMatmulQ8: MatmulTwin = sampled(matmulQ8);
 
 function sampled(twin: MatmulTwin): MatmulTwin {

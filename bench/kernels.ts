@@ -7,8 +7,8 @@ import type { Recorder, Ref } from "../src/runtime/recorder.ts";
 import type { DType, InputData, Tensor } from "../src/runtime/tensor.ts";
 import type { Bound, Case, CaseTable } from "../test/cases.ts";
 import { type CaseData, caseData, encode, type Work, workOf } from "./case_data.ts";
-import type { CopyTime } from "./ceilings.ts";
-import type { CeilingRow, Check, KernelRow } from "./rows.ts";
+import { type CopyTime, tensorOf } from "./ceilings.ts";
+import { type CeilingRow, type Check, ceilingOf, type KernelRow } from "./rows.ts";
 import { type Timing, timeLaunch, type Watch } from "./timing.ts";
 
 export interface KernelBenchOptions {
@@ -31,25 +31,34 @@ export interface KernelBenchOptions {
 /** Whether to measure a kernel: by its name, and its place among the kernels of a task. */
 export type Select = (name: string, place: number) => boolean;
 
-/** A table of cases that may say whose its first kernel is. */
+/** A table of cases of one operation, which may say whose its first kernel is. */
 export interface BenchTable<S extends { readonly dtype: Scalar }> extends CaseTable<S> {
+  /** `matmul`, whichever kernels do it. */
+  readonly operation: string;
   /** Whether the first of its kernels is the one that the engine launches on this device: its row says so. */
   readonly engineFirst?: boolean;
 }
 
 /** A case and the kernels that compute it, whatever the type of its shape. */
 export interface KernelTask {
+  readonly operation: string;
   /** Their names, those of f32 before the ones that f16 has beside them. A name may come twice, with two tiles. */
   readonly kernels: readonly string[];
   /** Verifies and times the kernels that are selected. */
   measure(engine: Engine, select: Select, dtype: Scalar, options: KernelBenchOptions): Promise<void>;
+  /** The first of them, and beside it one made of them; on the same sizes with these options. */
+  beside(options: Readonly<Record<string, unknown>>, make: MakeKernel): KernelTask;
 }
+
+export type MakeKernel = <S extends { readonly dtype: Scalar }>(own: readonly Kernel<S>[], shape: S) => Kernel<S>;
 
 export function kernelTask<S extends { readonly dtype: Scalar }>(table: BenchTable<S>, of: Case<S>): KernelTask {
   const shapeOf = (dtype: Scalar): S => ({ ...of.shape, dtype }) as unknown as S;
   const namesIn = (dtype: Scalar): string[] => table.kernels(shapeOf(dtype)).map(({ name }) => name);
   const [names, namesInF16] = [namesIn("f32"), namesIn("f16")];
+  const { operation } = table;
   return {
+    operation,
     kernels: [...names, ...namesInF16.filter((name) => !names.includes(name))],
     async measure(engine, select, dtype, options) {
       const shape = shapeOf(dtype);
@@ -59,9 +68,10 @@ export function kernelTask<S extends { readonly dtype: Scalar }>(table: BenchTab
       await options.onProgress(`${kernels[0]!.name}: on the CPU`);
       if (options.signal?.aborted) return; // a page hears of a click while it waits
       const data = caseData(kernels[0]!, shape, of);
-      const operation = kernels[0]!.name; // they all do the same, whatever their names
       const expected = table.reference(shape, { ...data.values, ...zerosOf(data) });
-      const tensors = upload(engine, data);
+      const tensors = new Map(
+        [...data.stored].map(([name, { dtype, data }]) => [name, tensorOf(engine, name, data, dtype)]),
+      );
       for (const kernel of kernels) {
         let name = kernel.name;
         try {
@@ -72,15 +82,13 @@ export function kernelTask<S extends { readonly dtype: Scalar }>(table: BenchTab
           if (options.signal?.aborted) break;
           const launch = { kernel, shape, tensors, outputs: data.outputs };
           const check = verify(await runOnce(engine, launch), expected, of.bound(dtype));
-          const timing = await timeLaunch(
-            engine,
-            name,
-            (r) => addTo(r, launch, temporaryIn(r)),
-            options.budget,
-            options.watch,
-          );
+          const record = (r: Recorder): void =>
+            addTo(r, launch, (name, size, dtype) => r.temporary(name, [size], dtype));
+          const timing = await timeLaunch(engine, name, record, options.budget, options.watch);
           const work = workOf(operation, shape, data);
-          const copyMs = isHeldAgainstCopy(operation) ? await options.copyTime(work.bytes, timing.clock) : undefined;
+          // Not of matmuls, which move too few bytes for what they compute.
+          const isMatmul = operation.startsWith("matmul");
+          const copyMs = isMatmul ? undefined : await options.copyTime(work.bytes, timing.clock);
           options.onRow({
             ...rowOf(subject, check, timing, work, options.ceilings),
             ...(copyMs !== undefined && { copyMs }),
@@ -92,6 +100,13 @@ export function kernelTask<S extends { readonly dtype: Scalar }>(table: BenchTab
       }
       for (const tensor of tensors.values()) tensor.dispose();
     },
+    beside(options, make) {
+      const kernels = (shape: S): Kernel<S>[] => {
+        const own = table.kernels(shape);
+        return [own[0]!, make(own, shape)];
+      };
+      return kernelTask({ ...table, kernels }, { ...of, shape: { ...of.shape, ...options } });
+    },
   };
 }
 
@@ -102,11 +117,6 @@ function tellOfOther(dtype: Scalar, others: readonly string[], select: Select, o
   const other = dtype === "f32" ? "f16" : "f32";
   const error = new Error(`this device has it for ${other} alone: ask for --dtype ${other}`);
   options.onFailure(`${[...new Set(asked)].join(", ")} ${dtype}`, error);
-}
-
-/** All but the matmuls, which move too few bytes for what they compute. */
-function isHeldAgainstCopy(kernel: string): boolean {
-  return !kernel.startsWith("matmul");
 }
 
 /** What tells kernels of one name apart: its tile and matrix unit, the threads that share k or a row, its vectors. */
@@ -126,16 +136,6 @@ function matrixVariant(sizes: Readonly<Record<string, number>>): string {
   return `${rows}x${cols}x${DEPTH} ${MATRIX_ROWS}x${MATRIX_COLS}x${MATRIX_DEPTH}`;
 }
 
-function upload(engine: Engine, { stored }: CaseData): Map<string, Tensor> {
-  const tensors = new Map<string, Tensor>();
-  for (const [name, { dtype, data }] of stored) {
-    const tensor = engine.tensor(name, [data.length], dtype);
-    tensor.write(data);
-    tensors.set(name, tensor);
-  }
-  return tensors;
-}
-
 interface Launch<S> {
   readonly kernel: Kernel<S>;
   readonly shape: S;
@@ -143,13 +143,12 @@ interface Launch<S> {
   readonly outputs: CaseData["outputs"];
 }
 
-type PlaceOutput = (name: string, size: number, dtype: DType) => Ref;
-
-function temporaryIn(r: Recorder): PlaceOutput {
-  return (name, size, dtype) => r.temporary(name, [size], dtype);
-}
-
-function addTo<S>(r: Recorder, { kernel, shape, tensors, outputs }: Launch<S>, output: PlaceOutput): void {
+/** @param output places what the kernel writes */
+function addTo<S>(
+  r: Recorder,
+  { kernel, shape, tensors, outputs }: Launch<S>,
+  output: (name: string, size: number, dtype: DType) => Ref,
+): void {
   const refs = outputs.map(({ name, size, dtype }) => [name, output(name, size, dtype)] as const);
   const bound = new Set(bindingsOf(kernel.source).map(({ name }) => name)); // a kernel may do without an operand
   const operands = [...tensors, ...refs].filter(([name]) => bound.has(name));
@@ -224,8 +223,7 @@ function rowOf(
   ceilings: readonly CeilingRow[],
 ): KernelRow {
   const seconds = timing.p50 / 1e3;
-  const least = (name: CeilingRow["name"], work: number): number =>
-    work / (ceilings.find((ceiling) => ceiling.name === name)?.perSecond ?? Number.NaN);
+  const least = (name: CeilingRow["name"], work: number): number => work / ceilingOf(ceilings, name);
   const [arithmetic, memory] = [least("arithmetic", flops), least("memory", bytes)];
   return {
     type: "kernel",

@@ -1,4 +1,4 @@
-/** The origin of figures that are taken in Node. */
+/** The machine of a run in Node: the origin of its figures, and what other programs do meanwhile. */
 
 import { execFile } from "node:child_process";
 import { existsSync } from "node:fs";
@@ -7,11 +7,15 @@ import { arch, cpus, loadavg, platform, release, totalmem } from "node:os";
 import { dirname, join } from "node:path";
 import { promisify } from "node:util";
 import type { AdapterSummary } from "../src/runtime/device.ts";
-import type { Origin } from "./origin.ts";
+import type { OriginRow } from "./origin.ts";
+import type { Watch } from "./timing.ts";
 
-export async function originOf(adapter: AdapterSummary): Promise<Origin> {
+export async function originOf(adapter: AdapterSummary, tuned: boolean): Promise<OriginRow> {
   const processors = cpus();
   return {
+    type: "origin",
+    tool: "bert-webgpu bench",
+    version: 1,
     date: new Date().toISOString(),
     commit: await commitOf(import.meta.dirname),
     machine: {
@@ -24,6 +28,7 @@ export async function originOf(adapter: AdapterSummary): Promise<Origin> {
     },
     adapter,
     driver: adapter.description,
+    tuned,
   };
 }
 
@@ -47,3 +52,14 @@ function packageRoot(folder: string): string {
   if (existsSync(join(folder, "package.json")) || dirname(folder) === folder) return folder;
   return packageRoot(dirname(folder));
 }
+
+/** The part of all cores' time that others take: the spread of a timing does not tell when all of it was disturbed. */
+export const watchOthers: Watch = () => {
+  const idleTime = (): number => cpus().reduce((sum, { times }) => sum + times.idle, 0);
+  const [started, idle, own] = [performance.now(), idleTime(), process.cpuUsage()];
+  return () => {
+    const total = (performance.now() - started) * cpus().length;
+    const { user, system } = process.cpuUsage(own); // microseconds
+    return Math.min(1, Math.max(0, (total - (idleTime() - idle) - (user + system) / 1e3) / total));
+  };
+};

@@ -6,7 +6,8 @@ import type { Engine } from "../src/runtime/engine.ts";
 import { type KernelTime, type ProfileRow, summarise } from "../src/runtime/profiler.ts";
 import type { Program } from "../src/runtime/program.ts";
 import type { InputData } from "../src/runtime/tensor.ts";
-import type { CeilingRow, Check, ModelRow } from "./rows.ts";
+import { MODEL_SHAPES, type ModelShapeName, randomModel } from "./random_model.ts";
+import { type CeilingRow, type Check, ceilingOf, type ModelRow } from "./rows.ts";
 import { quantile, type Timing, timeRuns, type Watch } from "./timing.ts";
 import { type Compared, type Storage, verifyModel } from "./verify_model.ts";
 import { denseBatch, encoderFlops, evenedBatch, raggedBatch, tokensOf, type Workload } from "./workloads.ts";
@@ -21,6 +22,13 @@ export interface ModelTask {
   readonly name: string;
   readonly folder: Folder;
   readonly dtype: Storage;
+}
+
+/** With random weights. */
+export function randomTask(shape: ModelShapeName, dtype: Storage): ModelTask {
+  const { layers, hidden } = MODEL_SHAPES[shape];
+  const name = `${shape} ${layers}x${hidden}`;
+  return { name, folder: randomModel(name, MODEL_SHAPES[shape]), dtype };
 }
 
 /** `batch` x `tokens`; the ragged batch where it is given as "ragged". */
@@ -81,8 +89,7 @@ export async function benchModel(
       const vocab = model.config.vocabSize;
       const workload = batch === "ragged" ? raggedBatch(vocab) : denseBatch(batch.batch, batch.tokens, vocab);
       try {
-        if (batch === "ragged") await benchRagged(bench, workload);
-        else options.onRow(await benchDense(bench, workload));
+        await benchWorkloads(bench, batch === "ragged" ? [workload, evenedBatch(workload, vocab)] : [workload]);
       } catch (error) {
         options.onFailure(`${bench.name}, ${workload.name}`, error as Error);
       }
@@ -104,24 +111,17 @@ interface Bench {
   readonly compared: Compared;
 }
 
-async function benchDense(bench: Bench, workload: Workload): Promise<ModelRow> {
-  const prepared = await prepare(bench, workload);
-  const [timing] = await timeRuns([prepared.run], bench.options.budget, bench.options.watch);
-  return rowOf(bench, prepared, timing!, await profile(bench, prepared));
-}
-
-/** The ragged batch and the even one in turn, so that their ratio can be trusted. */
-async function benchRagged(bench: Bench, ragged: Workload): Promise<void> {
-  const tasks = [await prepare(bench, ragged), await prepare(bench, evenedBatch(ragged, bench.model.config.vocabSize))];
-  const timings = await timeRuns(
-    tasks.map(({ run }) => run),
-    bench.options.budget,
-    bench.options.watch,
-  );
-  const [first, second] = timings as [Timing, Timing];
+/** Several in turn, so that the ratio of the first to the second can be trusted. */
+async function benchWorkloads(bench: Bench, workloads: readonly Workload[]): Promise<void> {
+  const { budget, watch, onRow } = bench.options;
+  const tasks: Prepared[] = [];
+  for (const workload of workloads) tasks.push(await prepare(bench, workload));
+  const runs = tasks.map(({ run }) => run);
+  const timings = await timeRuns(runs, budget, watch);
+  const [first, second] = timings;
   for (const [i, task] of tasks.entries()) {
     const row = rowOf(bench, task, timings[i]!, await profile(bench, task));
-    bench.options.onRow(i === 0 ? { ...row, overEven: first.min / second.min } : row);
+    onRow(i === 0 && second ? { ...row, overEven: first!.min / second.min } : row);
   }
 }
 
@@ -171,7 +171,6 @@ function rowOf(bench: Bench, prepared: Prepared, timing: Timing, gpu: ModelRow["
   const { workload, check, firstRun, program } = prepared;
   const flops = encoderFlops(model.config, workload);
   const perSecond = 1e3 / timing.p50;
-  const ceiling = options.ceilings.find(({ name }) => name === "arithmetic");
   return {
     type: "model",
     model: name,
@@ -184,7 +183,7 @@ function rowOf(bench: Bench, prepared: Prepared, timing: Timing, gpu: ModelRow["
     sequencesPerSecond: workload.sequences.length * perSecond,
     flops,
     flopsPerSecond: flops * perSecond,
-    share: ceiling ? (flops * perSecond) / ceiling.perSecond : Number.NaN,
+    share: (flops * perSecond) / ceilingOf(options.ceilings, "arithmetic"),
     firstRun,
     load,
     dispatches: program.dispatches,

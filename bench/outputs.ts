@@ -3,8 +3,15 @@
 import { constants } from "node:fs";
 import { access, stat, writeFile } from "node:fs/promises";
 import { dirname, resolve } from "node:path";
+import { reportFailure } from "../src/node/cli/failure.ts";
 import { htmlReport } from "./html/report.ts";
-import type { ReportRow } from "./html/runs.ts";
+import { openReport, type Report } from "./report.ts";
+import type { Row } from "./rows.ts";
+
+export interface OutputOptions {
+  readonly json: string | true | undefined;
+  readonly html?: string;
+}
 
 /**
  * @param option `--json`
@@ -12,19 +19,40 @@ import type { ReportRow } from "./html/runs.ts";
  */
 export async function requireWritable(option: string, file: string): Promise<void> {
   const folder = dirname(resolve(file));
-  const isFolder = await stat(folder).then(
-    (found) => found.isDirectory(),
-    () => false,
-  );
-  if (!isFolder) throw new RangeError(`${option} ${file}: there is no folder ${folder}; make it first`);
   const there = await stat(file).catch(() => undefined);
   if (there?.isDirectory()) throw new RangeError(`${option} ${file} is a folder: name a file in it`);
-  await access(there ? file : folder, constants.W_OK).catch(({ code }: NodeJS.ErrnoException) => {
+  await access(there ? file : `${folder}/`, constants.W_OK).catch(({ code }: NodeJS.ErrnoException) => {
+    if (code === "ENOENT" || code === "ENOTDIR")
+      throw new RangeError(`${option} ${file}: there is no folder ${folder}; make it first`);
     throw new RangeError(`${option} ${file}: writing it is not permitted (${code}); name another file`);
   });
 }
 
-export async function writeHtml(file: string, rows: readonly ReportRow[]): Promise<void> {
+/** Lets `work` fill a report, which is written whatever ends it, Ctrl-C included. One without a row leaves files alone. */
+export async function withReport(
+  { json, html }: OutputOptions,
+  work: (report: Report) => Promise<void>,
+): Promise<void> {
+  const report = openReport(json, console.log);
+  const write = async (): Promise<void> => {
+    if (report.rows.length > 0) await writeResults(report, html);
+  };
+  const stop = (code: number): void => {
+    write().then(
+      () => process.exit(code),
+      (error: unknown) => process.exit(reportFailure(error)),
+    );
+  };
+  process.once("SIGINT", () => stop(130));
+  process.once("SIGTERM", () => stop(143));
+  try {
+    await work(report);
+  } finally {
+    await write();
+  }
+}
+
+export async function writeHtml(file: string, rows: readonly Row[]): Promise<void> {
   await writeFile(file, await htmlReport(rows));
 }
 
@@ -32,10 +60,7 @@ export async function writeHtml(file: string, rows: readonly ReportRow[]): Promi
  * Writes what a run has measured. A file that fails is no reason to lose the other.
  * @throws Error with every reason
  */
-export async function writeResults(
-  report: { readonly rows: readonly ReportRow[]; finish(): void },
-  html: string | undefined,
-): Promise<void> {
+export async function writeResults(report: Report, html: string | undefined): Promise<void> {
   const results = await Promise.allSettled([
     Promise.resolve().then(() => report.finish()),
     html === undefined ? undefined : writeHtml(html, report.rows),

@@ -91,11 +91,11 @@ function tensorsOf({ layers, hidden, intermediate, vocab, positions }: Required<
   ];
 }
 
-/** A stretch of elements, counted from the start of the data. */
+/** Elements that are all of one value, counted from the start of the data. */
 interface Stretch {
   readonly begin: number;
   readonly end: number;
-  readonly value: number | undefined;
+  readonly value: number;
 }
 
 function randomSafetensors(name: string, tensors: readonly RandomTensor[], seed: number): ByteSource {
@@ -105,7 +105,7 @@ function randomSafetensors(name: string, tensors: readonly RandomTensor[], seed:
   for (const { name, shape, value } of tensors) {
     const end = at + shape.reduce((product, size) => product * size, 1);
     entries[name] = { dtype: "F32", shape, data_offsets: [at * 4, end * 4] };
-    stretches.push({ begin: at, end, value });
+    if (value !== undefined) stretches.push({ begin: at, end, value });
     at = end;
   }
   const header = safetensorsHeader(entries);
@@ -146,12 +146,9 @@ function safetensorsHeader(entries: Readonly<Record<string, unknown>>): Uint8Arr
 
 /** Elements from `first` on. Safetensors are little-endian, as every machine that Node runs WebGPU on. */
 function fill(elements: Float32Array, first: number, stretches: readonly Stretch[], seed: number): void {
+  for (let i = 0; i < elements.length; i++) elements[i] = randomWeight(first + i, seed);
   for (const { begin, end, value } of stretches) {
-    const from = Math.max(begin, first);
-    const to = Math.min(end, first + elements.length);
-    if (from >= to) continue;
-    if (value !== undefined) elements.fill(value, from - first, to - first);
-    else for (let i = from; i < to; i++) elements[i - first] = randomWeight(i, seed);
+    if (end > first) elements.fill(value, Math.max(begin - first, 0), end - first);
   }
 }
 

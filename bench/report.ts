@@ -1,26 +1,33 @@
 /** Rows as text for people, and as JSON. */
 
 import { writeFileSync } from "node:fs";
-import { type ProfileRow, summarise } from "../src/runtime/profiler.ts";
+import { messageOf } from "../src/node/cli/failure.ts";
+import { type Column, KERNEL_COLUMNS, LEGEND, MODEL_COLUMNS, peerColumns } from "./columns.ts";
+import { profileByKernel } from "./html/figures.ts";
 import { milliseconds, percent, short } from "./numbers.ts";
-import { machineText } from "./origin.ts";
+import { adapterText, machineText, type OriginRow } from "./origin.ts";
+import { OURS } from "./peers/engines.ts";
 import {
-  type BrowserOriginRow,
   type CeilingRow,
+  ceilingFacts,
   ceilingWarning,
+  type FailureRow,
   fileOf,
   type KernelRow,
   type ModelRow,
-  type OriginRow,
+  type PeerRow,
   type Row,
 } from "./rows.ts";
-import type { Timing } from "./timing.ts";
 
 /** Where results go while they are made: whatever ends the run, what was measured is told. */
 export interface Report {
   /** All that were added. */
   readonly rows: readonly Row[];
   add(row: Row): void;
+  /** Of one batch: they are compared with each other. */
+  addPeers(rows: readonly PeerRow[]): void;
+  /** Adds the failure, and the exit code is 1. */
+  fail(name: string, error: Error): void;
   /** What is being measured, for a person who waits. */
   progress(text: string): void;
   /** Writes the JSON file, once. Also where the run was interrupted. */
@@ -38,17 +45,29 @@ export function openReport(json: string | true | undefined, print: (line: string
   const table = tables();
   let section: Row["type"] = "origin";
   let finished = false;
+  const add = (row: Row): void => {
+    rows.push(row);
+    clear();
+    if (json === true) {
+      print(JSON.stringify(row));
+      return;
+    }
+    if (row.type !== section && row.type !== "failure") {
+      for (const line of section === "ceiling" ? warningOf(rows) : []) print(line);
+      section = row.type;
+    }
+    for (const line of table(row)) print(line);
+  };
   return {
     rows,
-    add(row) {
-      rows.push(row);
-      clear();
-      if (json === true) return print(JSON.stringify(row));
-      if (row.type !== section && row.type !== "failure") {
-        for (const line of section === "ceiling" ? warningOf(rows) : []) print(line);
-        section = row.type;
-      }
-      for (const line of table(row)) print(line);
+    add,
+    addPeers(peers) {
+      for (const row of peers) add(row);
+      if (json !== true && peers.length > 0) for (const line of peersTable(peers)) print(line);
+    },
+    fail(name, error) {
+      add({ type: "failure", name, message: messageOf(error) });
+      process.exitCode = 1;
     },
     progress(text) {
       if (terminal) process.stderr.write(`\r\x1b[K${text} ...`);
@@ -79,74 +98,53 @@ export function parseRows(text: string, where: string): Row[] {
   }
 }
 
-/** Headings and the least widths below them; negative: to the left. */
-type Columns = Readonly<Record<string, number>>;
-
-/** Names are as wide as the project's longest. */
-const KERNEL_COLUMNS: Columns = {
-  kernel: -39,
-  shape: -20,
-  type: -4,
-  clock: -5,
-  "p50 ms": 8,
-  "min ms": 8,
-  noise: 5,
-  others: 6,
-  "GFLOP/s": 7,
-  "GB/s": 7,
-  "copy ms": 8,
-  "/ copy": 6,
-  share: 5,
-  of: -10,
-  verified: -8,
-};
-
-const MODEL_COLUMNS: Columns = {
-  model: -15,
-  batch: -10,
-  type: -4,
-  "p50 ms": 8,
-  "p90 ms": 8,
-  "min ms": 8,
-  noise: 5,
-  others: 6,
-  "seq/s": 7,
-  "GFLOP/s": 7,
-  share: 5,
-  runs: 4,
-  "GPU ms": 8,
-  "first ms": 8,
-  "GPU MB": 7,
-};
-
-const LEGEND = "* what the engine launches on this device";
-
 /** The lines of each row as it comes, below a heading where it begins a table or needs wider columns. */
 function tables(): (row: Row) => string[] {
   let begun: Row["type"] | undefined;
   let widths: readonly number[] = [];
-  return (row) => {
-    if (row.type !== "kernel" && row.type !== "model") return [lineOf(row)];
-    const columns = row.type === "kernel" ? KERNEL_COLUMNS : MODEL_COLUMNS;
-    const cells = row.type === "kernel" ? kernelCells(row) : modelCells(row);
-    const before = begun === row.type ? widths : Object.values(columns);
-    const wanted = before.map((width, i) => (i === cells.length - 1 ? width : widened(width, cells[i]!.length)));
+  const inTable = <R extends KernelRow | ModelRow>(row: R, columns: readonly Column<R>[]): string[] => {
+    const cells = columns.map((column) => column.cell(row, 0));
+    const before = begun === row.type ? widths : columns.map(({ name, width = 0 }) => Math.max(name.length, width));
+    const wanted = before.map((width, i) => (i === cells.length - 1 ? width : Math.max(width, cells[i]!.length)));
     const heads = begun !== row.type || wanted.some((width, i) => width !== before[i]);
     const legend = begun !== row.type && row.type === "kernel" ? [LEGEND] : [];
     [begun, widths] = [row.type, wanted];
-    return [
-      ...(heads ? ["", ...legend, inColumns(widths, Object.keys(columns))] : []),
-      inColumns(widths, cells),
-      ...(row.type === "model" ? modelNotes(row).map((note) => `  ${note}`) : []),
-    ];
+    const head = heads ? ["", ...legend, inColumns(columns, widths, namesOf(columns))] : [];
+    return [...head, inColumns(columns, widths, cells)];
+  };
+  return (row) => {
+    switch (row.type) {
+      case "kernel":
+        return inTable(row, KERNEL_COLUMNS);
+      case "model":
+        return [...inTable(row, MODEL_COLUMNS), ...modelNotes(row).map((note) => `  ${note}`)];
+      case "peer":
+        return []; // see `addPeers`
+      default:
+        return [lineOf(row)];
+    }
   };
 }
 
-function widened(width: number, length: number): number {
-  return Math.sign(width) * Math.max(Math.abs(width), length);
+/** The engines on one batch, fastest first. CPU engines are in the same table and say so. */
+export function peersTable(rows: readonly PeerRow[]): string[] {
+  const columns = peerColumns(rows.find(({ peer }) => peer === OURS.name));
+  const sorted = [...rows].sort((a, b) => a.timing.median - b.timing.median);
+  const lines = [namesOf(columns), ...sorted.map((row) => columns.map((column) => column.cell(row, 0)))];
+  const widths = columns.map((_, i) => Math.max(...lines.map((line) => line[i]!.length)));
+  return ["", `${rows[0]!.model}, ${rows[0]!.batch}`, ...lines.map((line) => inColumns(columns, widths, line))];
 }
 
-function lineOf(row: Exclude<Row, KernelRow | ModelRow>): string {
+function namesOf<T>(columns: readonly Column<T>[]): string[] {
+  return columns.map(({ name }) => name);
+}
+
+function inColumns<T>(columns: readonly Column<T>[], widths: readonly number[], cells: readonly string[]): string {
+  const padded = cells.map((cell, i) => (columns[i]!.text ? cell.padEnd(widths[i]!) : cell.padStart(widths[i]!)));
+  return padded.join("  ").trimEnd();
+}
+
+function lineOf(row: OriginRow | CeilingRow | FailureRow): string {
   switch (row.type) {
     case "origin":
       return originText(row);
@@ -157,103 +155,32 @@ function lineOf(row: Exclude<Row, KernelRow | ModelRow>): string {
   }
 }
 
-function originText(origin: OriginRow | BrowserOriginRow): string {
-  const { adapter, driver, commit, date } = origin;
+function originText(origin: OriginRow): string {
+  const { driver, commit, date } = origin;
   const { processor, system } = machineText(origin);
-  return [
-    `${adapter.name}${adapter.software ? " (software: computed by the CPU)" : ""}, ${driver}`,
-    [processor, ...system].join("; "),
-    `commit ${commit}, ${date}`,
-  ].join("\n");
+  return [`${adapterText(origin)}, ${driver}`, [processor, ...system].join("; "), `commit ${commit}, ${date}`].join(
+    "\n",
+  );
 }
 
-function ceilingText({ name, how, perSecond, timing }: CeilingRow): string {
-  const unit = name === "arithmetic" ? "GFLOP/s" : "GB/s";
-  const others = timing.others === undefined ? "" : `, others ${percent(timing.others)}`;
-  return `${name} ceiling ${short(perSecond / 1e9)} ${unit}, by ${how}, ${timing.clock} clock, noise ${percent(timing.noise)}${others}`;
+function ceilingText(row: CeilingRow): string {
+  const [speed, ...facts] = ceilingFacts(row);
+  return `${row.name} ceiling ${[speed, `by ${row.how}`, ...facts].join(", ")}`;
 }
 
 function warningOf(rows: readonly Row[]): string[] {
   const software = rows.some((row) => row.type === "origin" && row.adapter.software);
-  const warning = ceilingWarning(
-    rows.filter((row) => row.type === "ceiling"),
-    software,
-  );
+  const ceilings = rows.filter((row) => row.type === "ceiling");
+  const warning = ceilingWarning(ceilings, software);
   return warning === undefined ? [] : [`warning: ${warning}`];
 }
 
-/** As the table has it: a star says that the engine chooses it. */
-export function kernelName({ kernel, variant, chosen }: Pick<KernelRow, "kernel" | "variant" | "chosen">): string {
-  return [kernel, variant, chosen ? "*" : ""].filter(Boolean).join(" ");
-}
-
-function kernelCells(row: KernelRow): string[] {
-  const { shape, dtype, timing, flops, flopsPerSecond, bytesPerSecond, copyMs, share, boundBy, check } = row;
-  return [
-    kernelName(row),
-    shape,
-    dtype,
-    timing.clock,
-    milliseconds(timing.p50),
-    milliseconds(timing.min),
-    percent(timing.noise),
-    othersText(timing),
-    flops > 0 ? short(flopsPerSecond / 1e9) : "-",
-    short(bytesPerSecond / 1e9),
-    copyMs === undefined ? "-" : milliseconds(copyMs),
-    copyMs === undefined ? "-" : (timing.p50 / copyMs).toFixed(2),
-    percent(share),
-    boundBy,
-    check.how,
-  ];
-}
-
-function modelCells(row: ModelRow): string[] {
-  const { timing, gpu } = row;
-  return [
-    row.model,
-    row.batch,
-    row.dtype,
-    milliseconds(timing.p50),
-    milliseconds(timing.p90),
-    milliseconds(timing.min),
-    percent(timing.noise),
-    othersText(timing),
-    short(row.sequencesPerSecond),
-    short(row.flopsPerSecond / 1e9),
-    percent(row.share),
-    String(timing.repeats),
-    gpu ? milliseconds(gpu.ms) : "-",
-    milliseconds(row.firstRun),
-    short(row.gpuBytes / 1e6),
-  ];
-}
-
 function modelNotes({ gpu, check, overEven, dispatches, bytes, tokens, load, peakMemory }: ModelRow): string[] {
+  const kernels = profileByKernel(gpu?.kernels ?? []).slice(0, 4);
   return [
     `verified: ${check.how}`,
     `${dispatches} dispatches binding ${short(bytes / 1e6)} MB; ${tokens} tokens; loaded in ${milliseconds(load)} ms; peak of the bench's process, its checks included, ${short(peakMemory / 1e6)} MB`,
     ...(overEven === undefined ? [] : [`takes ${overEven.toFixed(2)} x the time of equal lengths, token for token`]),
-    ...(gpu ? [`on the GPU: ${topKernels(gpu.kernels)}`] : []),
+    ...(gpu ? [`on the GPU: ${kernels.map(({ label, share }) => `${label} ${percent(share)}`).join(", ")}`] : []),
   ];
-}
-
-function othersText({ others }: Timing): string {
-  return others === undefined ? "" : percent(others);
-}
-
-/** Where the time goes, by kernel and not by shape. */
-function topKernels(kernels: readonly ProfileRow[]): string {
-  const byName = summarise(kernels.map(({ label, ms }) => ({ label: label.split(" ", 1)[0]!, ms })));
-  return byName
-    .slice(0, 4)
-    .map(({ label, share }) => `${label} ${percent(share)}`)
-    .join(", ");
-}
-
-function inColumns(widths: readonly number[], cells: readonly string[]): string {
-  return cells
-    .map((cell, i) => (widths[i]! < 0 ? cell.padEnd(-widths[i]!) : cell.padStart(widths[i]!)))
-    .join("  ")
-    .trimEnd();
 }

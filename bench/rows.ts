@@ -1,19 +1,9 @@
 /** What a run reports: its origin, then one row for each thing measured. In JSON as here. */
 
 import type { ProfileRow } from "../src/runtime/profiler.ts";
-import { percent } from "./numbers.ts";
-import type { BrowserOrigin, Origin } from "./origin.ts";
+import { percent, short } from "./numbers.ts";
+import type { OriginRow } from "./origin.ts";
 import type { Timing } from "./timing.ts";
-
-export interface OriginRow extends Origin {
-  readonly type: "origin";
-  readonly tool: "bert-webgpu bench";
-  /** Of this format. */
-  readonly version: 1;
-}
-
-/** The same of a browser. */
-export interface BrowserOriginRow extends BrowserOrigin, Pick<OriginRow, "type" | "tool" | "version"> {}
 
 /** A limit of the adapter, measured in the same run. */
 export interface CeilingRow {
@@ -96,6 +86,38 @@ export interface ModelRow {
   readonly overEven: number | undefined;
 }
 
+/** An engine in `bench peers`, on one batch. */
+export interface PeerRow {
+  readonly type: "peer";
+  /** `onnxruntime-node webgpu`; the engine of this repository is `bert-webgpu`. */
+  readonly peer: string;
+  /** What computes. A software adapter's rows are of kind `webgpu` too: it is asked through WebGPU. */
+  readonly kind: "webgpu" | "cpu";
+  /** `mini 4x256` */
+  readonly model: string;
+  /** `1 x 128` */
+  readonly batch: string;
+  /** The GPU's name; `cpu` where there is none in it. */
+  readonly adapter: string;
+  /** The largest difference of an element of the last hidden state from float64 (the first sequence) and from ours. */
+  readonly check: { readonly error: number; readonly bound: number };
+  /** From ids in memory to the last hidden state in memory, in milliseconds. */
+  readonly timing: PeerTiming;
+  /** Milliseconds from the start of a fresh process to its first result, no shader cached on disk. */
+  readonly firstAnswerColdMs: number;
+  /** Largest resident size of its process, in bytes. */
+  readonly peakBytes: number;
+  /** At the median. */
+  readonly sequencesPerSecond: number;
+}
+
+export interface PeerTiming {
+  readonly median: number;
+  readonly min: number;
+  readonly max: number;
+  readonly n: number;
+}
+
 /** What could not be measured, because it failed or computed wrongly. */
 export interface FailureRow {
   readonly type: "failure";
@@ -103,8 +125,15 @@ export interface FailureRow {
   readonly message: string;
 }
 
-export type MeasuredRow = CeilingRow | KernelRow | ModelRow;
-export type Row = OriginRow | BrowserOriginRow | MeasuredRow | FailureRow;
+export type MeasuredRow = CeilingRow | KernelRow | ModelRow | PeerRow;
+export type Row = OriginRow | MeasuredRow | FailureRow;
+
+/** Its speed, and by which clock, how steady and beside what else it was measured. */
+export function ceilingFacts({ name, perSecond, timing: { clock, noise, others } }: CeilingRow): string[] {
+  const speed = `${short(perSecond / 1e9)} ${name === "arithmetic" ? "GFLOP/s" : "GB/s"}`;
+  const meanwhile = others === undefined ? [] : [`others ${percent(others)}`];
+  return [speed, `${clock} clock`, `noise ${percent(noise)}`, ...meanwhile];
+}
 
 /** Of the machine: what others may take while a ceiling is measured. */
 const MOST_OTHERS = 0.1;
@@ -120,13 +149,18 @@ export function ceilingWarning(ceilings: readonly CeilingRow[], software: boolea
   return `other programs took ${percent(others)} of the machine while the ceilings were measured: shares of them are not comparable with other runs`;
 }
 
+/** Operations or bytes per second, at the fastest; NaN where it was not measured. */
+export function ceilingOf(ceilings: readonly CeilingRow[], name: CeilingRow["name"]): number {
+  return ceilings.find((ceiling) => ceiling.name === name)?.perSecond ?? Number.NaN;
+}
+
 /** The file of a run, as `parseRows` reads it. */
 export function fileOf(rows: readonly Row[]): string {
   return `${JSON.stringify({ rows }, null, 1)}\n`;
 }
 
 export function isMeasured(row: Row): row is MeasuredRow {
-  return row.type === "ceiling" || row.type === "kernel" || row.type === "model";
+  return row.type !== "origin" && row.type !== "failure";
 }
 
 /** What it is that a row measures: equal in two runs that can be compared. */
@@ -138,5 +172,7 @@ export function nameOf(row: MeasuredRow): string {
       return [row.kernel, row.variant, row.shape, row.dtype].filter(Boolean).join(" ");
     case "model":
       return `${row.model}, ${row.batch}, ${row.dtype}`;
+    case "peer":
+      return `${row.peer}, ${row.model}, ${row.batch}`;
   }
 }

@@ -5,39 +5,12 @@ import type { MatmulShape } from "../src/kernels/matmul/matmul.ts";
 import type { EmbedLayernormShape, LayernormShape } from "../src/kernels/rows/layernorm.ts";
 import type { TopKShape } from "../src/kernels/rows/top_k.ts";
 import type { GatherRowsShape } from "../src/kernels/tokens/gather_rows.ts";
-import type { PoolShape } from "../src/kernels/tokens/pool.ts";
-import {
-  attentionCase,
-  type Case,
-  embedCase,
-  gatherRowsCases,
-  layernormCases,
-  linear,
-  linearQ8,
-  poolCase,
-  topKCase,
-  topKCases,
-} from "../test/cases.ts";
+import { type Case, embedCase, gatherRowsCases, layernormCases, topKCase, topKCases } from "../test/cases.ts";
 
 /** The elements behind an output that a test watches are none of its work. */
 export function unguarded(of: Case<MatmulShape>): Case<MatmulShape> {
   const { m, n } = of.shape;
   return { ...of, outputs: { out: m * n } };
-}
-
-/** A Linear layer of nothing but the product. */
-export function matmulSized(m: number, n: number, k: number): Case<MatmulShape> {
-  return unguarded(linear(m, n, k));
-}
-
-/** The same with weights in int8. */
-export function matmulQ8Sized(m: number, n: number, k: number): Case<MatmulShape> {
-  return unguarded(linearQ8(m, n, k));
-}
-
-/** One sequence. */
-export function attentionSized(tokens: number, heads: number, headDim: number): Case<AttentionShape> {
-  return attentionCase([tokens], heads, headDim);
 }
 
 /** The probabilities of a case of one sequence. */
@@ -79,11 +52,6 @@ export function layernormSized(rows: number, cols: number): Case<LayernormShape>
 /** Every place once, as in the typical case, and every word unless the tokens divide by 37: the tables' bytes are read. */
 export function embedLayernormSized(tokens: number, hidden: number): Case<EmbedLayernormShape> {
   return { ...embedCase(tokens, hidden, {}, [tokens, tokens]), bound: layernormSized(tokens, hidden).bound };
-}
-
-/** The mean of one sequence, about a third of it masked. */
-export function poolSized(tokens: number, hidden: number): Case<PoolShape> {
-  return poolCase([tokens], hidden, "mean", true);
 }
 
 /** Out of a table with no more rows, and no more elements, than the typical one. */

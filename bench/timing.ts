@@ -126,24 +126,56 @@ async function takeSamples(
   return { samples, others: others?.() };
 }
 
-/** Times runs in turn, so that what disturbs the machine disturbs all of them alike. Wall clock; the budget is for each. */
+/** Times runs in turn. Wall clock; the budget is for each. @throws what a run throws */
 export async function timeRuns(
   runs: readonly (() => Promise<unknown>)[],
   budget: number,
   watch?: Watch,
 ): Promise<Timing[]> {
   const others = watch?.();
-  const samples = runs.map((): number[] => []);
-  const started = performance.now();
-  while (goesOn(samples[0]!.length, started, budget * runs.length)) {
-    for (const [i, run] of runs.entries()) {
-      const before = performance.now();
-      await run();
-      samples[i]!.push(performance.now() - before);
+  const timed = runs.map((run) => async () => {
+    const before = performance.now();
+    await run();
+    return performance.now() - before;
+  });
+  const samples = await timeRounds(timed, budget);
+  const share = others?.();
+  return samples.map((times) => {
+    if (times instanceof Error) throw times;
+    return timingOf("wall", times, share);
+  });
+}
+
+/**
+ * Runs in turn, so that what disturbs the machine disturbs all of them alike; every second round goes backwards, so that
+ * none always follows the same.
+ * @param runs give their milliseconds
+ * @param budget milliseconds for each of them
+ * @param warm rounds that are not counted
+ * @returns for each its times, or why it stopped
+ */
+export async function timeRounds(
+  runs: readonly (() => Promise<number>)[],
+  budget: number,
+  warm = 0,
+): Promise<(number[] | Error)[]> {
+  const samples = runs.map((): number[] | Error => []);
+  let started = performance.now();
+  for (let round = -warm; round < 0 || goesOn(round, started, budget * runs.length); round++) {
+    if (round === 0) started = performance.now();
+    const places = [...runs.keys()];
+    for (const i of round % 2 === 0 ? places : places.reverse()) {
+      const times = samples[i]!;
+      if (times instanceof Error) continue;
+      try {
+        const ms = await runs[i]!();
+        if (round >= 0) times.push(ms);
+      } catch (error) {
+        samples[i] = error as Error;
+      }
     }
   }
-  const share = others?.();
-  return samples.map((times) => timingOf("wall", times, share));
+  return samples;
 }
 
 function goesOn(repeats: number, started: number, budget: number): boolean {

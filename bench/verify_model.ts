@@ -83,24 +83,33 @@ async function findError(model: BertModel, folder: Folder, storage: Storage, seq
   const [actual] = await hiddenStates(model, [sequence]);
   const plain = await encodeOnCpu(folder, sequence);
   if (storage !== "q8") {
-    const error = largestError(actual!, plain);
+    const error = errorOf(actual!, plain);
     return { error, bound: BOUNDS[storage], leastCosine: LEAST_COSINE[storage], exact: "float64" };
   }
   const rounded = await encodeOnCpu(folder, sequence, true);
-  const moved = largestError(rounded, plain);
+  const moved = errorOf(rounded, plain);
   const exact = `float64 on the same int8, which moves it by ${moved.toExponential(1)}`;
   const bound = Math.max(BOUNDS.f32, 2 * moved);
   const leastCosine = Math.min(LEAST_COSINE.f16, 1 - bound ** 2 / 2); // of two rows that differ by as much
-  return { error: largestError(actual!, rounded), bound, leastCosine, exact };
+  return { error: errorOf(actual!, rounded), bound, leastCosine, exact };
 }
 
-function largestError(actual: ArrayLike<number>, expected: Float64Array): number {
-  let [error, range] = [0, 0];
+/** In parts of the largest value. */
+function errorOf(actual: ArrayLike<number>, expected: Float64Array): number {
+  const range = expected.reduce((most, value) => Math.max(most, Math.abs(value)), 0);
+  return largestError(actual, expected) / range;
+}
+
+/** Over the elements of `expected`, with which `actual` begins. NaN where one of them is; Infinity where some are missing. */
+export function largestError(actual: ArrayLike<number>, expected: ArrayLike<number>): number {
+  if (actual.length < expected.length) return Number.POSITIVE_INFINITY;
+  let largest = 0;
   for (let i = 0; i < expected.length; i++) {
-    range = Math.max(range, Math.abs(expected[i]!));
-    error = Math.max(error, Math.abs(actual[i]! - expected[i]!));
+    const error = Math.abs(actual[i]! - expected[i]!);
+    if (!(error <= largest)) largest = error;
+    if (Number.isNaN(error)) break;
   }
-  return error / range;
+  return largest;
 }
 
 /** The first, the last, the shortest and the longest row; a single sequence is put beside another. */

@@ -2,85 +2,217 @@
 
 import { watch } from "node:fs";
 import { basename, dirname, resolve } from "node:path";
-import { type Binding, type DeviceTraits, type Kernel, paramsOf, type Scalar } from "../src/kernels/kernel.ts";
-import type { Engine } from "../src/runtime/engine.ts";
-import { BYTES } from "../src/runtime/tensor.ts";
-import type { Case, CaseTable } from "../test/cases.ts";
-import { bytesAt, requireRoom } from "./buffer_limits.ts";
-import { type KernelBenchOptions, type KernelTask, kernelTask } from "./kernels.ts";
-import { claimedTask, type WorkbenchOptions } from "./workbench_claims.ts";
-import { evaluateList } from "./workbench_expression.ts";
 import {
-  type AuthorFile,
-  declares,
-  numericConstants,
-  readAuthorFile,
-  storedAs,
-  workgroupsOf,
-  workgroupsText,
-} from "./workbench_file.ts";
+  bindingsOf,
+  type Kernel,
+  type KernelPlan,
+  paramsOf,
+  type Scalar,
+  type Workgroups,
+} from "../src/kernels/kernel.ts";
+import { ACTIVATION_CODES } from "../src/kernels/rows/activation.ts";
+import type { Engine } from "../src/runtime/engine.ts";
+import { lackOfRoom } from "./buffer_limits.ts";
+import { elementOf } from "./case_data.ts";
+import { OPERATIONS, shapedTask } from "./kernel_cases.ts";
+import type { KernelTask } from "./kernels.ts";
+import { type AuthorFile, declares, storedAs } from "./workbench_file.ts";
 
 /** Milliseconds in which an editor that saves in several steps is done. */
 const SETTLED = 150;
 
-/** Below it, indices of data that nobody described. */
-const SMALL_INDICES = 256;
+const ACTIVATED = ["matmul", "matmul_q8", "activation"];
+const ACTIVATIONS = Object.keys(ACTIVATION_CODES).filter((name) => name !== "none");
 
-export interface Workbench {
-  readonly engine: Engine;
-  readonly traits: DeviceTraits;
-  readonly dtype: Scalar;
-  readonly options: KernelBenchOptions;
-}
-
-/** What a file asks to be measured. */
-export interface AuthorTask {
-  readonly file: AuthorFile;
-  readonly task: KernelTask;
-  /** Of what it binds, where its sizes are asked for. */
-  readonly bytes: ReadonlyMap<string, number>;
+/** What the command line says beside the file. */
+export interface WorkbenchOptions {
+  readonly claims?: string;
+  readonly shape?: readonly number[];
+  readonly workgroups?: Workgroups;
 }
 
 /**
- * Reads a file and plans its launch; no device is needed.
- * @param traits of the device, or those that any has
- * @throws RangeError for a file that says too little or asks for what there is not
+ * The project's kernel for what a file claims, and the file's own, planned for this device.
+ * @throws RangeError for a claim that there is not, for a file whose bindings, params or launch do not fit its claim, and
+ * for sizes that the device has no room for
  */
-export async function authorTask(
-  path: string,
-  asked: WorkbenchOptions,
-  traits: DeviceTraits,
-  dtype: Scalar,
-): Promise<AuthorTask> {
-  const file = await readAuthorFile(path);
-  workgroupsText(file, asked.workgroups);
-  const task = claimedTask(file, asked, traits, dtype);
-  if (task === undefined) return unclaimedTask(file, asked, traits, dtype);
-  return { file, task, bytes: asked.shape ? bytesAt(task.kernels[0]!, asked.shape, dtype) : new Map() };
-}
-
-/**
- * Compiles the file, verifies it and times it, after the project's kernels for the same.
- * @throws as `authorTask`, and RangeError for sizes that the device has no room for; what fails on the GPU goes to
- * `onFailure`
- */
-export async function benchAuthorFile(
-  path: string,
-  asked: WorkbenchOptions,
-  { engine, traits, dtype, options }: Workbench,
-): Promise<void> {
-  const { file, task, bytes } = await authorTask(path, asked, traits, dtype);
-  requireRoom(file.name, bytes, engine.device.limits);
-  await task.measure(engine, () => true, dtype, {
-    ...options,
-    onFailure: (name, error) => options.onFailure(name, dtype === "f16" ? ownLines(file, error) : error),
+export function authorTask(file: AuthorFile, asked: WorkbenchOptions, engine: Engine, dtype: Scalar): KernelTask {
+  const { operation, sizes, options } = claimOf(file, asked);
+  const lack = lackOfRoom(file.name, operation, sizes, dtype, engine.device.limits);
+  if (lack) throw lack;
+  const task = shapedTask(operation, sizes, engine.traits).beside(options, (own, shape) => {
+    const author = authorKernel(file, own, asked.workgroups);
+    if (shape.dtype === dtype) author.plan(shape, engine.traits.limits); // what it lacks is told before anything runs
+    return author;
   });
+  return {
+    ...task,
+    measure: (engine, select, dtype, { onFailure, ...options }) =>
+      task.measure(engine, select, dtype, {
+        ...options,
+        onFailure: (name, error) => onFailure(name, dtype === "f16" ? ownLines(file, error) : error),
+      }),
+  };
 }
 
 /** Specialising for f16 puts a line `enable f16;` before the source: the author counts without it. */
-function ownLines(file: AuthorFile, error: Error): Error {
-  if (!declares(file.source, "Scalar", "f16")) return error;
+function ownLines({ source }: AuthorFile, error: Error): Error {
+  if (!declares(source, "Scalar", "f16")) return error;
   return new Error(error.message.replace(/\bline (\d+):/g, (_, line: string) => `line ${Number(line) - 1}:`));
+}
+
+interface Claim {
+  readonly operation: string;
+  readonly sizes: readonly number[];
+  /** Of the operation: what is optional, as the file binds it. */
+  readonly options: Readonly<Record<string, unknown>>;
+}
+
+/**
+ * What a file claims to compute: by `--claims`, its comment `// claims:`, or the beginning of its name.
+ * @throws RangeError for a claim that there is not, and sizes that are not of its kind
+ */
+function claimOf(file: AuthorFile, asked: WorkbenchOptions): Claim {
+  const claimed = asked.claims ?? file.claims;
+  const [, operation = "", activation] =
+    /^(\S+)(?:\s+(.*))?$/.exec(claimed ?? longestStart(file.name, Object.keys(OPERATIONS))) ?? [];
+  const typical = Object.hasOwn(OPERATIONS, operation) ? OPERATIONS[operation] : undefined;
+  const known = activation === undefined || (ACTIVATED.includes(operation) && ACTIVATIONS.includes(activation));
+  if (typical === undefined || !known) {
+    const what = claimed === undefined ? "does not say what it computes" : `claims "${claimed}", which there is not`;
+    throw new RangeError(
+      `${file.name} ${what}: write "// claims: matmul" in it; there are ${Object.keys(OPERATIONS).join(", ")}; behind ${ACTIVATED.join(", ")} may stand ${ACTIVATIONS.join(", ")}`,
+    );
+  }
+  const { shape: sizes = typical } = asked;
+  if (sizes.length !== typical.length) {
+    throw new RangeError(
+      `${operation} takes ${typical.length} sizes, such as ${typical.join("x")}; --shape has ${sizes.length}`,
+    );
+  }
+  const binds = (name: string): boolean => file.bindings.some((binding) => binding.name === name);
+  return {
+    operation,
+    sizes,
+    options: {
+      bias: binds("bias"),
+      residual: binds("residual"),
+      mask: binds("tokens"),
+      tokenTypes: binds("token_type"),
+      ...(activation !== undefined && { activation }),
+    },
+  };
+}
+
+/** Launched as it says, else as the project's kernel with whose name its own begins, else as the engine's. */
+function authorKernel<S extends { readonly dtype: Scalar }>(
+  file: AuthorFile,
+  own: readonly Kernel<S>[],
+  workgroups: Workgroups | undefined,
+): Kernel<S> {
+  const name = longestStart(
+    file.name,
+    own.map(({ name }) => name),
+  );
+  const like = own.find((kernel) => kernel.name === name) ?? own[0]!;
+  requireBindings(file, like);
+  return {
+    name: file.name,
+    source: file.source,
+    plan(shape, limits) {
+      requireStorage(file, like, shape.dtype);
+      const plan = like.plan(shape, limits);
+      const sizes = Object.entries<unknown>({ ...shape }).filter(
+        (entry): entry is [string, number] => typeof entry[1] === "number",
+      );
+      const params: Record<string, number> = { ...Object.fromEntries(sizes), ...plan.params };
+      for (const { name } of paramsOf(file.source)) requireSize(`Params.${name}`, name, params, file);
+      const launch = workgroups ?? coveringWorkgroups(file, params, limits.maxComputeWorkgroupsPerDimension);
+      if (launch === undefined) requireConstants(file, like.name, plan);
+      const constants = Object.entries(plan.constants).filter(
+        ([name, value]) => (launch === undefined || saysWhat(name, value)) && declares(file.source, name, value),
+      );
+      return {
+        constants: Object.fromEntries(constants),
+        params,
+        workgroups: launch ?? plan.workgroups,
+        label: plan.label,
+      };
+    },
+  };
+}
+
+/** Empty where the text begins with none of them. */
+function longestStart(text: string, starts: readonly string[]): string {
+  return starts.filter((start) => text.startsWith(start)).reduce((a, b) => (b.length > a.length ? b : a), "");
+}
+
+/** A constant of a plan that says what is computed; the other ones say how. */
+function saysWhat(name: string, value: unknown): boolean {
+  return typeof value === "boolean" || name === "Scalar" || name === "ACTIVATION" || name === "MODE";
+}
+
+function requireSize(what: string, name: string, sizes: Readonly<Record<string, number>>, file: AuthorFile): number {
+  const size = sizes[name];
+  if (size !== undefined) return size;
+  throw new RangeError(`${file.name}: no value for ${what}; of this shape there are ${Object.keys(sizes).join(", ")}`);
+}
+
+/** As many as cover the sizes that `// covers:` names; undefined where the file has no such comment. */
+function coveringWorkgroups(
+  file: AuthorFile,
+  sizes: Readonly<Record<string, number>>,
+  most: number,
+): Workgroups | undefined {
+  if (file.covers === undefined) return undefined;
+  const [x, y = 1, z = 1] = file.covers.map(([name, covered]) => {
+    const count = Math.ceil(requireSize(`"${name}" of "// covers:"`, name, sizes, file) / covered);
+    if (count <= most) return count;
+    throw new RangeError(
+      `${file.name} covers ${covered} of ${name}: ${count} workgroups, a dimension holds at most ${most}`,
+    );
+  });
+  return [x!, y, z];
+}
+
+/** Launched as another, it must be tuned as that is. */
+function requireConstants(file: AuthorFile, like: string, { constants }: KernelPlan): void {
+  const lacking = Object.entries(constants).filter(
+    ([name, value]) => !saysWhat(name, value) && !declares(file.source, name, value),
+  );
+  if (lacking.length === 0) return;
+  throw new RangeError(
+    `${file.name} does not say how it is launched: write what a workgroup covers, as in "// covers: n 8, m 8", or give --workgroups; as ${like} it is not, for want of ${lacking.map(([name]) => name).join(", ")}`,
+  );
+}
+
+function requireBindings(file: AuthorFile, own: { readonly name: string; readonly source: string }): void {
+  const bindings = bindingsOf(own.source);
+  const known = bindings.map(({ name }) => name);
+  for (const { name, access } of file.bindings) {
+    if (access === "uniform" ? name === "params" : known.includes(name)) continue;
+    throw new RangeError(`${file.name} binds ${name}, which ${own.name} has not; it has ${known.join(", ")}`);
+  }
+  for (const { name } of bindings.filter(({ access }) => access === "read_write")) {
+    if (file.bindings.some((binding) => binding.name === name && binding.access === "read_write")) continue;
+    throw new RangeError(
+      `${file.name} does not write ${name}: declare @group(0) @binding(0) var<storage, read_write> ${name}`,
+    );
+  }
+}
+
+function requireStorage<S>(file: AuthorFile, own: Kernel<S>, dtype: Scalar): void {
+  const wanted = new Map(bindingsOf(own.source).map(({ name, type }) => [name, type]));
+  for (const binding of file.bindings) {
+    const type = wanted.get(binding.name)!;
+    if (binding.access === "uniform" || type.includes("Word")) continue;
+    const stored = elementOf(type, dtype);
+    const read = storedAs(file, binding, dtype);
+    if (read === stored) continue;
+    throw new RangeError(
+      `${binding.name} is ${binding.type}, which reads ${read}; here it is stored as ${stored}: declare "alias Scalar = f32;" and array<Scalar>, and both types are read`,
+    );
+  }
 }
 
 /** Runs once, and again whenever the file is saved. Ends with the process. */
@@ -96,129 +228,4 @@ export async function watchFile(path: string, run: () => Promise<void>): Promise
     await saved;
     await new Promise((done) => setTimeout(done, SETTLED));
   }
-}
-
-interface UnclaimedShape {
-  readonly dtype: Scalar;
-}
-
-/** A file that claims nothing: its comments say how long its operands are, and its time is all that is told. */
-function unclaimedTask(
-  file: AuthorFile,
-  { shape, workgroups }: WorkbenchOptions,
-  { limits }: DeviceTraits,
-  dtype: Scalar,
-): AuthorTask {
-  const params = paramValues(file, shape);
-  const kernel: Kernel<UnclaimedShape> = {
-    name: file.name,
-    source: file.source,
-    plan({ dtype }, { maxComputeWorkgroupsPerDimension: most }) {
-      const constants = declares(file.source, "Scalar", dtype) ? { Scalar: dtype } : {};
-      const names = { ...numericConstants(file.source, constants), ...params };
-      const label = Object.values(params).join("x") || "-";
-      return { constants, params, workgroups: workgroupsOf(file, workgroups, names, most), label };
-    },
-  };
-  kernel.plan({ dtype }, limits);
-  const lengths = lengthsOf(file, { ...numericConstants(file.source, {}), ...params });
-  const table: CaseTable<UnclaimedShape> = {
-    kernels: () => [kernel],
-    reference: () => ({}),
-    cases: [],
-    typical: [],
-  };
-  const task = kernelTask(table, randomCase(file, lengths));
-  const bytesOf = (binding: Binding): number => lengths.get(binding.name)! * BYTES[storedAs(file, binding, dtype)];
-  const storage = file.bindings.filter(({ access }) => access !== "uniform");
-  return {
-    file,
-    task: {
-      ...task,
-      measure: (engine, select, dtype, options) =>
-        task.measure(engine, select, dtype, {
-          ...options,
-          onRow: (row) => options.onRow({ ...row, check: { ...row.check, how: "unverified: it claims nothing" } }),
-        }),
-    },
-    bytes: new Map(storage.map((binding) => [binding.name, bytesOf(binding)])),
-  };
-}
-
-function randomCase(file: AuthorFile, lengths: ReadonlyMap<string, number>): Case<UnclaimedShape> {
-  const storage = file.bindings.filter(({ access }) => access !== "uniform");
-  const [read, written] = [false, true].map((wanted) =>
-    storage.filter(({ access }) => (access === "read_write") === wanted),
-  );
-  return {
-    shape: {},
-    inputs: (random) =>
-      Object.fromEntries(
-        read!.map((binding) => {
-          const length = lengths.get(binding.name)!;
-          const numbers =
-            storedAs(file, binding, "f32") === "u32"
-              ? Array.from({ length }, () => random.integer(SMALL_INDICES))
-              : random.values(length);
-          return [binding.name, numbers];
-        }),
-      ),
-    outputs: Object.fromEntries(written!.map(({ name }) => [name, lengths.get(name)!])),
-    bound: () => ({ absolute: 0, relative: 0 }),
-  };
-}
-
-/** `// params: m = 128, n = m * 2`; the sizes of `--shape` take the place of the first ones. */
-function paramValues(file: AuthorFile, sizes: readonly number[] = []): Record<string, number> {
-  const given = assignments(file.notes.params ?? "", "params");
-  if (sizes.length > given.length) {
-    throw new RangeError(
-      `--shape has ${sizes.length} sizes, "// params:" of ${file.name} names ${given.length}: name them there, or say what it claims`,
-    );
-  }
-  const values: Record<string, number> = {};
-  for (const [i, [name, text]] of given.entries()) values[name] = sizes[i] ?? oneValue(text, values);
-  const missing = paramsOf(file.source).filter(({ name }) => !(name in values));
-  if (missing.length > 0) {
-    throw new RangeError(
-      `${file.name} claims nothing, so Params.${missing[0]!.name} needs a value: write "// params: ${missing.map(({ name }) => `${name} = 128`).join(", ")}", or say what it claims, as in "// claims: matmul"`,
-    );
-  }
-  return values;
-}
-
-function lengthsOf(file: AuthorFile, names: Readonly<Record<string, number>>): Map<string, number> {
-  const lengths = new Map<string, number>();
-  for (const [name, text] of assignments(file.notes.lengths ?? "", "lengths")) {
-    if (!file.bindings.some((binding) => binding.name === name)) {
-      const known = file.bindings.map(({ name }) => name).join(", ");
-      throw new RangeError(`${file.name}: "// lengths:" names ${name}, which is not bound; there are ${known}`);
-    }
-    const length = oneValue(text, names);
-    if (!Number.isInteger(length) || length < 1) throw new RangeError(`length of ${name}: ${text} is ${length}`);
-    lengths.set(name, length);
-  }
-  for (const { name, access } of file.bindings) {
-    if (access === "uniform" || lengths.has(name)) continue;
-    throw new RangeError(
-      `${file.name} claims nothing, so its bindings need lengths: write "// lengths: ${name} = 1024, ...", in elements, or say what it claims, as in "// claims: matmul"`,
-    );
-  }
-  return lengths;
-}
-
-/** `x = m * k, out = max(m, n)`: a comma that a name and `=` follow begins the next one. */
-function assignments(text: string, word: string): [name: string, value: string][] {
-  if (text === "") return [];
-  return text.split(/,\s*(?=\w+\s*=)/).map((part) => {
-    const match = /^(\w+)\s*=\s*(.+)$/.exec(part.trim());
-    if (match === null) throw new RangeError(`"// ${word}: ${text}": "${part}" is not NAME = VALUE`);
-    return [match[1]!, match[2]!];
-  });
-}
-
-function oneValue(text: string, names: Readonly<Record<string, number>>): number {
-  const values = evaluateList(text, names);
-  if (values.length !== 1) throw new RangeError(`"${text}": one value is wanted, not ${values.length}`);
-  return values[0]!;
 }

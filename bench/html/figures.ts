@@ -2,7 +2,7 @@
 
 import { type ProfileRow, summarise } from "../../src/runtime/profiler.ts";
 import { milliseconds, percent, short } from "../numbers.ts";
-import { type CeilingRow, type KernelRow, type ModelRow, nameOf } from "../rows.ts";
+import { type CeilingRow, ceilingOf, type KernelRow, type ModelRow, nameOf } from "../rows.ts";
 import type { Run } from "./runs.ts";
 
 /** `title` is what the pointer shows, `group` what the colour means. */
@@ -67,9 +67,9 @@ export function roofline({ ceilings, kernels }: Run): Roofline {
 
 /** The ceilings in the units of the plot, where they were measured. */
 export function roof(ceilings: readonly CeilingRow[]): Pick<Roofline, "arithmetic" | "memory"> {
-  const ceiling = (which: string): number | undefined => {
-    const found = ceilings.find(({ name }) => name === which);
-    return found && found.perSecond / 1e9;
+  const ceiling = (name: CeilingRow["name"]): number | undefined => {
+    const perSecond = ceilingOf(ceilings, name);
+    return Number.isNaN(perSecond) ? undefined : perSecond / 1e9;
   };
   return { arithmetic: ceiling("arithmetic"), memory: ceiling("memory") };
 }

@@ -1,8 +1,7 @@
 /** The script of the report, in the browser: draws each figure into its place. */
 
 import type { Figure } from "./figures.ts";
-import { drawInto } from "./place.ts";
-import { draw } from "./plots.ts";
+import { draw, drawInto } from "./plots.ts";
 
 for (const place of document.querySelectorAll<HTMLElement>(".plot")) {
   const figure = JSON.parse(place.querySelector("script")!.textContent!) as Figure;

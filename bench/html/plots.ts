@@ -27,6 +27,24 @@ export function draw(figure: Figure, width: number): Drawing {
   }
 }
 
+/**
+ * Draws into a place on a page when it has a width, and again when that changes.
+ * @returns a function that ends it, before the place is given to another plot
+ */
+export function drawInto(place: HTMLElement, drawing: (width: number) => Drawing): () => void {
+  let drawn = 0;
+  // reports once when it begins, which is the first drawing
+  const observer = new ResizeObserver(() => {
+    const width = Math.floor(place.clientWidth);
+    if (width === 0 || width === drawn) return;
+    drawn = width;
+    // in the next frame: a new height must not answer the observer from inside itself
+    requestAnimationFrame(() => place.replaceChildren(...drawing(width)));
+  });
+  observer.observe(place);
+  return () => observer.disconnect();
+}
+
 /** Straight lines in double logarithmic scales: the memory's rises with the intensity until arithmetic is the limit. */
 function drawRoofline({ arithmetic, memory, marks, groups }: Roofline, width: number): Drawing {
   const narrow = width < NARROW;

@@ -2,11 +2,11 @@
 
 import { readFile } from "node:fs/promises";
 import { fileURLToPath } from "node:url";
-import { percent, short } from "../numbers.ts";
-import { machineText } from "../origin.ts";
-import { type CeilingRow, ceilingWarning } from "../rows.ts";
+import { LEGEND } from "../columns.ts";
+import { adapterText, machineText, type OriginRow } from "../origin.ts";
+import { ceilingFacts, ceilingWarning, type Row } from "../rows.ts";
 import { type Figure, latency, peers, roofline, shares, taskOf } from "./figures.ts";
-import { type ReportRow, type Run, splitRuns } from "./runs.ts";
+import { type Run, splitRuns } from "./runs.ts";
 import { STYLE } from "./style.ts";
 import { escapeHtml, kernelTable, modelTable, peerTable, shareTable } from "./tables.ts";
 
@@ -21,7 +21,7 @@ const POLICY = "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsaf
  * @returns a complete HTML document
  * @throws Error when the build has not bundled the page's script
  */
-export async function htmlReport(rows: readonly ReportRow[]): Promise<string> {
+export async function htmlReport(rows: readonly Row[]): Promise<string> {
   const script = await readFile(SCRIPT, "utf8").catch((error: Error) => {
     throw new Error(`an HTML report needs ${fileURLToPath(SCRIPT)}: run node build.mjs (${error.message})`);
   });
@@ -29,7 +29,7 @@ export async function htmlReport(rows: readonly ReportRow[]): Promise<string> {
 }
 
 /** @param script plain JavaScript that draws the figures */
-export function pageOf(rows: readonly ReportRow[], script: string): string {
+export function pageOf(rows: readonly Row[], script: string): string {
   const runs = splitRuns(rows);
   const names = runs.map(({ origin }) => origin?.adapter.name ?? "unknown adapter");
   const title = `bert-webgpu bench: ${[...new Set(names)].join(", ")}`;
@@ -93,10 +93,11 @@ function kernelSection(run: Run): string {
   const figure = roofline(run);
   const measured = figure.arithmetic !== undefined && figure.memory !== undefined;
   const ceilings = measured ? "The roof is what this adapter reached in the same run" : "This run measured no ceilings";
+  const chosen = run.kernels.some((row) => row.chosen); // results of before it was told have none
   const alt = "GFLOP/s of each kernel against its operations per byte, under the ceilings of memory and arithmetic";
   return section(
     `Kernels under the roofline${run.suffix}`,
-    `${ceilings}${measured ? `: ${run.ceilings.map(({ how }) => how).join("; ")}` : ""}. Kernels that only move bytes are in the table.`,
+    `${ceilings}${measured ? `: ${run.ceilings.map(({ how }) => how).join("; ")}` : ""}. Kernels that only move bytes are in the table.${chosen ? ` ${LEGEND}.` : ""}`,
     figure.marks.length > 0 ? [figureOf(figure, alt)] : [],
     kernelTable(run),
   );
@@ -120,7 +121,7 @@ function machineCard({ origin, letter, ceilings }: Run): string {
   const heading = [letter, origin?.adapter.name ?? "Unknown machine"].filter(Boolean).join(" · ");
   const facts = [
     ...(origin ? factsOf(origin) : [["origin", "these rows came without one"]]),
-    ...ceilings.map((row) => [`${row.name} ceiling`, ceilingFact(row)]),
+    ...ceilings.map((row) => [`${row.name} ceiling`, ceilingFacts(row).join(", ")]),
   ];
   const items = facts.map(([name, value]) => `<div><dt>${name}</dt><dd>${escapeHtml(value!)}</dd></div>`);
   const warning = ceilingWarning(ceilings, origin?.adapter.software ?? false);
@@ -128,23 +129,17 @@ function machineCard({ origin, letter, ceilings }: Run): string {
   return `<section class="card"><h2>${escapeHtml(heading)}</h2><dl>${items.join("")}</dl>${note}</section>`;
 }
 
-function factsOf(origin: NonNullable<Run["origin"]>): string[][] {
-  const { adapter, driver, commit, date } = origin;
+function factsOf(origin: OriginRow): string[][] {
+  const { driver, commit, date } = origin;
   const { processor, system } = machineText(origin);
   return [
-    ["adapter", `${adapter.name}${adapter.software ? " (software: computed by the CPU)" : ""}`],
+    ["adapter", adapterText(origin)],
     ["driver", driver],
     ["CPU", processor],
     ["system", system.join(", ")],
     ["commit", commit],
     ["date", date.replace("T", " ").replace(/(\.\d+)?Z$/, " UTC")],
   ];
-}
-
-function ceilingFact({ name, perSecond, timing: { clock, noise, others } }: CeilingRow): string {
-  const speed = `${short(perSecond / 1e9)} ${name === "arithmetic" ? "GFLOP/s" : "GB/s"}`;
-  const meanwhile = others === undefined ? [] : [`others ${percent(others)}`];
-  return [speed, `${clock} clock`, `noise ${percent(noise)}`, ...meanwhile].join(", ");
 }
 
 function failures(runs: readonly Run[]): string {

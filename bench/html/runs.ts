@@ -1,35 +1,35 @@
 /** Rows sorted into the runs that they came from: a ceiling holds for the machine and moment that measured it. */
 
-import type { PeerRow } from "../peers/row.ts";
-import type { BrowserOriginRow, CeilingRow, FailureRow, KernelRow, ModelRow, OriginRow, Row } from "../rows.ts";
+import type { OriginRow } from "../origin.ts";
+import type { Row } from "../rows.ts";
 
-export type ReportRow = Row | PeerRow;
+type RowsOf<T extends Row["type"]> = readonly Extract<Row, { type: T }>[];
 
 export interface Run {
   /** Undefined where rows came without one. */
-  readonly origin: OriginRow | BrowserOriginRow | undefined;
+  readonly origin: OriginRow | undefined;
   /** `A`, `B`, ...; empty where the report has a single run. */
   readonly letter: string;
   /** What tells its rows from those of other runs: ` (A)`, or nothing. */
   readonly suffix: string;
-  readonly ceilings: readonly CeilingRow[];
-  readonly kernels: readonly KernelRow[];
-  readonly models: readonly ModelRow[];
-  readonly peers: readonly PeerRow[];
-  readonly failures: readonly FailureRow[];
+  readonly ceilings: RowsOf<"ceiling">;
+  readonly kernels: RowsOf<"kernel">;
+  readonly models: RowsOf<"model">;
+  readonly peers: RowsOf<"peer">;
+  readonly failures: RowsOf<"failure">;
 }
 
 /** Each origin begins a run. */
-export function splitRuns(rows: readonly ReportRow[]): Run[] {
-  const groups: ReportRow[][] = [];
+export function splitRuns(rows: readonly Row[]): Run[] {
+  const groups: Row[][] = [];
   for (const row of rows) {
     if (row.type === "origin" || groups.length === 0) groups.push([]);
     groups.at(-1)!.push(row);
   }
   return groups.map((group, i) => {
     const letter = groups.length > 1 ? letterOf(i) : "";
-    const ofType = <T extends ReportRow["type"]>(type: T): Extract<ReportRow, { type: T }>[] =>
-      group.filter((row): row is Extract<ReportRow, { type: T }> => row.type === type);
+    const ofType = <T extends Row["type"]>(type: T): RowsOf<T> =>
+      group.filter((row): row is Extract<Row, { type: T }> => row.type === type);
     return {
       origin: ofType("origin")[0],
       letter,

@@ -80,48 +80,36 @@ export async function startPeer(
 
 /** A function that waits for the next answer. One is waited for at a time. */
 function answersOf(child: ChildProcess): () => Promise<Answer> {
+  const lines = createInterface({ input: child.stdout! })[Symbol.asyncIterator]();
   let said = "";
-  let ended: Error | undefined;
-  let waiting: PromiseWithResolvers | undefined;
-  const end = (reason: string): void => {
-    ended ??= new Error([reason, said.trim()].filter(Boolean).join(": "));
-    waiting?.reject(ended);
-  };
   child.stderr!.setEncoding("utf8").on("data", (text: string) => {
     said = (said + text).slice(-LAST_WORDS);
   });
   child.stdin!.on("error", () => {}); // it has died, which "close" tells
-  child.once("error", ({ message }) => end(message));
-  child.once("close", (code, signal) => end(`the process ended with ${code ?? signal}`));
-  createInterface({ input: child.stdout! }).on("line", (line) => {
-    try {
-      const answer = parseAnswer(line);
-      if (answer) waiting?.resolve(answer);
-    } catch (error) {
-      waiting?.reject(error as Error);
-    }
+  const ended = new Promise<string>((resolve) => {
+    child.once("error", ({ message }) => resolve(message));
+    child.once("close", (code, signal) => resolve(`the process ended with ${code ?? signal}`));
   });
   return async () => {
-    if (ended) throw ended;
-    waiting = withResolvers();
-    const late = setTimeout(() => end(`no answer within ${PATIENCE / 1000} s`), PATIENCE);
-    return waiting.promise.finally(() => clearTimeout(late));
+    let late = false;
+    const timer = setTimeout(() => {
+      late = true;
+      child.kill("SIGKILL"); // which ends its lines
+    }, PATIENCE);
+    try {
+      for (;;) {
+        const { value, done } = await lines.next();
+        if (done) {
+          const reason = await ended;
+          throw new Error(
+            [late ? `no answer within ${PATIENCE / 1000} s` : reason, said.trim()].filter(Boolean).join(": "),
+          );
+        }
+        const answer = parseAnswer(value);
+        if (answer) return answer;
+      }
+    } finally {
+      clearTimeout(timer);
+    }
   };
-}
-
-interface PromiseWithResolvers {
-  readonly promise: Promise<Answer>;
-  readonly resolve: (answer: Answer) => void;
-  readonly reject: (error: Error) => void;
-}
-
-/** As `Promise.withResolvers`, which Node 20 lacks. */
-function withResolvers(): PromiseWithResolvers {
-  let resolve!: (answer: Answer) => void;
-  let reject!: (error: Error) => void;
-  const promise = new Promise<Answer>((yes, no) => {
-    resolve = yes;
-    reject = no;
-  });
-  return { promise, resolve, reject };
 }

@@ -3,12 +3,15 @@
 import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { AdapterSummary } from "../../src/runtime/device.ts";
+import type { PeerRow, PeerTiming } from "../rows.ts";
+import { quantile, timeRounds } from "../timing.ts";
+import { largestError } from "../verify_model.ts";
 import type { Workload } from "../workloads.ts";
 import { type PeerProcess, startPeer } from "./child.ts";
 import { OURS, type PeerEngine, type PeerFiles } from "./engines.ts";
-import { timeRounds } from "./rounds.ts";
-import type { PeerRow } from "./row.ts";
 
+/** Rounds that are not counted: after their first pass some engines still compile, or fill their pools. */
+const WARM_ROUNDS = 2;
 /** Largest difference of an element, of values around 1; f32 engines are within 1e-5. */
 const BOUND = 1e-3;
 
@@ -64,12 +67,13 @@ export async function comparePeers(peers: readonly PeerEngine[], task: PeerTask,
       );
     }
     setup.onProgress(`${task.model}, ${task.workload.name}: timing ${running.length} engines in turn`);
-    const timings = await timeRounds(running.map(timedRun), setup.budget);
+    const timings = await timeRounds(running.map(timedRun), setup.budget, WARM_ROUNDS);
     const rows: PeerRow[] = [];
     for (const [i, { engine, process, error }] of running.entries()) {
       try {
-        const timing = timings[i]!;
-        if (timing instanceof Error) throw timing;
+        const times = timings[i]!;
+        if (times instanceof Error) throw times;
+        const timing = peerTiming(times);
         const { peakBytes } = await process.ask({ do: "end" });
         rows.push({
           type: "peer",
@@ -92,6 +96,11 @@ export async function comparePeers(peers: readonly PeerEngine[], task: PeerTask,
   } finally {
     for (const { process } of running) process.kill();
   }
+}
+
+export function peerTiming(times: readonly number[]): PeerTiming {
+  const sorted = [...times].sort((a, b) => a - b);
+  return { median: quantile(sorted, 0.5), min: sorted[0]!, max: sorted.at(-1)!, n: sorted.length };
 }
 
 function timedRun({ process }: Running): () => Promise<number> {
@@ -146,16 +155,4 @@ async function begin(
 
 function floatsOf(bytes: Uint8Array): Float32Array {
   return new Float32Array(new Uint8Array(bytes).buffer);
-}
-
-/** Over the elements of `expected`, with which `actual` begins. NaN where one of them is; Infinity where some are missing. */
-export function largestError(actual: Float32Array, expected: ArrayLike<number>): number {
-  if (actual.length < expected.length) return Number.POSITIVE_INFINITY;
-  let largest = 0;
-  for (let i = 0; i < expected.length; i++) {
-    const error = Math.abs(actual[i]! - expected[i]!);
-    if (!(error <= largest)) largest = error;
-    if (Number.isNaN(error)) break;
-  }
-  return largest;
 }

@@ -2,7 +2,7 @@
 
 import { existsSync } from "node:fs";
 import { join } from "node:path";
-import type { PeerRow } from "./row.ts";
+import type { PeerRow } from "../rows.ts";
 
 export interface PeerEngine {
   /** As in the reports. */

@@ -1,6 +1,6 @@
 /** Other engines are installed in a folder of their own, never among the dependencies of this package. */
 
-import { spawn } from "node:child_process";
+import { spawnSync } from "node:child_process";
 import { mkdir, readFile, writeFile } from "node:fs/promises";
 import { homedir } from "node:os";
 import { join } from "node:path";
@@ -30,22 +30,18 @@ export async function installPeers(
   onProgress(`installing the other engines into ${folder}: about 1 GB, once`);
   await mkdir(folder, { recursive: true });
   await writeFile(join(folder, "package.json"), wanted);
-  await npm(folder);
+  npm(folder);
   await writeFile(join(folder, DONE), wanted);
 }
 
-async function npm(folder: string): Promise<void> {
-  const child = spawn("npm", NPM_INSTALL, {
+function npm(folder: string): void {
+  const { status, signal, error } = spawnSync("npm", NPM_INSTALL, {
     cwd: folder,
     stdio: ["ignore", process.stderr, "inherit"], // stdout is for results
     shell: process.platform === "win32", // npm is a script there
   });
-  const result = await new Promise<string>((resolve) => {
-    child.once("error", ({ message }) => resolve(message));
-    child.once("close", (status, signal) => resolve(`${status ?? signal}`));
-  });
-  if (result === "0") return;
+  if (status === 0) return;
   throw new Error(
-    `npm ${NPM_INSTALL.join(" ")} in ${folder} ended with ${result}, as told above; it needs npm and its registry`,
+    `npm ${NPM_INSTALL.join(" ")} in ${folder} ended with ${error?.message ?? status ?? signal}, as told above; it needs npm and its registry`,
   );
 }

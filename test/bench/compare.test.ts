@@ -1,10 +1,9 @@
 import { describe, expect, test } from "vitest";
 import { compareRows, comparisonText } from "../../bench/compare.ts";
 import { pageOf } from "../../bench/html/report.ts";
-import { machineText } from "../../bench/origin.ts";
-import type { PeerRow } from "../../bench/peers/row.ts";
+import { machineText, type OriginRow } from "../../bench/origin.ts";
 import { openReport, parseRows } from "../../bench/report.ts";
-import { type BrowserOriginRow, fileOf, type KernelRow, type OriginRow, type Row } from "../../bench/rows.ts";
+import { fileOf, type KernelRow, type PeerRow, type Row } from "../../bench/rows.ts";
 
 const origin = (commit: string, name: string, software = false): OriginRow => ({
   type: "origin",
@@ -80,7 +79,7 @@ describe("a comparison", () => {
   test("of Node with a browser, which knows less of its machine", () => {
     const { machine: _, ...rest } = origin("0.1.0-browser", "GPU");
     const machine = { os: "Linux", cores: 8, browser: "Chromium 140" };
-    const browser: BrowserOriginRow = { ...rest, machine };
+    const browser: OriginRow = { ...rest, machine };
     const row = kernel("matmul", 5, 0.01);
     const { others: __, ...timing } = row.timing;
     const rows = parseRows(fileOf([browser, { ...row, timing }]), "x.json");

@@ -4,7 +4,7 @@ import { describe, expect, test } from "vitest";
 import { engineTables } from "../../bench/engine_choice.ts";
 import { ladderTask, SHAPE_FORMS, shapedTasks, typicalTasks } from "../../bench/kernel_cases.ts";
 import { type BenchTable, variantOf } from "../../bench/kernels.ts";
-import { embedLayernormSized, gatherRowsSized, layernormSized, poolSized, topKSized } from "../../bench/sized_cases.ts";
+import { embedLayernormSized, gatherRowsSized, layernormSized, topKSized } from "../../bench/sized_cases.ts";
 import { DEFAULT_LIMITS, type DeviceTraits, type Kernel, type Scalar, specialize } from "../../src/kernels/kernel.ts";
 import type { MatmulShape } from "../../src/kernels/matmul/matmul.ts";
 import { Checks } from "../../src/runtime/checks.ts";
@@ -12,7 +12,7 @@ import * as ops from "../../src/runtime/ops.ts";
 import { Recorder, type Ref } from "../../src/runtime/recorder.ts";
 import type { Table } from "../../src/runtime/table.ts";
 import { Tensor, type TensorDevice } from "../../src/runtime/tensor.ts";
-import { linear, matmulCases } from "../cases.ts";
+import { linear, matmulCases, poolCase } from "../cases.ts";
 
 const unit = { componentType: "f16", resultType: "f32", M: 16, N: 16, K: 16 } as const;
 const roomy = { ...DEFAULT_LIMITS, maxComputeWorkgroupStorageSize: 49152, maxComputeInvocationsPerWorkgroup: 1024 };
@@ -150,7 +150,8 @@ test("cases of a size have the bound of that size", () => {
   const [narrow, wide] = [layernormSized(5, 3), layernormSized(5, 768)].map(({ bound }) => bound("f32").absolute);
   expect(narrow).toBeGreaterThan(wide!);
   expect(embedLayernormSized(5, 3).bound("f32").absolute).toBe(narrow);
-  expect(poolSized(512, 8).bound("f32").absolute).toBe(4 * poolSized(128, 8).bound("f32").absolute);
+  const [long, short] = [512, 128].map((tokens) => poolCase([tokens], 8, "mean", true).bound("f32").absolute);
+  expect(long).toBe(4 * short!);
   expect(gatherRowsSized(4, 768).shape.tableRows).toBe(30522);
   expect(gatherRowsSized(4, 2 * 768).shape.tableRows).toBe(15261);
   expect([topKSized(2, 3).shape.k, topKSized(2, 300).shape.k]).toEqual([3, 5]);

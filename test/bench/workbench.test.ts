@@ -6,10 +6,8 @@ import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import files from "wgsl-files";
 import type { KernelRow } from "../../bench/rows.ts";
-import { benchAuthorFile } from "../../bench/workbench.ts";
-import type { WorkbenchOptions } from "../../bench/workbench_claims.ts";
-import { evaluateList } from "../../bench/workbench_expression.ts";
-import { numericConstants, parseAuthorFile, readAuthorFile, workgroupsOf } from "../../bench/workbench_file.ts";
+import { authorTask, type WorkbenchOptions } from "../../bench/workbench.ts";
+import { parseAuthorFile, readAuthorFile } from "../../bench/workbench_file.ts";
 import naive from "../../src/kernels/matmul/matmul_naive.wgsl";
 import activation from "../../src/kernels/rows/activation.wgsl";
 import layernorm from "../../src/kernels/rows/layernorm.wgsl";
@@ -35,56 +33,34 @@ async function bench(name: string, text: string, asked: WorkbenchOptions = {}, d
   const failures: string[] = [];
   const path = join(folder, name);
   await writeFile(path, text);
-  await benchAuthorFile(path, asked, {
-    engine,
-    traits: engine.traits,
-    dtype,
-    options: {
-      budget: 10,
-      ceilings: [],
-      copyTime: async () => undefined,
-      onRow: (row) => void rows.push(row),
-      onProgress: () => {},
-      onFailure: (name, error) => void failures.push(`${name}: ${error.message}`),
-    },
+  const task = authorTask(await readAuthorFile(path), asked, engine, dtype);
+  await task.measure(engine, () => true, dtype, {
+    budget: 10,
+    ceilings: [],
+    copyTime: async () => undefined,
+    onRow: (row) => void rows.push(row),
+    onProgress: () => {},
+    onFailure: (name, error) => void failures.push(`${name}: ${error.message}`),
   });
   return { rows, failures, kernels: rows.map(({ kernel }) => kernel) };
 }
 
-const MATMUL = `// claims: matmul\n// workgroups: ceil(m / 8) * ceil(n / 8), 1, 1\n${naive}`;
+/** Outputs [12, 16], of which each of four workgroups makes 8 x 8. */
 const SIZES = { shape: [12, 16, 20] };
+const MATMUL = `// claims: matmul\n// covers: n 4\n${naive}`;
 const ENTRY = "@compute @workgroup_size(1)\nfn main() {}";
-
-describe("expressions", () => {
-  test("are sums over named numbers", () => {
-    const names = { m: 100, n: 64, k: 3 };
-    expect(evaluateList("ceil(n / 64), ceil(m / 64), 1", names)).toEqual([1, 2, 1]);
-    expect(evaluateList("1 + 2 * 3 - 4 / 8", names)).toEqual([6.5]);
-    expect(evaluateList("-(m - 1) % 10 + 16u", names)).toEqual([7]);
-    expect(evaluateList("max(k, min(m, n, 70), 2) - -1", names)).toEqual([65]);
-    expect(evaluateList("10 - 4 - 3, 64 / 4 / 2", names)).toEqual([3, 8]);
-  });
-
-  test.each([
-    ["ceil(n / 64", 'character 12: ")" is wanted here, not the end'],
-    ["q + 1", "character 1: nothing is named q; there are n"],
-    ["1 + round(n)", "character 5: no function is named round; there are ceil, min, max"],
-    ["n / (4 - 4)", "character 3: division by zero"],
-    ["n n", 'character 3: an operator is wanted, not "n"'],
-    ["", "character 1: a value is wanted, not the end"],
-    ["n; 1", 'character 2: an operator is wanted, not ";"'],
-    ["1.2.3", "character 1: 1.2.3 is no number"],
-    ["constructor", "character 1: nothing is named constructor"],
-    ["ceil(1, 2)", "character 1: ceil takes one value, not 2"],
-  ])("that are none say where: %s", (text, message) => {
-    expect(() => evaluateList(text, { n: 64 })).toThrow(message);
-  });
-});
 
 describe("a file", () => {
   test("says in comments what the bench must know", () => {
-    const { notes, bindings } = parseAuthorFile("a.wgsl", MATMUL);
-    expect(notes).toEqual({ claims: "matmul", workgroups: "ceil(m / 8) * ceil(n / 8), 1, 1" });
+    const { claims, covers, bindings } = parseAuthorFile("a.wgsl", `// covers: n 8, m 16\n${MATMUL}`);
+    expect([claims, covers]).toEqual([
+      "matmul",
+      [
+        ["n", 8],
+        ["m", 16],
+      ],
+    ]);
+    expect(parseAuthorFile("a.wgsl", naive)).toMatchObject({ claims: undefined, covers: undefined });
     expect(bindings.map(({ name }) => name)).toEqual(["x", "weight", "bias", "residual", "out", "params"]);
   });
 
@@ -122,30 +98,18 @@ describe("a file", () => {
       `struct Params { n: u32 }\n@group(0) @binding(0) var<uniform> a: Params;\n@group(0) @binding(1) var<uniform> b: Params;\n${ENTRY}`,
       "a.wgsl binds 2 uniforms, a, b; one is filled",
     ],
-    [`override SIZE: u32;\n${ENTRY}`, 'override SIZE has no value, and nothing here sets it: write "const SIZE = 8;"'],
+    [
+      `// covers: ceil(n / 8)\n${ENTRY}`,
+      '"// covers: ceil(n / 8)": one to three names with a number each are wanted, as in "n 8',
+    ],
+    [`// covers: n 0\n${ENTRY}`, '"// covers: n 0": one to three names'],
+    [`// covers: n 1, m 1, k 1, b 1\n${ENTRY}`, "one to three names"],
   ])("that cannot be run as it is declared is refused: %j", (text, message) => {
     expect(() => parseAuthorFile("a.wgsl", text)).toThrow(message);
   });
 
   test("may not be a folder", async () => {
     await expect(readAuthorFile(folder)).rejects.toThrow("is a folder: name a .wgsl file in it");
-  });
-
-  test("has constants that its workgroups may name", () => {
-    const source = "const TILE = 4u;\nconst SIZE: u32 = TILE * TILE;\nconst ON = true;\nconst ZERO = vec4f();";
-    expect(numericConstants(`${source}\n@id(7) override DEPTH = SIZE * 2;`, {})).toEqual({
-      TILE: 4,
-      SIZE: 16,
-      DEPTH: 32,
-    });
-    const file = parseAuthorFile("a.wgsl", `// workgroups: m / SIZE\n${source}\n${ENTRY}`);
-    const most = 65535;
-    expect(workgroupsOf(file, undefined, { m: 48, SIZE: 16 }, most)).toEqual([3, 1, 1]);
-    expect(workgroupsOf(file, "7x2", {}, most)).toEqual([7, 2, 1]);
-    expect(() => workgroupsOf(file, undefined, { m: 50, SIZE: 16 }, most)).toThrow("is 3.125: whole numbers");
-    expect(() => workgroupsOf(file, "1,1,1,1", {}, most)).toThrow("4 numbers, a launch has at most 3");
-    expect(() => workgroupsOf(file, "0", {}, most)).toThrow('workgroups "0": whole numbers from 1 are wanted');
-    expect(() => workgroupsOf(file, "70000", {}, most)).toThrow('workgroups "70000": a dimension holds at most 65535');
   });
 });
 
@@ -162,22 +126,23 @@ describe("a copy of a kernel of the project", () => {
     expect(parseAuthorFile(`${name}.wgsl`, whole).source).toBe(whole);
   });
 
-  const FOLDED = "ceil(rows / ceil(WORKGROUP_SIZE / LANES))";
   test.each<[string, WorkbenchOptions]>([
-    ["activation", { claims: "gelu", shape: [5, 24], workgroups: "ceil(rows * cols / (4 * WORKGROUP_SIZE))" }],
-    ["layernorm", { shape: [5, 24], workgroups: FOLDED }],
-    ["softmax", { shape: [5, 24], workgroups: FOLDED }],
-    ["l2_normalize", { shape: [5, 24], workgroups: FOLDED }],
-    ["embed_layernorm", { workgroups: "tokens" }],
-    ["pool", { workgroups: "ceil(sequences * hidden / WIDTH / WORKGROUP_SIZE)" }],
-    ["gather_rows", { workgroups: "count" }],
-    ["top_k", { workgroups: "rows" }],
-    ["attention", { shape: [20, 2, 16], workgroups: "(ceil(tokens / QUERIES) + 1) * heads" }],
-    ["attention_probs", { shape: [20, 2, 16], workgroups: "tokens * heads" }],
-    ["matmul", { ...SIZES, workgroups: "ceil(m / (ROWS * ROW_THREADS)) * ceil(n / (8 * COL_THREADS))" }],
-    ["matmul_workgroup", { ...SIZES, workgroups: "ceil(m / TILE_ROWS) * ceil(n / TILE_COLS)" }],
-    ["matmul_split_k", { ...SIZES, workgroups: "ceil(m / (4 * ROW_THREADS)) * ceil(n / (8 * COL_THREADS))" }],
-  ])("computes what it claims: %s", async (name, asked) => {
+    ["activation", { claims: "activation silu", shape: [5, 24] }],
+    ["layernorm", { shape: [5, 24] }],
+    ["softmax", { shape: [5, 24] }],
+    ["l2_normalize", { shape: [5, 24] }],
+    ["embed_layernorm", { shape: [5, 24] }],
+    ["pool", { shape: [5, 24] }],
+    ["gather_rows", { shape: [5, 24] }],
+    ["top_k", { shape: [5, 24] }],
+    ["attention", { shape: [20, 2, 16] }],
+    ["attention_probs", { shape: [20, 2, 16] }],
+    ["matmul", SIZES],
+    ["matmul_naive", SIZES],
+    ["matmul_workgroup", SIZES],
+    ["matmul_split_k", SIZES],
+    ["matmul_q8", SIZES],
+  ])("is launched as that is, and computes what it claims: %s", async (name, asked) => {
     const { failures, kernels } = await bench(`${name}.wgsl`, new Map(copies).get(name)!, asked);
     expect(failures).toEqual([]);
     expect(kernels.at(-1)).toBe(`${name}.wgsl`);
@@ -194,13 +159,21 @@ describe("a file that claims something", () => {
   });
 
   test.each([
-    ["softmax_mine.wgsl", `// workgroups: rows\n${softmax}`],
-    ["layernorm_mine.wgsl", `// workgroups: rows\n${layernorm}`],
-    ["tanh_mine.wgsl", `// workgroups: ceil(rows * cols / (4 * WORKGROUP_SIZE))\n${activation}`],
+    ["softmax_mine.wgsl", `// covers: rows 1\n${softmax}`],
+    ["layernorm_mine.wgsl", `// covers: rows 1\n${layernorm}`],
+    ["activation_mine.wgsl", `// covers: count 256\n${activation}`],
   ])("by the beginning of its name: %s", async (name, text) => {
     const { failures, kernels } = await bench(name, text, { shape: [5, 24] });
     expect(failures).toEqual([]);
     expect(kernels.at(-1)).toBe(name);
+  });
+
+  test("is launched as often as it is told", async () => {
+    const uncovered = MATMUL.replace("// covers", "// covered");
+    const { failures, kernels } = await bench("mine.wgsl", uncovered, { ...SIZES, workgroups: [4, 1, 1] });
+    expect([failures, kernels.at(-1)]).toEqual([[], "mine.wgsl"]);
+    const few = await bench("mine.wgsl", MATMUL, { ...SIZES, workgroups: [3, 1, 1] });
+    expect(few.failures).toEqual([expect.stringContaining("32 of 192 are wrong")]);
   });
 
   test("with an activation", async () => {
@@ -246,29 +219,43 @@ describe("a file that claims something", () => {
       "no such claim",
       MATMUL,
       { claims: "matmult" },
-      'claims "matmult", which there is not; there are matmul, attention',
+      'claims "matmult", which there is not: write "// claims: matmul" in it; there are matmul, matmul_q8, attention',
     ],
+    ["an activation that there is not", MATMUL, { claims: "matmul glue" }, 'claims "matmul glue", which there is not'],
+    ["two activations", MATMUL, { claims: "matmul gelu tanh" }, 'claims "matmul gelu tanh", which there is not'],
+    [
+      "an activation where there is none",
+      MATMUL,
+      { claims: "softmax gelu" },
+      'claims "softmax gelu", which there is not',
+    ],
+    ["no claim", MATMUL.replace("claims:", "claim"), {}, 'mine.wgsl does not say what it computes: write "// claims: '],
     ["an unknown binding", MATMUL.replaceAll("weight", "wait"), {}, "mine.wgsl binds wait, which"],
     ["no output", MATMUL.replaceAll("read_write> out", "read> out"), {}, "mine.wgsl does not write out"],
     [
-      "no workgroups",
-      MATMUL.replace("workgroups", "groups"),
+      "no launch, where it lacks the constants of the project's kernel",
+      MATMUL.replace("covers", "covered"),
       {},
-      "mine.wgsl does not say how many workgroups it wants",
+      'mine.wgsl does not say how it is launched: write what a workgroup covers, as in "// covers: n 8, m 8", or give --',
     ],
-    ["a shape of another kind", MATMUL, { shape: [3, 4] }, "--shape of matmul is MxNxK; 2 sizes given"],
+    ["a shape of another kind", MATMUL, { shape: [3, 4] }, "matmul takes 3 sizes, such as 128x768x768; --shape has 2"],
     [
       "a parameter that the shape has not",
       MATMUL.replace("  m: u32", "  m: u32,\n  batch: u32"),
       SIZES,
       "mine.wgsl: no value for Params.batch; of this shape there are m, n, k, ",
     ],
-    ["a name that workgroups have not", MATMUL, { ...SIZES, workgroups: "ceil(q / 8)" }, "nothing is named q"],
+    [
+      "a size to cover that there is not",
+      MATMUL.replace("n 4", "n 4, q 8"),
+      SIZES,
+      'mine.wgsl: no value for "q" of "// covers:"; of this shape there are m, n, k, ',
+    ],
     [
       "more workgroups than a dimension holds",
-      MATMUL,
-      { ...SIZES, workgroups: "m * 5462" },
-      'workgroups "m * 5462" is 65544: a dimension holds at most 65535',
+      MATMUL.replace("n 4", "n 1"),
+      { shape: [1, 70_000, 4] },
+      "mine.wgsl covers 1 of n: 70000 workgroups, a dimension holds at most 65535",
     ],
     [
       "sizes that the device has no room for, before it makes their data",
@@ -278,39 +265,5 @@ describe("a file that claims something", () => {
     ],
   ])("refuses %s", async (_, text, asked, message) => {
     await expect(bench("mine.wgsl", text, asked)).rejects.toThrow(message);
-  });
-});
-
-describe("a file that claims nothing", () => {
-  const twice = `// params: n = 64, doubled = n * 2
-// lengths: x = doubled, out = n
-// workgroups: ceil(n / 64)
-struct Params { n: u32, doubled: u32 }
-@group(0) @binding(0) var<storage, read> x: array<f32>;
-@group(0) @binding(1) var<storage, read_write> out: array<f32>;
-@group(0) @binding(2) var<uniform> params: Params;
-@compute @workgroup_size(64)
-fn main(@builtin(global_invocation_id) id: vec3u) {
-  if (id.x < params.n) { out[id.x] = x[id.x] + x[params.doubled - 1 - id.x]; }
-}`;
-
-  test("is timed, and said to be unverified", async () => {
-    const { rows, failures } = await bench("twice.wgsl", twice, { shape: [100] });
-    expect(failures).toEqual([]);
-    expect(rows).toMatchObject([
-      { kernel: "twice.wgsl", shape: "100x200", bytes: 1200, check: { how: "unverified: it claims nothing" } },
-    ]);
-  });
-
-  test.each([
-    ["lengths", twice.replace("x = doubled, ", ""), 'write "// lengths: x = 1024, ..."'],
-    ["params", twice.replace(", doubled = n * 2", ""), "so Params.doubled needs a value"],
-    ["lengths of what it binds", twice.replace("x = doubled", "y = doubled"), "names y, which is not bound"],
-    ["lengths that are", twice.replace("x = doubled", "x = doubled - 128"), "length of x: doubled - 128 is 0"],
-    ["workgroups' names", twice.replace("ceil(n / 64)", "ceil(q / 64)"), "nothing is named q"],
-    ["lengths that fit", twice.replace("out = n", "out = n * 1e9"), "out takes 256000 MB, a storage binding of this"],
-    ["assignments", twice.replace("n = 64", "n is 64"), '"n is 64" is not NAME = VALUE'],
-  ])("must say its %s", async (_, text, message) => {
-    await expect(bench("twice.wgsl", text)).rejects.toThrow(message);
   });
 });

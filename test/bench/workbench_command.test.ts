@@ -28,21 +28,21 @@ test.each([
   [["--frob"], "unknown option '--frob'"],
   [["kernels", "--frob"], "unknown option '--frob'"],
   [["--compare", "a.json"], "--compare takes two files, A.json and B.json; 1 given"],
-  [
-    ["kernels", "--compare", "a.json", "b.json"],
-    '--compare reads results and measures nothing: give it without "kernels"',
-  ],
+  [["kernels", "--compare", "a.json", "b.json"], "unknown option '--compare'"],
+  [["--json", "a.json", "kernels"], '--json is of bench alone: give "kernels" options of its own behind it'],
+  [["kernel", "none.wgsl", "--workgroups", "0x1"], "argument '0x1' is invalid. write it as 12, 12x2 or 12x2x1"],
+  [["kernels", "--budget", "soon"], "argument 'soon' is invalid. it must be a whole number from 1"],
   [["--report", "a.json"], "--report needs --html FILE"],
   [["--report", "a.json", "--html", "a.html"], "a.json: there is no such file or folder"],
   [["kernel", "none.wgsl"], "none.wgsl: there is no such file or folder"],
   [["kernel", "."], ". is a folder: name a .wgsl file in it"],
   [["foo"], 'there is no command "foo"; there are kernels, kernel, model, peers'],
-  [["kernels", "frob"], 'there is no kernel whose name begins with "frob"; all kernels: '],
-  [["kernels", "matmul", "--shape", "3x4"], 'begins with "matmul" and takes 2 sizes; these do: '],
-  [["kernels", "--dtype", "q8"], "--dtype q8 is of models"],
-  [["kernels", "--full"], '"kernels" makes nothing of --full'],
-  [["peers", "--full"], '"peers" makes nothing of --full'],
-  [["peers", "--dtype", "f16"], "peers are measured in f32, which all of them have: leave --dtype f16 out"],
+  [["kernels", "frob"], 'there is no kernel whose name begins with "frob" on '],
+  [["kernels", "matmul", "--shape", "3x4"], 'begins with "matmul" for 3x4 on '],
+  [["kernels", "--dtype", "q8"], "argument 'q8' is invalid. Allowed choices are f32, f16."],
+  [["kernels", "--full"], "unknown option '--full'"],
+  [["peers", "--full"], "unknown option '--full'"],
+  [["peers", "--dtype", "f16"], "unknown option '--dtype'"],
   [["model", "--model", "a", "--shape", "base"], "--shape is of a random model, --model names another"],
   [["model", "--full", "--shape", "base"], "--full says which random models, --shape names one"],
   [["model", "--tokens", "600"], "--tokens 600: mini 4x256 has 512 positions; give --tokens 512 at most"],
@@ -70,10 +70,10 @@ test.each([
 test("a command's help has the options that it makes something of", () => {
   const optionsOf = (command: string): string[] =>
     [...bench(command, "--help").stdout.matchAll(/^ {2}(?:-h, )?--(\w+)/gm)].map(([, option]) => option!);
-  expect(optionsOf("peers")).toEqual("shape batch tokens peers install help adapter budget json html tuned".split(" "));
-  expect(optionsOf("kernels")).toEqual("shape help adapter dtype budget json html tuned".split(" "));
+  expect(optionsOf("peers")).toEqual("adapter budget json html tuned shape batch tokens peers install help".split(" "));
+  expect(optionsOf("kernels")).toEqual("adapter dtype budget json html tuned shape help".split(" "));
   expect(optionsOf("model")).toEqual(
-    "model shape batch tokens ragged help adapter dtype budget json full html tuned".split(" "),
+    "adapter dtype budget json html tuned model shape batch tokens ragged full help".split(" "),
   );
 });
 

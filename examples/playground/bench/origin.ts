@@ -1,7 +1,7 @@
 /** Where figures come from that a browser took, as far as it tells. */
 
 import type { AdapterSummary } from "bert-webgpu";
-import type { BrowserOriginRow } from "../../../bench/rows.ts";
+import type { OriginRow } from "../../../bench/origin.ts";
 import { version } from "../../../package.json";
 
 /** Chromium's client hints, which the DOM types do not know. */
@@ -10,7 +10,7 @@ interface ClientHints {
   readonly platform: string;
 }
 
-export function browserOrigin(adapter: AdapterSummary): BrowserOriginRow {
+export function browserOrigin(adapter: AdapterSummary): OriginRow {
   const hints = (navigator as { readonly userAgentData?: ClientHints }).userAgentData;
   return {
     type: "origin",

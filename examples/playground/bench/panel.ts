@@ -1,8 +1,7 @@
 /** The tab "Bench": the kernels on this machine, each verified against the CPU before it is timed. */
 
 import { roofline } from "../../../bench/html/figures.ts";
-import { drawInto } from "../../../bench/html/place.ts";
-import { draw } from "../../../bench/html/plots.ts";
+import { draw, drawInto } from "../../../bench/html/plots.ts";
 import { splitRuns } from "../../../bench/html/runs.ts";
 import { kernelTable } from "../../../bench/html/tables.ts";
 import { short } from "../../../bench/numbers.ts";
@@ -56,8 +55,8 @@ const PAGE = `
   <div id="bench-table"></div>
   <ul id="bench-failures" class="error" hidden></ul>
   <p class="muted small">
-    <b>/ copy</b> is the time over that of a plain copy of as many bytes; <b>of ceiling</b> the least time that the two
-    ceilings allow over the median. Compare runs with <code>bert-webgpu bench --compare A.json B.json</code>.
+    <b>*</b> is what the engine launches here; <b>/ copy</b> the time over that of a plain copy of as many bytes;
+    <b>share</b> the least time that the two ceilings allow over the median. Compare runs with <code>bert-webgpu bench --compare A.json B.json</code>.
   </p>
 </section>`;
 

@@ -2,8 +2,7 @@
 
 import { Engine } from "bert-webgpu";
 import { measureCeilings } from "../../../bench/ceilings.ts";
-import { drawInto } from "../../../bench/html/place.ts";
-import { draw } from "../../../bench/html/plots.ts";
+import { draw, drawInto } from "../../../bench/html/plots.ts";
 import { milliseconds, short } from "../../../bench/numbers.ts";
 import type { CeilingRow } from "../../../bench/rows.ts";
 import type { Panel } from "../app.ts";

@@ -1,7 +1,8 @@
 /** Launches in numbers: a line for each, or for all that are alike, and their dots under the roofline. */
 
+import type { Column } from "../../../bench/columns.ts";
 import { type Dot, type Roofline, roof } from "../../../bench/html/figures.ts";
-import { type Column, table } from "../../../bench/html/tables.ts";
+import { table } from "../../../bench/html/tables.ts";
 import { milliseconds, percent, short } from "../../../bench/numbers.ts";
 import type { CeilingRow } from "../../../bench/rows.ts";
 import type { MeasuredForward, TimedLaunch } from "./forward.ts";

@@ -1,0 +1,81 @@
+/** The columns of each kind of result, in the terminal and on the page. */
+
+import { milliseconds, percent, short } from "./numbers.ts";
+import type { KernelRow, ModelRow, PeerRow } from "./rows.ts";
+
+export interface Column<T> {
+  readonly name: string;
+  /** Text reads from the left, numbers from the right. */
+  readonly text?: true;
+  /** Characters that it has at least in the terminal, where rows come one by one. */
+  readonly width?: number;
+  cell(row: T, index: number): string;
+}
+
+export const LEGEND = "* what the engine launches on this device";
+
+/** Names are as wide as the project's longest. A star says that the engine chooses it. */
+export const KERNEL_COLUMNS: readonly Column<KernelRow>[] = [
+  {
+    name: "kernel",
+    text: true,
+    width: 39,
+    cell: ({ kernel, variant, chosen }) => [kernel, variant, chosen ? "*" : ""].filter(Boolean).join(" "),
+  },
+  { name: "shape", text: true, width: 20, cell: ({ shape }) => shape },
+  { name: "type", text: true, cell: ({ dtype }) => dtype },
+  { name: "clock", text: true, cell: ({ timing }) => timing.clock },
+  { name: "p50 ms", width: 8, cell: ({ timing }) => milliseconds(timing.p50) },
+  { name: "min ms", width: 8, cell: ({ timing }) => milliseconds(timing.min) },
+  { name: "noise", cell: ({ timing }) => percent(timing.noise) },
+  { name: "others", cell: othersCell },
+  { name: "GFLOP/s", cell: ({ flops, flopsPerSecond }) => (flops > 0 ? short(flopsPerSecond / 1e9) : "-") },
+  { name: "GB/s", width: 7, cell: ({ bytesPerSecond }) => short(bytesPerSecond / 1e9) },
+  { name: "copy ms", width: 8, cell: ({ copyMs }) => (copyMs === undefined ? "-" : milliseconds(copyMs)) },
+  { name: "/ copy", cell: ({ copyMs, timing }) => (copyMs === undefined ? "-" : (timing.p50 / copyMs).toFixed(2)) },
+  { name: "share", cell: ({ share }) => percent(share) },
+  { name: "of", text: true, width: 10, cell: ({ boundBy }) => boundBy },
+  { name: "verified", text: true, cell: ({ check }) => check.how },
+];
+
+export const MODEL_COLUMNS: readonly Column<ModelRow>[] = [
+  { name: "model", text: true, width: 15, cell: ({ model }) => model },
+  { name: "batch", text: true, width: 10, cell: ({ batch }) => batch },
+  { name: "type", text: true, cell: ({ dtype }) => dtype },
+  { name: "p50 ms", width: 8, cell: ({ timing }) => milliseconds(timing.p50) },
+  { name: "p90 ms", width: 8, cell: ({ timing }) => milliseconds(timing.p90) },
+  { name: "min ms", width: 8, cell: ({ timing }) => milliseconds(timing.min) },
+  { name: "noise", cell: ({ timing }) => percent(timing.noise) },
+  { name: "others", cell: othersCell },
+  { name: "seq/s", width: 7, cell: ({ sequencesPerSecond }) => short(sequencesPerSecond) },
+  { name: "GFLOP/s", cell: ({ flopsPerSecond }) => short(flopsPerSecond / 1e9) },
+  { name: "share", cell: ({ share }) => percent(share) },
+  { name: "runs", cell: ({ timing }) => String(timing.repeats) },
+  { name: "GPU ms", width: 8, cell: ({ gpu }) => (gpu ? milliseconds(gpu.ms) : "-") },
+  { name: "first ms", cell: ({ firstRun }) => milliseconds(firstRun) },
+  { name: "GPU MB", width: 7, cell: ({ gpuBytes }) => short(gpuBytes / 1e6) },
+];
+
+/** @param ours the row that they are compared with, where there is a single one */
+export function peerColumns(ours?: PeerRow): Column<PeerRow>[] {
+  const ratio: Column<PeerRow>[] = ours
+    ? [{ name: "x ours", cell: ({ timing }) => (timing.median / ours.timing.median).toFixed(2) }]
+    : [];
+  return [
+    { name: "engine", text: true, cell: ({ peer }) => peer },
+    { name: "computes on", text: true, cell: ({ adapter }) => adapter },
+    { name: "p50 ms", cell: ({ timing }) => milliseconds(timing.median) },
+    { name: "min", cell: ({ timing }) => milliseconds(timing.min) },
+    { name: "max", cell: ({ timing }) => milliseconds(timing.max) },
+    { name: "runs", cell: ({ timing }) => String(timing.n) },
+    ...ratio,
+    { name: "seq/s", cell: ({ sequencesPerSecond }) => short(sequencesPerSecond) },
+    { name: "cold ms", cell: ({ firstAnswerColdMs }) => milliseconds(firstAnswerColdMs) },
+    { name: "MB", cell: ({ peakBytes }) => short(peakBytes / 1e6) },
+    { name: "error", cell: ({ check }) => check.error.toExponential(1) },
+  ];
+}
+
+function othersCell({ timing: { others } }: KernelRow | ModelRow): string {
+  return others === undefined ? "" : percent(others);
+}
