@@ -21,20 +21,13 @@ const ROOT = import.meta.dirname;
 const DIST = join(ROOT, "dist");
 
 const { kernelTexts, wgslModules } = await typescript("wgsl.ts");
-const browser = {
-  outdir: "dist",
-  platform: "browser",
-  target: "es2022",
-  plugins: [wgslModules(ROOT, bareWgsl)],
-};
-const [index, kernels] = ["src/index.ts", "src/kernels/index.ts"];
-// minified it would lose the PURE annotations by which a bundler leaves out what an app does not use
-const modules = await bundle({ ...browser, entryPoints: { index, kernels } });
-const minified = await bundle({
-  ...browser,
-  entryPoints: { "index.min": index, "kernels.min": kernels },
-  minify: true,
-});
+// minified, a module would lose the PURE annotations by which a bundler leaves out what an app does not use
+const modules = [
+  await browserModule("index", "src/index.ts"),
+  await browserModule("kernels", "src/kernels/index.ts"),
+  await browserModule("index.min", "src/index.ts", { minify: true }),
+  await browserModule("kernels.min", "src/kernels/index.ts", { minify: true }),
+];
 const page = await bundle({
   entryPoints: { report: "bench/html/page.ts" },
   outdir: "dist",
@@ -90,7 +83,7 @@ const server = await bundle({
 const notices = await licences(page.metafile);
 const pageFiles = page.outputFiles.map(({ path, text }) => ({ path, contents: `/*\n${notices}\n*/\n${text}` }));
 
-await write(DIST, [...modules.outputFiles, ...minified.outputFiles, ...pageFiles], ".js");
+await write(DIST, [...modules.flatMap(({ outputFiles }) => outputFiles), ...pageFiles], ".js");
 await write(join(DIST, "node"), node.outputFiles, ".js");
 await write(join(DIST, "checks"), checks.outputFiles, ".js");
 await makeExecutable(join(DIST, "node/main.js"));
@@ -102,6 +95,28 @@ await write(join(DIST, "kernels"), texts, ".wgsl");
 await writeExamples([...examples.outputFiles, ...server.outputFiles]);
 await report(join(DIST, "index.min.js"));
 if (process.argv.includes("--types")) await declarations();
+
+/** One file for browsers. Shaders come first, then what belongs together: 2% less after gzip, which looks back 32 kB. */
+async function browserModule(name, entry, options) {
+  const shaders = (await readdir(join(ROOT, "src/kernels"), { recursive: true })).filter((path) =>
+    path.endsWith(".wgsl"),
+  );
+  const first = [
+    ...shaders.sort().map((path) => `src/kernels/${path.replaceAll("\\", "/")}`),
+    ...["src/kernels/index.ts", "src/runtime/ops.ts", "src/runtime/engine.ts"],
+    ...["src/files/checkpoint.ts", "src/files/hub.ts", "src/bert/tokenizer/load.ts"],
+  ];
+  const contents = [...first.map((path) => `import "./${path}";`), `export * from "./${entry}";`].join("\n");
+  return bundle({
+    stdin: { contents, resolveDir: ROOT },
+    outfile: `dist/${name}.js`,
+    logOverride: { "ignored-bare-import": "silent" }, // they are for the order alone
+    platform: "browser",
+    target: "es2022",
+    plugins: [wgslModules(ROOT, bareWgsl)],
+    ...options,
+  });
+}
 
 async function bundle(options) {
   try {

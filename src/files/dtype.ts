@@ -95,7 +95,7 @@ export function elementsOf(bytes: Uint8Array, dtype: ConvertibleDType): StoredEl
 }
 
 /** From here on (in magnitude) a value rounds to infinity: the largest finite one and half a unit of its last place. */
-const OVERFLOW: Readonly<Record<TargetDType, number>> = { f16: 65520, f32: 2 ** 128 - 2 ** 103 };
+const OVERFLOW: Readonly<Record<TargetDType, number>> = { f16: 65520, f32: 3.4028235677973366e38 };
 
 /**
  * Stored elements as f32 or f16, rounded to nearest even; the very array when it is stored so. 64-bit integers go by way

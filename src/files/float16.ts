@@ -5,7 +5,7 @@
  */
 
 /** Added and taken away again, rounds a smaller number to a whole one, ties to even. */
-const WHOLE = 2 ** 52;
+const WHOLE = 4_503_599_627_370_496;
 
 /** The f16 bits nearest to a number, rounded once from float64. */
 export function toFloat16(value: number): number {

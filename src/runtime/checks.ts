@@ -24,17 +24,15 @@ export class Checks {
    */
   within<T>(label: string, calls: () => T): T {
     const device = this.#device;
-    for (const kind of KINDS) device.pushErrorScope(kind);
+    for (const kind of [...KINDS].reverse()) device.pushErrorScope(kind);
     try {
       return calls();
     } finally {
-      const scopes = [...KINDS].reverse().map(() => device.popErrorScope());
-      const answered = Promise.all(scopes).then((errors) => {
-        for (const [i, error] of errors.reverse().entries()) {
-          if (error) this.fault ??= new GpuError(KINDS[i]!, label, error.message);
-        }
+      const answered = KINDS.map(async (kind) => {
+        const error = await device.popErrorScope();
+        if (error) this.fault ??= new GpuError(kind, label, error.message);
       });
-      this.#answers = Promise.all([this.#answers, answered]);
+      this.#answers = Promise.all([this.#answers, ...answered]);
       this.#answers.catch(() => {}); // told to whoever asks; until then it must not count as unhandled
     }
   }

@@ -22,11 +22,13 @@ export class DeviceContext {
   /** When the last two runs end. */
   readonly #ends: Promise<unknown>[] = [];
   #runs = 0;
+  /** Set once the device is lost. */
+  lost: DeviceLostError | undefined;
   /** Why nothing can be done here any more. */
-  gone: Error | undefined;
+  #gone: Error | undefined;
 
-  /** @param remedy what to do when the device is lost, for the message */
-  constructor(opened: OpenedDevice, remedy: string) {
+  /** @param renewed whether another device takes its place when it is lost */
+  constructor(opened: OpenedDevice, renewed: boolean) {
     const { device, adapter } = opened;
     this.#opened = opened;
     this.device = device;
@@ -35,19 +37,18 @@ export class DeviceContext {
     this.memory = new Memory(device);
     this.arena = new Arena(this.memory);
     this.pipelines = new PipelineCache(device);
+    const remedy = renewed
+      ? "the next call gets another device and loads again; record programs anew"
+      : "make another device, create an Engine on it and load again";
     device.lost.then(({ reason, message }) => {
-      this.#end(new DeviceLostError(reason ?? "unknown", message, remedy));
+      this.lost = new DeviceLostError(reason, message, remedy);
+      this.#end(this.lost);
     });
   }
 
-  /** Set once the device is lost. */
-  get lost(): DeviceLostError | undefined {
-    return this.gone instanceof DeviceLostError ? this.gone : undefined;
-  }
-
-  /** @throws DeviceLostError when the device is lost or replaced, Error when its engine was disposed */
+  /** @throws DeviceLostError when the device is lost, Error when its engine was disposed */
   requireAlive(): void {
-    if (this.gone) throw this.gone;
+    if (this.#gone) throw this.#gone;
   }
 
   /** Does `work` after all that asked for its turn before, whatever became of that. */
@@ -80,16 +81,16 @@ export class DeviceContext {
   /** Awaits the GPU: fails at once when the device is lost, and lets `idle` know of the wait. */
   async wait<T>(promise: Promise<T>): Promise<T> {
     const over = this.#opened.idle?.();
-    let reject: (error: Error) => void = () => {};
+    let reject!: (error: Error) => void;
     try {
       return await new Promise<T>((resolve, rejectWait) => {
         reject = rejectWait;
-        if (this.gone) reject(this.gone);
+        if (this.#gone) reject(this.#gone);
         this.#waits.add(reject);
         promise.then(resolve, reject);
       });
     } catch (error) {
-      throw this.gone ?? error;
+      throw this.#gone ?? error;
     } finally {
       this.#waits.delete(reject);
       over?.();
@@ -104,7 +105,7 @@ export class DeviceContext {
   }
 
   #end(reason: Error): void {
-    this.gone ??= reason;
-    for (const reject of this.#waits) reject(this.gone);
+    this.#gone ??= reason;
+    for (const reject of this.#waits) reject(this.#gone);
   }
 }

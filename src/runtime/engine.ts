@@ -4,7 +4,6 @@ import type { DeviceTraits } from "../kernels/kernel.ts";
 import { Allocation } from "./allocation.ts";
 import { DeviceContext } from "./context.ts";
 import { type AdapterSummary, type OpenedDevice, openBrowserDevice } from "./device.ts";
-import { DeviceLostError } from "./errors.ts";
 import type { MemoryUse } from "./memory.ts";
 import { Program } from "./program.ts";
 import { Recorder, SourceCache } from "./recorder.ts";
@@ -54,7 +53,7 @@ export class Engine {
   static async create(options: EngineOptions = {}): Promise<Engine> {
     const { device } = options;
     const open = device ? undefined : (options.open ?? openBrowserDevice);
-    return new Engine(contextOn(open ? await open() : { ...options, device: device! }, open), open, options);
+    return new Engine(new DeviceContext(open ? await open() : { ...options, device: device! }, !!open), open, options);
   }
 
   get device(): GPUDevice {
@@ -144,22 +143,14 @@ export class Engine {
   async #renew(open: () => Promise<OpenedDevice>): Promise<void> {
     const before = this.#context;
     before.dispose();
-    const context = contextOn(await open(), open);
+    const context = new DeviceContext(await open(), true);
     if (this.#disposed) {
       context.dispose();
       return context.requireAlive();
     }
     this.#context = context;
-    before.gone = new DeviceLostError("replaced", "this was made on an earlier device of its engine", "make it again");
     // measured on another adapter, or by another driver
     if (JSON.stringify(context.adapter) !== JSON.stringify(before.adapter)) this.tuning = undefined;
     this.#generation++;
   }
-}
-
-function contextOn(opened: OpenedDevice, open: Open): DeviceContext {
-  const remedy = open
-    ? "the next call gets another device and loads again"
-    : "make another device, create an Engine on it and load again";
-  return new DeviceContext(opened, remedy);
 }

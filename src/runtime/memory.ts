@@ -54,6 +54,6 @@ export class Memory {
   }
 
   destroyAll(): void {
-    for (const buffer of [...this.#live.keys()]) this.destroy(buffer);
+    for (const buffer of this.#live.keys()) this.destroy(buffer);
   }
 }

@@ -21,10 +21,6 @@ export class PipelineCache {
     this.#device = device;
   }
 
-  get size(): number {
-    return this.#compiled.size;
-  }
-
   /** Compiles `source` (entry point `main`), or shares the compilation that is done or under way. */
   get(source: string, label: string): Promise<CompiledKernel> {
     let compiled = this.#compiled.get(source);

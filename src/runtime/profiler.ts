@@ -1,5 +1,6 @@
 /** GPU time per kernel, from timestamp queries around one compute pass per launch. */
 
+import { Arena } from "./arena.ts";
 import type { Checks } from "./checks.ts";
 import { type Memory, USAGE } from "./memory.ts";
 
@@ -19,55 +20,56 @@ export interface TimedPasses {
   dispose(): void;
 }
 
-/** The passes, copies and read-back that time these launches, of which there may be 2,048: a query set has 4,096 stamps. */
-export function timedPasses(
+/**
+ * The passes, copies and read-back that time these launches, of which there may be 2,048: a query set has 4,096 stamps.
+ * @throws TypeError where the device was made without timestamps, GpuError where there is not the memory
+ */
+export async function timedPasses(
   { device, memory }: { readonly device: GPUDevice; readonly memory: Memory },
   checks: Checks,
   launches: readonly { readonly label: string }[],
-): TimedPasses {
+): Promise<TimedPasses> {
   if (!device.features.has("timestamp-query")) {
     throw new TypeError("profiling needs the feature timestamp-query, which this device was made without");
   }
-  const count = launches.length * 2;
-  const bytes = count * 8;
-  const made: { destroy(): void }[] = [];
+  const [count, staging] = [launches.length * 2, "timestamps read"];
+  const queries = checks.within("timestamps", () => device.createQuerySet({ type: "timestamp", count }));
+  const arena = new Arena(memory);
   const dispose = (): void => {
-    for (const one of made.splice(0)) one.destroy();
-  };
-  const buffer = (label: string, usage: number): GPUBuffer => {
-    const buffer = memory.create(checks, label, bytes, usage);
-    made.push({ destroy: () => memory.destroy(buffer) });
-    return buffer;
+    arena.clear();
+    queries.destroy();
   };
   try {
-    const queries = checks.within("timestamps", () => device.createQuerySet({ type: "timestamp", count }));
-    made.push(queries);
-    const resolved = buffer("timestamps", USAGE.queries);
-    const staging = buffer("timestamps read-back", USAGE.readBack);
-    return {
-      passOf: (i) => ({
-        label: launches[i]!.label,
-        timestampWrites: { querySet: queries, beginningOfPassWriteIndex: 2 * i, endOfPassWriteIndex: 2 * i + 1 },
-      }),
-      resolve(encoder) {
-        encoder.resolveQuerySet(queries, 0, count, resolved, 0);
-        encoder.copyBufferToBuffer(resolved, 0, staging, 0, bytes);
-      },
-      async read() {
-        await checks.within("timestamps", () => staging.mapAsync(1)); // GPUMapMode.READ
-        const stamps = new BigUint64Array(staging.getMappedRange());
-        // Two stamps may come out of order by a tick of the timer: never report a negative time.
-        return launches.map(({ label }, i) => ({
-          label,
-          ms: Math.max(0, Number(stamps[2 * i + 1]! - stamps[2 * i]!) / 1e6),
-        }));
-      },
-      dispose,
-    };
+    const bytes = count * 8;
+    await arena.grow([
+      { label: "timestamps", bytes, usage: USAGE.queries },
+      { label: staging, bytes, usage: USAGE.readBack },
+    ]);
+    await checks.done();
   } catch (error) {
     dispose();
     throw error;
   }
+  return {
+    passOf: (i) => ({
+      label: launches[i]!.label,
+      timestampWrites: { querySet: queries, beginningOfPassWriteIndex: 2 * i, endOfPassWriteIndex: 2 * i + 1 },
+    }),
+    resolve(encoder) {
+      encoder.resolveQuerySet(queries, 0, count, arena.buffer("timestamps"), 0);
+      encoder.copyBufferToBuffer(arena.buffer("timestamps"), 0, arena.buffer(staging), 0, count * 8);
+    },
+    async read() {
+      await checks.within("timestamps", () => arena.buffer(staging).mapAsync(1)); // GPUMapMode.READ
+      const stamps = new BigUint64Array(arena.buffer(staging).getMappedRange());
+      // Two stamps may come out of order by a tick of the timer: never report a negative time.
+      return launches.map(({ label }, i) => ({
+        label,
+        ms: Math.max(0, Number(stamps[2 * i + 1]! - stamps[2 * i]!) / 1e6),
+      }));
+    },
+    dispose,
+  };
 }
 
 export interface ProfileRow {

@@ -80,7 +80,8 @@ export class Program {
   readonly #recording: Recording;
   readonly #place: Place;
   readonly #steps: Steps;
-  readonly #outputs: readonly Output[];
+  readonly #outputs: Output[] = [];
+  #stagingBytes = 0;
   readonly #needs: readonly Need[];
   #bindGroups: readonly GPUBindGroup[] = [];
   /** Of the arena, when the bind groups were made. */
@@ -94,13 +95,12 @@ export class Program {
     this.#place = { arena: context.arena, prefix: "arena", placement: placeRefs(recording) };
     this.dispatches = recording.dispatches.length;
     this.#steps = stepsOf(recording, compiled, context.device.limits.minUniformBufferOffsetAlignment);
-    let offset = 0;
-    this.#outputs = [...recording.outputs].map(([name, ref]) => {
-      const output = { name, ref, offset, bytes: bytesOf(ref.shape, ref.dtype) };
-      offset += output.bytes;
-      return output;
-    });
-    const staging = STAGING.map((label) => ({ label, bytes: offset, usage: USAGE.readBack }));
+    for (const [name, ref] of recording.outputs) {
+      const bytes = bytesOf(ref.shape, ref.dtype);
+      this.#outputs.push({ name, ref, offset: this.#stagingBytes, bytes });
+      this.#stagingBytes += bytes;
+    }
+    const staging = STAGING.map((label) => ({ label, bytes: this.#stagingBytes, usage: USAGE.readBack }));
     const needs = [...needsOf(this.#place, this.#steps), ...staging];
     this.#needs = needs.map((need) => ({ ...need, bytes: roundUp(need.bytes) }));
   }
@@ -165,17 +165,14 @@ export class Program {
   ): Promise<Started> {
     const context = this.#context;
     const { arena, device } = context;
-    const checked = checkInputs(this.label, this.#recording, inputs, "all");
+    const checked = checkInputs(this.label, this.#recording, inputs, true);
     const checks = new Checks(device);
     let timed: TimedPasses | undefined;
     try {
       const { end } = await context.inTurn(async () => {
         signal?.throwIfAborted();
         await this.#prepare(checks);
-        if (profiled) {
-          timed = timedPasses(context, checks, this.#recording.dispatches);
-          await context.wait(checks.done());
-        }
+        if (profiled) timed = await context.wait(timedPasses(context, checks, this.#recording.dispatches));
         return context.startRun((place) => {
           signal?.throwIfAborted();
           return checks.within(this.label, () => {
@@ -224,9 +221,9 @@ export class Program {
     timed?.resolve(encoder);
     device.queue.submit([encoder.finish()]);
     if (outputs.length === 0) return device.queue.onSubmittedWorkDone().then(() => ({}));
-    return staging.mapAsync(1, 0, endOf(outputs)).then(() => {
+    return staging.mapAsync(1, 0, this.#stagingBytes).then(() => {
       try {
-        return valuesOf(staging.getMappedRange(0, endOf(outputs)), outputs);
+        return valuesOf(staging.getMappedRange(0, this.#stagingBytes), outputs);
       } finally {
         staging.unmap();
       }
@@ -263,19 +260,12 @@ function roundUp(bytes: number): number {
   return Math.ceil(bytes / step) * step;
 }
 
-/** Bytes of a staging buffer for these. */
-function endOf(outputs: readonly Output[]): number {
-  const last = outputs.at(-1);
-  return last ? last.offset + last.bytes : 0;
-}
-
 function valuesOf(range: ArrayBuffer, outputs: readonly Output[]): Record<string, OutputData> {
   const values: Record<string, OutputData> = {};
   for (const { name, ref, offset } of outputs) {
     const length = sizeOf(ref.shape);
     if (ref.dtype === "f16") values[name] = float16ToFloat32(new Uint16Array(range, offset, length));
-    else if (ref.dtype === "f32") values[name] = new Float32Array(range, offset, length).slice();
-    else values[name] = new Uint32Array(range, offset, length).slice();
+    else values[name] = new (ref.dtype === "f32" ? Float32Array : Uint32Array)(range, offset, length).slice();
   }
   return values;
 }

@@ -126,7 +126,7 @@ export class Recorder {
   /** Marks a value to be read back, under this name. */
   output(name: string, ref: Ref): void {
     requireNew(name, this.#outputs);
-    this.#require(`output ${name}`, ref, false);
+    this.#checkOperand(`output ${name}`, ref, false);
     this.#outputs.set(name, ref);
   }
 
@@ -157,7 +157,7 @@ export class Recorder {
       if (access === "uniform") continue;
       const writes = written.has(name);
       let operand = operands[name];
-      if (operand) this.#require(`${label}: ${name}`, operand, writes);
+      if (operand) this.#checkOperand(`${label}: ${name}`, operand, writes);
       else if (!writes)
         operand = this.#absent; // WebGPU wants something bound
       else if (kernel.optional?.includes(name)) operand = this.temporary(name, [4], "u32");
@@ -165,7 +165,7 @@ export class Recorder {
       for (const [other, bound] of given) {
         // WebGPU refuses a launch that binds the same memory twice, unless it only reads it
         if ((writes || written.has(other)) && memoryOf(bound) === memoryOf(operand)) {
-          throw new TypeError(`${label}: ${other} and ${name} are the same memory, which is written; give one a copy`);
+          throw new TypeError(`${label}: ${other} and ${name} are the same memory, and written`);
         }
       }
       given.set(name, operand);
@@ -201,9 +201,9 @@ export class Recorder {
   }
 
   /** @param writes or reads */
-  #require(what: string, operand: Operand, writes: boolean): void {
+  #checkOperand(what: string, operand: Operand, writes: boolean): void {
     if (operand instanceof Tensor) {
-      if (writes) throw new TypeError(`${what} would write the tensor ${operand.label}; give it as state(tensor)`);
+      if (writes) throw new TypeError(`${what} would write ${operand.label}; give it as state(tensor)`);
     } else if (this.#refs[operand.id] !== operand) throw foreign(what, operand);
     else if (!writes && !this.#written.has(operand)) {
       throw new TypeError(`${what} reads ${operand.name}, which nothing has written`);

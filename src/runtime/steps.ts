@@ -138,14 +138,14 @@ export interface CheckedInputs {
 
 /**
  * Holds what a program is given against what it was recorded for.
- * @param which whether inputs may be left out
+ * @param all whether none may be left out
  * @throws TypeError for an input that there is not, that is missing or of another type, RangeError for one of another size
  */
 export function checkInputs(
   label: string,
   { inputs: refs, scalars }: Pick<Recording, "inputs" | "scalars">,
   inputs: Inputs,
-  which: "all" | "some",
+  all: boolean,
 ): CheckedInputs {
   const values: [Ref, InputData][] = [];
   const numbers: Record<string, number> = {};
@@ -154,7 +154,7 @@ export function checkInputs(
     const type = scalars.get(name)?.type;
     if (type) {
       if (typeof given !== "number" || (type === "u32" && given >>> 0 !== given)) {
-        throw new TypeError(`${label}: scalar ${name} is ${given}, it takes a number of ${type}`);
+        throw new TypeError(`${label}: scalar ${name} is ${given}, not a number of ${type}`);
       }
       numbers[name] = given;
     } else if (!ref) throw new TypeError(`${label}: no input named ${name}`);
@@ -169,7 +169,7 @@ export function checkInputs(
     }
   }
   for (const name of [...refs.keys(), ...scalars.keys()]) {
-    if (which === "all" && inputs[name] === undefined) throw new TypeError(`${label}: input ${name} is missing`);
+    if (all && inputs[name] === undefined) throw new TypeError(`${label}: input ${name} is missing`);
   }
   return { values, numbers };
 }
@@ -189,27 +189,28 @@ export interface Placement {
  */
 export function placeRefs(recording: Recording, ends: "shared" | "kept" = "shared"): Placement {
   const { dispatches, refs, inputs, outputs } = recording;
-  const first = refs.map(() => Number.POSITIVE_INFINITY);
+  const end = dispatches.length;
+  const first = refs.map(() => end);
   const last = refs.map(() => -1);
-  dispatches.forEach(({ operands }, time) => {
-    for (const operand of operands.values()) {
-      if (operand instanceof Tensor || operand.tensor) continue;
-      first[operand.id] = Math.min(first[operand.id]!, time);
-      last[operand.id] = time;
-    }
-  });
-  for (const { id } of inputs.values()) {
-    first[id] = -1;
-    last[id] = ends === "kept" ? dispatches.length : Math.max(last[id]!, 0);
+  const use = ({ id, tensor }: Ref, time: number): void => {
+    if (tensor) return; // a state has a place of its own
+    first[id] = Math.min(first[id]!, time);
+    last[id] = Math.max(last[id]!, time);
+  };
+  for (const [time, { operands }] of dispatches.entries()) {
+    for (const operand of operands.values()) if (!(operand instanceof Tensor)) use(operand, time);
   }
-  for (const { id, tensor } of outputs.values()) {
-    if (tensor) continue; // a state has a place of its own
-    if (ends === "kept") first[id] = -1;
-    last[id] = dispatches.length;
+  for (const ref of inputs.values()) {
+    use(ref, -1);
+    use(ref, ends === "kept" ? end : 0);
+  }
+  for (const ref of outputs.values()) {
+    if (ends === "kept") use(ref, -1);
+    use(ref, end);
   }
 
-  const slotOf = refs.map(() => -1);
   const slots: { bytes: number; busyUntil: number }[] = [];
+  const slotOf = refs.map((): (typeof slots)[number] | undefined => undefined);
   const byStart = refs.filter(({ id }) => last[id]! >= 0).sort((a, b) => first[a.id]! - first[b.id]!);
   for (const { id, shape, dtype } of byStart) {
     const bytes = bytesOf(shape, dtype);
@@ -221,13 +222,8 @@ export function placeRefs(recording: Recording, ends: "shared" | "kept" = "share
     }
     slot.bytes = Math.max(slot.bytes, bytes);
     slot.busyUntil = last[id]!;
-    slotOf[id] = slots.indexOf(slot);
+    slotOf[id] = slot;
   }
-  // Largest first, so that the slots of different programs match and the arena stays small.
-  const order = slots.map((_, i) => i).sort((a, b) => slots[b]!.bytes - slots[a]!.bytes);
-  const rank = new Map(order.map((slot, i) => [slot, i]));
-  return {
-    slotOf: slotOf.map((slot) => (slot < 0 ? -1 : rank.get(slot)!)),
-    slotBytes: order.map((slot) => slots[slot]!.bytes),
-  };
+  slots.sort((a, b) => b.bytes - a.bytes); // so that those of different programs match, and the arena stays small
+  return { slotOf: slotOf.map((slot) => slots.indexOf(slot!)), slotBytes: slots.map(({ bytes }) => bytes) };
 }
