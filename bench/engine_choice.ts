@@ -1,7 +1,14 @@
 /** The kernels of each operation on a device: first the one that the engine launches there, then its others. */
 
 import { type AttentionShape, attentionKernelFor } from "../src/kernels/attention/attention.ts";
-import { type DeviceTraits, type Kernel, type KernelLimits, type Scalar, specialize } from "../src/kernels/kernel.ts";
+import {
+  type DeviceTraits,
+  type Kernel,
+  type KernelLimits,
+  rowOwnerFor,
+  type Scalar,
+  specialize,
+} from "../src/kernels/kernel.ts";
 import { type MatmulShape, matmulKernelOf, matmulNaive, matmulUnaligned } from "../src/kernels/matmul/matmul.ts";
 import { matmulCandidates, matmulFits, matmulKernelFor } from "../src/kernels/matmul/matmul_choice.ts";
 import type { MatmulConfig } from "../src/kernels/matmul/matmul_config.ts";
@@ -15,7 +22,6 @@ import {
 } from "../src/kernels/rows/layernorm.ts";
 import { type SoftmaxShape, softmaxKernelFor } from "../src/kernels/rows/softmax.ts";
 import type { TopKShape } from "../src/kernels/rows/top_k.ts";
-import { rowOwnerFor } from "../src/kernels/shape.ts";
 import type { GatherRowsShape } from "../src/kernels/tokens/gather_rows.ts";
 import type { PoolShape } from "../src/kernels/tokens/pool.ts";
 import {

@@ -1,9 +1,9 @@
 /** Which kernels are measured on which shapes: the tests' typical cases, the ladder of matmuls, and what is asked for. */
 
 import type { DeviceTraits, Scalar } from "../src/kernels/kernel.ts";
+import { INDEXABLE } from "../src/kernels/kernel.ts";
 import type { MatmulShape } from "../src/kernels/matmul/matmul.ts";
 import { matmul, matmulQ8, type Outputs } from "../src/kernels/reference/twins.ts";
-import { INDEXABLE } from "../src/kernels/shape.ts";
 import { attentionCase, linear, linearQ8, poolCase } from "../test/cases.ts";
 import { engineTables } from "./engine_choice.ts";
 import { type BenchTable, type KernelTask, kernelTask } from "./kernels.ts";

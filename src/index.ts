@@ -1,7 +1,7 @@
 /** The browser-safe entry: engine, BERT, tokenizer and tasks. No Node, no dependencies. */
 
-export * from "./bert/batch.ts";
 export * from "./bert/config.ts";
+export { type Batch, packBatch, type Sequence } from "./bert/forward.ts";
 export type { ClassifierKind } from "./bert/heads/classifier.ts";
 export * from "./bert/losses.ts";
 export * from "./bert/metrics/classification.ts";
@@ -45,10 +45,9 @@ export {
 export * from "./bert/tasks/token_classification.ts";
 export { cosine, dot, maxSim, SIMILARITIES, type SimilarityName } from "./bert/tasks/vectors.ts";
 export * from "./bert/tasks/zero_shot.ts";
-export type { Encoding } from "./bert/tokenizer/encoding.ts";
 export { loadTokenizer } from "./bert/tokenizer/load.ts";
 export type { TokenizerInput } from "./bert/tokenizer/sequencer.ts";
-export type { DecodeOptions, EncodeInput, EncodeOptions, Tokenizer } from "./bert/tokenizer/tokenizer.ts";
+export type { DecodeOptions, EncodeInput, EncodeOptions, Encoding, Tokenizer } from "./bert/tokenizer/tokenizer.ts";
 export type { TruncationStrategy } from "./bert/tokenizer/truncation.ts";
 export type { SpecialIds } from "./bert/tokenizer/vocabulary.ts";
 export * from "./files/bytes.ts";
@@ -66,7 +65,17 @@ export type { MatmulConfig, MatmulTuning } from "./kernels/matmul/matmul_config.
 export { parseMatmulTuning } from "./kernels/matmul/matmul_tuning.ts";
 export type { Allocation } from "./runtime/allocation.ts";
 export type { BoundProgram } from "./runtime/bound.ts";
-export * from "./runtime/device.ts";
+export {
+  type AdapterSummary,
+  adapterSummary,
+  type DeviceNeeds,
+  deviceDescriptor,
+  type IdleHook,
+  infoOf,
+  matrixUnitsOf,
+  type OpenedDevice,
+  subgroupSizeOf,
+} from "./runtime/device.ts";
 export * from "./runtime/engine.ts";
 export { DeviceLostError, GpuError, NoWebGpuError } from "./runtime/errors.ts";
 export type { MemoryUse } from "./runtime/memory.ts";

@@ -10,16 +10,18 @@ import type { BoundProgram } from "../runtime/bound.ts";
 import type { Engine } from "../runtime/engine.ts";
 import type { Program, RunOptions } from "../runtime/program.ts";
 import { missingForInt8 } from "../runtime/quantize.ts";
-import { type Batch, packBatch, type Sequence } from "./batch.ts";
 import { type BertConfig, ModelError, parseConfig } from "./config.ts";
 import {
   askedOf,
+  type Batch,
   type Collect,
   headsFor,
   inputsOf,
   type PreparedForward,
+  packBatch,
   prepareForward,
   recordForward,
+  type Sequence,
 } from "./forward.ts";
 import { type ClassifierKind, classifierKind } from "./heads/classifier.ts";
 import type { Forward, Wanted } from "./outputs.ts";

@@ -9,7 +9,25 @@ export {
   attentionUnaligned,
 } from "./attention/attention.ts";
 export * from "./attention/attention_probs.ts";
-export * from "./kernel.ts";
+export {
+  type Binding,
+  bindingsOf,
+  type Constant,
+  DEFAULT_LIMITS,
+  type DeviceTraits,
+  foldWorkgroups,
+  type Kernel,
+  type KernelLimits,
+  type KernelPlan,
+  type MatrixUnit,
+  type ParamField,
+  packParams,
+  paramsOf,
+  type Scalar,
+  specialize,
+  type Tuning,
+  type Workgroups,
+} from "./kernel.ts";
 export {
   type MatmulShape,
   matmul,

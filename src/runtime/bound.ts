@@ -3,9 +3,9 @@
  * that stay where they are; between two of its passes nothing of the engine's touches them.
  */
 
-import { Arena } from "./arena.ts";
 import { Checks } from "./checks.ts";
 import type { DeviceContext } from "./context.ts";
+import { Arena } from "./memory.ts";
 import type { Recording, Ref } from "./recorder.ts";
 import {
   bindSteps,

@@ -6,6 +6,7 @@
 import { attentionKernelFor } from "../kernels/attention/attention.ts";
 import { attentionProbs as attentionProbsKernel } from "../kernels/attention/attention_probs.ts";
 import type { Scalar } from "../kernels/kernel.ts";
+import { rowOwnerFor } from "../kernels/kernel.ts";
 import type { MatmulShape } from "../kernels/matmul/matmul.ts";
 import { matmulKernelFor } from "../kernels/matmul/matmul_choice.ts";
 import { matmulQ8 } from "../kernels/matmul/matmul_q8.ts";
@@ -13,7 +14,6 @@ import { l2NormalizeBy } from "../kernels/rows/l2_normalize.ts";
 import { embedLayernormBy, layernormBy } from "../kernels/rows/layernorm.ts";
 import { softmaxKernelFor } from "../kernels/rows/softmax.ts";
 import { topK as topKKernel } from "../kernels/rows/top_k.ts";
-import { rowOwnerFor } from "../kernels/shape.ts";
 import { gatherRows as gatherRowsKernel } from "../kernels/tokens/gather_rows.ts";
 import { type PoolMode, pool as poolKernel } from "../kernels/tokens/pool.ts";
 import type { Recorder, Ref } from "./recorder.ts";

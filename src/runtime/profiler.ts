@@ -1,8 +1,7 @@
 /** GPU time per kernel, from timestamp queries around one compute pass per launch. */
 
-import { Arena } from "./arena.ts";
 import type { Checks } from "./checks.ts";
-import { type Memory, USAGE } from "./memory.ts";
+import { Arena, type Memory, USAGE } from "./memory.ts";
 
 /** Time of one launch. */
 export interface KernelTime {

@@ -6,12 +6,11 @@
 
 import { float16ToFloat32 } from "../files/float16.ts";
 import { flopsOf } from "../kernels/work.ts";
-import type { Need } from "./arena.ts";
 import { type BoundProgram, bindProgram } from "./bound.ts";
 import { Checks } from "./checks.ts";
-import type { DeviceContext } from "./context.ts";
+import type { CompiledKernel, DeviceContext } from "./context.ts";
+import type { Need } from "./memory.ts";
 import { USAGE } from "./memory.ts";
-import type { CompiledKernel } from "./pipelines.ts";
 import { type KernelTime, type TimedPasses, timedPasses } from "./profiler.ts";
 import type { Recording, Ref } from "./recorder.ts";
 import {

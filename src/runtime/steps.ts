@@ -1,10 +1,9 @@
 /** A recording made ready to run: placed in memory, bound to buffers, given its inputs, encoded into a pass. */
 
-import type { Arena, Need } from "./arena.ts";
 import type { Checks } from "./checks.ts";
-import type { DeviceContext } from "./context.ts";
+import type { CompiledKernel, DeviceContext } from "./context.ts";
+import type { Arena, Need } from "./memory.ts";
 import { USAGE } from "./memory.ts";
-import type { CompiledKernel } from "./pipelines.ts";
 import type { Dispatch, Operand, Recording, Ref, ScalarPlace } from "./recorder.ts";
 import { bytesOf, type InputData, requireType, sizeOf, Tensor, writeElements } from "./tensor.ts";
 

@@ -12,7 +12,7 @@ import {
   softmaxKernelFor,
   topK,
 } from "../../src/kernels/index.ts";
-import { rowOwnerFor } from "../../src/kernels/shape.ts";
+import { rowOwnerFor } from "../../src/kernels/kernel.ts";
 import type { Engine } from "../../src/node/index.ts";
 import { attentionOp, packedAttentionOp } from "./attention.ts";
 import { launch } from "./launch.ts";

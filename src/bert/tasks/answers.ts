@@ -3,8 +3,8 @@
  * QuestionAnsweringPipeline.
  */
 
-import type { Encoding } from "../tokenizer/encoding.ts";
-import { softmaxOf } from "./scores.ts";
+import type { Encoding } from "../tokenizer/tokenizer.ts";
+import { softmaxOf } from "./text_classification.ts";
 
 export interface Answer {
   /** Probability of the start times that of the end, summed over the places where the answer stands. */

@@ -1,7 +1,7 @@
 /** Tokens with scores per label to entities. Mirrors TokenClassificationPipeline of transformers. */
 
 import { joinTokens } from "../tokenizer/decoding.ts";
-import { argmax } from "./scores.ts";
+import { argmax } from "./text_classification.ts";
 
 export type AggregationStrategy = "none" | "simple" | "first" | "average" | "max";
 

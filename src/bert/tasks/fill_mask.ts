@@ -1,7 +1,7 @@
 /** fill-mask: what stands behind [MASK] (the `fill-mask` pipeline of transformers). */
 
 import type { SequenceOutput } from "../outputs.ts";
-import type { Encoding } from "../tokenizer/encoding.ts";
+import type { Encoding } from "../tokenizer/tokenizer.ts";
 import type { Plan } from "./plan.ts";
 import {
   defaultStride,
@@ -13,8 +13,8 @@ import {
   sequenceOf,
   type TaskOptions,
 } from "./pretrained.ts";
-import { argmax } from "./scores.ts";
 import { runPlan } from "./stream.ts";
+import { argmax } from "./text_classification.ts";
 
 /** One candidate; the names are those of transformers' pipelines. */
 export interface MaskFill {

@@ -2,8 +2,8 @@
 
 import type { Plan } from "./plan.ts";
 import { encodeCut, type Pretrained, requireClassifier, sequenceOf, type TaskOptions } from "./pretrained.ts";
-import { argmax, softmaxOf } from "./scores.ts";
 import { runPlan } from "./stream.ts";
+import { argmax, softmaxOf } from "./text_classification.ts";
 
 export interface ChoiceQuestion {
   /** A beginning, or a question. */

@@ -2,8 +2,8 @@
 
 import type { Plan } from "./plan.ts";
 import { encodeCut, type Pretrained, requireHead, sequenceOf, type TaskOptions } from "./pretrained.ts";
-import { softmaxOf } from "./scores.ts";
 import { runPlan } from "./stream.ts";
+import { softmaxOf } from "./text_classification.ts";
 
 export interface SentencePair {
   readonly text: string;

@@ -2,14 +2,13 @@
 
 import { type Folder, readText } from "../../files/bytes.ts";
 import type { Engine } from "../../runtime/engine.ts";
-import type { Sequence } from "../batch.ts";
 import { ModelError } from "../config.ts";
+import type { Sequence } from "../forward.ts";
 import { BertModel, type LoadOptions } from "../model.ts";
 import type { Wanted } from "../outputs.ts";
-import type { Encoding } from "../tokenizer/encoding.ts";
 import { loadTokenizer } from "../tokenizer/load.ts";
 import type { TokenizerInput } from "../tokenizer/sequencer.ts";
-import type { Tokenizer } from "../tokenizer/tokenizer.ts";
+import type { Encoding, Tokenizer } from "../tokenizer/tokenizer.ts";
 import type { TruncationStrategy } from "../tokenizer/truncation.ts";
 import { MODULES, readSentenceModules, type SentenceModules } from "./sentence_modules.ts";
 import { loadSettings, type Settings } from "./settings.ts";

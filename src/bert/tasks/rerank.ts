@@ -3,11 +3,10 @@
 import { lateInteractionOf } from "./late_interaction.ts";
 import type { Plan } from "./plan.ts";
 import { encodeCut, type Pretrained, requireClassifier, requireCount, sequenceOf } from "./pretrained.ts";
-import { type LabelFunction, scoresOf } from "./scores.ts";
 import { createEmbedder } from "./sentence_embedding.ts";
 import type { SimilarityOptions } from "./similarity.ts";
 import { runPlan } from "./stream.ts";
-import { defaultFunction } from "./text_classification.ts";
+import { defaultFunction, type LabelFunction, scoresOf } from "./text_classification.ts";
 import { SIMILARITIES } from "./vectors.ts";
 
 export interface RankingInput {

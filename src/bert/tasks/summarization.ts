@@ -5,9 +5,9 @@
 
 import type { Plan } from "./plan.ts";
 import { type Pretrained, requireCount } from "./pretrained.ts";
-import { argmax } from "./scores.ts";
 import { createEmbedder, type VectorOptions } from "./sentence_embedding.ts";
 import { runPlan } from "./stream.ts";
+import { argmax } from "./text_classification.ts";
 import { cosine } from "./vectors.ts";
 
 export interface SummaryOptions extends VectorOptions {

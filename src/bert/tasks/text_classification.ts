@@ -1,6 +1,6 @@
-/** text-classification: labels of texts or of pairs (the `text-classification` pipeline of transformers). */
+/** text-classification: labels of texts or of pairs (the `text-classification` pipeline of transformers), and scores of logits. */
 
-import type { Encoding } from "../tokenizer/encoding.ts";
+import type { Encoding } from "../tokenizer/tokenizer.ts";
 import type { Plan } from "./plan.ts";
 import {
   encodeCut,
@@ -11,10 +11,7 @@ import {
   type TaskOptions,
   type TextInput,
 } from "./pretrained.ts";
-import { type LabelFunction, scoresOf } from "./scores.ts";
 import { runPlan } from "./stream.ts";
-
-export type { LabelFunction };
 
 export interface Classification {
   readonly label: string;
@@ -75,4 +72,30 @@ export function encodeInput(pretrained: Pretrained, input: TextInput, options: T
 export function defaultFunction({ model: { config } }: Pretrained, labels: number): LabelFunction {
   if (config.problemType === "regression") return "none";
   return config.problemType === "multi_label_classification" || labels === 1 ? "sigmoid" : "softmax";
+}
+
+export type LabelFunction = "softmax" | "sigmoid" | "none";
+
+export function softmaxOf(logits: ArrayLike<number>): Float64Array {
+  const values = Float64Array.from(logits);
+  const largest = values.reduce((most, x) => Math.max(most, x), Number.NEGATIVE_INFINITY);
+  const powers = values.map((x) => Math.exp(x - largest));
+  const sum = powers.reduce((total, x) => total + x, 0);
+  return powers.map((x) => x / sum);
+}
+
+export function sigmoidOf(logits: ArrayLike<number>): Float64Array {
+  return Float64Array.from(logits, (x) => 1 / (1 + Math.exp(-x)));
+}
+
+export function scoresOf(logits: ArrayLike<number>, apply: LabelFunction): Float64Array {
+  if (apply === "softmax") return softmaxOf(logits);
+  return apply === "sigmoid" ? sigmoidOf(logits) : Float64Array.from(logits);
+}
+
+/** Where the largest value stands; the first of equals. */
+export function argmax(values: ArrayLike<number>): number {
+  let best = 0;
+  for (let i = 1; i < values.length; i++) if (values[i]! > values[best]!) best = i;
+  return best;
 }

@@ -1,7 +1,6 @@
 /** token-classification: named entities and other labels of words (the pipeline of that name in transformers). */
 
-import type { Encoding } from "../tokenizer/encoding.ts";
-import type { Tokenizer } from "../tokenizer/tokenizer.ts";
+import type { Encoding, Tokenizer } from "../tokenizer/tokenizer.ts";
 import {
   type AggregationStrategy,
   type Entity,
@@ -21,8 +20,8 @@ import {
   sequenceOf,
   type TaskOptions,
 } from "./pretrained.ts";
-import { softmaxOf } from "./scores.ts";
 import { runPlan } from "./stream.ts";
+import { softmaxOf } from "./text_classification.ts";
 
 /** A text, or its words: a list of strings is one input, split already. */
 export type TaggedInput = string | readonly string[];

@@ -3,8 +3,8 @@
 import { ModelError } from "../config.ts";
 import type { Plan } from "./plan.ts";
 import { encodeCut, type Pretrained, requireClassifier, sequenceOf, type TaskOptions } from "./pretrained.ts";
-import { argmax, softmaxOf } from "./scores.ts";
 import { runPlan } from "./stream.ts";
+import { argmax, softmaxOf } from "./text_classification.ts";
 
 /** The field names are those of transformers. */
 export interface ZeroShot {

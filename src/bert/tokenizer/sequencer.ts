@@ -4,10 +4,9 @@
  * pre_tokenizers/bert.rs and PreTokenizedString::into_encoding.
  */
 
-import { emptyTokens, push, type TextTokens, truncate } from "./encoding.ts";
 import { createNormalizer, LETTER, type NormalizedText, type NormalizerOptions, SPACE } from "./normalizer.ts";
 import type { AddedToken, SpecialIds, Vocabulary } from "./vocabulary.ts";
-import { buildTrie, createWordPiece } from "./wordpiece.ts";
+import { buildTrie, createWordPiece, emptyTokens, push, type TextTokens, truncate } from "./wordpiece.ts";
 
 /** A text, or its words when it is split already: an array of strings is always words, never a pair. */
 export type TokenizerInput = string | readonly string[];

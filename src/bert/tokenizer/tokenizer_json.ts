@@ -1,6 +1,5 @@
 /** tokenizer.json, the file of Hugging Face's tokenizers library, as far as it describes a BERT WordPiece tokenizer. */
 
-import { bertTemplates, type Template, type TemplatePiece, type Templates } from "./encoding.ts";
 import {
   at,
   childOf,
@@ -16,6 +15,7 @@ import {
 } from "./fields.ts";
 import type { NormalizerOptions } from "./normalizer.ts";
 import type { TokenizerSpec } from "./tokenizer.ts";
+import { bertTemplates, type Template, type TemplatePiece, type Templates } from "./tokenizer.ts";
 import { addedTokenOf, configured, type TokenizerConfig } from "./tokenizer_config.ts";
 import { createVocabulary, quote, specialIds, type Vocabulary } from "./vocabulary.ts";
 

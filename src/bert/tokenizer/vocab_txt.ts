@@ -1,8 +1,8 @@
 /** vocab.txt, one token a line, which every BERT has had since 2018. Mirrors transformers' BertConverter. */
 
-import { bertTemplates } from "./encoding.ts";
 import { countOf, parseFields } from "./fields.ts";
 import type { TokenizerSpec } from "./tokenizer.ts";
+import { bertTemplates } from "./tokenizer.ts";
 import { configured, type TokenizerConfig } from "./tokenizer_config.ts";
 import { type AddedToken, createVocabulary, quote, specialIds } from "./vocabulary.ts";
 

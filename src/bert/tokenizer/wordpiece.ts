@@ -4,8 +4,35 @@
  * one pass instead of a lookup per prefix length.
  */
 
-import { push, type TextTokens, truncate } from "./encoding.ts";
 import type { NormalizedText } from "./normalizer.ts";
+
+/** The tokens of one text before special ones join them: parallel arrays. */
+export interface TextTokens {
+  readonly ids: number[];
+  /** [start, end) in UTF-16 units of the text as given, or of the word as given. */
+  readonly starts: number[];
+  readonly ends: number[];
+  readonly words: number[];
+  /** What the text says where it differs from the token: an added token with the white space that it swallowed. */
+  readonly surfaces: Map<number, string>;
+}
+
+export function emptyTokens(): TextTokens {
+  return { ids: [], starts: [], ends: [], words: [], surfaces: new Map() };
+}
+
+/** Leaves the first `count` tokens. */
+export function truncate({ ids, starts, ends, words }: TextTokens, count: number): void {
+  ids.length = starts.length = ends.length = words.length = count;
+}
+
+/** Appends a token. */
+export function push(into: TextTokens, id: number, start: number, end: number, word: number): void {
+  into.ids.push(id);
+  into.starts.push(start);
+  into.ends.push(end);
+  into.words.push(word);
+}
 
 export interface WordPieceModel {
   readonly pieces: ReadonlyMap<string, number>;

@@ -7,9 +7,11 @@ import {
   type Kernel,
   type KernelLimits,
   type KernelPlan,
+  requireIndexable,
+  requireOffsets,
+  requireSizes,
   type Scalar,
 } from "../kernel.ts";
-import { requireIndexable, requireOffsets, requireSizes } from "../shape.ts";
 import tiles from "./attention.wgsl";
 import broadcast from "./attention_broadcast.wgsl";
 import unaligned from "./attention_unaligned.wgsl";

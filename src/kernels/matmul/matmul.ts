@@ -9,10 +9,12 @@ import {
   type Kernel,
   type KernelLimits,
   type KernelPlan,
+  requireIndexable,
+  requireOffsets,
+  requireSizes,
   type Scalar,
 } from "../kernel.ts";
 import { ACTIVATION_CODES, type Activation } from "../rows/activation.ts";
-import { requireIndexable, requireOffsets, requireSizes } from "../shape.ts";
 import registerTiles from "./matmul.wgsl";
 import broadcast from "./matmul_broadcast.wgsl";
 import type { MatmulConfig, SubgroupTile, WorkgroupTile } from "./matmul_config.ts";

@@ -1,7 +1,6 @@
 /** Activations by themselves: `out = activation(x + bias)`. matmul applies the same ones as an epilogue. */
 
-import { foldWorkgroups, type Kernel, type Scalar } from "../kernel.ts";
-import { requireIndexable, requireSizes } from "../shape.ts";
+import { foldWorkgroups, type Kernel, requireIndexable, requireSizes, type Scalar } from "../kernel.ts";
 import wgsl from "./activation.wgsl";
 
 /** `gelu` is the exact one (erf), `gelu_tanh` its tanh approximation; `erf` is the bare function. */

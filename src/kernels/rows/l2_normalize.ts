@@ -1,6 +1,6 @@
 /** Rows scaled to length 1, as sentence embeddings are. */
 import type { Kernel, Scalar } from "../kernel.ts";
-import { keyedVectors, planRows, type RowOwner, requireEpsilon, requireIndexable, requireSizes } from "../shape.ts";
+import { keyedVectors, planRows, type RowOwner, requireEpsilon, requireIndexable, requireSizes } from "../kernel.ts";
 import wgsl from "./l2_normalize.wgsl";
 
 export interface L2NormalizeShape {

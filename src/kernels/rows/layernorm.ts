@@ -1,6 +1,6 @@
 /** Layer normalisation of rows: of sums with the residual that BERT adds, and of its three embeddings of each token. */
 import type { Kernel, Scalar } from "../kernel.ts";
-import { planRows, type RowOwner, requireEpsilon, requireIndexable, requireSizes, rowVectors } from "../shape.ts";
+import { planRows, type RowOwner, requireEpsilon, requireIndexable, requireSizes, rowVectors } from "../kernel.ts";
 import embeddings from "./embed_layernorm.wgsl";
 import sums from "./layernorm.wgsl";
 

@@ -1,6 +1,6 @@
 /** Softmax and log-softmax of rows. */
 import type { DeviceTraits, Kernel, Scalar } from "../kernel.ts";
-import { keyedVectors, planRows, type RowOwner, requireIndexable, requireSizes, rowOwnerFor } from "../shape.ts";
+import { keyedVectors, planRows, type RowOwner, requireIndexable, requireSizes, rowOwnerFor } from "../kernel.ts";
 import fours from "./softmax.wgsl";
 import pairs from "./softmax_pairs.wgsl";
 

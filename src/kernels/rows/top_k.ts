@@ -1,6 +1,12 @@
 /** The greatest elements of rows, so that logits over a vocabulary need not leave the GPU. k = 1 is argmax. */
-import { foldWorkgroups, type Kernel, type Scalar } from "../kernel.ts";
-import { requireIndexable, requireSizes, rowWorkgroupSize } from "../shape.ts";
+import {
+  foldWorkgroups,
+  type Kernel,
+  requireIndexable,
+  requireSizes,
+  rowWorkgroupSize,
+  type Scalar,
+} from "../kernel.ts";
 import wgsl from "./top_k.wgsl";
 
 export interface TopKShape {

@@ -1,7 +1,6 @@
 /** Rows of a table by index; a table split over several buffers is gathered part by part. */
 
-import { foldWorkgroups, type Kernel, type Scalar } from "../kernel.ts";
-import { requireIndexable, requireOffsets, requireSizes } from "../shape.ts";
+import { foldWorkgroups, type Kernel, requireIndexable, requireOffsets, requireSizes, type Scalar } from "../kernel.ts";
 import wgsl from "./gather_rows.wgsl";
 
 export interface GatherRowsShape {

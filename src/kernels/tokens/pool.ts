@@ -1,6 +1,5 @@
 /** One vector for each sequence out of its tokens' vectors. */
-import { foldWorkgroups, type Kernel, type Scalar } from "../kernel.ts";
-import { keyedVectors, requireIndexable, requireSizes } from "../shape.ts";
+import { foldWorkgroups, type Kernel, keyedVectors, requireIndexable, requireSizes, type Scalar } from "../kernel.ts";
 import wgsl from "./pool.wgsl";
 
 /** `cls` takes the first row of each sequence, which for BERT is the token [CLS]. */

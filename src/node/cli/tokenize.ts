@@ -1,8 +1,7 @@
 /** `tokenize TEXT...`: the word pieces of texts, with their ids and places. */
 
 import type { Command } from "commander";
-import type { Encoding } from "../../bert/tokenizer/encoding.ts";
-import type { EncodeOptions } from "../../bert/tokenizer/tokenizer.ts";
+import type { EncodeOptions, Encoding } from "../../bert/tokenizer/tokenizer.ts";
 import { type CommonOptions, newCommand, positiveInteger, TEXTS } from "./command.ts";
 import { InputError } from "./failure.ts";
 import { inspectTokenizer, NO_TOKENIZER } from "./inspect.ts";

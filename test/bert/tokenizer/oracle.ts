@@ -1,7 +1,7 @@
 /** Hugging Face's Rust tokenizers, from npm, as the answer book. */
 
 import { createRequire } from "node:module";
-import type { Encoding } from "../../../src/bert/tokenizer/encoding.ts";
+import type { Encoding } from "../../../src/bert/tokenizer/tokenizer.ts";
 
 // The package is CommonJS and sets its exports when it runs, so named imports do not see them.
 const rust = createRequire(import.meta.url)("tokenizers") as typeof import("tokenizers");

@@ -1,7 +1,7 @@
 /** Truncation, windows and padding, against the original where it answers. */
 
 import { describe, expect, it } from "vitest";
-import type { Encoding } from "../../../src/bert/tokenizer/encoding.ts";
+import type { Encoding } from "../../../src/bert/tokenizer/tokenizer.ts";
 import { createTokenizer, type EncodeOptions } from "../../../src/bert/tokenizer/tokenizer.ts";
 import { parseTokenizerConfig } from "../../../src/bert/tokenizer/tokenizer_config.ts";
 import { parseTokenizerJson } from "../../../src/bert/tokenizer/tokenizer_json.ts";
