@@ -31,7 +31,7 @@ export async function timedPasses(
   if (!device.features.has("timestamp-query")) {
     throw new TypeError("profiling needs the feature timestamp-query, which this device was made without");
   }
-  const [count, staging] = [launches.length * 2, "timestamps read"];
+  const [count, staging] = [launches.length * 2, "timestamps read-back"];
   const queries = checks.within("timestamps", () => device.createQuerySet({ type: "timestamp", count }));
   const arena = new Arena(memory);
   const dispose = (): void => {
