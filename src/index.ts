@@ -90,7 +90,7 @@ export {
 } from "./runtime/ops/tune.ts";
 export * from "./runtime/profiler.ts";
 export type { Launch, OutputData, Program, RunOptions, Submission, SubmitOptions } from "./runtime/program.ts";
-export type { Dispatch, Operand, Recorder, Recording, Ref, Scalar } from "./runtime/recorder.ts";
-export type { Inputs } from "./runtime/steps.ts";
+export type { Dispatch, Operand, Recorder, Recording, Ref, ScalarInput } from "./runtime/recorder.ts";
+export type { ProgramInputs } from "./runtime/steps.ts";
 export type { Table } from "./runtime/table.ts";
 export type { DType, InputData, Shape, Tensor } from "./runtime/tensor.ts";

@@ -12,9 +12,9 @@ import {
   bufferOf,
   checkInputs,
   encodeSteps,
-  type Inputs,
   needsOf,
   type Place,
+  type ProgramInputs,
   placeRefs,
   type Steps,
   writeInputs,
@@ -31,7 +31,7 @@ export interface BoundProgram {
    * Writes inputs and scalars through the device's queue: before whatever is submitted next. Should WebGPU find fault
    * with that, which is known later, the next call on this program throws it.
    */
-  write(inputs: Inputs): void;
+  write(inputs: ProgramInputs): void;
   /**
    * Adds the program to the app's work: in a compute pass of its own, or within one that is open. Nothing is submitted.
    * @throws DeviceLostError, or Error after `dispose`

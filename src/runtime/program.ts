@@ -18,9 +18,9 @@ import {
   bufferOf,
   checkInputs,
   encodeSteps,
-  type Inputs,
   needsOf,
   type Place,
+  type ProgramInputs,
   placeRefs,
   type Steps,
   stepsOf,
@@ -123,7 +123,7 @@ export class Program {
    * @returns the outputs by name, flat and row-major.
    * @throws GpuError for what this run asked of the device, DeviceLostError, TypeError and RangeError for inputs
    */
-  run(inputs: Inputs, { signal, profile }: RunOptions = {}): Promise<Record<string, OutputData>> {
+  run(inputs: ProgramInputs, { signal, profile }: RunOptions = {}): Promise<Record<string, OutputData>> {
     const run = async (): Promise<Record<string, OutputData>> => {
       const { outputs, timed } = await this.#submit(inputs, { signal, profiled: profile !== undefined });
       try {
@@ -142,7 +142,7 @@ export class Program {
    * a time, a third waits for the first. Order is kept: what one run writes into a state the next one reads.
    * @throws as `run`
    */
-  submit(inputs: Inputs, options: SubmitOptions = {}): Promise<Submission> {
+  submit(inputs: ProgramInputs, options: SubmitOptions = {}): Promise<Submission> {
     const submit = async (): Promise<Submission> => {
       const { outputs } = await this.#submit(inputs, options);
       return { read: () => outputs };
@@ -159,7 +159,7 @@ export class Program {
   }
 
   async #submit(
-    inputs: Inputs,
+    inputs: ProgramInputs,
     { signal, readBack = true, profiled }: SubmitOptions & { readonly profiled?: boolean },
   ): Promise<Started> {
     const context = this.#context;

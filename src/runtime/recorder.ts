@@ -29,14 +29,14 @@ export interface Ref {
 export type Operand = Ref | Tensor;
 
 /** A number that is set at each run, without recording again. */
-export interface Scalar {
+export interface ScalarInput {
   readonly name: string;
   readonly type: "f32" | "u32";
 }
 
 /** Where a scalar stands in the parameters of a launch. */
 export interface ScalarPlace {
-  readonly scalar: Scalar;
+  readonly scalar: ScalarInput;
   /** In bytes. */
   readonly offset: number;
 }
@@ -62,7 +62,7 @@ export interface Recording {
   readonly dispatches: readonly Dispatch[];
   readonly refs: readonly Ref[];
   readonly inputs: ReadonlyMap<string, Ref>;
-  readonly scalars: ReadonlyMap<string, Scalar>;
+  readonly scalars: ReadonlyMap<string, ScalarInput>;
   readonly outputs: ReadonlyMap<string, Ref>;
 }
 
@@ -75,7 +75,7 @@ export class Recorder {
   /** Stands for inputs that are not given. */
   readonly #absent: Ref = this.temporary("absent", [4], "u32");
   readonly #inputs = new Map<string, Ref>();
-  readonly #scalars = new Map<string, Scalar>();
+  readonly #scalars = new Map<string, ScalarInput>();
   readonly #outputs = new Map<string, Ref>();
   readonly #written = new Set<Operand>();
 
@@ -95,9 +95,9 @@ export class Recorder {
   }
 
   /** A number the caller provides at every run: a learning rate, a step, a length. For the `scalars` of `dispatch`. */
-  scalar(name: string, type: "f32" | "u32"): Scalar {
+  scalar(name: string, type: "f32" | "u32"): ScalarInput {
     requireNew(name, this.#inputs, this.#scalars);
-    const scalar: Scalar = { name, type };
+    const scalar: ScalarInput = { name, type };
     this.#scalars.set(name, scalar);
     return scalar;
   }
@@ -141,7 +141,7 @@ export class Recorder {
     kernel: Kernel<S>,
     shape: S,
     operands: Readonly<Record<string, Operand | undefined>>,
-    scalars: Readonly<Record<string, Scalar>> = {},
+    scalars: Readonly<Record<string, ScalarInput>> = {},
   ): void {
     const plan = kernel.plan(shape, this.traits.limits);
     const label = `${kernel.name} ${plan.label}`;
@@ -193,7 +193,7 @@ export class Recorder {
     };
   }
 
-  #placeOf(label: string, fields: readonly ParamField[], field: string, scalar: Scalar): ScalarPlace {
+  #placeOf(label: string, fields: readonly ParamField[], field: string, scalar: ScalarInput): ScalarPlace {
     const index = fields.findIndex(({ name, type }) => name === field && type === scalar.type);
     if (index < 0) throw new TypeError(`${label}: no param ${field} of ${scalar.type}; there are ${namesOf(fields)}`);
     if (this.#scalars.get(scalar.name) !== scalar) throw foreign(`${label}: ${field}`, scalar);

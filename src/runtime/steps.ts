@@ -8,7 +8,7 @@ import type { Dispatch, Operand, Recording, Ref, ScalarPlace } from "./recorder.
 import { bytesOf, type InputData, requireType, sizeOf, Tensor, writeElements } from "./tensor.ts";
 
 /** Of a program, by the names it was recorded with: values of its inputs, and a number for each of its scalars. */
-export type Inputs = Readonly<Record<string, InputData | number>>;
+export type ProgramInputs = Readonly<Record<string, InputData | number>>;
 
 export interface Steps {
   readonly dispatches: readonly Dispatch[];
@@ -143,7 +143,7 @@ export interface CheckedInputs {
 export function checkInputs(
   label: string,
   { inputs: refs, scalars }: Pick<Recording, "inputs" | "scalars">,
-  inputs: Inputs,
+  inputs: ProgramInputs,
   all: boolean,
 ): CheckedInputs {
   const values: [Ref, InputData][] = [];
