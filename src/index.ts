@@ -59,7 +59,7 @@ export { type HttpOptions, httpFolder } from "./files/http.ts";
 export { type HubFolderOptions, hubFolder } from "./files/hub.ts";
 export { HttpError, type RetryPolicy } from "./files/request.ts";
 export * from "./files/safetensors.ts";
-export type { DeviceTraits, MatrixUnit } from "./kernels/kernel.ts";
+export type { DeviceTraits, Kernel, KernelLimits, KernelPlan, MatrixUnit } from "./kernels/kernel.ts";
 export type { MatmulShape } from "./kernels/matmul/matmul.ts";
 export type { MatmulConfig, MatmulTuning } from "./kernels/matmul/matmul_config.ts";
 export { parseMatmulTuning } from "./kernels/matmul/matmul_tuning.ts";

@@ -3,6 +3,7 @@
 import { type Folder, readText } from "../files/bytes.ts";
 import { type Checkpoint, openCheckpoint } from "../files/checkpoint.ts";
 import { ModelError } from "./config.ts";
+import { flagOf, parseFields, textOf } from "./tokenizer/fields.ts";
 
 /**
  * A model folder's weights, with the projection where it has one.
@@ -13,8 +14,10 @@ export async function openWeights(folder: Folder, architectures: readonly string
   const headed = architectures.some((name) => name.startsWith("BertFor"));
   const config = headed ? undefined : await readText(folder, "1_Dense/config.json");
   if (config === undefined) return openCheckpoint(folder);
-  if (!/"bias":\s*false/.test(config) || !/"activation_function":\s*"[\w.]*Identity"/.test(config)) {
-    throw new ModelError(folder.name, ["1_Dense has a bias or an activation; a projection alone is run"]);
+  const fields = parseFields(config, `${folder.name}/1_Dense/config.json`);
+  const activation = textOf(fields, "activation_function", "");
+  if (flagOf(fields, "bias", true) || flagOf(fields, "use_residual", false) || !activation.endsWith("Identity")) {
+    throw new ModelError(folder.name, ["1_Dense has a bias, a residual or an activation; a projection alone is run"]);
   }
   return openCheckpoint(folder, "1_Dense/model.safetensors");
 }

@@ -53,10 +53,11 @@ export async function bindProgram(
   const steps: Steps = { ...shared, params: shared.params.slice() };
   const arena = new Arena(context.memory);
   const place: Place = { arena, prefix: `${label}:`, placement: placeRefs(recording, "kept") };
+  const needs = needsOf(place, steps);
   const checks = new Checks(context.device);
   let groups: GPUBindGroup[];
   try {
-    await context.wait(arena.grow(needsOf(place, steps)));
+    await context.wait(arena.grow(needs));
     checks.within(label, () => writeInputs(queue, place, steps, { values: [], numbers: {} }, true));
     groups = await bindSteps(context, steps, place, checks);
   } catch (error) {
@@ -74,7 +75,7 @@ export async function bindProgram(
   return {
     inputs: buffersOf(recording.inputs),
     outputs: buffersOf(recording.outputs),
-    bytes: arena.bytes,
+    bytes: needs.reduce((sum, { bytes }) => sum + bytes, 0),
     write(inputs) {
       requireSound();
       const checked = checkInputs(label, recording, inputs, false);

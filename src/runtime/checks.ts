@@ -32,7 +32,7 @@ export class Checks {
         const error = await device.popErrorScope();
         if (error) this.fault ??= new GpuError(kind, label, error.message);
       });
-      this.#answers = Promise.all([this.#answers, ...answered]);
+      this.#answers = Promise.all([this.#answers, ...answered]).then(() => {}); // or each would hold those before it
       this.#answers.catch(() => {}); // told to whoever asks; until then it must not count as unhandled
     }
   }

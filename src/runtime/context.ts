@@ -40,7 +40,7 @@ export class DeviceContext {
     this.arena = new Arena(this.memory);
     this.pipelines = new PipelineCache(device);
     const remedy = renewed
-      ? "the next call gets another device and loads again; record programs anew"
+      ? "the next call gets another device and loads again"
       : "make another device, create an Engine on it and load again";
     device.lost.then(({ reason, message }) => {
       this.lost = new DeviceLostError(reason, message, remedy);

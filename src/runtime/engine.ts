@@ -76,9 +76,9 @@ export class Engine {
 
   /** What kernels are chosen by. */
   get traits(): DeviceTraits {
+    const { tuning } = this;
     const { traits } = this.#context;
-    const { limits } = traits;
-    return { ...(this.#otherTraits ?? traits), limits, ...(this.tuning && { tuning: this.tuning }) };
+    return { ...(this.#otherTraits ?? traits), limits: traits.limits, ...(tuning && { tuning }) };
   }
 
   /** Live buffers and bytes. */

@@ -24,6 +24,7 @@ export class Memory {
   readonly device: GPUDevice;
   readonly #live = new Map<GPUBuffer, number>();
   #bytes = 0;
+  #closed = false;
 
   constructor(device: GPUDevice) {
     this.device = device;
@@ -38,7 +39,7 @@ export class Memory {
    * @throws RangeError when the device cannot have a buffer of this size; both numbers are in the message
    */
   create(checks: Checks, label: string, bytes: number, usage: number): GPUBuffer {
-    const most = this.device.limits.maxBufferSize;
+    const most = this.#closed ? 0 : this.device.limits.maxBufferSize; // of a closed one others say why first
     if (bytes > most)
       throw new RangeError(`${label}: ${bytes} bytes asked, a buffer of this device holds at most ${most}`);
     const buffer = checks.within(label, () => this.device.createBuffer({ label, size: bytes, usage }));
@@ -56,7 +57,9 @@ export class Memory {
     buffer.destroy();
   }
 
+  /** And nothing is made from now on. */
   destroyAll(): void {
+    this.#closed = true;
     for (const buffer of this.#live.keys()) this.destroy(buffer);
   }
 }
@@ -82,12 +85,6 @@ export class Arena {
 
   buffer(label: string): GPUBuffer {
     return this.#buffers.get(label)!;
-  }
-
-  get bytes(): number {
-    let bytes = 0;
-    for (const { size } of this.#buffers.values()) bytes += size;
-    return bytes;
   }
 
   /** Those of `needs` that are longer than what is there. */

@@ -120,6 +120,7 @@ export class Program {
 
   /**
    * Runs with these inputs and scalars, by name. Runs of one engine queue up; they never fail for coming at the same time.
+   * Inputs are read when the run's turn comes: leave them as they are until it is over.
    * @returns the outputs by name, flat and row-major.
    * @throws GpuError for what this run asked of the device, DeviceLostError, TypeError and RangeError for inputs
    */
@@ -185,7 +186,6 @@ export class Program {
       return { outputs: end, timed };
     } catch (error) {
       timed?.dispose();
-      this.#arenaVersion = -1; // whatever was bound may be broken: bind afresh next time
       arena.paramsOwner = undefined;
       throw error;
     }

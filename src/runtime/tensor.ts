@@ -64,7 +64,7 @@ export class Tensor {
   }
 
   /**
-   * Writes elements from `start` on, through the device's queue: before whatever is submitted next. An f16 starts at an
+   * Writes elements from `start` on, of f16 an even one, through the device's queue: before whatever is submitted next. An f16 starts at an
    * even element; an odd one at the end is padded with zero.
    * @throws TypeError for values of another type, RangeError for more than it holds
    */
@@ -72,7 +72,7 @@ export class Tensor {
     this.#on.requireAlive();
     requireType(this.label, this.dtype, data);
     const size = sizeOf(this.shape);
-    if (start + data.length > size) {
+    if (!(start >= 0 && start + data.length <= size && (start * BYTES[this.dtype]) % 4 === 0)) {
       throw new RangeError(`${this.label}: ${data.length} elements written from ${start}, [${this.shape}] has ${size}`);
     }
     const offset = start * BYTES[this.dtype];

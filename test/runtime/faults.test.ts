@@ -1,5 +1,8 @@
 /** Whose call a fault rejects, and what it leaves behind: on a device that fails when it is told to. */
 
+import { setFlagsFromString } from "node:v8";
+import { runInNewContext } from "node:vm";
+
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { BertModel } from "../../src/bert/model.ts";
 import type { Kernel } from "../../src/kernels/kernel.ts";
@@ -23,6 +26,9 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
 }`,
   plan: ({ count }) => ({ constants: {}, params: {}, workgroups: [Math.ceil(count / 64), 1, 1], label: `${count}` }),
 };
+
+setFlagsFromString("--expose-gc");
+const collectGarbage = runInNewContext("gc") as () => void;
 
 const LARGE = 1 << 12;
 const TIMES: readonly FaultTime[] = ["at once", "later"];
@@ -246,3 +252,50 @@ test("200 random faults in a row end in right answers, and in the memory of a ru
   model = await BertModel.load(engine, tinyModel());
   expect(left).toEqual(await used());
 }, 120_000);
+
+test("an engine that is disposed while a run waits for memory leaves nothing on the app's device", async () => {
+  const [small, large] = [await chain("small", 16, 2), await chain("large", LARGE, 40)];
+  await runs(small, 16, 2);
+  for (let turns = 0; turns < 20; turns++) {
+    const { adapter, idle } = await testDevice();
+    const guest = await Engine.create({ device: faulty.device, adapter, idle });
+    const record = (count: number): Promise<Program> =>
+      guest.record("guest", (r) => {
+        const out = r.temporary("sum", [count], "f32");
+        r.dispatch(increment, { count }, { x: r.input("x", [count], "f32"), out });
+        r.output("y", out);
+      });
+    const [first, second] = [await record(16), await record(LARGE)];
+    await first.run({ x: new Float32Array(16) });
+    const pending = [
+      outcome(first.run({ x: new Float32Array(16) })),
+      outcome(second.run({ x: new Float32Array(LARGE) })),
+    ];
+    for (let turn = 0; turn < turns; turn++) await Promise.resolve();
+    guest.dispose();
+    await Promise.all(pending);
+    await new Promise((resolve) => setTimeout(resolve, 5));
+    expect(guest.memoryUse, `after ${turns} turns`).toEqual({ buffers: 0, bytes: 0 });
+  }
+  await runs(large, LARGE, 40);
+});
+
+test("writing again and again holds nothing of what was written before", async () => {
+  const tensor = engine.tensor("written", [4], "f32");
+  const data = new Float32Array(4);
+  const grown = async (): Promise<number> => {
+    for (let i = 0; i < 20_000; i++) {
+      tensor.write(data);
+      if (i % 500 === 0) await tensor.ready();
+    }
+    collectGarbage();
+    return process.memoryUsage().heapUsed;
+  };
+  await grown();
+  const before = await grown();
+  expect((await grown()) - before).toBeLessThan(0.5e6);
+  expect(() => tensor.write(data, 0.5)).toThrow("4 elements written from 0.5, [4] has 4");
+  expect(() => tensor.write(data, Number.NaN)).toThrow(RangeError);
+  expect(() => tensor.write(data, -1)).toThrow(RangeError);
+  tensor.dispose();
+});

@@ -15,8 +15,10 @@ export const lateInteraction: Head<LateInteractionWanted, LinearWeights> = {
   title: (shapes) => `late interaction in ${shapes.get(PROJECTION)![0]} dimensions`,
   outputs: { tokenEmbeddings: "token" },
   // the name says little: only a matrix that fits is taken for a projection, unless the architecture says that it is one
-  found: (shapes, { hiddenSize, architectures }) =>
-    shapes.has(PROJECTION) && (shapes.get(PROJECTION)![1] === hiddenSize || architectures.includes("HF_ColBERT")),
+  found(shapes, { hiddenSize, architectures }) {
+    const [dim = 0, size] = shapes.get(PROJECTION) ?? [];
+    return dim > 0 && (size === hiddenSize || architectures.includes("HF_ColBERT"));
+  },
   weights: (stored, { hiddenSize }, shapes) =>
     storedLinear(stored, [shapes.get(PROJECTION)![0]!, hiddenSize], "linear", { bias: null }),
   record: (r, _, { hidden, weights }) => ({ tokenEmbeddings: l2Normalize(r, linear(r, hidden, weights)) }),

@@ -95,7 +95,7 @@ function pylateSettings(fields: Fields): LateInteractionSettings | undefined {
     document: side("document", "[D] ", 180),
     expands: flagOf(fields, "do_query_expansion", true),
     attendsToExpansion: flagOf(fields, "attend_to_expansion_tokens", false),
-    skipped: listOf(fields, "skiplist_words").map(String),
+    skipped: has(fields, "skiplist_words") ? listOf(fields, "skiplist_words").map(String) : [...PUNCTUATION],
   };
 }
 

@@ -41,13 +41,17 @@ export async function loadPretrained(engine: Engine, folder: Folder, options: Lo
   const modules = (await readText(folder, MODULES)) ?? "";
   const sentence = await readSentenceModules(folder, modules);
   const model = await BertModel.load(engine, folder, options);
-  if (tokenizer.vocabSize > model.config.vocabSize) {
+  try {
+    if (tokenizer.vocabSize > model.config.vocabSize) {
+      throw new ModelError(folder.name, [
+        `the tokenizer has ${tokenizer.vocabSize} tokens, the model's vocab_size is ${model.config.vocabSize}`,
+      ]);
+    }
+    return { model, tokenizer, sentence, settings: await loadSettings(folder, model, modules) };
+  } catch (error) {
     model.dispose();
-    throw new ModelError(folder.name, [
-      `the tokenizer has ${tokenizer.vocabSize} tokens, the model's vocab_size is ${model.config.vocabSize}`,
-    ]);
+    throw error;
   }
-  return { model, tokenizer, sentence, settings: await loadSettings(folder, model, modules) };
 }
 
 /** The longest sequence that model and tokenizer both take, in tokens. */

@@ -50,7 +50,8 @@ export function maxSim(query: Float32Array, document: Float32Array, dim: number,
   let total = 0;
   for (let i = 0; i < query.length / dim; i++) {
     const own = row(query, i);
-    total += tokens.reduce((most, j) => Math.max(most, dot(own, row(document, j))), Number.NEGATIVE_INFINITY);
+    // a document none of whose tokens are compared is as far off as what is unrelated
+    total += tokens.length && tokens.reduce((most, j) => Math.max(most, dot(own, row(document, j))), -Infinity);
   }
   return total;
 }
