@@ -1,8 +1,8 @@
 /** Parquet files, decoded in a thread of their own (`parquet_worker.ts`), which is ended when it does not get on. */
 
-import { realpath, stat } from "node:fs/promises";
+import { stat } from "node:fs/promises";
 import { Worker } from "node:worker_threads";
-import type { ParquetAnswer, ParquetRequest } from "./parquet_worker.ts";
+import type { ParquetAnswer, ParquetEnd, ParquetOpened, ParquetRequest, ParquetSlice } from "./parquet_worker.ts";
 import type { DataTable, Row } from "./table.ts";
 
 /** Milliseconds without a sign of life: at least one such span, at most two; and one more for so many bytes of the file. */
@@ -22,37 +22,31 @@ const WORKER = new URL(
 
 /**
  * @param wanted the columns to be decoded; all where it is left out. Those that the file lacks are passed over.
- * @param signal ends the thread; whoever waits for a row gets its reason
  * @throws Error when it is no Parquet file, or one that takes more time or memory than a file of its size may
  */
-export async function openParquet(path: string, wanted?: readonly string[], signal?: AbortSignal): Promise<DataTable> {
+export async function openParquet(path: string, wanted?: readonly string[]): Promise<DataTable> {
   if (path === "-") throw new Error("Parquet is read from its end: give a file, standard input cannot be sought");
-  const thread = startThread(await realpath(path), (await stat(path)).size, wanted, signal);
+  const thread = startThread(path, (await stat(path)).size, wanted);
   try {
-    await thread.answer("started");
-    const { columns, columnsRead, total } = await thread.ask("opened");
+    const { columns, columnsRead, total } = await thread.answer<ParquetOpened>();
     return {
       name: path,
       columns,
       async *rows(): AsyncGenerator<Row> {
         try {
           for (;;) {
-            const slice = await thread.ask("rows", "end");
+            const slice = await thread.ask<ParquetSlice | ParquetEnd>();
             if (slice.is === "end") return;
             for (let row = 0; row < slice.count; row++) {
               const number = slice.begin + row + 1;
               const place = { number, share: number / total };
               const bad = slice.bad.get(row);
-              if (bad !== undefined) yield { ...place, fault: `column ${JSON.stringify(bad)} is not UTF-8` };
-              else
-                yield {
-                  ...place,
-                  values: Object.fromEntries(columnsRead.map((column, i) => [column, slice.cells[i]![row]])),
-                };
+              const cells = columnsRead.map((column, i) => [column, slice.cells[i]![row]] as const);
+              if (bad === undefined) yield { ...place, values: Object.fromEntries(cells) };
+              else yield { ...place, fault: `column ${JSON.stringify(bad)} is not UTF-8` };
             }
           }
         } catch (error) {
-          signal?.throwIfAborted();
           throw new Error(`${path}: ${(error as Error).message}`, { cause: error });
         } finally {
           await thread.end();
@@ -62,29 +56,20 @@ export async function openParquet(path: string, wanted?: readonly string[], sign
     };
   } catch (error) {
     await thread.end();
-    signal?.throwIfAborted();
     throw new Error(`${path}: not a Parquet file that can be read (${(error as Error).message})`, { cause: error });
   }
 }
 
-type Answer<Kind> = Extract<ParquetAnswer, { is: Kind }>;
-
 interface Thread {
-  /** What comes next. @throws Error when the thread fails, is silent for too long, or was ended */
-  answer<Kind extends ParquetAnswer["is"]>(...kinds: Kind[]): Promise<Answer<Kind>>;
-  /** Asks for it. */
-  ask<Kind extends ParquetAnswer["is"]>(...kinds: Kind[]): Promise<Answer<Kind>>;
-  /** Safe to call twice. */
+  /** What it says next. @throws Error when it fails, is silent for too long, or was ended */
+  answer<Answer extends ParquetAnswer>(): Promise<Answer>;
+  /** Has it go on. */
+  ask<Answer extends ParquetAnswer>(): Promise<Answer>;
+  /** Whoever waits for an answer is told. Safe to call twice. */
   end(): Promise<void>;
 }
 
-function startThread(
-  path: string,
-  size: number,
-  wanted: readonly string[] | undefined,
-  signal: AbortSignal | undefined,
-): Thread {
-  signal?.throwIfAborted();
+function startThread(path: string, size: number, wanted: readonly string[] | undefined): Thread {
   const pulse = new Int32Array(new SharedArrayBuffer(4));
   const span = SPAN + size / BYTES_PER_MS;
   const heap = Math.min(MOST_HEAP, HEAP + (HEAP_PER_MB * size) / 2 ** 20);
@@ -109,16 +94,14 @@ function startThread(
     fail(error.code === "ERR_WORKER_OUT_OF_MEMORY" ? new Error(outOfMemory, { cause: error }) : error);
   });
   worker.on("exit", () => fail(new Error("its reading was ended")));
-  const abort = (): void => fail(signal!.reason as Error);
-  signal?.addEventListener("abort", abort, { once: true });
 
-  const answer: Thread["answer"] = async (...kinds) => {
+  const answer = async <Answer extends ParquetAnswer>(): Promise<Answer> => {
     if (failure) throw failure;
     let seen = -1;
     // a timer that is late, since this thread was busy, finds a pulse that has moved on
     const watch = setInterval(() => {
       const now = Atomics.load(pulse, 0);
-      if (now === seen && !kinds.includes("started" as never)) {
+      if (now === seen && now > 0) {
         fail(
           new Error(`nothing of it was decoded for ${Math.round(span)} ms: it is damaged, or made to stop its reader`),
         );
@@ -131,7 +114,7 @@ function startThread(
         settle = { resolve, reject };
       });
       if (given.is === "failed") throw new Error(given.reason);
-      return given as never;
+      return given as Answer;
     } finally {
       settle = undefined;
       clearInterval(watch);
@@ -140,12 +123,11 @@ function startThread(
   };
   return {
     answer,
-    ask(...kinds) {
+    ask() {
       worker.postMessage("next");
-      return answer(...kinds);
+      return answer();
     },
     async end() {
-      signal?.removeEventListener("abort", abort);
       await worker.terminate();
     },
   };

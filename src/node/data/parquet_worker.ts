@@ -13,30 +13,38 @@ export interface ParquetRequest {
   readonly path: string;
   /** The columns to be decoded; all where it is left out. Those that the file lacks are passed over. */
   readonly wanted: readonly string[] | undefined;
-  /** One counter, which grows as long as the decoder gets on. */
+  /** One counter: 0 until the file is opened, and growing as long as the decoder gets on. */
   readonly pulse: Int32Array;
 }
 
-/** What it answers: to its start, then to each message `next`. */
+export interface ParquetOpened {
+  readonly is: "opened";
+  readonly columns: readonly string[];
+  readonly columnsRead: readonly string[];
+  /** Rows. */
+  readonly total: number;
+}
+
+export interface ParquetSlice {
+  readonly is: "rows";
+  /** Of the first row, from 0. */
+  readonly begin: number;
+  readonly count: number;
+  /** Per column read, its cells. */
+  readonly cells: readonly (readonly unknown[])[];
+  /** Rows with text that is none, from 0 within the slice, and the column. */
+  readonly bad: ReadonlyMap<number, string>;
+}
+
+export interface ParquetEnd {
+  readonly is: "end";
+}
+
+/** What it says when it has opened the file, and to each message then: the next slice, or the end. */
 export type ParquetAnswer =
-  | { readonly is: "started" }
-  | {
-      readonly is: "opened";
-      readonly columns: readonly string[];
-      readonly columnsRead: readonly string[];
-      readonly total: number;
-    }
-  | {
-      readonly is: "rows";
-      /** Of the first row, from 0. */
-      readonly begin: number;
-      readonly count: number;
-      /** Per column read, its cells. */
-      readonly cells: readonly (readonly unknown[])[];
-      /** Rows with text that is none, from 0 within the slice, and the column. */
-      readonly bad: ReadonlyMap<number, string>;
-    }
-  | { readonly is: "end" }
+  | ParquetOpened
+  | ParquetSlice
+  | ParquetEnd
   | { readonly is: "failed"; readonly reason: string };
 
 /** Rows decoded at once. A column chunk without a page index is read again for each slice, so not too few. */
@@ -65,12 +73,12 @@ async function next(): Promise<void> {
   }
 }
 
-async function* decode(): AsyncGenerator<ParquetAnswer, void> {
+async function* decode(): AsyncGenerator<ParquetOpened | ParquetSlice, void> {
   const [{ parquetScan, parquetMetadataAsync, parquetSchema }, { compressors }] = await Promise.all([
     import("hyparquet"),
     import("hyparquet-compressors"),
   ]);
-  yield { is: "started" };
+  Atomics.add(pulse, 0, 1); // what was done so far was not the file's doing, and took what the machine takes
   const file = openSource();
   const room = limitArrays(ROOM + ROOM_PER_BYTE * file.byteLength);
   const metadata = await parquetMetadataAsync(file);
@@ -90,11 +98,12 @@ async function* decode(): AsyncGenerator<ParquetAnswer, void> {
     const bad = new Map<number, string>();
     const cells: unknown[][] = [];
     for (const column of columnsRead) {
-      const data = await scan.readColumn({ column, rowStart, rowEnd });
+      const where = `column ${JSON.stringify(column)}, rows ${rowStart + 1} to ${rowEnd}`;
+      const data = await scan.readColumn({ column, rowStart, rowEnd }).catch((error: Error) => {
+        throw new Error(`${where}: cannot be decoded (${error.message}): is the file damaged?`, { cause: error });
+      });
       if (data.length !== rowEnd - rowStart) {
-        throw new Error(
-          `column ${JSON.stringify(column)} has ${data.length} of the rows ${rowStart + 1} to ${rowEnd}: it is damaged`,
-        );
+        throw new Error(`${where}: only ${data.length} are there: is the file damaged?`);
       }
       cells.push(
         Array.from(data, (cell: unknown, row) => {
