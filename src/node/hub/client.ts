@@ -142,7 +142,7 @@ export async function* bytesOf({ response, url }: HubAnswer, hub: HubConnection)
       came += next.value.byteLength;
       if (waited >= hub.patience) {
         if (came * 1000 < waited * SLOWEST) {
-          const seconds = Math.round(waited / 1000);
+          const seconds = (waited / 1000).toFixed(1);
           throw new HttpError(
             `${shownUrl(url)}: ${came} bytes in ${seconds} s, at least ${SLOWEST} are expected a second`,
             0,
