@@ -14,12 +14,8 @@ import { constants } from "node:fs";
 import { copyFile, mkdir, readlink, realpath, rename, rm, stat, symlink, writeFile } from "node:fs/promises";
 import { dirname, join, relative, sep } from "node:path";
 import { isCommit } from "../../files/hub.ts";
+import { HubCacheError } from "./fault.ts";
 import { readRegular, refuseLinks, regularSize } from "./regular.ts";
-
-/** The cache cannot serve: something is missing in it, damaged, or cannot be written. The message says what to do. */
-export class HubCacheError extends Error {
-  override readonly name = "HubCacheError";
-}
 
 /** Where the parts of one model lie. */
 export interface RepoCache {

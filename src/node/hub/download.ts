@@ -6,11 +6,12 @@ import { type FileHandle, open, rename, rm } from "node:fs/promises";
 import { quote } from "../../files/faults.ts";
 import { fileUrl, type HubModel, hubRefusal } from "../../files/hub.ts";
 import { HttpError, isTransient, pause } from "../../files/request.ts";
-import { blobSize, HubCacheError, type RepoCache, writing } from "./cache.ts";
+import { blobSize, type RepoCache, writing } from "./cache.ts";
 import { bytesOf, type HubAnswer, type HubConnection, send } from "./client.ts";
+import { HubCacheError, PlantedError } from "./fault.ts";
 import type { HubFile } from "./listing.ts";
 import { acquireLock } from "./lock.ts";
-import { NOT_FOLLOWED, PlantedError } from "./regular.ts";
+import { NOT_FOLLOWED } from "./regular.ts";
 
 export interface DownloadReports {
   /** Bytes of this file that are here, as they come. */

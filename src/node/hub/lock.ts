@@ -9,8 +9,9 @@ import { link, lutimes, rename, rm, writeFile } from "node:fs/promises";
 import { hostname } from "node:os";
 import { dirname } from "node:path";
 import { pause } from "../../files/request.ts";
-import { diskFault, HubCacheError, writing } from "./cache.ts";
-import { NOT_FOLLOWED, PlantedError, readRegular } from "./regular.ts";
+import { diskFault, writing } from "./cache.ts";
+import { HubCacheError, PlantedError } from "./fault.ts";
+import { NOT_FOLLOWED, readRegular } from "./regular.ts";
 
 export interface Lock {
   /** Whether it is still ours: a process that was stopped for long may have lost it. */

@@ -6,17 +6,10 @@
 import { constants } from "node:fs";
 import { lstat, open } from "node:fs/promises";
 import { dirname, relative, sep } from "node:path";
+import { PlantedError } from "./fault.ts";
 
 /** Neither follows a link nor waits for the other end of a pipe. Windows knows neither. */
 export const NOT_FOLLOWED: number = (constants.O_NOFOLLOW ?? 0) | (constants.O_NONBLOCK ?? 0);
-
-/** What lies there is not what it must be: somebody has planted it. */
-export class PlantedError extends Error {
-  override readonly name = "PlantedError";
-  constructor(path: string, what: string) {
-    super(`${path}: it is ${what}; nothing in the cache is followed out of it: remove it, and see who may write there`);
-  }
-}
 
 /** Bytes of a regular file; `undefined` when there is none, which a link is not. */
 export async function regularSize(path: string): Promise<number | undefined> {

@@ -5,10 +5,11 @@ import { join } from "node:path";
 import { readText } from "../../files/bytes.ts";
 import { type HubModel, modelText } from "../../files/hub.ts";
 import { openFolder } from "../folder.ts";
-import { diskFault, fileSize, HubCacheError, linkBlob, markAbsent, type RepoCache } from "./cache.ts";
+import { diskFault, fileSize, linkBlob, markAbsent, type RepoCache } from "./cache.ts";
 import { noteChecked } from "./checked.ts";
 import type { HubConnection } from "./client.ts";
 import { downloadBlob } from "./download.ts";
+import { HubCacheError } from "./fault.ts";
 import { type FileSet, type ModelFiles, modelFiles, mostBytes } from "./files.ts";
 import type { HubFile } from "./listing.ts";
 
