@@ -6,8 +6,11 @@ import type { ParquetAnswer, ParquetEnd, ParquetOpened, ParquetRequest, ParquetS
 import type { DataTable, Row } from "./table.ts";
 
 /** Milliseconds without a sign of life: at least one such span, at most two; and one more for so many bytes of the file. */
-const SPAN = 600;
+const SPAN = 500;
 const BYTES_PER_MS = 8000;
+
+/** Spans without a row, though there are signs of life. */
+const MOST_SPANS = 20;
 
 /** MB of heap: so many for any file, and so many for each MB of it, as text may be packed well. */
 const HEAP = 512;
@@ -97,7 +100,7 @@ function startThread(path: string, size: number, wanted: readonly string[] | und
 
   const answer = async <Answer extends ParquetAnswer>(): Promise<Answer> => {
     if (failure) throw failure;
-    let seen = -1;
+    let [seen, spans] = [-1, 0];
     // a timer that is late, since this thread was busy, finds a pulse that has moved on
     const watch = setInterval(() => {
       const now = Atomics.load(pulse, 0);
@@ -105,6 +108,9 @@ function startThread(path: string, size: number, wanted: readonly string[] | und
         fail(
           new Error(`nothing of it was decoded for ${Math.round(span)} ms: it is damaged, or made to stop its reader`),
         );
+      }
+      if (now > 0 && ++spans > MOST_SPANS) {
+        fail(new Error(`no row came for ${Math.round(spans * span)} ms: too much for a file of ${size} bytes`));
       }
       seen = now;
     }, span);

@@ -103,7 +103,7 @@ async function* decode(): AsyncGenerator<ParquetOpened | ParquetSlice, void> {
         throw new Error(`${where}: cannot be decoded (${error.message}): is the file damaged?`, { cause: error });
       });
       if (data.length !== rowEnd - rowStart) {
-        throw new Error(`${where}: only ${data.length} are there: is the file damaged?`);
+        throw new Error(`${where}: ${data.length} are there: is the file damaged?`);
       }
       cells.push(
         Array.from(data, (cell: unknown, row) => {
