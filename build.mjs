@@ -43,6 +43,7 @@ const node = await bundle({
     browser: "src/index.ts",
     kernels: "src/kernels/index.ts",
     main: "src/node/main.ts",
+    parquet_worker: "src/node/data/parquet_worker.ts",
     bench: "bench/main.ts",
   },
   outdir: "dist/node",

@@ -1,10 +1,13 @@
 /** The examples as a web site: their pages and bundles out of dist/examples, the model in weights/, nothing else. */
 
-import { createReadStream, existsSync } from "node:fs";
+import { existsSync } from "node:fs";
 import { stat } from "node:fs/promises";
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 import { dirname, extname, join, resolve, sep } from "node:path";
+import { pipeline } from "node:stream/promises";
+import type { ByteSource } from "../src/files/bytes.ts";
+import { openFolder } from "../src/node/folder.ts";
 
 export interface SiteOptions {
   /** Default: one that is free. */
@@ -29,6 +32,8 @@ const TYPES: Readonly<Record<string, string>> = {
   ".svg": "image/svg+xml",
   ".txt": "text/plain; charset=utf-8",
 };
+
+const CHUNK = 1 << 18; // bytes
 
 /** No inline script, no eval, no WebAssembly, no other host. */
 export const STRICT_POLICY = "default-src 'self'";
@@ -60,7 +65,13 @@ export async function serveSite({ port = 0, folders = {} }: SiteOptions = {}): P
   };
 }
 
-function locate(path: string, mounts: ReadonlyMap<string, string>, pages: string): string | undefined {
+interface Place {
+  readonly folder: string;
+  /** Within it, `/` between its parts. */
+  readonly path: string;
+}
+
+function locate(path: string, mounts: ReadonlyMap<string, string>, pages: string): Place | undefined {
   for (const [prefix, folder] of mounts) {
     if (path.startsWith(`/${prefix}/`)) return within(folder, path.slice(prefix.length + 2));
   }
@@ -68,40 +79,94 @@ function locate(path: string, mounts: ReadonlyMap<string, string>, pages: string
 }
 
 /** `undefined` for a path that leaves the folder. */
-function within(folder: string, path: string): string | undefined {
+function within(folder: string, path: string): Place | undefined {
   const file = resolve(folder, path);
-  return file.startsWith(folder + sep) ? file : undefined;
+  return file.startsWith(folder + sep)
+    ? { folder, path: file.slice(folder.length + 1).replaceAll(sep, "/") }
+    : undefined;
 }
 
 async function answer(
   request: IncomingMessage,
   response: ServerResponse,
-  find: (path: string) => string | undefined,
+  find: (path: string) => Place | undefined,
 ): Promise<void> {
-  const { pathname } = new URL(request.url ?? "/", "http://localhost");
-  const file = request.method === "GET" || request.method === "HEAD" ? find(decodeURIComponent(pathname)) : undefined;
-  const found = file === undefined ? undefined : await stat(file).catch(() => undefined);
-  if (found?.isDirectory()) {
-    response.writeHead(301, { location: `${pathname}/` }).end();
-    return;
-  }
-  if (file === undefined || !found) {
-    response.writeHead(404, { "content-type": "text/plain" }).end(`${pathname}: there is no such file`);
-    return;
-  }
-  const range = /^bytes=(\d+)-(\d*)$/.exec(request.headers.range ?? "");
-  const begin = range ? Number(range[1]) : 0;
-  const end = Math.min(found.size - 1, range?.[2] ? Number(range[2]) : Number.POSITIVE_INFINITY);
-  response.writeHead(range ? 206 : 200, {
-    "content-type": TYPES[extname(file)] ?? "application/octet-stream",
-    "content-length": Math.max(0, end - begin + 1),
-    "content-security-policy": pathname.startsWith("/playground/") ? PLAYGROUND_POLICY : STRICT_POLICY,
-    "cache-control": "no-cache",
-    "accept-ranges": "bytes",
-    ...(range && { "content-range": `bytes ${begin}-${end}/${found.size}` }),
+  const refuse = (status: number, why: string, headers: Readonly<Record<string, string>> = {}): void => {
+    response.writeHead(status, { "content-type": "text/plain; charset=utf-8", ...headers }).end(why);
+  };
+  // a page of another name that leads to this machine would read what is served to it alone
+  const { port } = request.socket.address() as AddressInfo;
+  const host = request.headers.host ?? "";
+  if (!["localhost", "127.0.0.1", "[::1]"].some((name) => host === `${name}:${port}` || (port === 80 && host === name)))
+    return refuse(403, `${host}: this site is localhost:${port}`);
+  const { method, url = "" } = request;
+  if (method !== "GET" && method !== "HEAD")
+    return refuse(405, `${method}: only GET and HEAD are answered`, { allow: "GET, HEAD" });
+  const path = pathOf(url);
+  if (path === undefined) return refuse(400, "the address is malformed");
+  const place = find(path);
+  if (place !== undefined && (await isFolder(join(place.folder, place.path))))
+    return void response.writeHead(301, { location: `${url.replace(/[?#].*/s, "")}/` }).end();
+  const file = await openPlace(place).catch((error: NodeJS.ErrnoException) => {
+    refuse(error.code === "EACCES" ? 403 : 404, `${path}: it cannot be read`);
+    return null;
   });
-  if (request.method === "HEAD" || found.size === 0) response.end();
-  else createReadStream(file, { start: begin, end }).pipe(response);
+  if (file === null) return;
+  if (file === undefined) return refuse(404, `${path}: there is no such file`);
+  try {
+    const { size } = file;
+    const range = rangeOf(request.headers.range, size);
+    if (range === null) return refuse(416, `the file has ${size} bytes`, { "content-range": `bytes */${size}` });
+    const { begin, end } = range ?? { begin: 0, end: size };
+    response.writeHead(range ? 206 : 200, {
+      "content-type": TYPES[extname(path.endsWith("/") ? "index.html" : path)] ?? "application/octet-stream",
+      "content-length": end - begin,
+      "content-security-policy": path.startsWith("/playground/") ? PLAYGROUND_POLICY : STRICT_POLICY,
+      "cache-control": "no-cache",
+      "accept-ranges": "bytes",
+      ...(range && { "content-range": `bytes ${begin}-${end - 1}/${size}` }),
+    });
+    if (method === "HEAD") response.end();
+    // ends, and lets go of the file, when whoever asked has gone
+    else await pipeline(chunksOf(file, begin, end), response);
+  } finally {
+    await file.close();
+  }
+}
+
+/** `undefined` for what is no path, such as `/%zz`. */
+function pathOf(url: string): string | undefined {
+  try {
+    const path = decodeURIComponent(new URL(`http://localhost${url.startsWith("/") ? url : "?"}`).pathname);
+    return url.startsWith("/") && !/\p{Control}/u.test(path) ? path : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+const isFolder = (path: string): Promise<boolean> =>
+  stat(path).then(
+    (found) => found.isDirectory(),
+    () => false,
+  );
+
+/** Links within a folder are followed as a model's are: not out of it. */
+async function openPlace(place: Place | undefined): Promise<ByteSource | undefined> {
+  return place && existsSync(place.folder) ? openFolder(place.folder).open(place.path) : undefined;
+}
+
+/** Bytes from `begin` up to `end`; `undefined` where no range of bytes is asked, `null` where there are none such. */
+function rangeOf(header: string | undefined, size: number): { begin: number; end: number } | undefined | null {
+  if (!header?.startsWith("bytes=")) return undefined;
+  const [, from, to] = /^bytes=(\d*)-(\d*)$/.exec(header) ?? [];
+  if (from === undefined || (from === "" && to === "")) return null;
+  const begin = from === "" ? Math.max(0, size - Number(to)) : Number(from);
+  const end = from === "" || to === "" ? size : Math.min(size, Number(to) + 1);
+  return begin < end ? { begin, end } : null;
+}
+
+async function* chunksOf(file: ByteSource, begin: number, end: number): AsyncGenerator<Uint8Array> {
+  for (let at = begin; at < end; at += CHUNK) yield file.read(at, Math.min(CHUNK, end - at));
 }
 
 /** The same whether this file runs as it is or out of a bundle. */

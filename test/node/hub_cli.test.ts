@@ -2,7 +2,7 @@
 
 import { spawn } from "node:child_process";
 import { existsSync } from "node:fs";
-import { readdir, readFile, stat } from "node:fs/promises";
+import { readdir, readFile, stat, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
@@ -72,6 +72,25 @@ describe.skipIf(!existsSync(MAIN))("the command line (needs `node build.mjs`)", 
     });
     const offline = await run(["tokenize", "Dull .", "--model", name, "--json"], { HF_HUB_OFFLINE: "1" });
     expect(offline).toEqual(before);
+  });
+
+  test("hashes what is in the cache when that is asked for", async () => {
+    const files = await movieBert();
+    const { name } = at.fresh(files);
+    expect(await run(["check", name, "--verify"])).toMatchObject({ code: 0, stderr: "" });
+    const etag = etagOf("vocab.txt", files["vocab.txt"] as Uint8Array);
+    const blob = join(at.repoDir(name), "blobs", etag);
+    await writeFile(blob, Buffer.from(await readFile(blob)).fill(33, 9, 10));
+    for (const args of [
+      ["check", name],
+      ["tokenize", "x", "--model", name],
+    ]) {
+      const { code, stderr } = await run([...args, "--verify"]);
+      expect(stderr).toMatch(
+        /^error: .*: its sha1 is [0-9a-f]{40}, not [0-9a-f]{40}: remove it, and run it again.*\n$/,
+      );
+      expect(code).toBe(2);
+    }
   });
 
   test("refuses in one line, without a stack", async () => {

@@ -8,6 +8,7 @@ export interface CommonOptions {
   readonly model: string;
   readonly adapter: string;
   readonly dtype: "f32" | "f16" | "q8";
+  readonly verify: boolean;
 }
 
 /**
@@ -25,6 +26,7 @@ export function newCommand(name: string, description: string, { gpu = true }: { 
         "model folder in Hugging Face layout, or org/name[@revision] of the Hugging Face hub",
       ).default(bundledModel(), "the bundled movie-bert"),
     )
+    .option("--verify", "hash the files of a model of the hub before they are used, also those in the cache", false)
     .option("--adapter <NAME>", `auto, hardware, software, or a part of an adapter's name${unused}`, "auto")
     .addOption(
       new Option(

@@ -40,13 +40,16 @@ export interface Inspection {
 
 export const NO_TOKENIZER = "there is no tokenizer: neither tokenizer.json nor vocab.txt";
 
-/** @param path of a file or of a folder, or a model of the hub, as the user gave it */
-export async function inspectPath(path: string): Promise<Inspection> {
+/**
+ * @param path of a file or of a folder, or a model of the hub, as the user gave it
+ * @param verify whether the files of a model of the hub are hashed
+ */
+export async function inspectPath(path: string, verify: boolean = false): Promise<Inspection> {
   let kind: Inspection["kind"];
   try {
     const found = await stat(path).catch(() => undefined);
     if (!found || found.isDirectory()) {
-      const folder = await openModelFolder(path);
+      const folder = await openModelFolder(path, { verify });
       kind = "model folder";
       return await inspectFolder(folder);
     }

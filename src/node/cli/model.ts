@@ -6,10 +6,13 @@ import { megabytes, progress, warnings } from "./output.ts";
 
 /**
  * @param spec a folder, or `org/name[@revision]`
- * @param wanted `weights: false` where the tokenizer is enough
+ * @param wanted `weights: false` where the tokenizer is enough; `verify` hashes what is in the cache
  * @throws what `resolveModel` throws
  */
-export async function openModelFolder(spec: string, wanted: { readonly weights?: boolean } = {}): Promise<Folder> {
+export async function openModelFolder(
+  spec: string,
+  wanted: { readonly weights?: boolean; readonly verify?: boolean } = {},
+): Promise<Folder> {
   const notes = warnings();
   let line: ReturnType<typeof progress> | undefined;
   const say = (): void => {

@@ -29,7 +29,7 @@ export interface Session {
  * @throws ModelError with every fault of configuration, weights and tokenizer
  */
 export async function withSession(options: CommonOptions, work: (session: Session) => Promise<void>): Promise<void> {
-  const folder = await openModelFolder(options.model);
+  const folder = await openModelFolder(options.model, { verify: options.verify });
   const { tokenizer, faults } = await inspectFolder(folder);
   if (faults.length > 0) throw new ModelError(folder.name, faults);
   if (!tokenizer) throw new ModelError(folder.name, [NO_TOKENIZER]);

@@ -1,86 +1,140 @@
-/** Parquet files, read with hyparquet a slice of a row group at a time. */
+/** Parquet files, decoded in a thread of their own (`parquet_worker.ts`), which is ended when it does not get on. */
 
-import { isUtf8 } from "node:buffer";
-import { openFile } from "../folder.ts";
+import { stat } from "node:fs/promises";
+import { Worker } from "node:worker_threads";
+import type { ParquetAnswer, ParquetEnd, ParquetOpened, ParquetRequest, ParquetSlice } from "./parquet_worker.ts";
 import type { DataTable, Row } from "./table.ts";
 
-/** Rows decoded at once. A column chunk without a page index is read again for each slice, so not too few. */
-const SLICE = 16_384;
+/** Milliseconds without a sign of life: at least one such span, at most two; and one more for so many bytes of the file. */
+const SPAN = 500;
+const BYTES_PER_MS = 8000;
+
+/** Spans without a row, though there are signs of life. */
+const MOST_SPANS = 20;
+
+/** MB of heap: so many for any file, and so many for each MB of it, as text may be packed well. */
+const HEAP = 512;
+const HEAP_PER_MB = 16;
+const MOST_HEAP = 4096;
+
+/** The bundle beside this one; from source, the one that was built. */
+const WORKER = new URL(
+  import.meta.url.endsWith(".ts") ? "../../../dist/node/parquet_worker.js" : "./parquet_worker.js",
+  import.meta.url,
+);
 
 /**
  * @param wanted the columns to be decoded; all where it is left out. Those that the file lacks are passed over.
- * @throws Error when it is no Parquet file
+ * @throws Error when it is no Parquet file, or one that takes more time or memory than a file of its size may
  */
 export async function openParquet(path: string, wanted?: readonly string[]): Promise<DataTable> {
   if (path === "-") throw new Error("Parquet is read from its end: give a file, standard input cannot be sought");
-  const file = await openFile(path);
+  const thread = startThread(path, (await stat(path)).size, wanted);
   try {
-    // loaded when needed: most runs read text
-    const [{ parquetScan, parquetMetadataAsync, parquetSchema }, { compressors }] = await Promise.all([
-      import("hyparquet"),
-      import("hyparquet-compressors"),
-    ]);
-    const source = {
-      byteLength: file.size,
-      async slice(start: number, end: number = file.size): Promise<ArrayBuffer> {
-        const bytes = await file.read(start, end - start);
-        return bytes.buffer as ArrayBuffer; // openFile reads into a buffer of that very size
-      },
-    };
-    const metadata = await parquetMetadataAsync(source);
-    const columns = parquetSchema(metadata).children.map(({ element }) => element.name);
-    const columnsRead = wanted ? columns.filter((column) => wanted.includes(column)) : columns;
-    const parsers = { stringFromBytes: textOf };
-    const scan = await parquetScan({ file: source, metadata, columns: columnsRead, compressors, parsers });
-    const total = Number(metadata.num_rows);
+    const { columns, columnsRead, total } = await thread.answer<ParquetOpened>();
     return {
       name: path,
       columns,
       async *rows(): AsyncGenerator<Row> {
         try {
-          for (const { rowStart, rowEnd } of slices(scan.ranges)) {
-            const data = await Promise.all(columnsRead.map((column) => scan.readColumn({ column, rowStart, rowEnd })));
-            for (let row = rowStart; row < rowEnd; row++) {
-              const cells = data.map((column) => plain(column[row - rowStart]));
-              const place = { number: row + 1, share: (row + 1) / total };
-              const bad = cells.indexOf(NOT_UTF8);
-              if (bad >= 0) yield { ...place, fault: `column ${JSON.stringify(columnsRead[bad])} is not UTF-8` };
-              else yield { ...place, values: Object.fromEntries(columnsRead.map((column, i) => [column, cells[i]])) };
+          for (;;) {
+            const slice = await thread.ask<ParquetSlice | ParquetEnd>();
+            if (slice.is === "end") return;
+            for (let row = 0; row < slice.count; row++) {
+              const number = slice.begin + row + 1;
+              const place = { number, share: number / total };
+              const bad = slice.bad.get(row);
+              const cells = columnsRead.map((column, i) => [column, slice.cells[i]![row]] as const);
+              if (bad === undefined) yield { ...place, values: Object.fromEntries(cells) };
+              else yield { ...place, fault: `column ${JSON.stringify(bad)} is not UTF-8` };
             }
           }
         } catch (error) {
           throw new Error(`${path}: ${(error as Error).message}`, { cause: error });
         } finally {
-          await file.close();
+          await thread.end();
         }
       },
-      close: () => file.close(),
+      close: () => thread.end(),
     };
   } catch (error) {
-    await file.close();
+    await thread.end();
     throw new Error(`${path}: not a Parquet file that can be read (${(error as Error).message})`, { cause: error });
   }
 }
 
-function* slices(
-  ranges: readonly { rowStart: number; rowEnd: number }[],
-): Generator<{ rowStart: number; rowEnd: number }> {
-  for (const { rowStart, rowEnd } of ranges) {
-    for (let begin = rowStart; begin < rowEnd; begin += SLICE) {
-      yield { rowStart: begin, rowEnd: Math.min(begin + SLICE, rowEnd) };
+interface Thread {
+  /** What it says next. @throws Error when it fails, is silent for too long, or was ended */
+  answer<Answer extends ParquetAnswer>(): Promise<Answer>;
+  /** Has it go on. */
+  ask<Answer extends ParquetAnswer>(): Promise<Answer>;
+  /** Whoever waits for an answer is told. Safe to call twice. */
+  end(): Promise<void>;
+}
+
+function startThread(path: string, size: number, wanted: readonly string[] | undefined): Thread {
+  const pulse = new Int32Array(new SharedArrayBuffer(4));
+  const span = SPAN + size / BYTES_PER_MS;
+  const heap = Math.min(MOST_HEAP, HEAP + (HEAP_PER_MB * size) / 2 ** 20);
+  const worker = new Worker(WORKER, {
+    workerData: { path, wanted, pulse } satisfies ParquetRequest,
+    resourceLimits: { maxOldGenerationSizeMb: Math.ceil(heap) },
+    // what it is started with is for this process, such as an inspector, or a loader of tests
+    execArgv: [],
+    env: {},
+  });
+  let settle: { resolve(answer: ParquetAnswer): void; reject(error: Error): void } | undefined;
+  let failure: Error | undefined;
+  const fail = (error: Error): void => {
+    failure ??= error;
+    settle?.reject(failure);
+    void worker.terminate();
+  };
+  const outOfMemory = `more than ${Math.ceil(heap)} MB to decode it, too much for a file of ${size} bytes`;
+  worker.on("message", (answer: ParquetAnswer) => settle?.resolve(answer));
+  worker.on("messageerror", fail);
+  worker.on("error", (error: NodeJS.ErrnoException) => {
+    fail(error.code === "ERR_WORKER_OUT_OF_MEMORY" ? new Error(outOfMemory, { cause: error }) : error);
+  });
+  worker.on("exit", () => fail(new Error("its reading was ended")));
+
+  const answer = async <Answer extends ParquetAnswer>(): Promise<Answer> => {
+    if (failure) throw failure;
+    let [seen, spans] = [-1, 0];
+    // a timer that is late, since this thread was busy, finds a pulse that has moved on
+    const watch = setInterval(() => {
+      const now = Atomics.load(pulse, 0);
+      if (now === seen && now > 0) {
+        fail(
+          new Error(`nothing of it was decoded for ${Math.round(span)} ms: it is damaged, or made to stop its reader`),
+        );
+      }
+      if (now > 0 && ++spans > MOST_SPANS) {
+        fail(new Error(`no row came for ${Math.round(spans * span)} ms: too much for a file of ${size} bytes`));
+      }
+      seen = now;
+    }, span);
+    worker.ref();
+    try {
+      const given = await new Promise<ParquetAnswer>((resolve, reject) => {
+        settle = { resolve, reject };
+      });
+      if (given.is === "failed") throw new Error(given.reason);
+      return given as Answer;
+    } finally {
+      settle = undefined;
+      clearInterval(watch);
+      worker.unref();
     }
-  }
-}
-
-/** Stands for text that is none. */
-const NOT_UTF8: unique symbol = Symbol("not UTF-8");
-
-function textOf(bytes: Uint8Array | undefined): string | typeof NOT_UTF8 | undefined {
-  if (!bytes) return undefined;
-  return isUtf8(bytes) ? Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString("utf8") : NOT_UTF8;
-}
-
-/** 64-bit integers as numbers where they are exact. */
-function plain(value: unknown): unknown {
-  return typeof value === "bigint" && Number.isSafeInteger(Number(value)) ? Number(value) : value;
+  };
+  return {
+    answer,
+    ask() {
+      worker.postMessage("next");
+      return answer();
+    },
+    async end() {
+      await worker.terminate();
+    },
+  };
 }

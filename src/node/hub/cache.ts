@@ -10,17 +10,17 @@
  */
 
 import { randomUUID } from "node:crypto";
-import { copyFile, mkdir, readFile, readlink, rename, rm, stat, symlink, writeFile } from "node:fs/promises";
-import { dirname, join, relative } from "node:path";
+import { constants } from "node:fs";
+import { copyFile, mkdir, readlink, realpath, rename, rm, stat, symlink, writeFile } from "node:fs/promises";
+import { dirname, join, relative, sep } from "node:path";
 import { isCommit } from "../../files/hub.ts";
-
-/** The cache cannot serve: something is missing in it, damaged, or cannot be written. The message says what to do. */
-export class HubCacheError extends Error {
-  override readonly name = "HubCacheError";
-}
+import { HubCacheError } from "./fault.ts";
+import { readRegular, refuseLinks, regularSize } from "./regular.ts";
 
 /** Where the parts of one model lie. */
 export interface RepoCache {
+  /** The cache itself. */
+  readonly root: string;
   readonly dir: string;
   blob(etag: string): string;
   lock(etag: string): string;
@@ -34,6 +34,7 @@ export function repoCache(cacheDir: string, name: string): RepoCache {
   const folder = `models--${name.replace("/", "--")}`;
   const dir = join(cacheDir, folder);
   return {
+    root: cacheDir,
     dir,
     blob: (etag) => join(dir, "blobs", etag),
     lock: (etag) => join(cacheDir, ".locks", folder, `${etag}.pid`),
@@ -45,7 +46,7 @@ export function repoCache(cacheDir: string, name: string): RepoCache {
 
 /** The commit that a branch or tag was last seen at. */
 export async function readRef(repo: RepoCache, revision: string): Promise<string | undefined> {
-  const text = await readFile(repo.ref(revision), "utf8").catch(() => "");
+  const { text } = await readRegular(repo.ref(revision), 100).catch(() => ({ text: "" }));
   return isCommit(text.trim()) ? text.trim() : undefined;
 }
 
@@ -53,7 +54,9 @@ export async function readRef(repo: RepoCache, revision: string): Promise<string
 export async function writeRef(repo: RepoCache, revision: string, commit: string): Promise<void> {
   if (revision === commit || (await readRef(repo, revision)) === commit) return;
   const path = repo.ref(revision);
-  await writing(path, () => replace(repo, path, (temporary) => writeFile(temporary, commit)));
+  await writing(repo.root, path, () =>
+    replace(repo, path, (temporary) => writeFile(temporary, commit, { flag: "wx" })),
+  );
 }
 
 /** Bytes of a file, links followed; `undefined` when there is none. */
@@ -62,16 +65,28 @@ export async function fileSize(path: string): Promise<number | undefined> {
   return found?.isFile() ? found.size : undefined;
 }
 
+/**
+ * Bytes of a blob; `undefined` when there is none. It is a regular file, or a link to one in the blobs that newer versions
+ * of Python's library share between models.
+ */
+export async function blobSize(repo: RepoCache, etag: string): Promise<number | undefined> {
+  const blob = repo.blob(etag);
+  const own = await regularSize(blob);
+  if (own !== undefined || (await readlink(blob).catch(() => undefined)) === undefined) return own;
+  const [real, shared] = await Promise.all([blob, repo.root].map((path) => realpath(path).catch(() => "")));
+  return real!.startsWith(join(shared!, "blobs") + sep) ? regularSize(real!) : undefined;
+}
+
 /** Puts a blob into a snapshot: by a relative link, so that the cache can be moved, else by a copy. */
 export async function linkBlob(repo: RepoCache, commit: string, path: string, etag: string): Promise<void> {
   const blob = repo.blob(etag);
   const place = join(repo.snapshot(commit), ...path.split("/"));
   const target = relative(dirname(place), blob);
   if ((await readlink(place).catch(() => undefined)) === target) return;
-  await writing(place, () =>
+  await writing(repo.root, place, () =>
     replace(repo, place, (temporary) =>
       // Windows lets only some users make links, some file systems nobody
-      symlink(target, temporary, "file").catch(() => copyFile(blob, temporary)),
+      symlink(target, temporary, "file").catch(() => copyFile(blob, temporary, constants.COPYFILE_EXCL)),
     ),
   );
 }
@@ -80,16 +95,18 @@ export async function linkBlob(repo: RepoCache, commit: string, path: string, et
 export async function markAbsent(repo: RepoCache, commit: string, paths: readonly string[]): Promise<void> {
   for (const path of paths) {
     const mark = join(repo.absent(commit), ...path.split("/"));
-    if ((await fileSize(mark)) !== undefined) continue;
-    await mkdir(dirname(mark), { recursive: true })
-      .then(() => writeFile(mark, ""))
-      .catch(() => {});
+    if ((await regularSize(mark)) !== undefined) continue;
+    await writing(repo.root, mark, () => writeFile(mark, "", { flag: "wx" })).catch(() => {});
   }
 }
 
-/** Runs what writes to `path`, its folder being there. @throws HubCacheError that says what the disk's refusal means */
-export async function writing<T>(path: string, work: () => Promise<T>): Promise<T> {
+/**
+ * Runs what writes to `path`, its folder being there, and none below `root` a link.
+ * @throws HubCacheError that says what the disk's refusal means, PlantedError
+ */
+export async function writing<T>(root: string, path: string, work: () => Promise<T>): Promise<T> {
   try {
+    await refuseLinks(root, path);
     await mkdir(dirname(path), { recursive: true });
     return await work();
   } catch (error) {
@@ -113,7 +130,11 @@ export function diskFault(error: unknown, path: string): unknown {
 }
 
 /** Nobody ever sees half of what `write` makes; after a crash the rest of it lies where no scan takes it for a ref. */
-async function replace(repo: RepoCache, path: string, write: (temporary: string) => Promise<void>): Promise<void> {
+export async function replace(
+  repo: RepoCache,
+  path: string,
+  write: (temporary: string) => Promise<void>,
+): Promise<void> {
   const temporary = join(repo.dir, `.${randomUUID()}.tmp`);
   try {
     await write(temporary);

@@ -40,6 +40,8 @@ export interface HubAnswer {
 }
 
 const MOST_REDIRECTS = 10;
+/** Bytes per second, over the patience: slower ones would keep us for weeks. */
+const SLOWEST = 1000;
 const REDIRECTS = [301, 302, 303, 307, 308];
 
 /** @throws HttpError when retries do not help, or the server refuses */
@@ -114,12 +116,13 @@ function linkedOf(headers: Headers): HubAnswer["linked"] {
 
 /**
  * The bytes of an answer as they come.
- * @throws HttpError of status 0 when the connection breaks, or is silent for longer than the patience
+ * @throws HttpError of status 0 when the connection breaks, or is silent, or slower than SLOWEST, for longer than the patience
  */
 export async function* bytesOf({ response, url }: HubAnswer, hub: HubConnection): AsyncGenerator<Uint8Array> {
   const reader = response.body?.getReader();
   if (reader === undefined) return;
   let silent = false;
+  let [waited, came] = [0, 0];
   const watchdog = setTimeout(() => {
     silent = true;
     reader.cancel().catch(() => {}); // ends the read that waits
@@ -127,12 +130,26 @@ export async function* bytesOf({ response, url }: HubAnswer, hub: HubConnection)
   try {
     for (;;) {
       watchdog.refresh();
+      const asked = performance.now();
       const next = await reader.read().catch((error: unknown) => {
         if (hub.signal?.aborted) throw hub.signal.reason;
         throw new HttpError(`${shownUrl(url)}: the connection broke: ${causeOf(error)}`, 0, { cause: error });
       });
       if (silent) throw new HttpError(`${shownUrl(url)}: not a byte for ${hub.patience / 1000} s`, 0);
       if (next.done) return;
+      // only the waiting counts: a slow disk is not the connection's fault
+      waited += performance.now() - asked;
+      came += next.value.byteLength;
+      if (waited >= hub.patience) {
+        if (came * 1000 < waited * SLOWEST) {
+          const seconds = (waited / 1000).toFixed(1);
+          throw new HttpError(
+            `${shownUrl(url)}: ${came} bytes in ${seconds} s, at least ${SLOWEST} are expected a second`,
+            0,
+          );
+        }
+        [waited, came] = [0, 0];
+      }
       yield next.value;
     }
   } finally {

@@ -6,10 +6,12 @@ import { type FileHandle, open, rename, rm } from "node:fs/promises";
 import { quote } from "../../files/faults.ts";
 import { fileUrl, type HubModel, hubRefusal } from "../../files/hub.ts";
 import { HttpError, isTransient, pause } from "../../files/request.ts";
-import { fileSize, HubCacheError, type RepoCache, writing } from "./cache.ts";
+import { blobSize, type RepoCache, writing } from "./cache.ts";
 import { bytesOf, type HubAnswer, type HubConnection, send } from "./client.ts";
+import { HubCacheError, PlantedError } from "./fault.ts";
 import type { HubFile } from "./listing.ts";
 import { acquireLock } from "./lock.ts";
+import { NOT_FOLLOWED } from "./regular.ts";
 
 export interface DownloadReports {
   /** Bytes of this file that are here, as they come. */
@@ -20,6 +22,9 @@ export interface DownloadReports {
 /** Connections that broke in a row without having brought much. */
 const MOST_BREAKS = 5;
 const MUCH = 1 << 20; // bytes
+
+/** Times that a server has begun a file anew rather than go on: one that never serves ranges, and always breaks off. */
+const MOST_RESTARTS = 3;
 
 const READ_BYTES = 1 << 20;
 
@@ -36,20 +41,20 @@ export async function downloadBlob(
   reports: DownloadReports = {},
 ): Promise<void> {
   const blob = repo.blob(file.etag);
-  const isThere = async (): Promise<boolean> => (await fileSize(blob)) === file.size;
+  const isThere = async (): Promise<boolean> => (await blobSize(repo, file.etag)) === file.size;
   if (!(await isThere())) {
     const onWait = (pid: number | undefined): void =>
       reports.onWarning?.(`waiting for another process${pid ? ` (${pid})` : ""}, which downloads ${file.path}`);
-    const lock = await acquireLock(repo.lock(file.etag), { signal: hub.signal, onWait });
+    const lock = await acquireLock(repo.lock(file.etag), { root: repo.root, signal: hub.signal, onWait });
     try {
       if (!(await isThere())) {
         const incomplete = `${blob}.incomplete`;
-        await writing(blob, () => fetchInto(incomplete, hub, model, file, reports));
+        await writing(repo.root, blob, () => fetchInto(incomplete, hub, model, file, reports));
         if (!(await lock.held())) {
           throw new HubCacheError(`${blob}: another process took over while this one was stopped: try again`);
         }
         // over a damaged one of another size, which other tools may have left
-        await writing(blob, () => rename(incomplete, blob));
+        await writing(repo.root, blob, () => rename(incomplete, blob));
       }
     } finally {
       await lock.release();
@@ -67,7 +72,7 @@ async function fetchInto(
   reports: DownloadReports,
 ): Promise<void> {
   for (let fresh = false; ; fresh = true) {
-    const handle = await open(path, constants.O_RDWR | constants.O_CREAT | (fresh ? constants.O_TRUNC : 0));
+    const handle = await openOwn(path, fresh);
     let digest: string;
     let resumed: boolean;
     try {
@@ -84,6 +89,24 @@ async function fetchInto(
   }
 }
 
+/** @throws PlantedError when it is not a regular file, or one that has another name as well, which would be written too */
+async function openOwn(path: string, fresh: boolean): Promise<FileHandle> {
+  const flags = constants.O_RDWR | constants.O_CREAT | NOT_FOLLOWED;
+  const handle = await open(path, flags).catch((error: NodeJS.ErrnoException) => {
+    throw error.code === "ELOOP" ? new PlantedError(path, "a link") : error;
+  });
+  try {
+    const found = await handle.stat();
+    if (!found.isFile()) throw new PlantedError(path, "no regular file");
+    if (found.nlink > 1) throw new PlantedError(path, "a file with another name as well");
+    if (fresh) await handle.truncate(0);
+    return handle;
+  } catch (error) {
+    await handle.close();
+    throw error;
+  }
+}
+
 /** Brings the file to its full size, over as many connections as it takes. */
 async function fill(
   handle: FileHandle,
@@ -94,7 +117,7 @@ async function fill(
 ): Promise<{ digest: string; resumed: boolean }> {
   let { hash, size: at } = await hashOf(handle, file);
   const resumed = at > 0;
-  let breaks = 0;
+  let [breaks, restarts] = [0, 0];
   let mark = at;
   const restart = async (): Promise<void> => {
     await handle.truncate(0);
@@ -105,7 +128,15 @@ async function fill(
   onBytes?.(at);
   while (at < file.size) {
     const answer = await request(hub, model, file, at);
-    if (answer.begin !== at) await restart();
+    if (answer.begin !== at) {
+      if (++restarts > MOST_RESTARTS) {
+        await answer.response.body?.cancel();
+        throw new HubCacheError(
+          `${model.name}/${file.path}: it broke off ${restarts} times, at last at ${at} of ${file.size} bytes, and the server always begins it anew: is there a proxy in between?`,
+        );
+      }
+      await restart();
+    }
     try {
       for await (const bytes of bytesOf(answer, hub)) {
         if (at + bytes.byteLength > file.size) {

@@ -2,8 +2,8 @@
 
 import { unsafePath } from "../../files/bytes.ts";
 import { fileUrl, type HubModel, hubRefusal, isCommit, modelText } from "../../files/hub.ts";
-import { HttpError, readBody } from "../../files/request.ts";
-import { type HubConnection, send } from "./client.ts";
+import { HttpError, shownUrl } from "../../files/request.ts";
+import { bytesOf, type HubConnection, send } from "./client.ts";
 import { CONFIG } from "./files.ts";
 
 /** A file of a commit. */
@@ -16,9 +16,10 @@ export interface HubFile {
   readonly hash: "sha256" | "git-sha1";
 }
 
-/** Pages are JSON of a thousand files; a repository with more than this many is not one of a model. */
-const MOST_PAGE = 64 << 20;
+/** Pages are JSON of a thousand files; a repository with more than this many is not one of a model. Bytes of all pages. */
+const MOST_BYTES = 64 << 20;
 const MOST_FILES = 100_000;
+const MOST_PAGES = 200;
 
 /** The commit that a revision is at now. @throws HttpError */
 export async function commitOf(hub: HubConnection, model: HubModel): Promise<string> {
@@ -39,6 +40,7 @@ export async function commitOf(hub: HubConnection, model: HubModel): Promise<str
 export async function listCommit(hub: HubConnection, model: HubModel): Promise<Map<string, HubFile>> {
   // here, since a model in a folder needs none of it
   const { listFiles } = await import("@huggingface/hub");
+  let [pages, bytes] = [0, 0];
   const entries = listFiles({
     repo: { type: "model", name: model.name },
     revision: model.revision,
@@ -46,10 +48,20 @@ export async function listCommit(hub: HubConnection, model: HubModel): Promise<M
     hubUrl: hub.endpoint,
     // without the token, which its own check would refuse from other hubs, and which `send` adds for this one alone
     fetch: async (input) => {
-      const address = String(input);
-      const { response, url } = await send(hub, address, { refusal: (response) => hubRefusal(response, model, hub) });
-      const { status, headers } = response;
-      return new Response(await readBody(response, MOST_PAGE, url, hub.signal), { status, headers });
+      if (++pages > MOST_PAGES) {
+        throw new HttpError(`${modelText(model)}: its list of files has more than ${MOST_PAGES} pages`, 200);
+      }
+      const answer = await send(hub, String(input), { refusal: (response) => hubRefusal(response, model, hub) });
+      const chunks: Uint8Array[] = [];
+      for await (const chunk of bytesOf(answer, hub)) {
+        bytes += chunk.byteLength;
+        if (bytes > MOST_BYTES) {
+          throw new RangeError(`${shownUrl(answer.url)}: a list of files of more than ${MOST_BYTES} bytes`);
+        }
+        chunks.push(chunk);
+      }
+      const { status, headers } = answer.response;
+      return new Response(Buffer.concat(chunks), { status, headers });
     },
   });
   const files = new Map<string, HubFile>();

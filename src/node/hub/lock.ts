@@ -4,11 +4,14 @@
  */
 
 import { randomUUID } from "node:crypto";
-import { readFileSync, rmSync } from "node:fs";
-import { link, readFile, rename, rm, stat, utimes, writeFile } from "node:fs/promises";
+import { closeSync, constants, fstatSync, openSync, readFileSync, rmSync } from "node:fs";
+import { link, lutimes, rename, rm, writeFile } from "node:fs/promises";
 import { hostname } from "node:os";
+import { dirname } from "node:path";
 import { pause } from "../../files/request.ts";
 import { diskFault, writing } from "./cache.ts";
+import { HubCacheError, PlantedError } from "./fault.ts";
+import { NOT_FOLLOWED, readRegular } from "./regular.ts";
 
 export interface Lock {
   /** Whether it is still ours: a process that was stopped for long may have lost it. */
@@ -18,6 +21,8 @@ export interface Lock {
 }
 
 export interface LockOptions {
+  /** No folder below this one is a link. Default: that of the lock. */
+  readonly root?: string | undefined;
   readonly signal?: AbortSignal | undefined;
   /** Told once, when somebody else holds it. */
   readonly onWait?: ((pid: number | undefined) => void) | undefined;
@@ -40,17 +45,37 @@ const SILENT_AFTER = 10_000;
 
 const LOOK_EVERY = 100;
 
-/** Waits until the lock is free or stale, and takes it. @throws HubCacheError where it cannot be written, or the signal's reason */
-export async function acquireLock(path: string, { signal, onWait }: LockOptions = {}): Promise<Lock> {
+/** Looks, in each of which a stale lock could not be removed. */
+const MOST_REFUSALS = 20;
+
+/** Bytes of what is written in a lock. */
+const MOST = 4096;
+
+/**
+ * Waits until the lock is free or stale, and takes it.
+ * @throws HubCacheError where it cannot be written or removed, PlantedError, or the signal's reason
+ */
+export async function acquireLock(
+  path: string,
+  { root = dirname(path), signal, onWait }: LockOptions = {},
+): Promise<Lock> {
   const own: Holder = { pid: process.pid, host: hostname(), id: randomUUID() };
   let seen: { mark: string; since: number } | undefined;
-  while (!(await writing(path, () => create(path, own)))) {
+  let refusals = 0;
+  signal?.throwIfAborted();
+  while (!(await writing(root, path, () => create(path, own)))) {
+    signal?.throwIfAborted();
     const other = await look(path);
     if (other === undefined) continue; // released meanwhile
     if (seen === undefined) onWait?.(other.holder?.pid);
     if (seen?.mark !== other.mark) seen = { mark: other.mark, since: Date.now() };
-    if (isStale(other, seen.since)) await steal(path, other.text);
-    else await pause(LOOK_EVERY, signal);
+    if (isStale(other, seen.since)) {
+      if (await steal(path, other.text)) continue;
+      if (++refusals > MOST_REFUSALS) {
+        throw new HubCacheError(`${path}: nobody holds this lock any more, and it cannot be removed: remove it`);
+      }
+    }
+    await pause(LOOK_EVERY, signal);
   }
   return hold(path, own);
 }
@@ -75,7 +100,7 @@ interface Seen {
 
 async function look(path: string): Promise<Seen | undefined> {
   try {
-    const [text, { mtimeMs }] = await Promise.all([readFile(path, "utf8"), stat(path)]);
+    const { text, mtimeMs } = await readRegular(path, MOST);
     return { text, holder: parseHolder(text), touched: mtimeMs, mark: `${mtimeMs} ${text}` };
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === "ENOENT") return undefined;
@@ -89,14 +114,19 @@ function isStale({ holder, touched }: Seen, unchangedSince: number): boolean {
   return now - unchangedSince > SILENT_AFTER;
 }
 
-/** Of those who find a lock stale, one renames it; whoever is late may have got hold of a fresh one, and puts it back. */
-async function steal(path: string, text: string): Promise<void> {
+/**
+ * Of those who find a lock stale, one renames it; whoever is late may have got hold of a fresh one, and puts it back.
+ * @returns whether it is gone, or another's
+ */
+async function steal(path: string, text: string): Promise<boolean> {
   const aside = `${path}.${randomUUID()}`;
   try {
     await rename(path, aside);
-    if ((await readFile(aside, "utf8")) !== text) await link(aside, path);
-  } catch {
-    // another one was first
+    if ((await readRegular(aside, MOST)).text !== text) await link(aside, path);
+    return true;
+  } catch (error) {
+    // not there, or there again: another one was first
+    return /^(ENOENT|EEXIST)$/.test((error as NodeJS.ErrnoException).code ?? "");
   } finally {
     await rm(aside, { force: true });
   }
@@ -105,18 +135,25 @@ async function steal(path: string, text: string): Promise<void> {
 function hold(path: string, own: Holder): Lock {
   const touch = setInterval(() => {
     const now = new Date();
-    utimes(path, now, now).catch(() => {}); // gone: `held` will tell
+    lutimes(path, now, now).catch(() => {}); // gone: `held` will tell
   }, TOUCH_EVERY);
   touch.unref();
   const dropAtExit = (): void => {
     try {
-      if (parseHolder(readFileSync(path, "utf8"))?.id === own.id) rmSync(path, { force: true });
+      if (parseHolder(readNow(path))?.id === own.id) rmSync(path, { force: true });
     } catch {
       // gone already
     }
   };
   process.once("exit", dropAtExit);
-  const held = async (): Promise<boolean> => (await look(path))?.holder?.id === own.id;
+  const held = async (): Promise<boolean> => {
+    try {
+      return (await look(path))?.holder?.id === own.id;
+    } catch (error) {
+      if (error instanceof PlantedError) return false;
+      throw error;
+    }
+  };
   return {
     held,
     async release() {
@@ -125,6 +162,17 @@ function hold(path: string, own: Holder): Lock {
       if (await held()) await rm(path, { force: true });
     },
   };
+}
+
+/** At the exit nothing waits. */
+function readNow(path: string): string {
+  const file = openSync(path, constants.O_RDONLY | NOT_FOLLOWED);
+  try {
+    const found = fstatSync(file);
+    return found.isFile() && found.size <= MOST ? readFileSync(file, "utf8") : "";
+  } finally {
+    closeSync(file);
+  }
 }
 
 function parseHolder(text: string): Holder | undefined {

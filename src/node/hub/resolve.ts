@@ -1,13 +1,16 @@
 /** From what a user calls a model, a folder or `org/name@revision`, to its folder on this disk. */
 
 import { stat } from "node:fs/promises";
+import { basename } from "node:path";
 import type { Folder } from "../../files/bytes.ts";
 import { type HubModel, hubModel, isCommit, modelText } from "../../files/hub.ts";
 import { HttpError, isTransient, type RetryPolicy } from "../../files/request.ts";
 import { openFolder } from "../folder.ts";
-import { HubCacheError, type RepoCache, readRef, repoCache, writeRef } from "./cache.ts";
+import { type RepoCache, readRef, repoCache, writeRef } from "./cache.ts";
+import { sinceChecked, verifyFiles } from "./checked.ts";
 import type { HubConnection } from "./client.ts";
 import { type HubSettings, hubSettings } from "./environment.ts";
+import { HubCacheError } from "./fault.ts";
 import type { ModelFiles } from "./files.ts";
 import { commitOf, type HubFile, listCommit } from "./listing.ts";
 import { cachedFiles, fillSnapshot, type HubProgress } from "./snapshot.ts";
@@ -28,6 +31,8 @@ export interface ResolveOptions {
   readonly onProgress?: ((progress: HubProgress) => void) | undefined;
   /** Told when a cached model is used since the hub cannot be reached, and of what had to be done twice. */
   readonly onWarning?: ((message: string) => void) | undefined;
+  /** Hash the files that are used of a model of the hub, also those that were in the cache. Default false. */
+  readonly verify?: boolean | undefined;
   /** Stops a download; what has arrived is kept, and the next one goes on from there. */
   readonly signal?: AbortSignal | undefined;
   /** Of what fails for a moment. Default 5 tries, pauses from 250 ms. */
@@ -54,7 +59,13 @@ export async function resolveModel(spec: string, options: ResolveOptions = {}): 
     throw new RangeError(`${spec}: a folder has no revisions; for a model of the hub write ${PREFIX}${spec}`);
   }
   const model = await parseSpec(spec, options.revision);
-  const snapshot = await findSnapshot(model, await hubSettings(options), options);
+  const settings = await hubSettings(options);
+  const snapshot = await findSnapshot(model, settings, options);
+  if (options.verify) {
+    const [repo, commit] = [repoCache(settings.cacheDir, model.name), basename(snapshot)];
+    const { small, weights } = await cachedFiles(repo, commit, { weights: options.weights ?? true });
+    await verifyFiles(repo, commit, [...small, ...weights], options.signal);
+  }
   // messages name the model, not the commit's folder in the cache
   return { ...openFolder(snapshot), name: modelText(model) };
 }
@@ -100,7 +111,9 @@ async function findSnapshot(model: HubModel, settings: HubSettings, options: Res
   const repo = repoCache(settings.cacheDir, model.name);
   // an index that other tools have damaged: as good as nothing
   const look = (commit: string): Promise<ModelFiles | undefined> =>
-    cachedFiles(repo, commit, { weights }).catch(() => undefined);
+    cachedFiles(repo, commit, { weights })
+      .then((files) => sinceChecked(repo, commit, files))
+      .catch(() => undefined);
 
   const known = isCommit(model.revision) ? model.revision : await readRef(repo, model.revision);
   const cached = known === undefined ? undefined : await look(known);

@@ -4,8 +4,10 @@ import type { Dirent } from "node:fs";
 import { readdir, readFile, realpath } from "node:fs/promises";
 import { join, relative, sep } from "node:path";
 import { hubModel, isCommit } from "../../files/hub.ts";
-import { fileSize, HubCacheError, type RepoCache, repoCache } from "./cache.ts";
+import { fileSize, type RepoCache, repoCache } from "./cache.ts";
+import { HubCacheError } from "./fault.ts";
 import { CONFIG, mostBytes } from "./files.ts";
+import { readRegular } from "./regular.ts";
 import { cachedFiles } from "./snapshot.ts";
 
 export interface CachedRevision {
@@ -112,7 +114,10 @@ async function refsOf(repo: RepoCache): Promise<Map<string, string[]>> {
   const refs = new Map<string, string[]>();
   const root = join(repo.dir, "refs");
   for (const file of await filesBelow(root)) {
-    const commit = await readFile(file, "utf8").catch(() => "");
+    const commit = await readRegular(file, 100).then(
+      ({ text }) => text,
+      () => "",
+    );
     const name = relative(root, file).split(sep).join("/");
     refs.set(commit.trim(), [...(refs.get(commit.trim()) ?? []), name]);
   }

@@ -2,10 +2,14 @@
 
 import { mkdir, readFile, statfs } from "node:fs/promises";
 import { join } from "node:path";
+import { readText } from "../../files/bytes.ts";
 import { type HubModel, modelText } from "../../files/hub.ts";
-import { diskFault, fileSize, HubCacheError, linkBlob, markAbsent, type RepoCache } from "./cache.ts";
+import { openFolder } from "../folder.ts";
+import { diskFault, fileSize, linkBlob, markAbsent, type RepoCache } from "./cache.ts";
+import { noteChecked } from "./checked.ts";
 import type { HubConnection } from "./client.ts";
 import { downloadBlob } from "./download.ts";
+import { HubCacheError } from "./fault.ts";
 import { type FileSet, type ModelFiles, modelFiles, mostBytes } from "./files.ts";
 import type { HubFile } from "./listing.ts";
 
@@ -36,7 +40,7 @@ export async function cachedFiles(repo: RepoCache, commit: string, wanted: { wei
       if ((await fileSize(path(file))) !== undefined) return true;
       return (await fileSize(join(repo.absent(commit), ...file.split("/")))) === undefined ? undefined : false;
     },
-    read: (file) => readFile(path(file), "utf8"),
+    read: async (file) => (await readText(openFolder(repo.snapshot(commit)), file)) ?? "",
   };
   return modelFiles(set, wanted);
 }
@@ -81,13 +85,11 @@ export async function fillSnapshot(
   if (files.missing.length > 0) throw new HubCacheError(lacking(model, files.missing, listed));
   const needed = [...files.small, ...files.weights];
   await checkSizes(needed, listed, model);
-  total = sum(needed.map((path) => listed.get(path)!.size));
-  await checkRoom(
-    repo,
-    needed.map((path) => listed.get(path)!),
-    model,
-  );
+  const entries = needed.map((path) => listed.get(path)!);
+  total = sum(entries.map(({ size }) => size));
+  await checkRoom(repo, entries, model);
   await inParallel(needed, AT_ONCE, fetchOne, () => stop.abort());
+  await noteChecked(repo, commit, entries);
   await markAbsent(repo, commit, files.absent);
 }
 
