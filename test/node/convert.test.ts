@@ -76,7 +76,9 @@ test("a file that is there is kept, unless --force; also when what would replace
   expect(await readFile(out, "utf8")).toBe("precious");
   expect((await readdir(dir)).sort()).toEqual(["model.safetensors", "pytorch_model.bin"]);
   await convert(from, out, "--force");
-  await convert(out, out, "--force");
+  await expect(convert(out, out, "--force")).rejects.toThrow(
+    /model.safetensors: it is the input .*; name another output/,
+  );
   const written = await openCheckpointFile(await openFile(out));
   expect(await written.read("w")).toEqual(Float32Array.of(Math.fround(1e30)));
   await written.close();
