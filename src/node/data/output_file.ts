@@ -52,8 +52,9 @@ interface SavedProgress {
   /** Input rows dealt with when this was written, for people: the rows themselves tell where to go on. */
   readonly rows: number;
   readonly place?: Place;
-  /** Of the output, where it has the rows of the run. */
+  /** Of the output, where it has the rows of the run, and from just before it has all of them. */
   readonly bytes?: number;
+  readonly ino?: number;
 }
 
 /** Bytes and milliseconds that are held back at most before they are written. */
@@ -88,8 +89,9 @@ async function open(claim: Claim, options: OutputOptions): Promise<OutputFile> {
   if (!earlier || !resume) await refuseExisting(claim, earlier, options);
   const identity = typeof options.identity === "function" ? await options.identity() : options.identity;
 
-  async function save(stage: SavedProgress["stage"], bytes?: number): Promise<void> {
-    const progress: SavedProgress = { identity, stage, rows: row, place, ...(bytes !== undefined && { bytes }) };
+  async function save(stage: SavedProgress["stage"], whole?: string): Promise<void> {
+    const { size: bytes, ino } = whole === undefined ? {} : await stat(whole);
+    const progress = { identity, stage, rows: row, place, bytes, ino };
     await writeWhole(record, `${JSON.stringify(progress, null, 2)}\n`);
   }
   async function complete(): Promise<void> {
@@ -120,25 +122,26 @@ async function open(claim: Claim, options: OutputOptions): Promise<OutputFile> {
   }
   if (goesOn && earlier) {
     place = earlier.place ?? (claim.owner && earlier.stage === "interrupted" ? "rows" : place);
-    if (!(await exists(partial)) && claim.owner) {
-      if (earlier.stage === "finished") {
-        row = earlier.rows;
-        await complete();
-        await claim.release();
-        return completed(path, row);
-      }
-      if (place === "rows") {
-        const { size } = await stat(claim.file);
-        if (earlier.bytes !== undefined && size !== earlier.bytes) {
-          const was = `it had ${earlier.bytes} bytes when the run was interrupted, now ${size}`;
-          throw new Error(`${path}: ${was}; --force starts anew`);
-        }
-        await layout.recover(claim.file); // what is not from here stays where it is
-        await rename(claim.file, partial);
-      }
+    const there = await stat(claim.file).catch(() => undefined);
+    const left = await exists(partial);
+    if (there && earlier.stage === "finished" && (earlier.ino === undefined ? !left : there.ino === earlier.ino)) {
+      row = earlier.rows;
+      await rm(partial, { force: true });
+      await complete();
+      await claim.release();
+      return completed(path, row);
     }
-    if (place === "rows" && !(await exists(claim.file))) place = "nothing";
-    if (place === "nothing" && (await exists(claim.file)) && earlier.stage !== "finished") {
+    if (there && place === "rows" && !left) {
+      if (earlier.bytes !== undefined && there.size !== earlier.bytes) {
+        const was = `it had ${earlier.bytes} bytes when the run was interrupted, now ${there.size}`;
+        throw new Error(`${path}: ${was}; --force starts anew`);
+      }
+      await layout.recover(claim.file); // what is not from here stays where it is
+      await rename(claim.file, partial);
+      place = "nothing";
+    }
+    if (!there) place = "nothing";
+    else if (place === "nothing" && left) {
       if (!force) throw new Error(`${path}: it has come since the run began; --force with --resume replaces it`);
       place = "older";
     }
@@ -203,10 +206,12 @@ async function open(claim: Claim, options: OutputOptions): Promise<OutputFile> {
       await file.sync();
       await file.close();
     });
-  async function publishRows(): Promise<void> {
+  async function publishRows(stage: "finished" | "interrupted"): Promise<void> {
     if (place === "nothing" && (await exists(claim.file)))
       throw new Error(`${path}: it has come since the run began; the results are kept, --resume --force replaces it`);
     const whole = await layout.complete(partial);
+    if (stage === "interrupted") place = "rows";
+    await save(stage, whole); // before: a kill in between would leave rows that nobody knows of
     await publish(whole, claim.file, claim.owner);
   }
   if (end === 0) hold(layout.head);
@@ -223,8 +228,7 @@ async function open(claim: Claim, options: OutputOptions): Promise<OutputFile> {
     async finish() {
       await close();
       await step(async () => {
-        await save("finished");
-        await publishRows();
+        await publishRows("finished");
         await rm(partial, { force: true });
         await complete();
       });
@@ -246,11 +250,7 @@ async function open(claim: Claim, options: OutputOptions): Promise<OutputFile> {
           await save("interrupted");
           return partial;
         }
-        // told first, as a kill in between would leave rows that nobody knows of
-        await save("interrupted");
-        await publishRows();
-        place = "rows";
-        await save("interrupted", (await stat(claim.file)).size);
+        await publishRows("interrupted");
         return path;
       } finally {
         await claim.release();
