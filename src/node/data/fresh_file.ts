@@ -1,6 +1,6 @@
 /** Files that are written under a name of their own until they are complete, and never through a link that somebody planted. */
 
-import { constants } from "node:fs";
+import { closeSync, constants, fchmodSync, fchownSync, openSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { type FileHandle, lstat, open, rename, rm } from "node:fs/promises";
 
 /** Not on Windows, which has no such links for an ordinary user. */
@@ -48,6 +48,30 @@ export async function writeWhole(path: string, text: string): Promise<void> {
     }
     await rename(`${path}.tmp`, path);
   });
+}
+
+/** As `publish`, in one go and at once: for who is about to exit. */
+export function replaceSync(path: string, text: string, owner: Owner | undefined): void {
+  const unfinished = `${path}.unfinished.tmp`;
+  try {
+    rmSync(unfinished, { force: true });
+    const flags = constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | NOFOLLOW;
+    const file = openSync(unfinished, flags, owner ? 0o600 : 0o666);
+    try {
+      writeFileSync(file, text);
+      if (owner) {
+        fchownSync(file, owner.uid, owner.gid);
+        fchmodSync(file, owner.mode);
+      }
+    } finally {
+      closeSync(file);
+    }
+    renameSync(unfinished, path);
+  } catch (error) {
+    throw unwritable(path, error);
+  } finally {
+    rmSync(unfinished, { force: true });
+  }
 }
 
 /** Moves a complete file to its name, in one step, with mode and owner of the one it replaces. */
