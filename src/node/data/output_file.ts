@@ -139,9 +139,8 @@ async function open(claim: Claim, options: OutputOptions): Promise<OutputFile> {
       await layout.recover(claim.file); // what is not from here stays where it is
       await rename(claim.file, partial);
       place = "nothing";
-    }
-    if (!there) place = "nothing";
-    else if (place === "nothing" && left) {
+    } else if (!there) place = "nothing";
+    else if (place === "nothing") {
       if (!force) throw new Error(`${path}: it has come since the run began; --force with --resume replaces it`);
       place = "older";
     }
