@@ -22,8 +22,9 @@ export function measures(command: Command, dtypes: readonly CommonOptions["dtype
   }
   return command
     .option("--budget <MS>", "time for each row, of at least 3 repeats", positiveInteger, 2000)
-    .option("--json [FILE]", "write JSON: a file, or JSON Lines to stdout in place of the tables")
+    .option("--json [FILE]", "write JSON: a file, or - or nothing: JSON Lines to stdout in place of the tables")
     .option("--html <FILE>", "write a page with plots and tables")
+    .option("--force", "replace files of --json and --html that are there")
     .option("--tuned", "choose matmuls by what bert-webgpu tune stored for the adapter, not by the built-in choice");
 }
 
@@ -39,11 +40,14 @@ export async function refuseContradictions(program: Command, command: Command): 
     throw new RangeError(`--${given[0]} is of bench alone: give "${command.name()}" options of its own behind it`);
   }
   const alone = given.find((name) => name === "compare" || name === "report");
-  const other = given.find((name) => name !== alone && !(alone === "report" && name === "html"));
+  const other = given.find((name) => name !== alone && !(alone === "report" && ["html", "force"].includes(name)));
   if (alone && other) throw new RangeError(`--${alone} reads results and measures nothing: leave --${other} out`);
-  const { json, html } = command.opts<OutputOptions>();
-  if (typeof json === "string") await requireWritable("--json", json);
-  if (html !== undefined) await requireWritable("--html", html);
+  const { html, force, ...opts } = command.opts<OutputOptions>();
+  const json = opts.json === "-" ? true : opts.json;
+  if (json === true) command.setOptionValue("json", true);
+  if (typeof json === "string") await requireWritable("--json", json, force);
+  if (html === "-" && alone !== "report") throw new RangeError("--html - would come between the tables: name a file");
+  if (html !== undefined && html !== "-") await requireWritable("--html", html, force);
 }
 
 export function positiveInteger(text: string): number {

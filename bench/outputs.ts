@@ -1,9 +1,11 @@
 /** The files of results: whether they can be written is asked before anything is measured. */
 
-import { constants } from "node:fs";
-import { access, stat, writeFile } from "node:fs/promises";
+import { constants, realpathSync, statSync } from "node:fs";
+import { access, stat } from "node:fs/promises";
 import { dirname, resolve } from "node:path";
 import { reportFailure } from "../src/node/cli/failure.ts";
+import { claimOutput } from "../src/node/data/claim.ts";
+import { replaceSync } from "../src/node/data/fresh_file.ts";
 import { htmlReport } from "./html/report.ts";
 import { openReport, type Report } from "./report.ts";
 import type { Row } from "./rows.ts";
@@ -11,13 +13,18 @@ import type { Row } from "./rows.ts";
 export interface OutputOptions {
   readonly json: string | true | undefined;
   readonly html?: string;
+  /** Replace files that are there. */
+  readonly force?: boolean;
 }
 
 /**
+ * Makes the file this run's own, until the process exits.
  * @param option `--json`
- * @throws RangeError where its folder is not there, where it is a folder, and where writing is not permitted
+ * @param force what is there may be replaced
+ * @throws RangeError where its folder is not there, where it is a folder, and where writing is not permitted; Error where
+ *   it is there, is no regular file, or another run writes it
  */
-export async function requireWritable(option: string, file: string): Promise<void> {
+export async function requireWritable(option: string, file: string, force = false): Promise<void> {
   const folder = dirname(resolve(file));
   const there = await stat(file).catch(() => undefined);
   if (there?.isDirectory()) throw new RangeError(`${option} ${file} is a folder: name a file in it`);
@@ -26,6 +33,15 @@ export async function requireWritable(option: string, file: string): Promise<voi
       throw new RangeError(`${option} ${file}: there is no folder ${folder}; make it first`);
     throw new RangeError(`${option} ${file}: writing it is not permitted (${code}); name another file`);
   });
+  await claimOutput(file, {
+    refuse: force ? undefined : new RangeError(`${option} ${file} exists; --force replaces it`),
+  });
+}
+
+/** In one step: until it is complete, whoever looks finds what was there before. Links are followed, mode and owner kept. */
+export function writeResult(file: string, text: string): void {
+  const found = statSync(file, { throwIfNoEntry: false });
+  replaceSync(found ? realpathSync(file) : file, text, found && { ...found, mode: found.mode & 0o7777 });
 }
 
 /** Lets `work` fill a report, which is written whatever ends it, Ctrl-C included. One without a row leaves files alone. */
@@ -53,7 +69,9 @@ export async function withReport(
 }
 
 export async function writeHtml(file: string, rows: readonly Row[]): Promise<void> {
-  await writeFile(file, await htmlReport(rows));
+  const page = await htmlReport(rows);
+  if (file === "-") console.log(page);
+  else writeResult(file, page);
 }
 
 /**

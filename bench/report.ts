@@ -1,11 +1,11 @@
 /** Rows as text for people, and as JSON. */
 
-import { writeFileSync } from "node:fs";
 import { messageOf } from "../src/node/cli/failure.ts";
 import { type Column, KERNEL_COLUMNS, LEGEND, MODEL_COLUMNS, peerColumns } from "./columns.ts";
 import { profileByKernel } from "./html/figures.ts";
 import { milliseconds, percent, short } from "./numbers.ts";
 import { adapterText, machineText, type OriginRow } from "./origin.ts";
+import { writeResult } from "./outputs.ts";
 import { OURS } from "./peers/engines.ts";
 import {
   type CeilingRow,
@@ -76,7 +76,7 @@ export function openReport(json: string | true | undefined, print: (line: string
       if (finished) return;
       finished = true;
       clear();
-      if (typeof json === "string") writeFileSync(json, fileOf(rows));
+      if (typeof json === "string") writeResult(json, fileOf(rows));
     },
   };
 }

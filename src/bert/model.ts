@@ -220,12 +220,12 @@ export class BertModel {
   }
 
   async #reload(): Promise<void> {
-    const opened = await openModel(this.#folder);
-    if (JSON.stringify(opened.config) !== JSON.stringify(this.config)) {
-      await opened.checkpoint.close();
-      throw new ModelError(this.name, ["config.json has changed since the model was loaded; load it anew"]);
+    const loaded = await loadWeights(this.#engine, await openModel(this.#folder), this.#storage, {});
+    if (loaded.fingerprint !== this.#loaded.fingerprint) {
+      loaded.allocation.dispose();
+      throw new ModelError(this.name, ["config.json or weights have changed since it was loaded; load it anew"]);
     }
-    this.#loaded = await loadWeights(this.#engine, opened, this.#storage, {});
+    this.#loaded = loaded;
     this.#recorded.clear();
     if (this.#disposed) this.#loaded.allocation.dispose();
   }
@@ -263,6 +263,8 @@ interface LoadedWeights {
   readonly allocation: Allocation;
   /** Of the engine's device that holds them. */
   readonly generation: number;
+  /** Of configuration and weights. */
+  readonly fingerprint: string;
 }
 
 /**
@@ -292,9 +294,9 @@ async function loadWeights(
       .record("bert, one layer", (r) => void recordForward(r, warmUp, { config, dtype, weights }))
       .then((program) => program.run(inputsOf(warmUp, weights)));
     const filled = fillWeights(allocation, checkpoint, allocated, dtype, options);
-    const failed = (await Promise.allSettled([compiled, filled])).find(({ status }) => status === "rejected");
-    if (failed) throw (failed as PromiseRejectedResult).reason;
-    return { weights: allocated.weights, allocation, generation };
+    await Promise.allSettled([compiled, filled]); // memory is freed once nobody writes to it
+    await compiled;
+    return { ...allocated, allocation, generation, fingerprint: JSON.stringify([config, await filled]) };
   } catch (error) {
     allocation?.dispose();
     throw error;

@@ -165,22 +165,28 @@ export interface FillOptions {
   readonly signal?: AbortSignal | undefined;
 }
 
-/** Uploads the checkpoint into what was allocated for it, slice by slice. */
+/**
+ * Uploads the checkpoint into what was allocated for it, slice by slice.
+ * @returns a fingerprint: the sum of every 97th value of each slice, weighed by its place
+ */
 export async function fillWeights(
   allocation: Allocation,
   checkpoint: Checkpoint,
   { contents }: AllocatedWeights,
   dtype: "f32" | "f16",
   { onProgress, signal }: FillOptions = {},
-): Promise<void> {
+): Promise<number> {
   const { stored } = nameTensors(checkpoint);
   const bytesOf = (name: string): number => checkpoint.tensors.get(stored.get(name)!)!.bytes;
   const total = contents.reduce((sum, { names }) => names.reduce((part, name) => part + bytesOf(name), sum), 0);
-  let loaded = 0;
+  let [loaded, fingerprint] = [0, 0];
   const elements = async function* (names: readonly string[]) {
     for (const name of names) {
       signal?.throwIfAborted();
-      yield* checkpoint.chunks(stored.get(name)!, dtype);
+      for await (const chunk of checkpoint.chunks(stored.get(name)!, dtype)) {
+        for (let i = 0; i < chunk.length; i += 97) fingerprint += chunk[i]! * (loaded + i + 1);
+        yield chunk;
+      }
       loaded += bytesOf(name);
       onProgress?.({ loaded, total });
     }
@@ -190,4 +196,5 @@ export async function fillWeights(
     else await streamTable(allocation, into, elements(names));
   }
   await allocation.done();
+  return fingerprint;
 }

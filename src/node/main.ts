@@ -58,10 +58,11 @@ for (const command of [
 program.command("bench", "verify and time the kernels and the model", { executableFile: "bench.js" });
 
 process.on("SIGINT", () => process.exit(130));
+process.on("SIGTERM", () => process.exit(143)); // what is unfinished is removed as the process exits
 process.on("uncaughtException", (error) => process.exit(reportFailure(error)));
 process.stdout.on("error", (error: NodeJS.ErrnoException) => {
   // EPIPE: whoever read us has had enough, as `| head` has
-  process.exit(error.code === "EPIPE" ? 0 : reportFailure(error));
+  process.exit(error.code === "EPIPE" ? 0 : reportFailure(new Error(`standard output: ${error.message}`)));
 });
 process.stderr.on("error", () => {}); // nobody to tell
 

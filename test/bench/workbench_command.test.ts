@@ -1,7 +1,7 @@
 /** The bench's command line as it is built: what it refuses, by which exit code, and that it measures a file. */
 
 import { spawnSync } from "node:child_process";
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, describe, expect, test } from "vitest";
@@ -55,6 +55,7 @@ test.each([
   ],
   [["--json", "none/a.json"], "--json none/a.json: there is no folder "],
   [["peers", "--json", "none/a.json"], "--json none/a.json: there is no folder "],
+  [["kernels", "--html", "-"], "--html - would come between the tables: name a file"],
   [["kernels", "--html", "."], "--html . is a folder: name a file in it"],
   [["kernels", "--tuned", "--adapter", ADAPTER], "--tuned: nothing is stored for "],
   [
@@ -70,10 +71,12 @@ test.each([
 test("a command's help has the options that it makes something of", () => {
   const optionsOf = (command: string): string[] =>
     [...bench(command, "--help").stdout.matchAll(/^ {2}(?:-h, )?--(\w+)/gm)].map(([, option]) => option!);
-  expect(optionsOf("peers")).toEqual("adapter budget json html tuned shape batch tokens peers install help".split(" "));
-  expect(optionsOf("kernels")).toEqual("adapter dtype budget json html tuned shape help".split(" "));
+  expect(optionsOf("peers")).toEqual(
+    "adapter budget json html force tuned shape batch tokens peers install help".split(" "),
+  );
+  expect(optionsOf("kernels")).toEqual("adapter dtype budget json html force tuned shape help".split(" "));
   expect(optionsOf("model")).toEqual(
-    "adapter dtype budget json html tuned model shape batch tokens ragged full help".split(" "),
+    "adapter dtype budget json html force tuned model shape batch tokens ragged full help".split(" "),
   );
 });
 
@@ -93,7 +96,9 @@ test("a JSON file that cannot be written is no reason to lose the page", async (
   const report = openReport(folder, () => {}); // a folder, as if it had come while the run went on
   report.add({ type: "failure", name: "matmul", message: "is wrong" });
   const page = join(folder, "kept.html");
-  await expect(writeResults(report, page)).rejects.toThrow(/^results are not written: EISDIR/);
+  await expect(writeResults(report, page)).rejects.toThrow(
+    /^results are not written: .* it cannot be written \(EISDIR\)/,
+  );
   expect(readFileSync(page, "utf8")).toContain("is wrong");
 });
 
@@ -115,6 +120,14 @@ describe("the example of the documentation", () => {
     expect(kernels.at(-1)).toBe("matmul_mine.wgsl");
     expect(readFileSync(join(folder, "a.html"), "utf8")).toContain("matmul_mine.wgsl");
     expect(bench("--report", "a.json", "a.json", "--html", "b.html").status).toBe(0);
+    const there = bench("--report", "a.json", "--html", "b.html");
+    expect([there.status, there.error]).toEqual([
+      2,
+      [expect.stringContaining("--html b.html exists; --force replaces it")],
+    ]);
+    expect(bench("--report", "a.json", "--html", "b.html", "--force").status).toBe(0);
+    expect(bench("--report", "a.json", "--html", "-").stdout).toContain("matmul_mine.wgsl");
+    expect(readdirSync(folder).filter((name) => /lock|tmp/.test(name))).toEqual([]);
     expect(readFileSync(join(folder, "b.html"), "utf8")).toContain("matmul_mine.wgsl");
   });
 

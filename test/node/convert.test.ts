@@ -1,7 +1,7 @@
 /** `convert`, from its source: what it writes, what it refuses, and what it leaves behind. */
 
 import { existsSync } from "node:fs";
-import { mkdir, mkdtemp, readdir, readFile, rm, stat, writeFile } from "node:fs/promises";
+import { lstat, mkdir, mkdtemp, readdir, readFile, rm, stat, symlink, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -10,6 +10,7 @@ import { openCheckpoint, openCheckpointFile } from "../../src/files/checkpoint.t
 import { OverflowError } from "../../src/files/dtype.ts";
 import { convertCommand } from "../../src/node/cli/convert.ts";
 import { InputError } from "../../src/node/cli/failure.ts";
+import { claimOutput } from "../../src/node/data/claim.ts";
 import { openFile, openFolder } from "../../src/node/folder.ts";
 import { buildArchive, call, FILE, global, text, VALUES } from "../files/pytorch_build.ts";
 
@@ -76,10 +77,28 @@ test("a file that is there is kept, unless --force; also when what would replace
   expect(await readFile(out, "utf8")).toBe("precious");
   expect((await readdir(dir)).sort()).toEqual(["model.safetensors", "pytorch_model.bin"]);
   await convert(from, out, "--force");
-  await convert(out, out, "--force");
+  await expect(convert(out, out, "--force")).rejects.toThrow(
+    /model.safetensors: it is the input .*; name another output/,
+  );
   const written = await openCheckpointFile(await openFile(out));
   expect(await written.read("w")).toEqual(Float32Array.of(Math.fround(1e30)));
   await written.close();
+});
+
+test("one at a time, and never through what is no file", async () => {
+  const claim = await claimOutput(out);
+  await expect(convert(from, out, "--force")).rejects.toThrow(/another job, process \d+, is writing it/);
+  await claim.release();
+  await symlink(join(dir, "nothing"), out);
+  await expect(convert(from, out, "--force")).rejects.toThrow(/link to a file that does not exist/);
+  await rm(out);
+  await writeFile(join(dir, "real"), "old", { mode: 0o600 });
+  await symlink("real", out);
+  await convert(from, out, "--force");
+  expect((await lstat(out)).isSymbolicLink()).toBe(true);
+  expect((await stat(out)).mode & 0o777).toBe(0o600);
+  await expect(convert(dir, out, "--force")).rejects.toThrow(/it is the input/);
+  expect((await readdir(dir)).sort()).toEqual(["model.safetensors", "pytorch_model.bin", "real"]);
 });
 
 test("what it cannot read or write is refused, and nothing is left behind", async () => {

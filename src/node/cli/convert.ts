@@ -1,16 +1,14 @@
 /** `convert IN OUT`: writes the weights of a model, in any format that is read, as one safetensors file. */
 
-import { randomUUID } from "node:crypto";
-import { rmSync } from "node:fs";
-import { type FileHandle, open, rename, rm, stat } from "node:fs/promises";
-import { resolve } from "node:path";
+import { stat } from "node:fs/promises";
 import { Command, Option } from "commander";
 import { type Checkpoint, openCheckpoint, openCheckpointFile } from "../../files/checkpoint.ts";
 import { planSafetensors, type SafetensorsPlan, writeSafetensors } from "../../files/safetensors_writer.ts";
+import { claimOutput, refuseInputs, type Write, writeOutput } from "../data/claim.ts";
 import { openFile } from "../folder.ts";
 import { InputError } from "./failure.ts";
 import { openModelFolder } from "./model.ts";
-import { print, printable, progress, warnings } from "./output.ts";
+import { print, printable, printRaw, progress, warnings } from "./output.ts";
 
 interface ConvertOptions {
   readonly json: boolean;
@@ -25,7 +23,7 @@ export function convertCommand(): Command {
       "<IN>",
       "model folder, org/name[@revision] of the hub, or a file such as pytorch_model.bin; nothing in it is executed",
     )
-    .argument("<OUT>", "the file to write, such as model.safetensors")
+    .argument("<OUT>", "the file to write, such as model.safetensors; - is standard output")
     .option("--json", "JSON Lines: one object per line", false)
     .addOption(
       new Option("--dtype <TYPE>", "type of floating-point weights (default: as stored)").choices(["f32", "f16"]),
@@ -35,22 +33,30 @@ export function convertCommand(): Command {
 }
 
 async function convert(from: string, out: string, { json, dtype, force }: ConvertOptions): Promise<void> {
-  const there = await stat(out).catch(() => undefined);
-  if (there?.isDirectory())
-    throw new InputError(`${out}: it is a folder; name the file to write, such as model.safetensors`);
-  if (there && !force) throw new InputError(`${out}: it is there already; --force overwrites it`);
-  const checkpoint = await openWeights(from);
+  const refuse = force ? undefined : new InputError(`${out}: it is there already; --force overwrites it`);
+  const claim = out === "-" ? undefined : await claimOutput(out, { inputs: [from], refuse });
   const notes = warnings();
   try {
-    for (const warning of checkpoint.warnings) notes.warn(warning);
-    const plan = planSafetensors(checkpoint, { ...(dtype && { dtype }), metadata: { format: "pt" } });
-    await writeFile(checkpoint, plan, out);
-    const summary = summaryOf(plan);
-    const files = [...checkpoint.files.keys()];
-    await print(json ? JSON.stringify({ path: out, from, files, ...summary }) : asText(from, out, summary));
+    const checkpoint = await openWeights(from);
+    try {
+      for (const warning of checkpoint.warnings) notes.warn(warning);
+      const plan = planSafetensors(checkpoint, { ...(dtype && { dtype }), metadata: { format: "pt" } });
+      const files = [...checkpoint.files.keys()];
+      const read = [...checkpoint.files.values()].map(({ source }) => source.name);
+      if (claim) {
+        await refuseInputs(claim, read);
+        await writeOutput(claim, (write) => writeAll(write, checkpoint, plan));
+      } else await writeAll(printRaw, checkpoint, plan);
+      const summary = summaryOf(plan);
+      const said = json ? JSON.stringify({ path: out, from, files, ...summary }) : asText(from, out, summary);
+      if (claim) await print(said);
+      else process.stderr.write(`${said}\n`); // standard output has the weights
+    } finally {
+      await checkpoint.close();
+    }
   } finally {
     notes.end();
-    await checkpoint.close();
+    await claim?.release();
   }
 }
 
@@ -60,35 +66,15 @@ async function openWeights(path: string): Promise<Checkpoint> {
   return openCheckpoint(await openModelFolder(path));
 }
 
-/** Under another name until it is complete: whoever reads OUT meanwhile, or after a failure, finds what was there before. */
-async function writeFile(checkpoint: Checkpoint, plan: SafetensorsPlan, out: string): Promise<void> {
-  const unfinished = resolve(`${out}.${randomUUID()}.tmp`);
-  const abandon = (): void => rmSync(unfinished, { force: true });
-  const handle = await open(unfinished, "wx").catch((error: NodeJS.ErrnoException) => {
-    throw new InputError(`${out}: it cannot be written (${error.code})`, { cause: error });
-  });
-  process.on("exit", abandon); // an interrupt ends us without a word
-  try {
-    await writeAll(handle, checkpoint, plan);
-    await handle.close(); // Windows renames no open file
-    await rename(unfinished, out);
-  } finally {
-    await handle.close();
-    await rm(unfinished, { force: true });
-    process.off("exit", abandon);
-  }
-}
-
-async function writeAll(handle: FileHandle, checkpoint: Checkpoint, plan: SafetensorsPlan): Promise<void> {
+async function writeAll(write: Write, checkpoint: Checkpoint, plan: SafetensorsPlan): Promise<void> {
   const shown = progress("writing");
   try {
     let done = 0;
     for await (const slice of writeSafetensors(checkpoint, plan)) {
-      await handle.writeFile(slice); // from where the last one ended
+      await write(slice);
       done += slice.length;
       shown.at(done / plan.bytes);
     }
-    await handle.sync();
   } finally {
     shown.end();
   }

@@ -1,8 +1,8 @@
 /** `evaluate --task TASK --input LABELLED`: how well a model does, against data whose answers are known. */
 
-import { writeFile } from "node:fs/promises";
 import { basename } from "node:path";
 import { type Command, Option } from "commander";
+import { type Claim, claimOutput, writeOutput } from "../data/claim.ts";
 import { type CommonOptions, newCommand, positiveInteger } from "./command.ts";
 import type { Evaluation, EvaluationOptions, Report } from "./evaluate/evaluation.ts";
 import { evaluateMasks } from "./evaluate/masked_pieces.ts";
@@ -14,7 +14,7 @@ import { evaluateTokens } from "./evaluate/token_classification.ts";
 import { InputError } from "./failure.ts";
 import { inputOptions } from "./file_options.ts";
 import { placeOf, rowOutcomes } from "./file_rows.ts";
-import { print, warnings } from "./output.ts";
+import { print, printRaw, warnings } from "./output.ts";
 import { progressBar } from "./progress_bar.ts";
 import { type Session, withSession } from "./session.ts";
 
@@ -29,6 +29,7 @@ const EVALUATIONS = {
 interface EvaluateOptions extends CommonOptions, EvaluationOptions {
   readonly task: keyof typeof EVALUATIONS;
   readonly report?: string;
+  readonly force: boolean;
 }
 
 const HELP = `
@@ -59,24 +60,47 @@ export function evaluateCommand(): Command {
     )
     .option("--max-answer-len <N>", "tokens of an answer", positiveInteger, 30)
     .option("--impossible", "let the empty answer compete, for questions without one (SQuAD 2.0)", false)
-    .option("--report <FILE>", "also a chart, as SVG")
+    .option("--report <FILE>", "also a chart, as SVG; - is standard output")
+    .option("--force", "replace --report, once the new one is complete", false)
     .addHelpText("after", HELP)
     .action((given: EvaluateOptions, command: Command) => {
       if (given.input === undefined) throw new InputError("required option '--input <FILE>' not specified");
       // every task has names of its own for its columns
       const { column, ...others } = given;
       const options = command.getOptionValueSource("column") === "default" ? others : given;
-      return withSession(given, (session) => evaluate(session, options));
+      return withChart(options, (chart) => withSession(given, (session) => evaluate(session, options, chart)));
     });
 }
 
-async function evaluate(session: Session, options: EvaluateOptions): Promise<void> {
+/** The file of the chart is this job's own before any work is done. */
+async function withChart(
+  { report, input, force }: EvaluateOptions,
+  work: (chart: Claim | undefined) => Promise<void>,
+): Promise<void> {
+  if (report === undefined || report === "-") return work(undefined);
+  const refuse = force ? undefined : new InputError(`${report}: it exists; --force replaces it`);
+  const chart = await claimOutput(report, { inputs: [input], refuse });
+  try {
+    await work(chart);
+  } finally {
+    await chart.release();
+  }
+}
+
+async function evaluate(session: Session, options: EvaluateOptions, chart: Claim | undefined): Promise<void> {
   const { task, json, model } = options;
   const { report, skipped } = await measure(session, options, await EVALUATIONS[task](options));
   const { classes, ...rest } = report;
   const plain = { task, model, skipped, ...rest, ...(classes && { classes: Object.fromEntries(classes) }) };
-  await print(json ? JSON.stringify(plain) : reportText(report, skipped).join("\n"));
-  if (options.report !== undefined) await writeFile(options.report, reportSvg(report, `${task}: ${basename(model)}`));
+  const said = json ? JSON.stringify(plain) : reportText(report, skipped).join("\n");
+  const svg = reportSvg(report, `${task}: ${basename(model)}`);
+  if (options.report === "-") {
+    process.stderr.write(`${said}\n`); // standard output has the chart
+    await printRaw(svg);
+    return;
+  }
+  await print(said);
+  if (chart) await writeOutput(chart, (write) => write(svg));
 }
 
 async function measure(

@@ -26,7 +26,9 @@ Files:
   Results are in the order of the rows and carry their numbers. While the run is on, they are in OUT.partial; OUT
   appears when it ends, and also, with what there is, when Ctrl-C interrupts it. --resume goes on from there, or after
   a kill, exactly once per row. In .npy, vector n is that of row n, and a row left out is NaN. Parquet is put together
-  when the run ends; until then OUT.partial is JSON Lines.`;
+  when the run ends; until then OUT.partial is JSON Lines.
+  One job writes an output at a time (OUT.lock); what is there is refused, or with --force kept until the new file is
+  complete. --resume goes on only with the same input, options and model, by the SHA-256 of every file of them.`;
 
 /** @param held what `--column` holds, and what it is called where nothing is said */
 export function inputOptions(command: Command, held: { column?: string; name?: string } = {}): Command {
@@ -54,7 +56,7 @@ export function fileOptions(
   { fixed = 0, ...held }: { fixed?: number; column?: string; name?: string } = {},
 ): Command {
   return inputOptions(command, held)
-    .option("--output <FILE>", "where results go: .jsonl, .csv, .parquet, or .npy for vectors")
+    .option("--output <FILE>", "where results go: .jsonl, .csv, .parquet, or .npy for vectors; - is stdout")
     .addOption(new Option("--output-format <NAME>", "of --output (default: by its extension)").choices(OUTPUT_FORMATS))
     .option("--resume", "go on with the unfinished run that left --output", false)
     .option("--force", "replace --output, once the new one is complete", false)
@@ -69,6 +71,7 @@ export function fileOptions(
       if (input !== undefined && args.length > fixed) refuse(`give either ${texts} or --input`);
       if (input === undefined && output !== undefined) refuse("--output needs --input; texts are answered on stdout");
       if (output === undefined && (resume || force)) refuse(`--${resume ? "resume" : "force"} needs --output`);
+      if (output === "-" && resume) refuse("--resume needs a file as --output; standard output keeps nothing");
       if (input === "-" && resume) refuse("standard input cannot be read again: --resume needs a file as --input");
     });
 }

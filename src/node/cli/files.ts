@@ -1,16 +1,16 @@
 /** `--input FILE --output OUT`: a task over a data file, with progress, Ctrl-C and going on later. */
 
-import { createHash } from "node:crypto";
+import { constants } from "node:os";
 import type { Plan } from "../../bert/tasks/plan.ts";
 import type { Pretrained } from "../../bert/tasks/pretrained.ts";
-import { type Column, layoutOf, outputFormatOf } from "../data/layout.ts";
+import { type Column, type Layout, layoutOf, type OutputFormat, outputFormatOf } from "../data/layout.ts";
 import { type Identity, type OutputFile, openOutput } from "../data/output_file.ts";
-import { openFile } from "../folder.ts";
 import type { CommonOptions } from "./command.ts";
 import { InputError } from "./failure.ts";
 import type { FileOptions } from "./file_options.ts";
 import { openInput, placeOf, rowOutcomes, textIn } from "./file_rows.ts";
-import { print, warnings } from "./output.ts";
+import { fingerprintFile } from "./fingerprint.ts";
+import { print, printRaw, warnings } from "./output.ts";
 import { durationText, progressBar, rateText } from "./progress_bar.ts";
 import type { Session } from "./session.ts";
 
@@ -44,16 +44,22 @@ export async function answerFile<Input, Result>(
   options: Options,
   job: FileJob<Input, Result>,
 ): Promise<void> {
+  const notes = warnings();
   const table = await openInput(options, job.read);
-  const output = options.output === undefined ? undefined : await openResults(options.output, options, job);
+  let output: OutputFile | undefined;
+  try {
+    output = await openResults(session, options, job, notes.warn);
+  } catch (error) {
+    await table.close();
+    throw error;
+  }
   if (output?.complete) {
     await table.close();
-    process.stderr.write(`${output.path} is complete, nothing is left to do\n`);
+    process.stderr.write(`${output.path} is complete already (${output.begun} rows), nothing is left to do\n`);
     return;
   }
   const begun = output?.begun ?? 0;
   if (begun > 0) process.stderr.write(`going on after row ${begun}\n`);
-  const notes = warnings();
   const interruption = catchInterruption();
   const start = performance.now();
   let bar = progressBar();
@@ -85,9 +91,9 @@ export async function answerFile<Input, Result>(
   } catch (error) {
     bar.end();
     notes.end();
-    await output?.interrupt();
-    if (output && done > 0)
-      process.stderr.write(`${output.path} has the results up to row ${done}; --resume goes on\n`);
+    // what ended the run is the error to tell, not what came of it
+    const kept = await output?.interrupt().catch(() => undefined);
+    if (kept !== undefined && done > 0) process.stderr.write(`${keptText(kept, output?.path, done)}\n`);
     if (!interruption.signal.aborted) throw error;
     process.exitCode = interruption.exitCode();
   } finally {
@@ -97,11 +103,16 @@ export async function answerFile<Input, Result>(
 }
 
 async function openResults<Input, Result>(
-  path: string,
+  session: Session,
   options: Options,
   { command, settings, read, columns }: FileJob<Input, Result>,
-): Promise<OutputFile> {
-  const format = options.outputFormat ?? outputFormatOf(path);
+  warn: (message: string) => void,
+): Promise<OutputFile | undefined> {
+  const path = options.output;
+  if (path === undefined) return undefined;
+  const format = options.outputFormat ?? (path === "-" ? "jsonl" : outputFormatOf(path));
+  const layout = layoutOf(format, columns);
+  if (path === "-") return standardOutput(layout, format);
   const flat = Object.entries({ ...settings, columns: read, header: options.header }).map(
     ([name, value]): [string, Identity[string]] => [
       name,
@@ -109,33 +120,50 @@ async function openResults<Input, Result>(
     ],
   );
   const { model, dtype, resume, force } = options;
-  const input = await fingerprint(options.input);
-  const identity: Identity = { command, input, model, dtype, format, ...Object.fromEntries(flat) };
-  return openOutput(path, { layout: layoutOf(format, columns), identity, resume, force });
+  const identity = async (): Promise<Identity> => {
+    const input = await fingerprintFile(options.input);
+    const files = await session.fingerprints();
+    return { command, input, model, dtype, format, ...files, ...Object.fromEntries(flat) };
+  };
+  return openOutput(session.output ?? path, { layout, identity, resume, force, warn });
 }
 
-/** Contents, not name or time: a copy of a file is the same input. */
-async function fingerprint(path: string): Promise<string> {
-  if (path === "-") return "standard input";
-  const file = await openFile(path);
-  try {
-    const hash = createHash("sha256");
-    for (let at = 0; at < file.size; at += READ) hash.update(await file.read(at, Math.min(READ, file.size - at)));
-    return `${file.size} bytes, sha256 ${hash.digest("hex")}`;
-  } finally {
-    await file.close();
-  }
+/** The rows as they come; who reads them keeps what has arrived. */
+function standardOutput({ head, encode }: Layout, format: OutputFormat): OutputFile {
+  if (format !== "jsonl" && format !== "csv")
+    throw new InputError(
+      `-: ${format} is put together at the end and needs a file; standard output takes jsonl or csv`,
+    );
+  let begun = false;
+  const put = async (text: string | Uint8Array): Promise<void> => {
+    if (!begun && head) await printRaw(head);
+    begun = true;
+    if (text.length > 0) await printRaw(text);
+  };
+  return {
+    path: "standard output",
+    begun: 0,
+    complete: false,
+    write: (row, values) => put(encode(row, values)),
+    finish: () => put(""),
+    interrupt: async () => undefined,
+  };
 }
 
-const READ = 4 << 20;
+function keptText(kept: string, output: string | undefined, rows: number): string {
+  if (kept === output) return `${kept} has the results up to row ${rows}; --resume goes on`;
+  return `${output} is as it was before; ${kept} has results up to row ${rows} at most; --resume goes on`;
+}
 
 /** Milliseconds. Whoever starts us, as npx does, may pass on a Ctrl-C that the terminal has sent us already. */
 const ECHO = 500;
 
+const SIGNALS = ["SIGINT", "SIGTERM"] as const;
+
 /** While it lasts, the first Ctrl-C aborts the signal; another one ends the process where it stands. */
 function catchInterruption(): { readonly signal: AbortSignal; exitCode(): number; end(): void } {
   const controller = new AbortController();
-  const usual = process.listeners("SIGINT");
+  const usual = SIGNALS.map((name) => process.listeners(name));
   let code = 0;
   let since = 0;
   const stop = (name: NodeJS.Signals): void => {
@@ -144,19 +172,18 @@ function catchInterruption(): { readonly signal: AbortSignal; exitCode(): number
       return;
     }
     since = performance.now();
-    code = name === "SIGINT" ? 130 : 143;
+    code = 128 + constants.signals[name];
     controller.abort();
   };
-  process.removeAllListeners("SIGINT");
-  process.on("SIGINT", stop);
-  process.on("SIGTERM", stop);
+  for (const name of SIGNALS) process.removeAllListeners(name).on(name, stop);
   return {
     signal: controller.signal,
     exitCode: () => code,
     end() {
-      process.off("SIGINT", stop);
-      process.off("SIGTERM", stop);
-      for (const listener of usual) process.on("SIGINT", listener);
+      SIGNALS.forEach((name, i) => {
+        process.off(name, stop);
+        for (const listener of usual[i]!) process.on(name, listener);
+      });
     },
   };
 }

@@ -4,7 +4,11 @@ import { once } from "node:events";
 
 /** A line of results. Waits while the reader is slower than we are. */
 export async function print(line: string): Promise<void> {
-  if (!process.stdout.write(`${line}\n`)) await once(process.stdout, "drain");
+  await printRaw(`${line}\n`);
+}
+
+export async function printRaw(bytes: string | Uint8Array): Promise<void> {
+  if (!process.stdout.write(bytes)) await once(process.stdout, "drain");
 }
 
 /** Rows of cells as lines with aligned columns; the last column is as wide as it is. */

@@ -6,11 +6,14 @@ import type { Pretrained, TaskOptions } from "../../bert/tasks/pretrained.ts";
 import { MODULES, readSentenceModules } from "../../bert/tasks/sentence_modules.ts";
 import { loadSettings } from "../../bert/tasks/settings.ts";
 import type { Tokenizer } from "../../bert/tokenizer/tokenizer.ts";
-import { readText } from "../../files/bytes.ts";
+import { type Folder, readText } from "../../files/bytes.ts";
 import type { Engine } from "../../runtime/engine.ts";
+import { type Claim, claimOutput } from "../data/claim.ts";
 import { createEngine } from "../index.ts";
 import type { CommonOptions } from "./command.ts";
 import { InputError } from "./failure.ts";
+import type { FileOptions } from "./file_options.ts";
+import { fingerprints } from "./fingerprint.ts";
 import { inspectFolder, NO_TOKENIZER } from "./inspect.ts";
 import { openModelFolder } from "./model.ts";
 import { print, progress, warnings } from "./output.ts";
@@ -22,14 +25,37 @@ export interface Session {
   readonly taskOptions: TaskOptions;
   /** Starts the GPU and loads the model, once. */
   start(): Promise<{ readonly engine: Engine; readonly pretrained: Pretrained }>;
+  /** `--output`, which is this job's own. */
+  readonly output?: Claim | undefined;
+  /** Of every file that makes the model what it is, by its path: weights, configuration, tokenizer and what they name. */
+  fingerprints(): Promise<Readonly<Record<string, string>>>;
 }
+
+/** What commands have that work through files: an output is claimed before anything else is done. */
+type SessionOptions = CommonOptions & Partial<Pick<FileOptions, "input" | "output" | "resume" | "force">>;
 
 /**
  * Runs `work` with a model. Whatever is wrong with its folder is said before a GPU is looked for.
  * @throws ModelError with every fault of configuration, weights and tokenizer
  */
-export async function withSession(options: CommonOptions, work: (session: Session) => Promise<void>): Promise<void> {
-  const folder = await openModelFolder(options.model, { verify: options.verify });
+export async function withSession(options: SessionOptions, work: (session: Session) => Promise<void>): Promise<void> {
+  const { input, output: path } = options;
+  const claimed = path !== undefined && path !== "-";
+  const output = claimed ? await claimOutput(path, { inputs: input === undefined ? [] : [input] }) : undefined;
+  try {
+    await withModel(options, output, work);
+  } finally {
+    await output?.release();
+  }
+}
+
+async function withModel(
+  options: CommonOptions,
+  output: Claim | undefined,
+  work: (session: Session) => Promise<void>,
+): Promise<void> {
+  const read = new Set<string>();
+  const folder = remembering(await openModelFolder(options.model, { verify: options.verify }), read);
   const { tokenizer, faults } = await inspectFolder(folder);
   if (faults.length > 0) throw new ModelError(folder.name, faults);
   if (!tokenizer) throw new ModelError(folder.name, [NO_TOKENIZER]);
@@ -62,11 +88,27 @@ export async function withSession(options: CommonOptions, work: (session: Sessio
         started ??= start();
         return started;
       },
+      output,
+      async fingerprints() {
+        await loadSettings(folder, { has: () => true }, modules); // which of them a task needs is told by the weights
+        return fingerprints(folder, [...read]);
+      },
     });
   } finally {
     end();
     engine?.dispose();
   }
+}
+
+/** @param read gets the paths of all that is asked for, there or not */
+function remembering(folder: Folder, read: Set<string>): Folder {
+  return {
+    name: folder.name,
+    open(path) {
+      read.add(path);
+      return folder.open(path);
+    },
+  };
 }
 
 /**

@@ -1,7 +1,6 @@
 /** How rows are laid down in a file that may be cut off at any byte, and found again in it. */
 
 import { createReadStream } from "node:fs";
-import { rename } from "node:fs/promises";
 import { csvLine } from "./csv.ts";
 import { npyLayout } from "./npy.ts";
 import { parquetLayout } from "./parquet_writer.ts";
@@ -30,8 +29,8 @@ export interface Layout {
   encode(row: number, values: RowValues | undefined): string | Uint8Array;
   /** What of a file that an earlier run left can be kept. @throws Error when it is no such file */
   recover(path: string): Promise<Recovered>;
-  /** Makes the rows at `partial` a complete file at `path`, in one step for whoever looks there. May leave `partial`. */
-  publish(partial: string, path: string): Promise<void>;
+  /** Makes the rows at `partial` a complete file. @returns where it lies: there, or beside it where the rows are kept */
+  complete(partial: string): Promise<string>;
 }
 
 /** @param columns of the results; the number of the row comes before them, but not in .npy, which has the rows in place */
@@ -74,7 +73,7 @@ function jsonlLayout(): Layout {
       });
       return { end, row };
     },
-    publish: rename,
+    complete: async (partial) => partial,
   };
 }
 
@@ -92,7 +91,7 @@ function csvLayout(columns: readonly Column[]): Layout {
       });
       return { end, row };
     },
-    publish: rename,
+    complete: async (partial) => partial,
   };
 }
 

@@ -1,6 +1,6 @@
 /** NumPy's .npy: one matrix of vectors, row n of it for row n of the input. */
 
-import { open, rename } from "node:fs/promises";
+import { open } from "node:fs/promises";
 import type { Column, Layout } from "./layout.ts";
 
 /** Bytes. Wide enough for any shape, so that the number of rows can be written in place at the end. */
@@ -46,17 +46,16 @@ export function npyLayout(columns: readonly Column[]): Layout {
       matrix = found;
       return { end: HEADER + found.rows * found.rowBytes, row: found.rows };
     },
-    async publish(partial, path) {
+    async complete(partial) {
       const found = await read(partial);
       const file = await open(partial, "r+");
       try {
         const none: Matrix = { dtype: "<f4", length: 0, rowBytes: 0 };
         await file.write(header(found ?? none, found?.rows ?? owed), 0, HEADER, 0);
-        await file.sync();
       } finally {
         await file.close();
       }
-      await rename(partial, path);
+      return partial;
     },
   };
 }

@@ -1,7 +1,9 @@
 /** Parquet output, written with hyparquet-writer once all rows are there. */
 
-import { open, rename } from "node:fs/promises";
+import { writeSync } from "node:fs";
+import { rm } from "node:fs/promises";
 import type { SchemaElement } from "hyparquet";
+import { createFresh, naming } from "./fresh_file.ts";
 import type { Column, Layout } from "./layout.ts";
 import { readLines } from "./lines.ts";
 import type { RowValues } from "./table.ts";
@@ -16,22 +18,33 @@ const GROUP = 8 << 20;
 export function parquetLayout(columns: readonly Column[], rows: Layout): Layout {
   return {
     ...rows,
-    async publish(partial, path) {
-      const written = `${path}.parquet.tmp`;
-      await convert(partial, written, [{ name: "row", type: "integer" }, ...columns]);
-      const file = await open(written, "r+");
-      await file.sync();
-      await file.close();
-      await rename(written, path);
+    async complete(partial) {
+      const written = `${partial}.parquet`;
+      const file = await createFresh(written);
+      try {
+        await naming(written, () => convert(partial, file.fd, [{ name: "row", type: "integer" }, ...columns]));
+      } catch (error) {
+        await rm(written, { force: true });
+        throw error;
+      } finally {
+        await file.close();
+      }
+      return written;
     },
   };
 }
 
 /** JSON Lines to Parquet, a row group at a time. */
-async function convert(from: string, to: string, columns: readonly Column[]): Promise<void> {
-  const { fileWriter, ParquetWriter } = await import("hyparquet-writer");
+async function convert(from: string, to: number, columns: readonly Column[]): Promise<void> {
+  const { ByteWriter, ParquetWriter } = await import("hyparquet-writer");
+  const bytes = new ByteWriter();
+  const spill = (): void => {
+    // one call may write less than all
+    for (let done = 0; done < bytes.index; ) done += writeSync(to, bytes.getBytes(), done);
+    bytes.index = 0; // `offset` goes on counting from the beginning of the file
+  };
   const schema = [{ name: "root", num_children: columns.length }, ...columns.flatMap(schemaOf)];
-  const writer = new ParquetWriter({ writer: fileWriter(to), schema, createdBy: "bert-webgpu" });
+  const writer = new ParquetWriter({ writer: bytes, schema, createdBy: "bert-webgpu" });
   let rows: RowValues[] = [];
   let size = 0;
   const flush = async (): Promise<void> => {
@@ -42,6 +55,7 @@ async function convert(from: string, to: string, columns: readonly Column[]): Pr
       ...(type === "vector" && { encoding: "PLAIN" as const }),
     }));
     await writer.write({ columnData, rowGroupSize: Math.max(rows.length, 1) });
+    spill();
     rows = [];
     size = 0;
   };
@@ -55,6 +69,7 @@ async function convert(from: string, to: string, columns: readonly Column[]): Pr
   }
   if (rows.length > 0) await flush();
   await writer.finish();
+  spill();
 }
 
 function schemaOf({ name, type }: Column): SchemaElement[] {

@@ -2,7 +2,7 @@
 
 import { type ChildProcess, spawn } from "node:child_process";
 import { existsSync } from "node:fs";
-import { mkdir, readdir, readFile, stat } from "node:fs/promises";
+import { mkdir, readdir, readFile, stat, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { setTimeout } from "node:timers/promises";
@@ -258,6 +258,61 @@ describe.skipIf(process.platform === "win32")("a run that is interrupted", () =>
   });
 });
 
+describe.skipIf(process.platform === "win32")("an output that is there", () => {
+  test("stays whole through Ctrl-C with --force, and a second job is refused meanwhile", async () => {
+    const input = await file("again.txt", Array.from({ length: 6000 }, (_, i) => `a good film ${i}\n`).join(""));
+    const output = await file("again.jsonl", "precious\n");
+    const args = ["embed", ...tiny, "--input", input, "--output", output];
+    let second: Promise<Ended> | undefined;
+    const first = await run([...args, "--force"], {
+      async watch(child) {
+        while (child.exitCode === null && !existsSync(`${output}.lock`)) await setTimeout(2);
+        second = run([...args, "--force"]);
+        const size = async (): Promise<number> => (await stat(`${output}.partial`).catch(() => undefined))?.size ?? 0;
+        while (child.exitCode === null && (await size()) === 0) await setTimeout(2);
+        child.kill("SIGINT");
+      },
+    });
+    expect(await second).toMatchObject({
+      code: 2,
+      stderr: expect.stringMatching(/another job, process \d+, is writing it/),
+    });
+    expect(first.code).toBe(130);
+    expect(first.stderr).toMatch(/again.jsonl is as it was before; .*again.jsonl.partial has results up to row \d+/);
+    expect(await readFile(output, "utf8")).toBe("precious\n");
+    expect((await run(args)).stderr).toMatch(/it exists as an unfinished run/);
+    expect((await run([...args, "--resume"])).code).toBe(0);
+    expect(await rowsOf(output)).toHaveLength(6000);
+    const once = await run([...args, "--resume"]);
+    expect(once).toMatchObject({ code: 0, stderr: expect.stringMatching(/is complete already \(6000 rows\)/) });
+  });
+
+  test("of other weights or another tokenizer is not gone on with", async () => {
+    const path = await writeModel("changing", {});
+    const input = await file("two.txt", "a film\nthe movie\n");
+    const output = await file("two.csv");
+    const args = ["classify", "--model", path, "--input", input, "--output", output];
+    expect((await run(args)).code).toBe(0);
+    const before = await readFile(output);
+    for (const name of ["model.safetensors", "vocab.txt"]) {
+      const bytes = await readFile(join(path, name));
+      const other = Buffer.from(bytes);
+      other[bytes.length - 1]! ^= 1;
+      await writeFile(join(path, name), other);
+      const refused = await run([...args, "--resume"]);
+      expect(refused.code).toBe(2);
+      expect(refused.stderr).toMatch(new RegExp(`another one: ${name} was .*--force replaces it`));
+      await writeFile(join(path, name), bytes);
+    }
+    expect((await run([...args, "--resume"])).stderr).toMatch(/complete already \(2 rows\)/);
+    expect(await readFile(output)).toEqual(before);
+    const shown = await run([...args.slice(0, -1), "-", "--output-format", "csv"]);
+    expect([shown.code, shown.stdout]).toEqual([0, before.toString()]);
+    const devices = await run([...args.slice(0, -1), "/dev/full", "--output-format", "csv", "--force"]);
+    expect(devices).toMatchObject({ code: 2, stderr: expect.stringMatching(/dev.full: it is a device/) });
+  });
+});
+
 describe("evaluate", () => {
   test("tells what is right, in text, JSON and SVG", async () => {
     const rows = ["good film,LABEL_0", "dull movie,1", "very bad,label_1", "the film,perhaps"];
@@ -281,7 +336,13 @@ describe("evaluate", () => {
       confusion: { labels: ["LABEL_0", "LABEL_1"] },
     });
     expect(found.confusion.counts.map(([a, b]) => a! + b!)).toEqual([1, 2]);
-    expect(await readFile(report, "utf8")).toMatch(/^<svg [^>]*>[\s\S]*LABEL_1[\s\S]*<\/svg>\n$/);
+    const svg = await readFile(report, "utf8");
+    expect(svg).toMatch(/^<svg [^>]*>[\s\S]*LABEL_1[\s\S]*<\/svg>\n$/);
+    const again = await run([...args, "--on-error", "skip", "--report", report]);
+    expect(again).toMatchObject({ code: 2, stdout: "", stderr: `error: ${report}: it exists; --force replaces it\n` });
+    const over = await run([...args, "--report", input, "--force"]);
+    expect(over.stderr).toMatch(/labelled.csv: it is the input/);
+    expect((await run([...args, "--on-error", "skip", "--report", "-"])).stdout).toBe(svg);
   });
 
   test("takes a word for what its first piece is", async () => {

@@ -1,0 +1,135 @@
+/** An output before anything is written: where it lies, whether that can be a file of results, and that it is nobody else's. */
+
+import { fstatSync, rmSync, type Stats } from "node:fs";
+import { lstat, realpath, rm, stat } from "node:fs/promises";
+import { basename, dirname, join, resolve } from "node:path";
+import { createFresh, giveTo, naming, type Owner, publish, unwritable } from "./fresh_file.ts";
+import { lockOutput, type Release } from "./output_lock.ts";
+
+export interface Claim {
+  /** As the user gave it, for messages. */
+  readonly path: string;
+  /** Where it lies: links are followed, and what is written meanwhile lies beside it. */
+  readonly file: string;
+  /** Of the file that is there. */
+  readonly owner: Owner | undefined;
+  /** Gives it up. Safe to call twice. */
+  readonly release: Release;
+}
+
+export interface ClaimOptions {
+  /** What the job reads; `-` is standard input. None of it may be written. */
+  readonly inputs?: readonly string[] | undefined;
+  /** Thrown when a file is there; `undefined` where it may be. */
+  readonly refuse?: Error | undefined;
+}
+
+/** What is written beside an output. */
+export const PARTIAL = ".partial";
+export const RECORD = ".progress.json";
+const BESIDE = [PARTIAL, RECORD, `${RECORD}.tmp`, ".lock", `${PARTIAL}.parquet`];
+
+/**
+ * Makes an output this job's own until it is released.
+ * @throws Error for a folder, a device, a FIFO, a link that leads nowhere, an input, and an output that another job writes
+ */
+export async function claimOutput(path: string, { inputs = [], refuse }: ClaimOptions = {}): Promise<Claim> {
+  const { file, found } = await locate(path);
+  await refuseInputs({ path, file }, inputs);
+  if (found && refuse !== undefined) throw refuse;
+  const release = await lockOutput(`${file}.lock`, path);
+  const owner = found && { mode: found.mode & 0o7777, uid: found.uid, gid: found.gid };
+  const claim = { path, file, owner, release };
+  try {
+    if (owner) await refuseForeign(claim, owner);
+    return claim;
+  } catch (error) {
+    await release();
+    throw error;
+  }
+}
+
+export type Write = (bytes: string | Uint8Array) => Promise<void>;
+
+/**
+ * A whole file in one go. Until it is complete, whoever looks finds what was there before.
+ * @param fill writes it
+ */
+export async function writeOutput(claim: Claim, fill: (write: Write) => Promise<void>): Promise<void> {
+  const unfinished = `${claim.file}.unfinished.tmp`;
+  const abandon = (): void => rmSync(unfinished, { force: true });
+  process.once("exit", abandon); // an interrupt ends us without a word
+  const file = await createFresh(unfinished, claim.path, claim.owner);
+  try {
+    try {
+      await fill((bytes) => naming(claim.path, () => file.writeFile(bytes))); // from where the last one ended
+    } finally {
+      await file.close();
+    }
+    await publish(unfinished, claim.file, claim.owner);
+  } finally {
+    abandon();
+    process.off("exit", abandon);
+  }
+}
+
+async function locate(path: string): Promise<{ file: string; found: Stats | undefined }> {
+  const link = await lstat(path).catch((error: NodeJS.ErrnoException) => {
+    if (error.code === "ENOENT") return undefined;
+    throw unwritable(path, error);
+  });
+  if (!link) {
+    const folder = await naming(path, () => realpath(dirname(resolve(path))));
+    if (/[\\/]$/.test(path)) throw new Error(`${path}: it is a folder; name the file to write`);
+    return { file: join(folder, basename(path)), found: undefined };
+  }
+  const found = await stat(path).catch((error: NodeJS.ErrnoException) => {
+    if (error.code !== "ENOENT") throw unwritable(path, error);
+    throw new Error(`${path}: it is a link to a file that does not exist; remove it or name that file`);
+  });
+  if (!found.isFile()) throw new Error(`${path}: ${kindOf(found)}`);
+  return { file: await realpath(path), found };
+}
+
+function kindOf(found: Stats): string {
+  if (found.isDirectory()) return "it is a folder; name the file to write";
+  const kind = found.isFIFO() ? "a FIFO" : found.isSocket() ? "a socket" : "a device";
+  return `it is ${kind}, results need a file that can be replaced; - is standard output`;
+}
+
+/** For inputs that are known only later. @throws Error where one of them is the output or what lies beside it */
+export async function refuseInputs(
+  { path, file }: Pick<Claim, "path" | "file">,
+  inputs: readonly string[],
+): Promise<void> {
+  const found = await stat(file).catch(() => undefined);
+  for (const input of inputs) {
+    const read = input === "-" ? fstatSync(0) : await stat(input).catch(() => undefined);
+    if (!read?.isFile()) continue;
+    const same = (other: Stats | undefined): boolean => other?.ino === read.ino && other.dev === read.dev;
+    const name = input === "-" ? "standard input" : input;
+    if (same(found)) throw new Error(`${path}: it is the input ${name}; name another output`);
+    for (const suffix of BESIDE) {
+      const beside = await stat(file + suffix).catch(() => undefined);
+      if (same(beside)) throw new Error(`${path}: ${file}${suffix} is the input; name another output`);
+      if (input !== "-" && file === (await realpath(input)) + suffix)
+        throw new Error(`${path}: it is what belongs beside the input ${name}; name another output`);
+    }
+  }
+}
+
+/** Whether the new file can have the owner of the old one is asked before the work is done. */
+async function refuseForeign({ path, file }: Claim, owner: Owner): Promise<void> {
+  const trial = `${file}.lock.tmp`;
+  const made = await createFresh(trial, path);
+  try {
+    await giveTo(made, owner);
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    const whose = `user ${owner.uid} and group ${owner.gid}`;
+    throw new Error(`${path}: it belongs to ${whose}, and so would the new file (${code}); name another output`);
+  } finally {
+    await made.close();
+    await rm(trial, { force: true });
+  }
+}
