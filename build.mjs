@@ -152,7 +152,11 @@ function bareWgsl(text) {
       .replace(/ ([-/]) (?=[\w(])/g, "$1")
       .trim(),
   );
-  return lines.filter(Boolean).join("\n");
+  // only the constants and types that `specialize` re-values must begin a line
+  return lines
+    .filter(Boolean)
+    .join("\n")
+    .replace(/([;{},])\n(?!const|alias)/g, "$1");
 }
 
 /** The licences of the packages in a bundle, which copies of them must carry. Those that share a text are listed above it. */

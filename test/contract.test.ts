@@ -196,7 +196,25 @@ describe("on a device of the app", () => {
     await Promise.all([first, second]);
     expect(order).toEqual(["second gave up", "first"]); // it did not wait for its turn
     const before = engine.memoryUse;
-    await expect(BertModel.load(engine, tinyModel(), { signal })).rejects.toBe(signal.reason);
+    const opened: string[] = [];
+    const inner = tinyModel();
+    const open: Folder["open"] = (path) => {
+      opened.push(path);
+      return inner.open(path);
+    };
+    await expect(BertModel.load(engine, { name: inner.name, open }, { signal })).rejects.toBe(signal.reason);
+    expect(opened).toEqual([]);
+    const stuck = new AbortController();
+    const never: Folder["open"] = async (path) => {
+      const source = await inner.open(path);
+      if (path !== "model.safetensors" || !source) return source;
+      let reads = 0; // of the header, then of weights that never come
+      return { ...source, read: (...at) => (++reads > 2 ? new Promise(() => {}) : source.read(...at)) };
+    };
+    const loading = BertModel.load(engine, { name: inner.name, open: never }, { signal: stuck.signal });
+    const reason = new Error("enough");
+    setTimeout(() => stuck.abort(reason), 50);
+    await expect(loading).rejects.toBe(reason);
     expect(engine.memoryUse.buffers).toBe(before.buffers);
   });
 

@@ -8,7 +8,7 @@ import type { Checkpoint } from "../files/checkpoint.ts";
 import type { Allocation } from "../runtime/allocation.ts";
 import type { BoundProgram } from "../runtime/bound.ts";
 import type { Engine } from "../runtime/engine.ts";
-import type { Program, RunOptions } from "../runtime/program.ts";
+import { type Program, type RunOptions, untilAborted } from "../runtime/program.ts";
 import { missingForInt8 } from "../runtime/quantize.ts";
 import { type BertConfig, ModelError, parseConfig } from "./config.ts";
 import {
@@ -105,7 +105,8 @@ export class BertModel {
    * @throws ModelError or SafetensorsError with every fault, before anything is allocated on the GPU
    */
   static async load(engine: Engine, folder: Folder, options: LoadOptions = {}): Promise<BertModel> {
-    const { dtype = "f32", wanted = {} } = options;
+    const { dtype = "f32", wanted = {}, signal } = options;
+    signal?.throwIfAborted();
     if (dtype === "f16" && !engine.hasF16) {
       throw new ModelError(folder.name, [
         `dtype f16 needs the feature shader-f16, which ${engine.adapter.name} lacks; use f32`,
@@ -294,7 +295,7 @@ async function loadWeights(
       .record("bert, one layer", (r) => void recordForward(r, warmUp, { config, dtype, weights }))
       .then((program) => program.run(inputsOf(warmUp, weights)));
     const filled = fillWeights(allocation, checkpoint, allocated, dtype, options);
-    await Promise.allSettled([compiled, filled]); // memory is freed once nobody writes to it
+    await untilAborted(Promise.allSettled([compiled, filled]), options.signal);
     await compiled;
     return { ...allocated, allocation, generation, fingerprint: JSON.stringify([config, await filled]) };
   } catch (error) {

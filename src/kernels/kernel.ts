@@ -126,9 +126,7 @@ export function packParams(fields: readonly ParamField[], values: Readonly<Recor
   fields.forEach(({ name, type }, i) => {
     const value = values[name];
     if (value === undefined) throw new TypeError(`no value for Params.${name}`);
-    if (type === "f32") view.setFloat32(4 * i, value, true);
-    else if (type === "i32") view.setInt32(4 * i, value, true);
-    else view.setUint32(4 * i, value, true);
+    view[type === "f32" ? "setFloat32" : "setUint32"](4 * i, value, true); // an i32 wraps to the same bits
   });
   return bytes;
 }
@@ -140,13 +138,9 @@ export function packParams(fields: readonly ParamField[], values: Readonly<Recor
 export function specialize(source: string, constants: Readonly<Record<string, Constant>>): string {
   let result = source;
   for (const [name, value] of Object.entries(constants)) {
-    const isType = typeof value === "string";
-    const pattern = isType
-      ? new RegExp(`^(alias\\s+${name}\\s*=)[^;]*;`, "m")
-      : new RegExp(`^(const\\s+${name}\\s*(?::\\s*\\w+\\s*)?=)[^;]*;`, "m");
-    if (!pattern.test(result)) {
-      throw new TypeError(`the WGSL source declares no ${isType ? "alias" : "const"} ${name} to re-value`);
-    }
+    const kind = typeof value === "string" ? "alias" : "const";
+    const pattern = new RegExp(`^(${kind}\\s+${name}\\b[^=;]*=)[^;]*;`, "m");
+    if (!pattern.test(result)) throw new TypeError(`the WGSL source declares no ${kind} ${name} to re-value`);
     result = result.replace(pattern, `$1 ${String(value)};`);
   }
   const needsF16 = Object.values(constants).some((value) => typeof value === "string" && /\bf16\b/.test(value));

@@ -191,6 +191,6 @@ function describeMessages(source: string, messages: readonly GPUCompilationMessa
   const lines = source.split("\n");
   return messages
     .filter(({ type }) => type === "error")
-    .map(({ lineNum, message }) => `line ${lineNum}: ${message}\n    ${lines[lineNum - 1]?.trim() ?? ""}`)
+    .map(({ lineNum, message }) => `line ${lineNum}: ${message}\n    ${lines[lineNum - 1]?.trim().slice(0, 200)}`)
     .join("\n");
 }

@@ -270,7 +270,7 @@ function valuesOf(range: ArrayBuffer, outputs: readonly Output[]): Record<string
 }
 
 /** @throws the signal's reason as soon as it is aborted */
-function untilAborted<T>(promise: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
+export function untilAborted<T>(promise: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
   if (!signal) return promise;
   return new Promise((resolve, reject) => {
     const onAbort = (): void => reject(signal.reason);
