@@ -1,5 +1,13 @@
 /** Faults of files: collected, bounded, thrown together, so that a checkpoint is mended in one go. */
 
+/** A file made to be hostile could have millions; nobody reads past these. */
+const MOST = 100;
+
+/** The first hundred, and how many more there are; a list that says so already stays as it is. */
+export function bounded(faults: readonly string[]): readonly string[] {
+  return faults.length > MOST + 1 ? [...faults.slice(0, MOST), `and ${faults.length - MOST} more`] : faults;
+}
+
 /** Everything that is wrong with a model's weights: with a file, or with a folder of them. */
 export class CheckpointError extends Error {
   override readonly name: string = "CheckpointError";
@@ -7,8 +15,9 @@ export class CheckpointError extends Error {
 
   /** `file`: its name, or the folder's. */
   constructor(file: string, faults: readonly string[]) {
-    super(faults.length === 1 ? `${file}: ${faults[0]}` : `${file}: ${faults.length} faults\n- ${faults.join("\n- ")}`);
-    this.faults = faults;
+    const told = bounded(faults);
+    super(faults.length === 1 ? `${file}: ${faults[0]}` : `${file}: ${faults.length} faults\n- ${told.join("\n- ")}`);
+    this.faults = told;
   }
 }
 
@@ -23,9 +32,6 @@ export class PyTorchError extends CheckpointError {
 }
 
 export type Report = (fault: string) => void;
-
-/** A file made to be hostile could have millions; nobody reads past these. */
-const MOST = 100;
 
 /** Collects faults, and counts those that no message should hold. */
 export function faultList(): { readonly count: number; readonly add: Report; list(): string[] } {
@@ -42,9 +48,10 @@ export function faultList(): { readonly count: number; readonly add: Report; lis
   };
 }
 
-/** A name out of an untrusted file, for a message: escaped and cut. */
-export function quote(name: string): string {
-  return JSON.stringify(name.length > 200 ? `${name.slice(0, 200)}...` : name);
+/** What an untrusted file has, for a message: escaped and cut. */
+export function quote(value: unknown): string {
+  const text = JSON.stringify(value) ?? "undefined";
+  return text.length > 200 ? `${text.slice(0, 200)}...` : text;
 }
 
 /** What people have instead of the weights, told by its first bytes, with the remedy. */

@@ -1,9 +1,9 @@
 /**
  * Reads safetensors: 8 bytes, the length N of the header (little-endian); N bytes, a JSON object from tensor names to
  * dtype, shape and data_offsets; the data. The rules are those of the Rust crate (safetensors/src/tensor.rs, read_metadata
- * and validate): header at most 100,000,000 bytes, tensors contiguous without hole or overlap, size = shape x dtype, the
+ * and validate): tensors contiguous without hole or overlap, size = shape x dtype, the
  * data covered exactly. Where the format's own text is stricter, the text is obeyed: the header begins with `{`, no key
- * is given twice, `__metadata__` is not null; and sizes end at 2^53, shapes at 64 dimensions. What is accepted here, the
+ * is given twice, `__metadata__` is not null; and sizes end at 2^53, shapes at 64 dimensions, the header at 8,000,000 bytes. What is accepted here, the
  * crate reads alike.
  */
 import type { ByteSource } from "./bytes.ts";
@@ -33,7 +33,8 @@ export interface SafetensorsFile {
   readonly metadata: ReadonlyMap<string, string>;
 }
 
-export const MAX_HEADER_BYTES = 100_000_000;
+/** Of the header. A real one takes some hundred for a tensor; the crate reads 100 MB, which are seconds and gigabytes here. */
+export const MAX_HEADER_BYTES = 8_000_000;
 
 /** NumPy's limit too. Without one, a shape could fill the memory with numbers. */
 const MAX_RANK = 64;

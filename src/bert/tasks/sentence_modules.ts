@@ -68,6 +68,13 @@ export const MODULES = "modules.json";
 
 const MOST_FEATURES = 16_384;
 
+/** Modules, which may share files; and values of all Dense weights, 256 MB. */
+const MOST_MODULES = 32;
+const MOST_VALUES = 1 << 26;
+
+/** Bytes of a configuration. */
+const MOST_TEXT = 1 << 22;
+
 /**
  * @returns undefined when the folder has no modules.json, or one of a sparse encoder or of ColBERT
  * @param modules its content, "" where there is none, if that is known already
@@ -75,7 +82,7 @@ const MOST_FEATURES = 16_384;
  */
 export async function readSentenceModules(folder: Folder, modules?: string): Promise<SentenceModules | undefined> {
   try {
-    const text = modules ?? (await readText(folder, MODULES));
+    const text = modules ?? (await readText(folder, MODULES, MOST_TEXT));
     return text ? await readModules(folder, text) : undefined;
   } catch (error) {
     if (error instanceof TypeError || error instanceof RangeError) throw new ModelError(folder.name, [error.message]);
@@ -90,6 +97,9 @@ async function readModules(folder: Folder, text: string): Promise<SentenceModule
     const fields = fieldsOf(value, `${file}: [${i}]`);
     return { kind: textOf(fields, "type").replace(/^.*\./, ""), path: textOf(fields, "path", "") };
   });
+  if (modules.length > MOST_MODULES) {
+    throw new RangeError(`modules.json has ${modules.length} modules, at most ${MOST_MODULES} are run`);
+  }
   const kinds = modules.map(({ kind }) => kind);
   if (/^(MLMTransformer SpladePooling|Transformer Dense)$/.test(kinds.join(" "))) return undefined; // no sentence vectors
   if (!/^Transformer Pooling( Dense)*( Normalize)?$/.test(kinds.join(" "))) {
@@ -106,7 +116,12 @@ async function readModules(folder: Folder, text: string): Promise<SentenceModule
   const poolingConfig = await fieldsIn(folder, `${pooling!.path}/config.json`);
   if (!poolingConfig) throw new ModelError(folder.name, [`${pooling!.path}/config.json is missing`]);
   const dense: DenseLayer[] = [];
-  for (const { kind, path } of rest) if (kind === "Dense") dense.push(await readDense(folder, path));
+  let left = MOST_VALUES;
+  for (const { kind, path } of rest) {
+    if (kind !== "Dense") continue;
+    dense.push(await readDense(folder, path, left));
+    left -= dense.at(-1)!.weight.length;
+  }
   const transformerConfig = await fieldsIn(folder, "sentence_bert_config.json");
   const model = await fieldsIn(folder, "config_sentence_transformers.json");
   return {
@@ -153,11 +168,14 @@ function readPrompts(fields: Fields | undefined): Pick<SentenceModules, "prompts
   return { prompts, defaultPrompt, similarity: similarity as SimilarityName };
 }
 
-async function readDense(folder: Folder, path: string): Promise<DenseLayer> {
+async function readDense(folder: Folder, path: string, most: number): Promise<DenseLayer> {
   const fields = await fieldsIn(folder, `${path}/config.json`);
   if (!fields) throw new ModelError(folder.name, [`${path}/config.json is missing`]);
   const inputs = countOf(fields, "in_features", 1, MOST_FEATURES);
   const outputs = countOf(fields, "out_features", 1, MOST_FEATURES);
+  if (inputs * outputs > most) {
+    throw new RangeError(`${path}/config.json: Dense modules of more than ${MOST_VALUES} weights in all are not run`);
+  }
   const name = textOf(fields, "activation_function", "torch.nn.modules.activation.Tanh").replace(/^.*\./, "");
   const activation = Object.hasOwn(ACTIVATIONS, name) ? ACTIVATIONS[name] : undefined;
   if (!activation) {
@@ -189,6 +207,6 @@ async function readDense(folder: Folder, path: string): Promise<DenseLayer> {
 }
 
 async function fieldsIn(folder: Folder, path: string): Promise<Fields | undefined> {
-  const text = await readText(folder, path);
+  const text = await readText(folder, path, MOST_TEXT);
   return text === undefined ? undefined : parseFields(text, `${folder.name}/${path}`);
 }

@@ -210,10 +210,12 @@ function createAddedFinder(
       const token = listed[found]!;
       let start = i;
       i = end - 1; // matches do not overlap, whatever becomes of this one
+      if (end <= free) continue; // white space that the one before has taken
       if (token.singleWord && (touchesWord(text, start, WORD_BEFORE, -2) || touchesWord(text, end, WORD_AFTER, 2))) {
         continue;
       }
       if (token.lstrip) while (start > free && SPACES.test(text[start - 1]!)) start--;
+      start = Math.max(start, free);
       if (token.rstrip) while (end < text.length && SPACES.test(text[end]!)) end++;
       yield { start, end, id: token.id };
       free = end;

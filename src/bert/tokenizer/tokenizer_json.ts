@@ -1,5 +1,6 @@
 /** tokenizer.json, the file of Hugging Face's tokenizers library, as far as it describes a BERT WordPiece tokenizer. */
 
+import { quote } from "../../files/faults.ts";
 import {
   at,
   childOf,
@@ -17,9 +18,15 @@ import type { NormalizerOptions } from "./normalizer.ts";
 import type { TokenizerSpec } from "./tokenizer.ts";
 import { bertTemplates, type Template, type TemplatePiece, type Templates } from "./tokenizer.ts";
 import { addedTokenOf, configured, type TokenizerConfig } from "./tokenizer_config.ts";
-import { createVocabulary, quote, specialIds, type Vocabulary } from "./vocabulary.ts";
+import { createVocabulary, specialIds, type Vocabulary } from "./vocabulary.ts";
 
 const MOST_ID = 0x7fffffff;
+
+/** For each character of a word, up to which the trie may be walked in vain. */
+const MOST_STEPS = 128;
+
+/** Special tokens of a template, and pieces. */
+const MOST_SPECIAL = 100;
 
 /**
  * The tokenizer that the text of a tokenizer.json describes. Its `truncation` and `padding`, leftovers of whoever saved
@@ -34,16 +41,31 @@ export function parseTokenizerJson(text: string, file: string, config: Tokenizer
   expectType(model, ["WordPiece"], has(model, "continuing_subword_prefix") ? "WordPiece" : undefined);
   expectType(childOf(root, "pre_tokenizer"), ["BertPreTokenizer"]);
 
-  const pieces = new Map(Object.entries(childOf(model, "vocab").values)) as Map<string, number>;
+  const { values } = childOf(model, "vocab");
+  const pieces = new Map<string, number>();
+  let longest = 0;
+  // twice as fast as Object.entries
+  for (const token of Object.keys(values)) {
+    pieces.set(token, values[token] as number);
+    longest = Math.max(longest, token.length);
+  }
   const added = childrenOf(root, "added_tokens").map((token) => addedTokenOf(token, countOf(token, "id", 0, MOST_ID)));
   const vocabulary = createVocabulary(pieces, added, file);
+  const maxInputCharsPerWord = countOf(model, "max_input_chars_per_word", 1, MOST_ID, 100);
+  if (Math.min(longest, maxInputCharsPerWord) > MOST_STEPS) {
+    throw wrong(
+      at(model, "max_input_chars_per_word"),
+      maxInputCharsPerWord,
+      `at most ${MOST_STEPS}, since a piece has ${longest} characters`,
+    );
+  }
   const continuingPrefix = textOf(model, "continuing_subword_prefix", "##");
   return {
     vocabulary,
     special: specialIds({ ...config.names, unk: textOf(model, "unk_token", "[UNK]") }, vocabulary, file),
     normalizer: normalizerOf(root, config),
     continuingPrefix,
-    maxInputCharsPerWord: countOf(model, "max_input_chars_per_word", 1, MOST_ID, 100),
+    maxInputCharsPerWord,
     templates: templatesOf(root, vocabulary),
     decoder: decoderOf(root, continuingPrefix),
     cleanUpTokenizationSpaces: config.cleanUpTokenizationSpaces,
@@ -105,6 +127,7 @@ function templatesOf(root: Fields, vocabulary: Vocabulary): Templates {
 
 /** One template of TemplateProcessing: pieces `{ SpecialToken: { id, type_id } }` and `{ Sequence: { id, type_id } }`. */
 function templateOf(fields: Fields, name: "single" | "pair", vocabulary: Vocabulary): Template {
+  let special = 0;
   const pieces = childrenOf(fields, name).map((piece): TemplatePiece => {
     if (has(piece, "Sequence")) {
       const text = childOf(piece, "Sequence");
@@ -116,6 +139,8 @@ function templateOf(fields: Fields, name: "single" | "pair", vocabulary: Vocabul
     const known = childOf(childOf(fields, "special_tokens"), textOf(token, "id"));
     const spelled = listOf(known, "tokens");
     const numbers = listOf(known, "ids");
+    special += numbers.length;
+    if (special > MOST_SPECIAL) throw new RangeError(`${at(fields, name)} adds more than ${MOST_SPECIAL} tokens`);
     if (spelled.length !== numbers.length || !spelled.every((t) => typeof t === "string")) {
       throw wrong(at(known, "tokens"), spelled, `${numbers.length} strings, one for each of its ids`);
     }

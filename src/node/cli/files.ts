@@ -10,7 +10,7 @@ import type { CommonOptions } from "./command.ts";
 import { InputError } from "./failure.ts";
 import type { FileOptions } from "./file_options.ts";
 import { openInput, placeOf, rowOutcomes, textIn } from "./file_rows.ts";
-import { print, warnings } from "./output.ts";
+import { print, say, warnings } from "./output.ts";
 import { durationText, progressBar, rateText } from "./progress_bar.ts";
 import type { Session } from "./session.ts";
 
@@ -48,11 +48,11 @@ export async function answerFile<Input, Result>(
   const output = options.output === undefined ? undefined : await openResults(options.output, options, job);
   if (output?.complete) {
     await table.close();
-    process.stderr.write(`${output.path} is complete, nothing is left to do\n`);
+    say(`${output.path} is complete, nothing is left to do`);
     return;
   }
   const begun = output?.begun ?? 0;
-  if (begun > 0) process.stderr.write(`going on after row ${begun}\n`);
+  if (begun > 0) say(`going on after row ${begun}`);
   const notes = warnings();
   const interruption = catchInterruption();
   const start = performance.now();
@@ -81,13 +81,12 @@ export async function answerFile<Input, Result>(
     bar.end();
     notes.end();
     await output?.finish();
-    if (output || skipped > 0) process.stderr.write(`${summary(done - begun, skipped, start)}${arrow(output)}\n`);
+    if (output || skipped > 0) say(`${summary(done - begun, skipped, start)}${arrow(output)}`);
   } catch (error) {
     bar.end();
     notes.end();
     await output?.interrupt();
-    if (output && done > 0)
-      process.stderr.write(`${output.path} has the results up to row ${done}; --resume goes on\n`);
+    if (output && done > 0) say(`${output.path} has the results up to row ${done}; --resume goes on`);
     if (!interruption.signal.aborted) throw error;
     process.exitCode = interruption.exitCode();
   } finally {

@@ -2,6 +2,7 @@
 
 import { createReadStream } from "node:fs";
 import { rename } from "node:fs/promises";
+import { harmless } from "../terminal.ts";
 import { csvLine } from "./csv.ts";
 import { npyLayout } from "./npy.ts";
 import { parquetLayout } from "./parquet_writer.ts";
@@ -64,7 +65,7 @@ export function outputFormatOf(path: string): OutputFormat {
 function jsonlLayout(): Layout {
   return {
     head: "",
-    encode: (row, values) => (values ? `${JSON.stringify({ row, ...plainValues(values) })}\n` : ""),
+    encode: (row, values) => (values ? `${harmless(JSON.stringify({ row, ...plainValues(values) }))}\n` : ""),
     async recover(path) {
       let end = 0;
       let row = 0;
