@@ -1,6 +1,6 @@
 /** config.json of a BERT checkpoint: read, checked, and turned into what the encoder needs. */
 
-import { bounded, quote } from "../files/faults.ts";
+import { FaultsError, quote } from "../files/faults.ts";
 import { parseJson } from "../files/json.ts";
 import type { Activation } from "../runtime/ops.ts";
 
@@ -27,15 +27,8 @@ export interface BertConfig {
 }
 
 /** Everything wrong with a model, in one message. */
-export class ModelError extends Error {
+export class ModelError extends FaultsError {
   override readonly name = "ModelError";
-  readonly faults: readonly string[];
-
-  constructor(where: string, faults: readonly string[]) {
-    const told = bounded(faults);
-    super(`${where}: ${faults.length === 1 ? faults[0] : `${faults.length} faults\n  ${told.join("\n  ")}`}`);
-    this.faults = told;
-  }
 }
 
 /** transformers' names of activations (`ACT2FN`) and ours. */

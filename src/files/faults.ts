@@ -3,22 +3,23 @@
 /** A file made to be hostile could have millions; nobody reads past these. */
 const MOST = 100;
 
-/** The first hundred, and how many more there are; a list that says so already stays as it is. */
-export function bounded(faults: readonly string[]): readonly string[] {
-  return faults.length > MOST + 1 ? [...faults.slice(0, MOST), `and ${faults.length - MOST} more`] : faults;
-}
-
-/** Everything that is wrong with a model's weights: with a file, or with a folder of them. */
-export class CheckpointError extends Error {
-  override readonly name: string = "CheckpointError";
+/** An error that lists what is wrong with a file or a folder: bounded, however much that is. */
+export class FaultsError extends Error {
+  /** The first hundred, each cut to a paragraph, and how many more there are. */
   readonly faults: readonly string[];
 
   /** `file`: its name, or the folder's. */
   constructor(file: string, faults: readonly string[]) {
-    const told = bounded(faults);
-    super(faults.length === 1 ? `${file}: ${faults[0]}` : `${file}: ${faults.length} faults\n- ${told.join("\n- ")}`);
+    const told = faults.slice(0, MOST).map((fault) => fault.slice(0, 2000));
+    if (faults.length > MOST) told.push(`and ${faults.length - MOST} more`);
+    super(`${file}: ${told.length > 1 ? `${faults.length} faults\n- ${told.join("\n- ")}` : told[0]}`);
     this.faults = told;
   }
+}
+
+/** Everything that is wrong with a model's weights: with a file, or with a folder of them. */
+export class CheckpointError extends FaultsError {
+  override readonly name: string = "CheckpointError";
 }
 
 /** What is wrong with a safetensors file. */
@@ -33,25 +34,15 @@ export class PyTorchError extends CheckpointError {
 
 export type Report = (fault: string) => void;
 
-/** Collects faults, and counts those that no message should hold. */
-export function faultList(): { readonly count: number; readonly add: Report; list(): string[] } {
-  const faults: string[] = [];
-  let count = 0;
-  return {
-    get count() {
-      return count;
-    },
-    add(fault) {
-      if (count++ < MOST) faults.push(fault);
-    },
-    list: () => (count > MOST ? [...faults, `and ${count - MOST} more`] : faults),
-  };
+/** Collects faults. */
+export function faultList(): { readonly list: readonly string[]; readonly add: Report } {
+  const list: string[] = [];
+  return { list, add: (fault) => void list.push(fault) };
 }
 
 /** What an untrusted file has, for a message: escaped and cut. */
 export function quote(value: unknown): string {
-  const text = JSON.stringify(value) ?? "undefined";
-  return text.length > 200 ? `${text.slice(0, 200)}...` : text;
+  return `${JSON.stringify(value)}`.slice(0, 200);
 }
 
 /** What people have instead of the weights, told by its first bytes, with the remedy. */

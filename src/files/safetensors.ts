@@ -68,8 +68,8 @@ export async function openSafetensors(source: ByteSource): Promise<SafetensorsFi
   const faults = faultList();
   const { entries, metadata } = readHeader(text, faults.add);
   // With an entry missing, every neighbour would look like a hole.
-  if (faults.count === 0) checkLayout(entries, source.size - data, faults.add);
-  if (faults.count > 0) throw new SafetensorsError(source.name, faults.list());
+  if (faults.list.length === 0) checkLayout(entries, source.size - data, faults.add);
+  if (faults.list.length > 0) throw new SafetensorsError(source.name, faults.list);
   const tensors = new Map<string, TensorInfo>();
   for (const { name, dtype, shape, begin, end } of entries) {
     const elements = shape.reduce((product, size) => product * size, 1);

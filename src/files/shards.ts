@@ -45,7 +45,7 @@ export async function openShards(folder: Folder, indexFile: string, open: OpenFi
         if (file !== undefined) files.set(path, file);
       }
     checkShards(index, files, indexFile, faults.add);
-    if (faults.count > 0) throw new CheckpointError(folder.name, faults.list());
+    if (faults.list.length > 0) throw new CheckpointError(folder.name, faults.list);
   } catch (error) {
     for (const { source } of files.values()) await source.close();
     throw error;

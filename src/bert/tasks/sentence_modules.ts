@@ -68,12 +68,8 @@ export const MODULES = "modules.json";
 
 const MOST_FEATURES = 16_384;
 
-/** Modules, which may share files; and values of all Dense weights, 256 MB. */
-const MOST_MODULES = 32;
-const MOST_VALUES = 1 << 26;
-
-/** Bytes of a configuration. */
-const MOST_TEXT = 1 << 22;
+/** Of all Dense modules, which may share a file: 256 MB. */
+const MOST_WEIGHTS = 1 << 26;
 
 /**
  * @returns undefined when the folder has no modules.json, or one of a sparse encoder or of ColBERT
@@ -82,7 +78,7 @@ const MOST_TEXT = 1 << 22;
  */
 export async function readSentenceModules(folder: Folder, modules?: string): Promise<SentenceModules | undefined> {
   try {
-    const text = modules ?? (await readText(folder, MODULES, MOST_TEXT));
+    const text = modules ?? (await readText(folder, MODULES));
     return text ? await readModules(folder, text) : undefined;
   } catch (error) {
     if (error instanceof TypeError || error instanceof RangeError) throw new ModelError(folder.name, [error.message]);
@@ -97,14 +93,11 @@ async function readModules(folder: Folder, text: string): Promise<SentenceModule
     const fields = fieldsOf(value, `${file}: [${i}]`);
     return { kind: textOf(fields, "type").replace(/^.*\./, ""), path: textOf(fields, "path", "") };
   });
-  if (modules.length > MOST_MODULES) {
-    throw new RangeError(`modules.json has ${modules.length} modules, at most ${MOST_MODULES} are run`);
-  }
   const kinds = modules.map(({ kind }) => kind);
   if (/^(MLMTransformer SpladePooling|Transformer Dense)$/.test(kinds.join(" "))) return undefined; // no sentence vectors
-  if (!/^Transformer Pooling( Dense)*( Normalize)?$/.test(kinds.join(" "))) {
+  if (!/^Transformer Pooling( Dense){0,9}( Normalize)?$/.test(kinds.join(" "))) {
     throw new ModelError(folder.name, [
-      `modules.json has ${kinds.join(", ")}; Transformer, Pooling, then Dense and Normalize where there are any, is run`,
+      `modules.json has ${kinds.join(", ")}; Transformer, Pooling, then up to 9 Dense and Normalize where there are any, is run`,
     ]);
   }
   const [transformer, pooling, ...rest] = modules;
@@ -116,7 +109,7 @@ async function readModules(folder: Folder, text: string): Promise<SentenceModule
   const poolingConfig = await fieldsIn(folder, `${pooling!.path}/config.json`);
   if (!poolingConfig) throw new ModelError(folder.name, [`${pooling!.path}/config.json is missing`]);
   const dense: DenseLayer[] = [];
-  let left = MOST_VALUES;
+  let left = MOST_WEIGHTS;
   for (const { kind, path } of rest) {
     if (kind !== "Dense") continue;
     dense.push(await readDense(folder, path, left));
@@ -172,10 +165,7 @@ async function readDense(folder: Folder, path: string, most: number): Promise<De
   const fields = await fieldsIn(folder, `${path}/config.json`);
   if (!fields) throw new ModelError(folder.name, [`${path}/config.json is missing`]);
   const inputs = countOf(fields, "in_features", 1, MOST_FEATURES);
-  const outputs = countOf(fields, "out_features", 1, MOST_FEATURES);
-  if (inputs * outputs > most) {
-    throw new RangeError(`${path}/config.json: Dense modules of more than ${MOST_VALUES} weights in all are not run`);
-  }
+  const outputs = countOf(fields, "out_features", 1, Math.min(MOST_FEATURES, Math.floor(most / inputs)));
   const name = textOf(fields, "activation_function", "torch.nn.modules.activation.Tanh").replace(/^.*\./, "");
   const activation = Object.hasOwn(ACTIVATIONS, name) ? ACTIVATIONS[name] : undefined;
   if (!activation) {
@@ -207,6 +197,6 @@ async function readDense(folder: Folder, path: string, most: number): Promise<De
 }
 
 async function fieldsIn(folder: Folder, path: string): Promise<Fields | undefined> {
-  const text = await readText(folder, path, MOST_TEXT);
+  const text = await readText(folder, path, 1 << 22);
   return text === undefined ? undefined : parseFields(text, `${folder.name}/${path}`);
 }

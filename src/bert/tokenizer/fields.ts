@@ -72,5 +72,5 @@ export function at(fields: Fields, name: string): string {
 }
 
 export function wrong(where: string, value: unknown, expected: string): TypeError {
-  return new TypeError(`${where} is ${quote(value)}; expected ${expected}`);
+  return new TypeError(`${where} is ${quote(value)}; expected ${expected}`.slice(0, 2000));
 }

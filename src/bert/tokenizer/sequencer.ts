@@ -208,14 +208,15 @@ function createAddedFinder(
       }
       if (found < 0) continue;
       const token = listed[found]!;
-      let start = i;
+      let start = Math.max(i, free); // white space that the one before has taken is no other's
       i = end - 1; // matches do not overlap, whatever becomes of this one
-      if (end <= free) continue; // white space that the one before has taken
-      if (token.singleWord && (touchesWord(text, start, WORD_BEFORE, -2) || touchesWord(text, end, WORD_AFTER, 2))) {
+      if (
+        end <= free ||
+        (token.singleWord && (touchesWord(text, start, WORD_BEFORE, -2) || touchesWord(text, end, WORD_AFTER, 2)))
+      ) {
         continue;
       }
       if (token.lstrip) while (start > free && SPACES.test(text[start - 1]!)) start--;
-      start = Math.max(start, free);
       if (token.rstrip) while (end < text.length && SPACES.test(text[end]!)) end++;
       yield { start, end, id: token.id };
       free = end;

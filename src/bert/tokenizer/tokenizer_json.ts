@@ -22,10 +22,10 @@ import { createVocabulary, specialIds, type Vocabulary } from "./vocabulary.ts";
 
 const MOST_ID = 0x7fffffff;
 
-/** For each character of a word, up to which the trie may be walked in vain. */
+/** Characters that a word may have where a piece has more: to cut it takes time in the product of the two. */
 const MOST_STEPS = 128;
 
-/** Special tokens of a template, and pieces. */
+/** Special tokens that a template adds. */
 const MOST_SPECIAL = 100;
 
 /**
@@ -51,21 +51,19 @@ export function parseTokenizerJson(text: string, file: string, config: Tokenizer
   }
   const added = childrenOf(root, "added_tokens").map((token) => addedTokenOf(token, countOf(token, "id", 0, MOST_ID)));
   const vocabulary = createVocabulary(pieces, added, file);
-  const maxInputCharsPerWord = countOf(model, "max_input_chars_per_word", 1, MOST_ID, 100);
-  if (Math.min(longest, maxInputCharsPerWord) > MOST_STEPS) {
-    throw wrong(
-      at(model, "max_input_chars_per_word"),
-      maxInputCharsPerWord,
-      `at most ${MOST_STEPS}, since a piece has ${longest} characters`,
-    );
-  }
   const continuingPrefix = textOf(model, "continuing_subword_prefix", "##");
   return {
     vocabulary,
     special: specialIds({ ...config.names, unk: textOf(model, "unk_token", "[UNK]") }, vocabulary, file),
     normalizer: normalizerOf(root, config),
     continuingPrefix,
-    maxInputCharsPerWord,
+    maxInputCharsPerWord: countOf(
+      model,
+      "max_input_chars_per_word",
+      1,
+      longest > MOST_STEPS ? MOST_STEPS : MOST_ID,
+      100,
+    ),
     templates: templatesOf(root, vocabulary),
     decoder: decoderOf(root, continuingPrefix),
     cleanUpTokenizationSpaces: config.cleanUpTokenizationSpaces,
@@ -78,8 +76,7 @@ function expectType(fields: Fields, types: readonly string[], fallback?: string)
   const type = textOf(fields, "type", fallback);
   if (!types.includes(type)) {
     throw new TypeError(
-      `${at(fields, "type")} is ${quote(type)}; a BERT WordPiece tokenizer has ${types.join(" or ")}. This file ` +
-        `describes another kind of tokenizer, which this library does not have`,
+      `${at(fields, "type")} is ${quote(type)}; a BERT WordPiece tokenizer has ${types.join(" or ")}, and no other is run`,
     );
   }
   return type;
@@ -140,7 +137,7 @@ function templateOf(fields: Fields, name: "single" | "pair", vocabulary: Vocabul
     const spelled = listOf(known, "tokens");
     const numbers = listOf(known, "ids");
     special += numbers.length;
-    if (special > MOST_SPECIAL) throw new RangeError(`${at(fields, name)} adds more than ${MOST_SPECIAL} tokens`);
+    if (special > MOST_SPECIAL) throw wrong(at(known, "ids"), numbers, `${MOST_SPECIAL} in all at most`);
     if (spelled.length !== numbers.length || !spelled.every((t) => typeof t === "string")) {
       throw wrong(at(known, "tokens"), spelled, `${numbers.length} strings, one for each of its ids`);
     }
