@@ -114,12 +114,21 @@ function readMetadata(json: JsonScanner, metadata: Map<string, string>, report: 
     json.skip();
     return;
   }
+  readStrings(json, metadata, ["__metadata__: ", "__metadata__: the value of "], report);
+}
+
+/** An object from strings to strings. `names`: what its keys, and its values, are called before the key. */
+export function readStrings(
+  json: JsonScanner,
+  into: Map<string, string>,
+  names: readonly [key: string, value: string],
+  report: Report,
+): void {
   json.object((key, repeated) => {
-    if (repeated) report(`__metadata__: ${quote(key)} is there twice`);
-    if (json.peek() === "string") {
-      metadata.set(key, json.string());
-    } else {
-      report(`__metadata__: the value of ${quote(key)} is not a string`);
+    if (repeated) report(`${names[0]}${quote(key)} is there twice`);
+    if (json.peek() === "string") into.set(key, json.string());
+    else {
+      report(`${names[1]}${quote(key)} is not a string`);
       json.skip();
     }
   });

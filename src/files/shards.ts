@@ -1,8 +1,8 @@
 /** Checkpoints in several files: the index that says which file holds which tensor, and the files held against it. */
 import { type ByteSource, type Folder, readText, unsafePath } from "./bytes.ts";
 import { CheckpointError, faultList, quote, type Report } from "./faults.ts";
-import { type JsonScanner, scanJson } from "./json.ts";
-import { MAX_HEADER_BYTES, type TensorInfo } from "./safetensors.ts";
+import { scanJson } from "./json.ts";
+import { MAX_HEADER_BYTES, readStrings, type TensorInfo } from "./safetensors.ts";
 
 /** A file of tensors, whatever its format. */
 export interface CheckpointFile {
@@ -38,7 +38,7 @@ export async function openShards(folder: Folder, indexFile: string, open: OpenFi
   const warnings: string[] = [];
   try {
     const paths = new Set(index.fileOf.values());
-    if (paths.size > MOST_FILES) faults.add(`${indexFile}: ${paths.size} files, at most ${MOST_FILES} are opened`);
+    if (paths.size > MOST_FILES) faults.add(`${paths.size} files, at most ${MOST_FILES} are read`);
     else
       for (const path of paths) {
         const file = await openShard(folder, path, open, faults.add, (warning) => warnings.push(warning));
@@ -67,7 +67,8 @@ function readIndex(text: string, report: Report): Index {
   try {
     json.object((key, repeated) => {
       if (repeated) report(`${quote(key)} is there twice`);
-      if (key === "weight_map" && json.peek() === "object") readWeightMap(json, fileOf, report);
+      if (key === "weight_map" && json.peek() === "object")
+        readStrings(json, fileOf, ["tensor ", "the file of tensor "], report);
       else if (key === "metadata" && json.peek() === "object") {
         json.object((field) => {
           if (field === "total_size" && json.peek() === "number") totalSize = Number(json.number());
@@ -82,18 +83,6 @@ function readIndex(text: string, report: Report): Index {
     report(`not valid JSON: ${error.message}`);
   }
   return { fileOf, totalSize };
-}
-
-function readWeightMap(json: JsonScanner, fileOf: Map<string, string>, report: Report): void {
-  json.object((tensor, repeated) => {
-    if (repeated) report(`tensor ${quote(tensor)} is there twice`);
-    if (json.peek() === "string") {
-      fileOf.set(tensor, json.string());
-    } else {
-      report(`the file of tensor ${quote(tensor)} is not a string`);
-      json.skip();
-    }
-  });
 }
 
 async function openShard(

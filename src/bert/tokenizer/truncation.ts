@@ -83,7 +83,7 @@ export function cutsOf(
   const tokens = count * kept.reduce((sum, length) => sum + length, 0);
   if (count > MOST_WINDOWS || tokens > MOST_TOKENS) {
     throw new RangeError(
-      `${count} overflow windows of ${tokens} tokens, at most ${MOST_WINDOWS} of ${MOST_TOKENS} are made; lower stride, or give parts`,
+      `${count} overflow windows of ${tokens} tokens, at most ${MOST_WINDOWS} of ${MOST_TOKENS}; lower stride`,
     );
   }
   if (rows.length < 2) return [first, ...rows[0]!.slice(1).map((window): Cut => [window])];
