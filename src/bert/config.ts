@@ -1,5 +1,7 @@
 /** config.json of a BERT checkpoint: read, checked, and turned into what the encoder needs. */
 
+import { FaultsError, quote } from "../files/faults.ts";
+import { parseJson } from "../files/json.ts";
 import type { Activation } from "../runtime/ops.ts";
 
 export type ProblemType = "single_label_classification" | "multi_label_classification" | "regression";
@@ -25,14 +27,8 @@ export interface BertConfig {
 }
 
 /** Everything wrong with a model, in one message. */
-export class ModelError extends Error {
+export class ModelError extends FaultsError {
   override readonly name = "ModelError";
-  readonly faults: readonly string[];
-
-  constructor(where: string, faults: readonly string[]) {
-    super(`${where}: ${faults.length === 1 ? faults[0] : `${faults.length} faults\n  ${faults.join("\n  ")}`}`);
-    this.faults = faults;
-  }
 }
 
 /** transformers' names of activations (`ACT2FN`) and ours. */
@@ -61,7 +57,7 @@ const MOST = { vocab: 4_194_304, hidden: 16_384, layers: 256, heads: 1_024, posi
 export function parseConfig(text: string, where: string = "config.json"): BertConfig {
   let json: unknown;
   try {
-    json = JSON.parse(text);
+    json = parseJson(text);
   } catch (error) {
     throw new ModelError(where, [`not JSON: ${(error as Error).message}`]);
   }
@@ -73,25 +69,25 @@ export function parseConfig(text: string, where: string = "config.json"): BertCo
   const integer = (key: string, least: number, most: number, fallback?: number): number => {
     const value = file[key] ?? fallback;
     if (typeof value === "number" && Number.isInteger(value) && value >= least && value <= most) return value;
-    faults.push(`${key} is ${JSON.stringify(value)}, it must be an integer from ${least} to ${most}`);
+    faults.push(`${key} is ${quote(value)}, it must be an integer from ${least} to ${most}`);
     return least;
   };
 
   const modelType = file.model_type ?? "bert";
-  if (modelType !== "bert") faults.push(`model_type is ${JSON.stringify(modelType)}, only "bert" is run`);
+  if (modelType !== "bert") faults.push(`model_type is ${quote(modelType)}, only "bert" is run`);
   const positions = file.position_embedding_type ?? "absolute";
   if (positions !== "absolute") {
-    faults.push(`position_embedding_type is ${JSON.stringify(positions)}, only "absolute" is run`);
+    faults.push(`position_embedding_type is ${quote(positions)}, only "absolute" is run`);
   }
   if (file.is_decoder === true) faults.push("is_decoder is true, only the encoder is run");
   const act = file.hidden_act ?? "gelu";
   const hiddenAct = typeof act === "string" && Object.hasOwn(ACTIVATIONS, act) ? ACTIVATIONS[act]! : undefined;
   if (hiddenAct === undefined) {
-    faults.push(`hidden_act is ${JSON.stringify(act)}, there are ${Object.keys(ACTIVATIONS).join(", ")}`);
+    faults.push(`hidden_act is ${quote(act)}, there are ${Object.keys(ACTIVATIONS).join(", ")}`);
   }
   const eps = file.layer_norm_eps ?? 1e-12;
   if (typeof eps !== "number" || !(eps >= 0 && eps <= 1)) {
-    faults.push(`layer_norm_eps is ${JSON.stringify(eps)}, it must be a number from 0 to 1`);
+    faults.push(`layer_norm_eps is ${quote(eps)}, it must be a number from 0 to 1`);
   }
   const hiddenSize = integer("hidden_size", 1, MOST.hidden);
   const numAttentionHeads = integer("num_attention_heads", 1, MOST.heads);
@@ -100,7 +96,7 @@ export function parseConfig(text: string, where: string = "config.json"): BertCo
   }
   const problemType = file.problem_type ?? undefined;
   if (problemType !== undefined && !PROBLEM_TYPES.includes(problemType)) {
-    faults.push(`problem_type is ${JSON.stringify(problemType)}, there are ${PROBLEM_TYPES.join(", ")}`);
+    faults.push(`problem_type is ${quote(problemType)}, there are ${PROBLEM_TYPES.join(", ")}`);
   }
   const config: BertConfig = {
     vocabSize: integer("vocab_size", 1, MOST.vocab),
@@ -148,7 +144,7 @@ function labelsOf(file: Record<string, unknown>, faults: string[]): string[] {
     if (plain && Number.isInteger(index) && index >= 0 && index < entries.length && typeof label === "string") {
       labels[index] = label;
     } else {
-      const what = `id2label[${JSON.stringify(id)}] = ${JSON.stringify(label)}`;
+      const what = `id2label[${quote(id)}] = ${quote(label)}`;
       faults.push(`${what}: ids must run from 0 to ${entries.length - 1}${plain ? "" : ", in plain digits"}`);
     }
   }

@@ -1,15 +1,25 @@
 /** Faults of files: collected, bounded, thrown together, so that a checkpoint is mended in one go. */
 
-/** Everything that is wrong with a model's weights: with a file, or with a folder of them. */
-export class CheckpointError extends Error {
-  override readonly name: string = "CheckpointError";
+/** A file made to be hostile could have millions; nobody reads past these. */
+const MOST = 100;
+
+/** An error that lists what is wrong with a file or a folder: bounded, however much that is. */
+export class FaultsError extends Error {
+  /** The first hundred, each cut to a paragraph, and how many more there are. */
   readonly faults: readonly string[];
 
   /** `file`: its name, or the folder's. */
   constructor(file: string, faults: readonly string[]) {
-    super(faults.length === 1 ? `${file}: ${faults[0]}` : `${file}: ${faults.length} faults\n- ${faults.join("\n- ")}`);
-    this.faults = faults;
+    const told = faults.slice(0, MOST).map((fault) => fault.slice(0, 2000));
+    if (faults.length > MOST) told.push(`and ${faults.length - MOST} more`);
+    super(`${file}: ${told.length > 1 ? `${faults.length} faults\n- ${told.join("\n- ")}` : told[0]}`);
+    this.faults = told;
   }
+}
+
+/** Everything that is wrong with a model's weights: with a file, or with a folder of them. */
+export class CheckpointError extends FaultsError {
+  override readonly name: string = "CheckpointError";
 }
 
 /** What is wrong with a safetensors file. */
@@ -24,27 +34,15 @@ export class PyTorchError extends CheckpointError {
 
 export type Report = (fault: string) => void;
 
-/** A file made to be hostile could have millions; nobody reads past these. */
-const MOST = 100;
-
-/** Collects faults, and counts those that no message should hold. */
-export function faultList(): { readonly count: number; readonly add: Report; list(): string[] } {
-  const faults: string[] = [];
-  let count = 0;
-  return {
-    get count() {
-      return count;
-    },
-    add(fault) {
-      if (count++ < MOST) faults.push(fault);
-    },
-    list: () => (count > MOST ? [...faults, `and ${count - MOST} more`] : faults),
-  };
+/** Collects faults. */
+export function faultList(): { readonly list: readonly string[]; readonly add: Report } {
+  const list: string[] = [];
+  return { list, add: (fault) => void list.push(fault) };
 }
 
-/** A name out of an untrusted file, for a message: escaped and cut. */
-export function quote(name: string): string {
-  return JSON.stringify(name.length > 200 ? `${name.slice(0, 200)}...` : name);
+/** What an untrusted file has, for a message: escaped and cut. */
+export function quote(value: unknown): string {
+  return `${JSON.stringify(value)}`.slice(0, 200);
 }
 
 /** What people have instead of the weights, told by its first bytes, with the remedy. */
@@ -55,6 +53,6 @@ export function looksLike(bytes: Uint8Array): string {
     return "; it is a file of torch.save, not safetensors";
   if (/^<(!doc|html)/i.test(text)) return "; it is a web page: the download went wrong";
   if (text.startsWith("GGUF")) return "; it is a GGUF file";
-  if (text.startsWith("\x89HDF")) return "; it is an HDF5 file, as Keras writes";
+  if (text.startsWith("\x89HDF")) return "; it is an HDF5 file";
   return "";
 }

@@ -145,7 +145,7 @@ async function fetchPart(url: string, begin: number, options: HttpOptions, size?
     const declared = Number(response.headers.get("content-length"));
     if (declared > maxWhole) {
       await response.body?.cancel();
-      throw new RangeError(`${url}: ${declared} bytes from a server without ranges, at most ${maxWhole} are held`);
+      throw new RangeError(`${url}: ${declared} bytes from a server without ranges, at most ${maxWhole} are read`);
     }
     const bytes = await readBody(response, maxWhole, url, signal);
     return { begin: 0, bytes, total: bytes.byteLength, tag };

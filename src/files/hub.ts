@@ -43,9 +43,9 @@ export function hubModel(name: string, revision: string = "main"): HubModel {
   };
   const parts = name.split("/");
   if (parts.length > 2) bad("it has more than one slash");
-  if (name.length > 96) bad(`it has ${name.length} characters, at most 96 are allowed`);
+  if (name.length > 96) bad(`it has ${name.length} characters, at most 96`);
   for (const part of parts) {
-    if (!/^[\w.-]+$/.test(part)) bad("letters, digits, and - _ . are allowed on either side of the slash");
+    if (!/^[\w.-]+$/.test(part)) bad("letters, digits, - _ . are allowed on either side of the slash");
     if (/^[.-]|[.-]$|--|\.\.|\.git$/.test(part))
       bad(`${JSON.stringify(part)} begins or ends with . or -, or has -- or ..`);
   }

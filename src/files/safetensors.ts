@@ -1,9 +1,9 @@
 /**
  * Reads safetensors: 8 bytes, the length N of the header (little-endian); N bytes, a JSON object from tensor names to
  * dtype, shape and data_offsets; the data. The rules are those of the Rust crate (safetensors/src/tensor.rs, read_metadata
- * and validate): header at most 100,000,000 bytes, tensors contiguous without hole or overlap, size = shape x dtype, the
+ * and validate): tensors contiguous without hole or overlap, size = shape x dtype, the
  * data covered exactly. Where the format's own text is stricter, the text is obeyed: the header begins with `{`, no key
- * is given twice, `__metadata__` is not null; and sizes end at 2^53, shapes at 64 dimensions. What is accepted here, the
+ * is given twice, `__metadata__` is not null; and sizes end at 2^53, shapes at 64 dimensions, the header at 8,000,000 bytes. What is accepted here, the
  * crate reads alike.
  */
 import type { ByteSource } from "./bytes.ts";
@@ -33,7 +33,8 @@ export interface SafetensorsFile {
   readonly metadata: ReadonlyMap<string, string>;
 }
 
-export const MAX_HEADER_BYTES = 100_000_000;
+/** Of the header. A real one takes some hundred for a tensor; the crate reads 100 MB, which are seconds and gigabytes here. */
+export const MAX_HEADER_BYTES = 8_000_000;
 
 /** NumPy's limit too. Without one, a shape could fill the memory with numbers. */
 const MAX_RANK = 64;
@@ -51,7 +52,7 @@ export async function openSafetensors(source: ByteSource): Promise<SafetensorsFi
     throw refuse(`${source.size} bytes, ${LENGTH_BYTES} are needed for the header's length alone`);
   }
   const length = new DataView(begin.buffer, begin.byteOffset).getBigUint64(0, true);
-  if (length > MAX_HEADER_BYTES) throw refuse(`header of ${length} bytes, at most ${MAX_HEADER_BYTES} are allowed`);
+  if (length > MAX_HEADER_BYTES) throw refuse(`header of ${length} bytes, at most ${MAX_HEADER_BYTES} are read`);
   const data = LENGTH_BYTES + Number(length);
   if (data > source.size) {
     throw refuse(
@@ -67,8 +68,8 @@ export async function openSafetensors(source: ByteSource): Promise<SafetensorsFi
   const faults = faultList();
   const { entries, metadata } = readHeader(text, faults.add);
   // With an entry missing, every neighbour would look like a hole.
-  if (faults.count === 0) checkLayout(entries, source.size - data, faults.add);
-  if (faults.count > 0) throw new SafetensorsError(source.name, faults.list());
+  if (faults.list.length === 0) checkLayout(entries, source.size - data, faults.add);
+  if (faults.list.length > 0) throw new SafetensorsError(source.name, faults.list);
   const tensors = new Map<string, TensorInfo>();
   for (const { name, dtype, shape, begin, end } of entries) {
     const elements = shape.reduce((product, size) => product * size, 1);
@@ -113,12 +114,21 @@ function readMetadata(json: JsonScanner, metadata: Map<string, string>, report: 
     json.skip();
     return;
   }
+  readStrings(json, metadata, ["__metadata__: ", "__metadata__: the value of "], report);
+}
+
+/** An object from strings to strings. `names`: what its keys, and its values, are called before the key. */
+export function readStrings(
+  json: JsonScanner,
+  into: Map<string, string>,
+  names: readonly [key: string, value: string],
+  report: Report,
+): void {
   json.object((key, repeated) => {
-    if (repeated) report(`__metadata__: ${quote(key)} is there twice`);
-    if (json.peek() === "string") {
-      metadata.set(key, json.string());
-    } else {
-      report(`__metadata__: the value of ${quote(key)} is not a string`);
+    if (repeated) report(`${names[0]}${quote(key)} is there twice`);
+    if (json.peek() === "string") into.set(key, json.string());
+    else {
+      report(`${names[1]}${quote(key)} is not a string`);
       json.skip();
     }
   });

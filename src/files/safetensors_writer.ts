@@ -63,7 +63,7 @@ export function planSafetensors(checkpoint: Checkpoint, { dtype, metadata }: Wri
   const length = Math.ceil(json.length / ALIGNMENT) * ALIGNMENT;
   if (length > MAX_HEADER_BYTES) {
     throw new RangeError(
-      `${checkpoint.name}: the header would be ${length} bytes, at most ${MAX_HEADER_BYTES} are allowed`,
+      `${checkpoint.name}: the header would be ${length} bytes, at most ${MAX_HEADER_BYTES} are read`,
     );
   }
   const header = new Uint8Array(8 + length).fill(0x20);

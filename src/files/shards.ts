@@ -1,8 +1,8 @@
 /** Checkpoints in several files: the index that says which file holds which tensor, and the files held against it. */
 import { type ByteSource, type Folder, readText, unsafePath } from "./bytes.ts";
 import { CheckpointError, faultList, quote, type Report } from "./faults.ts";
-import { type JsonScanner, scanJson } from "./json.ts";
-import type { TensorInfo } from "./safetensors.ts";
+import { scanJson } from "./json.ts";
+import { MAX_HEADER_BYTES, readStrings, type TensorInfo } from "./safetensors.ts";
 
 /** A file of tensors, whatever its format. */
 export interface CheckpointFile {
@@ -15,6 +15,9 @@ export interface CheckpointFile {
 /** Reads what is beside the data. @throws CheckpointError with every fault; the source is the caller's to close */
 export type OpenFile = (source: ByteSource, warn: Report) => Promise<CheckpointFile>;
 
+/** The largest models there are have some two hundred. */
+const MOST_FILES = 1000;
+
 export interface Shards {
   readonly files: ReadonlyMap<string, CheckpointFile>;
   readonly warnings: readonly string[];
@@ -22,7 +25,7 @@ export interface Shards {
 
 /** `undefined` when the folder has no such index. @throws CheckpointError with the faults of the index and all shards */
 export async function openShards(folder: Folder, indexFile: string, open: OpenFile): Promise<Shards | undefined> {
-  const text = await readText(folder, indexFile).catch((error: unknown) => {
+  const text = await readText(folder, indexFile, MAX_HEADER_BYTES).catch((error: unknown) => {
     // Too long, or not UTF-8: a fault of the file. Anything else is a failure to read it.
     if (!(error instanceof RangeError || error instanceof TypeError)) throw error;
     throw new CheckpointError(folder.name, [error.message]);
@@ -34,12 +37,15 @@ export async function openShards(folder: Folder, indexFile: string, open: OpenFi
   const files = new Map<string, CheckpointFile>();
   const warnings: string[] = [];
   try {
-    for (const path of new Set(index.fileOf.values())) {
+    const paths = new Set(index.fileOf.values());
+    if (paths.size > MOST_FILES)
+      throw new CheckpointError(folder.name, [`${paths.size} files, at most ${MOST_FILES} are read`]);
+    for (const path of paths) {
       const file = await openShard(folder, path, open, faults.add, (warning) => warnings.push(warning));
       if (file !== undefined) files.set(path, file);
     }
     checkShards(index, files, indexFile, faults.add);
-    if (faults.count > 0) throw new CheckpointError(folder.name, faults.list());
+    if (faults.list.length > 0) throw new CheckpointError(folder.name, faults.list);
   } catch (error) {
     for (const { source } of files.values()) await source.close();
     throw error;
@@ -61,7 +67,8 @@ function readIndex(text: string, report: Report): Index {
   try {
     json.object((key, repeated) => {
       if (repeated) report(`${quote(key)} is there twice`);
-      if (key === "weight_map" && json.peek() === "object") readWeightMap(json, fileOf, report);
+      if (key === "weight_map" && json.peek() === "object")
+        readStrings(json, fileOf, ["tensor ", "the file of tensor "], report);
       else if (key === "metadata" && json.peek() === "object") {
         json.object((field) => {
           if (field === "total_size" && json.peek() === "number") totalSize = Number(json.number());
@@ -76,18 +83,6 @@ function readIndex(text: string, report: Report): Index {
     report(`not valid JSON: ${error.message}`);
   }
   return { fileOf, totalSize };
-}
-
-function readWeightMap(json: JsonScanner, fileOf: Map<string, string>, report: Report): void {
-  json.object((tensor, repeated) => {
-    if (repeated) report(`tensor ${quote(tensor)} is there twice`);
-    if (json.peek() === "string") {
-      fileOf.set(tensor, json.string());
-    } else {
-      report(`the file of tensor ${quote(tensor)} is not a string`);
-      json.skip();
-    }
-  });
 }
 
 async function openShard(

@@ -21,6 +21,7 @@ import { tagCommand } from "./cli/tag.ts";
 import { tokenizeCommand } from "./cli/tokenize.ts";
 import { tuneCommand } from "./cli/tune.ts";
 import { zeroShotCommand } from "./cli/zero_shot.ts";
+import { harmless } from "./terminal.ts";
 
 const program = new Command("bert-webgpu")
   .description("BERT on any GPU that speaks WebGPU, straight from Hugging Face safetensors.")
@@ -31,7 +32,7 @@ const program = new Command("bert-webgpu")
     throw error;
   })
   // a suggestion belongs to the error: one line in all
-  .configureOutput({ outputError: (text, write) => write(`${text.trim().replaceAll("\n", " ")}\n`) });
+  .configureOutput({ outputError: (text, write) => write(`${harmless(text.trim().replaceAll("\n", " "))}\n`) });
 
 for (const command of [
   fillMaskCommand(),

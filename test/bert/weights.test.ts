@@ -20,6 +20,20 @@ describe("config.json", () => {
     return [];
   };
 
+  it("is refused within a page, however long its lists and words are", () => {
+    const id2label = Object.fromEntries(Array.from({ length: 400_000 }, (_, i) => [`x${i}`, "y"]));
+    const faults = faultsOf({ ...TINY, id2label });
+    expect(faults).toHaveLength(101);
+    expect(faults[100]).toBe("and 399900 more");
+    const words = "\u001b".repeat(1_000_000);
+    for (const key of ["model_type", "hidden_act", "hidden_size", "problem_type"]) {
+      expect(faultsOf({ ...TINY, [key]: words }).join().length).toBeLessThan(1000);
+    }
+    const deep = `${"[".repeat(20_000)}${"]".repeat(20_000)}`;
+    expect(faultsOf(`{"hidden_size":${deep}}`)).toEqual([expect.stringContaining("not JSON: nested deeper than 127")]);
+    expect(new ModelError("m", Array(400_000).fill("x".repeat(5000))).message.length).toBeLessThan(250_000);
+  });
+
   it("is refused with every fault at once, each with its value and what is allowed", () => {
     expect(faultsOf("{")).toEqual([expect.stringContaining("not JSON")]);
     expect(faultsOf([])).toEqual(["not a JSON object"]);

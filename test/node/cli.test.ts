@@ -1,10 +1,11 @@
 /** The built command line, run as a user runs it. `npm test` builds dist/ first. */
 
 import { spawn } from "node:child_process";
-import { cp, mkdtemp, readFile, rm, truncate, writeFile } from "node:fs/promises";
+import { cp, mkdir, mkdtemp, readFile, rm, truncate, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { rawSafetensors } from "../files/build.ts";
 
 const ROOT = join(import.meta.dirname, "../..");
 const MAIN = join(ROOT, "dist/node/main.js");
@@ -164,6 +165,31 @@ describe("without a GPU", () => {
     expect(stderr.match(/^error: .*$/gm)).toHaveLength(4);
     const human = await run(["check", bare!]);
     expect(human.stdout).toMatch(/refused as a model folder, 2 faults\n {2}- config\.json.*\n {2}- neither/);
+  });
+
+  test("no control character of a foreign file is printed", async () => {
+    const hostile = join(scratch, "hostile");
+    await mkdir(hostile);
+    const evil = "\u001b]0;owned\u0007\u007f\u009b31m\u202e";
+    const config = JSON.parse(await readFile(join(MODEL, "config.json"), "utf8")) as object;
+    const tokenizer = { tokenizer_class: evil, [evil]: evil };
+    await writeFile(join(hostile, "config.json"), JSON.stringify({ ...config, model_type: evil, hidden_act: evil }));
+    await writeFile(join(hostile, "tokenizer_config.json"), JSON.stringify(tokenizer));
+    await writeFile(join(hostile, "vocab.txt"), `[UNK]\n[CLS]\n[SEP]\n${evil}`);
+    const tensor = { dtype: evil, shape: [1], data_offsets: [0, 4] };
+    await writeFile(join(hostile, "model.safetensors"), rawSafetensors(JSON.stringify({ [evil]: tensor })));
+    for (const args of [
+      ["check", hostile],
+      ["check", "--json", hostile],
+      ["check", join(hostile, "model.safetensors")],
+      ["tokenize", "x", "--model", hostile],
+      ["tokenize", "--json", evil],
+      ["classify", "x", "--model", hostile],
+    ]) {
+      const { stdout, stderr } = await run(args);
+      expect(stdout + stderr).not.toBe("");
+      expect(stdout + stderr).not.toMatch(/[\p{Bidi_Control}\u2028\u2029]|(?!\n)\p{Cc}/u);
+    }
   });
 
   test("tokenize gives ids, tokens and UTF-16 offsets", async () => {

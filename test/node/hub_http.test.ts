@@ -103,7 +103,7 @@ describe("a folder over HTTP", () => {
     expect(Buffer.compare((await wholeFile(folder(), "long.txt"))!, LONG)).toBe(0);
     expect(at.hub.bodies("long.txt").length).toBe(1);
     const small = folder({ maxWhole: 1000 }).open("long.txt");
-    await expect(small).rejects.toThrow(/8389608 bytes from a server without ranges, at most 1000 are held/);
+    await expect(small).rejects.toThrow(/8389608 bytes from a server without ranges, at most 1000 are read/);
     const unannounced = folder({ maxWhole: 1000, fetch: async () => new Response(new Uint8Array(1001)) });
     await expect(unannounced.open("long.txt")).rejects.toThrow(/more than 1000 bytes/);
   });

@@ -68,6 +68,9 @@ export const MODULES = "modules.json";
 
 const MOST_FEATURES = 16_384;
 
+/** Of all Dense modules, which may share a file: 256 MB. */
+const MOST_WEIGHTS = 1 << 26;
+
 /**
  * @returns undefined when the folder has no modules.json, or one of a sparse encoder or of ColBERT
  * @param modules its content, "" where there is none, if that is known already
@@ -92,21 +95,26 @@ async function readModules(folder: Folder, text: string): Promise<SentenceModule
   });
   const kinds = modules.map(({ kind }) => kind);
   if (/^(MLMTransformer SpladePooling|Transformer Dense)$/.test(kinds.join(" "))) return undefined; // no sentence vectors
-  if (!/^Transformer Pooling( Dense)*( Normalize)?$/.test(kinds.join(" "))) {
+  if (!/^Transformer Pooling( Dense){0,9}( Normalize)?$/.test(kinds.join(" "))) {
     throw new ModelError(folder.name, [
-      `modules.json has ${kinds.join(", ")}; Transformer, Pooling, then Dense and Normalize where there are any, is run`,
+      `modules.json has ${kinds.join(", ")}; expected Transformer, Pooling, at most 9 Dense, Normalize`,
     ]);
   }
   const [transformer, pooling, ...rest] = modules;
   if (transformer!.path !== "") {
     throw new ModelError(folder.name, [
-      `modules.json keeps the model in ${JSON.stringify(transformer!.path)}; move its files beside modules.json, and set the path to ""`,
+      `modules.json keeps the model in ${JSON.stringify(transformer!.path)}; move its files beside it, and set the path to ""`,
     ]);
   }
   const poolingConfig = await fieldsIn(folder, `${pooling!.path}/config.json`);
   if (!poolingConfig) throw new ModelError(folder.name, [`${pooling!.path}/config.json is missing`]);
   const dense: DenseLayer[] = [];
-  for (const { kind, path } of rest) if (kind === "Dense") dense.push(await readDense(folder, path));
+  let left = MOST_WEIGHTS;
+  for (const { kind, path } of rest) {
+    if (kind !== "Dense") continue;
+    dense.push(await readDense(folder, path, left));
+    left -= dense.at(-1)!.weight.length;
+  }
   const transformerConfig = await fieldsIn(folder, "sentence_bert_config.json");
   const model = await fieldsIn(folder, "config_sentence_transformers.json");
   return {
@@ -153,11 +161,11 @@ function readPrompts(fields: Fields | undefined): Pick<SentenceModules, "prompts
   return { prompts, defaultPrompt, similarity: similarity as SimilarityName };
 }
 
-async function readDense(folder: Folder, path: string): Promise<DenseLayer> {
+async function readDense(folder: Folder, path: string, most: number): Promise<DenseLayer> {
   const fields = await fieldsIn(folder, `${path}/config.json`);
   if (!fields) throw new ModelError(folder.name, [`${path}/config.json is missing`]);
   const inputs = countOf(fields, "in_features", 1, MOST_FEATURES);
-  const outputs = countOf(fields, "out_features", 1, MOST_FEATURES);
+  const outputs = countOf(fields, "out_features", 1, Math.min(MOST_FEATURES, Math.floor(most / inputs)));
   const name = textOf(fields, "activation_function", "torch.nn.modules.activation.Tanh").replace(/^.*\./, "");
   const activation = Object.hasOwn(ACTIVATIONS, name) ? ACTIVATIONS[name] : undefined;
   if (!activation) {
@@ -189,6 +197,6 @@ async function readDense(folder: Folder, path: string): Promise<DenseLayer> {
 }
 
 async function fieldsIn(folder: Folder, path: string): Promise<Fields | undefined> {
-  const text = await readText(folder, path);
+  const text = await readText(folder, path, 1 << 22);
   return text === undefined ? undefined : parseFields(text, `${folder.name}/${path}`);
 }

@@ -1,5 +1,8 @@
 /** Fields of untrusted JSON, with errors that say which file, which field, what was found and what was expected. */
 
+import { quote } from "../../files/faults.ts";
+import { parseJson } from "../../files/json.ts";
+
 /** A JSON object and where it stands: `model/tokenizer.json: added_tokens[3]`. */
 export interface Fields {
   readonly where: string;
@@ -10,7 +13,7 @@ export interface Fields {
 export function parseFields(text: string, file: string): Fields {
   let value: unknown;
   try {
-    value = JSON.parse(text);
+    value = parseJson(text);
   } catch (error) {
     throw new TypeError(`${file}: not valid JSON: ${(error as Error).message}`);
   }
@@ -69,11 +72,5 @@ export function at(fields: Fields, name: string): string {
 }
 
 export function wrong(where: string, value: unknown, expected: string): TypeError {
-  return new TypeError(`${where} is ${excerpt(value)}; expected ${expected}`);
-}
-
-/** A hostile file must not flood the message. */
-function excerpt(value: unknown): string {
-  const text = JSON.stringify(value) ?? String(value);
-  return text.length > 60 ? `${text.slice(0, 60)}...` : text;
+  return new TypeError(`${where} is ${quote(value)}; expected ${expected}`.slice(0, 2000));
 }

@@ -210,6 +210,7 @@ function createAddedFinder(
       const token = listed[found]!;
       let start = i;
       i = end - 1; // matches do not overlap, whatever becomes of this one
+      if (end <= free) continue; // white space that the one before has taken
       if (token.singleWord && (touchesWord(text, start, WORD_BEFORE, -2) || touchesWord(text, end, WORD_AFTER, 2))) {
         continue;
       }

@@ -17,9 +17,15 @@ import type { NormalizerOptions } from "./normalizer.ts";
 import type { TokenizerSpec } from "./tokenizer.ts";
 import { bertTemplates, type Template, type TemplatePiece, type Templates } from "./tokenizer.ts";
 import { addedTokenOf, configured, type TokenizerConfig } from "./tokenizer_config.ts";
-import { createVocabulary, quote, specialIds, type Vocabulary } from "./vocabulary.ts";
+import { createVocabulary, specialIds, type Vocabulary } from "./vocabulary.ts";
 
 const MOST_ID = 0x7fffffff;
+
+/** Characters that a word may have where a piece has more: to cut it takes time in the product of the two. */
+const MOST_STEPS = 128;
+
+/** Special tokens that a template adds. */
+const MOST_SPECIAL = 100;
 
 /**
  * The tokenizer that the text of a tokenizer.json describes. Its `truncation` and `padding`, leftovers of whoever saved
@@ -34,7 +40,14 @@ export function parseTokenizerJson(text: string, file: string, config: Tokenizer
   expectType(model, ["WordPiece"], has(model, "continuing_subword_prefix") ? "WordPiece" : undefined);
   expectType(childOf(root, "pre_tokenizer"), ["BertPreTokenizer"]);
 
-  const pieces = new Map(Object.entries(childOf(model, "vocab").values)) as Map<string, number>;
+  const { values } = childOf(model, "vocab");
+  const pieces = new Map<string, number>();
+  let longest = 0;
+  // twice as fast as Object.entries
+  for (const token of Object.keys(values)) {
+    pieces.set(token, values[token] as number);
+    longest = Math.max(longest, token.length);
+  }
   const added = childrenOf(root, "added_tokens").map((token) => addedTokenOf(token, countOf(token, "id", 0, MOST_ID)));
   const vocabulary = createVocabulary(pieces, added, file);
   const continuingPrefix = textOf(model, "continuing_subword_prefix", "##");
@@ -43,7 +56,13 @@ export function parseTokenizerJson(text: string, file: string, config: Tokenizer
     special: specialIds({ ...config.names, unk: textOf(model, "unk_token", "[UNK]") }, vocabulary, file),
     normalizer: normalizerOf(root, config),
     continuingPrefix,
-    maxInputCharsPerWord: countOf(model, "max_input_chars_per_word", 1, MOST_ID, 100),
+    maxInputCharsPerWord: countOf(
+      model,
+      "max_input_chars_per_word",
+      1,
+      longest > MOST_STEPS ? MOST_STEPS : MOST_ID,
+      100,
+    ),
     templates: templatesOf(root, vocabulary),
     decoder: decoderOf(root, continuingPrefix),
     cleanUpTokenizationSpaces: config.cleanUpTokenizationSpaces,
@@ -55,10 +74,7 @@ export function parseTokenizerJson(text: string, file: string, config: Tokenizer
 function expectType(fields: Fields, types: readonly string[], fallback?: string): string {
   const type = textOf(fields, "type", fallback);
   if (!types.includes(type)) {
-    throw new TypeError(
-      `${at(fields, "type")} is ${quote(type)}; a BERT WordPiece tokenizer has ${types.join(" or ")}. This file ` +
-        `describes another kind of tokenizer, which this library does not have`,
-    );
+    throw wrong(at(fields, "type"), type, `${types.join(" or ")}: only BERT's WordPiece tokenizers are run`);
   }
   return type;
 }
@@ -105,6 +121,7 @@ function templatesOf(root: Fields, vocabulary: Vocabulary): Templates {
 
 /** One template of TemplateProcessing: pieces `{ SpecialToken: { id, type_id } }` and `{ Sequence: { id, type_id } }`. */
 function templateOf(fields: Fields, name: "single" | "pair", vocabulary: Vocabulary): Template {
+  let special = 0;
   const pieces = childrenOf(fields, name).map((piece): TemplatePiece => {
     if (has(piece, "Sequence")) {
       const text = childOf(piece, "Sequence");
@@ -116,6 +133,8 @@ function templateOf(fields: Fields, name: "single" | "pair", vocabulary: Vocabul
     const known = childOf(childOf(fields, "special_tokens"), textOf(token, "id"));
     const spelled = listOf(known, "tokens");
     const numbers = listOf(known, "ids");
+    special += numbers.length;
+    if (special > MOST_SPECIAL) throw wrong(at(known, "ids"), numbers, `at most ${MOST_SPECIAL}`);
     if (spelled.length !== numbers.length || !spelled.every((t) => typeof t === "string")) {
       throw wrong(at(known, "tokens"), spelled, `${numbers.length} strings, one for each of its ids`);
     }

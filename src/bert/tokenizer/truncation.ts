@@ -9,6 +9,10 @@
  */
 export type TruncationStrategy = "longest_first" | "only_first" | "only_second";
 
+/** Of all windows together: half a gigabyte. Windows of a pair are multiplied, so that small texts could take any memory. */
+const MOST_WINDOWS = 65_536;
+const MOST_TOKENS = 4_194_304;
+
 /** Tokens [start, end) of one text. */
 export type Window = readonly [start: number, end: number];
 
@@ -64,7 +68,7 @@ export function keptLengths(lengths: readonly number[], added: number, options: 
 /**
  * The first cut and, when asked for, those of the overflow, in the original's order: with two texts cut, every window of
  * the first with every one of the second. Two windows on one text share `stride` tokens.
- * @throws RangeError when the windows would not advance
+ * @throws RangeError when the windows would not advance, or are more than 65,536 or more than 4,194,304 tokens
  */
 export function cutsOf(
   lengths: readonly number[],
@@ -75,6 +79,13 @@ export function cutsOf(
   const first: Cut = kept.map((length) => [0, length]);
   if (!overflow) return [first];
   const rows = lengths.map((length, i) => windows(length, kept[i]!, stride));
+  const count = rows.reduce((product, row) => product * row.length, 1);
+  const tokens = count * kept.reduce((sum, length) => sum + length, 0);
+  if (count > MOST_WINDOWS || tokens > MOST_TOKENS) {
+    throw new RangeError(
+      `${count} overflow windows of ${tokens} tokens, at most ${MOST_WINDOWS} of ${MOST_TOKENS}; lower stride`,
+    );
+  }
   if (rows.length < 2) return [first, ...rows[0]!.slice(1).map((window): Cut => [window])];
   const [a, b] = rows as [Window[], Window[]];
   const crossed = a.slice(1).flatMap((x) => b.map((y): Cut => [x, y]));

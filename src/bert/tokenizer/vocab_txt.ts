@@ -1,10 +1,11 @@
 /** vocab.txt, one token a line, which every BERT has had since 2018. Mirrors transformers' BertConverter. */
 
+import { quote } from "../../files/faults.ts";
 import { countOf, parseFields } from "./fields.ts";
 import type { TokenizerSpec } from "./tokenizer.ts";
 import { bertTemplates } from "./tokenizer.ts";
 import { configured, type TokenizerConfig } from "./tokenizer_config.ts";
-import { type AddedToken, createVocabulary, quote, specialIds } from "./vocabulary.ts";
+import { type AddedToken, createVocabulary, MOST_TOKENS, specialIds } from "./vocabulary.ts";
 
 /** Classes of transformers whose tokens are those of BertTokenizer. */
 const BERT_CLASSES: readonly string[] = [
@@ -40,7 +41,7 @@ export function parseVocabTxt(
     );
   }
   // A line given twice counts twice: the later id is the one that texts get.
-  const pieces = new Map(linesOf(text).map((token, id) => [token, id]));
+  const pieces = new Map(linesOf(text, file).map((token, id) => [token, id]));
   const vocabulary = createVocabulary(pieces, withSpecial(config, pieces, file, added), added?.file ?? file);
   const special = specialIds(names, vocabulary, file);
   const { cls, sep } = special;
@@ -60,9 +61,10 @@ export function parseVocabTxt(
   };
 }
 
-function linesOf(text: string): string[] {
-  const lines = text.split(/\r?\n/);
+function linesOf(text: string, file: string): string[] {
+  const lines = text.split(/\r?\n/, MOST_TOKENS + 2);
   if (lines.at(-1) === "") lines.pop();
+  if (lines.length > MOST_TOKENS) throw new RangeError(`${file}: at most ${MOST_TOKENS} tokens are read`);
   return lines;
 }
 
@@ -86,7 +88,7 @@ function withSpecial(
   for (const content of special) {
     const id = pieces.get(content);
     if (id !== undefined) add(content, id);
-    else if (config.moreSpecial.includes(content) && !tokens.has(content)) {
+    else if (!tokens.has(content) && config.moreSpecial.includes(content)) {
       throw new RangeError(
         `${file}: additional_special_tokens has ${quote(content)}, and no file gives its id; add it to added_tokens.json`,
       );

@@ -1,10 +1,12 @@
 /** The checks that every vocabulary passes, from whatever file: sizes, ids, added tokens. */
 
+import { quote } from "../../files/faults.ts";
+
 /** The largest vocabulary in use, LaBSE's, has 501,153 tokens of 4 million characters. */
-const MOST_TOKENS = 2_097_152;
-const MOST_CHARACTERS = 8_388_608;
+export const MOST_TOKENS = 600_000;
+const MOST_CHARACTERS = 5_000_000;
 const MOST_ADDED = 10_000;
-const LONGEST_ADDED = 1_000;
+const LONGEST_ADDED = 200;
 
 /** The names that BERT's special tokens have in a model folder. */
 export interface SpecialNames {
@@ -58,7 +60,7 @@ export function createVocabulary(
   added: readonly AddedToken[],
   file: string,
 ): Vocabulary {
-  if (pieces.size === 0) throw new RangeError(`${file}: the vocabulary is empty`);
+  if (pieces.size === 0) throw new RangeError(`${file}: no tokens`);
   if (pieces.size > MOST_TOKENS)
     throw new RangeError(`${file}: ${pieces.size} tokens, at most ${MOST_TOKENS} are read`);
   if (added.length > MOST_ADDED) {
@@ -85,9 +87,6 @@ export function createVocabulary(
     characters += token.length;
     claim(token, id);
   }
-  if (characters > MOST_CHARACTERS) {
-    throw new RangeError(`${file}: tokens of ${characters} characters in all, at most ${MOST_CHARACTERS} are read`);
-  }
   const ids = new Map(pieces);
   for (const { content, id } of added) {
     if (content === "" || content.length > LONGEST_ADDED) {
@@ -99,8 +98,12 @@ export function createVocabulary(
     if (known !== undefined && known !== id) {
       throw new RangeError(`${file}: the added token ${quote(content)} has id ${id}, but ${known} before`);
     }
+    characters += content.length;
     claim(content, id);
     ids.set(content, id);
+  }
+  if (characters > MOST_CHARACTERS) {
+    throw new RangeError(`${file}: ${characters} characters in all, at most ${MOST_CHARACTERS} are read`);
   }
   return { pieces, added, ids, tokens };
 }
@@ -112,8 +115,4 @@ export function specialIds(names: SpecialNames, { pieces, ids }: Vocabulary, fil
     throw new RangeError(`${file}: the unknown token ${quote(names.unk)} is not in the vocabulary`);
   const [cls, sep, pad, mask] = [names.cls, names.sep, names.pad, names.mask].map((name) => ids.get(name));
   return { unk, cls, sep, pad, mask };
-}
-
-export function quote(token: string): string {
-  return JSON.stringify(token.length > 40 ? `${token.slice(0, 40)}...` : token);
 }

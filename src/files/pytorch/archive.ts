@@ -46,8 +46,8 @@ export async function readArchive(source: ByteSource): Promise<Saved> {
     if (entry === undefined) faults.add(`storage ${quote(key)} is missing: there is no entry ${quote(name)}`);
     else if (entry.size !== needed) {
       faults.add(`storage ${quote(key)}, ${elements} x ${dtype}, takes ${needed} bytes, its entry has ${entry.size}`);
-    } else if (faults.count === 0) begins.set(key, await findContent(source, entry, directory));
+    } else if (faults.list.length === 0) begins.set(key, await findContent(source, entry, directory));
   }
-  if (faults.count > 0) throw new PyTorchError(source.name, faults.list());
+  if (faults.list.length > 0) throw new PyTorchError(source.name, faults.list);
   return { root: value, begins };
 }

@@ -50,11 +50,11 @@ export async function openPyTorch(source: ByteSource, warn: Report): Promise<Che
     const tensor = place(name, value, begins, (fault) => faults.add(`tensor ${quote(name)}: ${fault}`));
     if (tensor !== undefined) tensors.set(name, tensor);
   }
-  if (faults.count === 0) checkSum(tensors, source, faults.add);
-  if (faults.count === 0 && tensors.size === 0) {
+  if (faults.list.length === 0) checkSum(tensors, source, faults.add);
+  if (faults.list.length === 0 && tensors.size === 0) {
     faults.add(`it holds ${describeValue(dict)}, not a state dict with tensors${list(others)}`);
   }
-  if (faults.count > 0) throw new PyTorchError(source.name, faults.list());
+  if (faults.list.length > 0) throw new PyTorchError(source.name, faults.list);
   if (others.length > 0)
     warn(`${source.name}: ${others.length} entries that are no tensors are left out${list(others)}`);
   return { source, tensors, metadata: new Map() };

@@ -59,7 +59,7 @@ export async function readZipDirectory(source: ByteSource): Promise<ZipDirectory
     at = end;
   }
   if (at !== bytes) faults.add(`the zip directory has ${bytes} bytes, its ${count} entries take ${at}`);
-  if (faults.count > 0) throw new PyTorchError(source.name, faults.list());
+  if (faults.list.length > 0) throw new PyTorchError(source.name, faults.list);
   return { entries, begin };
 }
 

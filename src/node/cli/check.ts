@@ -4,7 +4,7 @@ import type { Command } from "commander";
 import type { BertConfig } from "../../bert/config.ts";
 import { type CommonOptions, newCommand } from "./command.ts";
 import { type CheckpointSummary, type Inspection, inspectPath } from "./inspect.ts";
-import { aligned, print, printable } from "./output.ts";
+import { aligned, print, printable, say } from "./output.ts";
 
 export function checkCommand(): Command {
   return newCommand("check", "say what a safetensors file or a model folder is, or every fault of it", { gpu: false })
@@ -19,7 +19,7 @@ export function checkCommand(): Command {
         process.exitCode = 2;
         const kind = found.kind ? `not a valid ${found.kind}: ` : "";
         const rest = more.length > 0 ? ` (and ${more.length} more)` : "";
-        process.stderr.write(`error: ${printable(`${path}: ${kind}${first}${rest}`)}\n`);
+        say(`error: ${printable(`${path}: ${kind}${first}${rest}`)}`);
       }
     });
 }

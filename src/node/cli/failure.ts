@@ -3,6 +3,7 @@
 import { CommanderError } from "commander";
 import { DeviceLostError, GpuError } from "../../runtime/errors.ts";
 import { NoAdapterError } from "../device.ts";
+import { say } from "./output.ts";
 
 /** What the user gave cannot be used; the message says what to give instead. */
 export class InputError extends Error {
@@ -16,7 +17,7 @@ export function reportFailure(error: unknown): number {
     return error.exitCode === 0 ? 0 : 2;
   }
   const internal = isInternal(error);
-  process.stderr.write(`${internal ? "internal error" : "error"}: ${messageOf(error)}\n`);
+  say(`${internal ? "internal error" : "error"}: ${messageOf(error)}`);
   return internal ? 1 : 2;
 }
 

@@ -10,7 +10,7 @@ import { InputError } from "./failure.ts";
 import type { FileOptions } from "./file_options.ts";
 import { openInput, placeOf, rowOutcomes, textIn } from "./file_rows.ts";
 import { fingerprintFile } from "./fingerprint.ts";
-import { print, printRaw, warnings } from "./output.ts";
+import { print, printRaw, say, warnings } from "./output.ts";
 import { durationText, progressBar, rateText } from "./progress_bar.ts";
 import type { Session } from "./session.ts";
 
@@ -55,11 +55,11 @@ export async function answerFile<Input, Result>(
   }
   if (output?.complete) {
     await table.close();
-    process.stderr.write(`${output.path} is complete already (${output.begun} rows), nothing is left to do\n`);
+    say(`${output.path} is complete already (${output.begun} rows), nothing is left to do`);
     return;
   }
   const begun = output?.begun ?? 0;
-  if (begun > 0) process.stderr.write(`going on after row ${begun}\n`);
+  if (begun > 0) say(`going on after row ${begun}`);
   const interruption = catchInterruption();
   const start = performance.now();
   let bar = progressBar();
@@ -87,13 +87,13 @@ export async function answerFile<Input, Result>(
     bar.end();
     notes.end();
     await output?.finish();
-    if (output || skipped > 0) process.stderr.write(`${summary(done - begun, skipped, start)}${arrow(output)}\n`);
+    if (output || skipped > 0) say(`${summary(done - begun, skipped, start)}${arrow(output)}`);
   } catch (error) {
     bar.end();
     notes.end();
     // what ended the run is the error to tell, not what came of it
     const kept = await output?.interrupt().catch(() => undefined);
-    if (kept !== undefined && done > 0) process.stderr.write(`${keptText(kept, output?.path, done)}\n`);
+    if (kept !== undefined && done > 0) say(`${keptText(kept, output?.path, done)}`);
     if (!interruption.signal.aborted) throw error;
     process.exitCode = interruption.exitCode();
   } finally {

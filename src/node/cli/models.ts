@@ -3,7 +3,7 @@
 import { Command } from "commander";
 import { hubCacheDir } from "../hub/environment.ts";
 import { type CachedModel, type CachedRevision, scanHubCache } from "../hub/scan.ts";
-import { aligned, megabytes, print, printable } from "./output.ts";
+import { aligned, megabytes, print, printable, say } from "./output.ts";
 
 /** By the architecture that config.json names. */
 const TASKS: Readonly<Record<string, readonly string[]>> = {
@@ -35,7 +35,7 @@ async function models({ json }: { readonly json: boolean }): Promise<void> {
   for (const line of aligned(found.flatMap(rowsOf))) await print(line);
   const total = found.reduce((sum, { bytes }) => sum + bytes, 0);
   const count = `${found.length} model${found.length === 1 ? "" : "s"}`;
-  process.stderr.write(`${count}, ${megabytes(total)} in ${folder}\n`);
+  say(`${count}, ${megabytes(total)} in ${folder}`);
 }
 
 function asJson({ name, path, bytes, incompleteBytes, revisions }: CachedModel): unknown {

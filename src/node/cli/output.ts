@@ -1,10 +1,13 @@
 /** What commands write: results on stdout, everything else on stderr. */
 
 import { once } from "node:events";
+import { harmless, printable } from "../terminal.ts";
 
-/** A line of results. Waits while the reader is slower than we are. */
+export { printable } from "../terminal.ts";
+
+/** A line of results, or several. Waits while the reader is slower than we are. */
 export async function print(line: string): Promise<void> {
-  await printRaw(`${line}\n`);
+  await printRaw(`${harmless(line)}\n`);
 }
 
 export async function printRaw(bytes: string | Uint8Array): Promise<void> {
@@ -27,9 +30,9 @@ export function aligned(rows: readonly (readonly string[])[]): string[] {
   );
 }
 
-/** Text for a terminal: control characters, which could do more than be seen, are spelt out. */
-export function printable(text: string): string {
-  return text.replace(/\p{Cc}/gu, (char) => `\\x${char.charCodeAt(0).toString(16).padStart(2, "0")}`);
+/** A line on stderr, or several. */
+export function say(line: string): void {
+  process.stderr.write(`${harmless(line)}\n`);
 }
 
 export const megabytes = (bytes: number): string => `${(bytes / 1e6).toFixed(1)} MB`;
@@ -50,10 +53,10 @@ export function warnings(): { warn(message: string): void; end(): void } {
         return;
       }
       given.add(message);
-      process.stderr.write(`warning: ${printable(message)}\n`);
+      say(`warning: ${printable(message)}`);
     },
     end() {
-      if (more > 0) process.stderr.write(`warning: and ${more} more like these\n`);
+      if (more > 0) say(`warning: and ${more} more like these`);
     },
   };
 }
@@ -68,7 +71,7 @@ export function progress(what: string): { at(share: number): void; end(): void }
       const percent = Math.floor(share * 100);
       if (percent === shown) return;
       shown = percent;
-      stderr.write(`\r${what} ${percent}%`);
+      stderr.write(`\r${printable(what)} ${percent}%`);
     },
     end() {
       stderr.write("\r\u001b[K");

@@ -8,7 +8,7 @@ import { createEngine } from "../index.ts";
 import { removeTuning, storeTuning, tuningFile } from "../tuning.ts";
 import { positiveInteger } from "./command.ts";
 import { InputError } from "./failure.ts";
-import { aligned, print, printable, progress } from "./output.ts";
+import { aligned, print, printable, progress, say } from "./output.ts";
 
 interface TuneCliOptions {
   readonly json: boolean;
@@ -50,7 +50,7 @@ async function tune({ json, adapter, dtype, budget, dryRun, reset }: TuneCliOpti
     }).finally(() => shown.end());
     if (json) await printJson(result);
     else for (const line of aligned(tableOf(result))) await print(line);
-    for (const line of complaints(result)) process.stderr.write(`warning: ${printable(line)}\n`);
+    for (const line of complaints(result)) say(`warning: ${printable(line)}`);
     if (!dryRun) await storeTuning(engine.adapter, result, file);
     const { name } = engine.adapter;
     const { complete, ms } = result;

@@ -1,6 +1,7 @@
 /** How rows are laid down in a file that may be cut off at any byte, and found again in it. */
 
 import { createReadStream } from "node:fs";
+import { harmless } from "../terminal.ts";
 import { csvLine } from "./csv.ts";
 import { npyLayout } from "./npy.ts";
 import { parquetLayout } from "./parquet_writer.ts";
@@ -63,7 +64,7 @@ export function outputFormatOf(path: string): OutputFormat {
 function jsonlLayout(): Layout {
   return {
     head: "",
-    encode: (row, values) => (values ? `${JSON.stringify({ row, ...plainValues(values) })}\n` : ""),
+    encode: (row, values) => (values ? `${harmless(JSON.stringify({ row, ...plainValues(values) }))}\n` : ""),
     async recover(path) {
       let end = 0;
       let row = 0;

@@ -235,7 +235,7 @@ describe("sentence-transformers", () => {
         ["Transformer", ""],
         ["WordWeights", "1"],
       ]),
-      /has Transformer, WordWeights; Transformer, Pooling/,
+      /has Transformer, WordWeights; expected Transformer, Pooling/,
     );
     await refused(
       files([
@@ -261,6 +261,15 @@ describe("sentence-transformers", () => {
     await refused(
       files(BASIC, { "config_sentence_transformers.json": { prompts: { a: 1 } } }),
       /prompts.a is 1; expected a string/,
+    );
+    await refused(
+      files([...BASIC, ...Array.from({ length: 200 }, (): [string, string] => ["Dense", "2_Dense"])]),
+      /at most 9 Dense/,
+    );
+    const wide = { in_features: 16_384, out_features: 16_384, activation_function: "torch.nn.modules.linear.Identity" };
+    await refused(
+      files([...BASIC, ["Dense", "2_Dense"]], { "2_Dense/config.json": wide }),
+      /2_Dense\/config.json: out_features is 16384; expected a whole number from 1 to 4096/,
     );
     expect(await readSentenceModules(memoryFolder({}))).toBeUndefined();
   });

@@ -82,7 +82,7 @@ describe("vocab.txt", () => {
   });
 
   it.each<[string, Record<string, string>, RegExp]>([
-    ["an empty file", { "vocab.txt": "" }, /vocab.txt: the vocabulary is empty/],
+    ["an empty file", { "vocab.txt": "" }, /vocab.txt: no tokens/],
     ["no [UNK]", { "vocab.txt": "[CLS]\n[SEP]" }, /vocab.txt: the unknown token "\[UNK\]" is not in the vocabulary/],
     ["no [SEP]", { "vocab.txt": "[UNK]\n[CLS]" }, /vocab.txt: "\[SEP\]" is not in the vocabulary/],
     [
@@ -168,9 +168,13 @@ describe("tokenizer.json", () => {
     [
       "of another model",
       changed("model.type", "BPE"),
-      /tokenizer.json: model.type is "BPE"; a BERT WordPiece tokenizer has WordPiece/,
+      /tokenizer.json: model.type is "BPE"; expected WordPiece: only BERT's WordPiece/,
     ],
-    ["with another normaliser", changed("normalizer.type", "NFKC"), /normalizer.type is "NFKC"; a BERT/],
+    [
+      "with another normaliser",
+      changed("normalizer.type", "NFKC"),
+      /normalizer.type is "NFKC"; expected BertNormalizer/,
+    ],
     ["with another pre-tokeniser", changed("pre_tokenizer.type", "Whitespace"), /pre_tokenizer.type is "Whitespace"/],
     [
       "with another post-processor",
@@ -178,7 +182,7 @@ describe("tokenizer.json", () => {
       /"RobertaProcessing"; .* TemplateProcessing or BertProcessing/,
     ],
     ["with another decoder", changed("decoder.type", "BPEDecoder"), /decoder.type is "BPEDecoder"/],
-    ["without a vocabulary", changed("model.vocab", {}), /the vocabulary is empty/],
+    ["without a vocabulary", changed("model.vocab", {}), /no tokens/],
     ["with a list for a vocabulary", changed("model.vocab", ["a"]), /model.vocab is \["a"\]; expected an object/],
     ["with an id that is text", changed("model.vocab", { a: "0" }), /the id of "a" is 0; expected a whole number/],
     ["with a negative id", changed("model.vocab", { a: -1 }), /the id of "a" is -1/],
@@ -275,6 +279,102 @@ describe("tokenizer_config.json", () => {
     await expect(load({ "vocab.txt": VOCAB, "tokenizer_config.json": JSON.stringify(config) })).rejects.toThrow(
       message,
     );
+  });
+});
+
+describe("a hostile folder costs neither time nor memory", () => {
+  const deep = `${"[".repeat(20_000)}${"]".repeat(20_000)}`;
+  const long = (piece: string): Record<string, unknown> => ({
+    type: "WordPiece",
+    max_input_chars_per_word: 0x7fffffff,
+    vocab: Object.fromEntries([...TOKENS, piece].map((token, id) => [token, id])),
+  });
+  const specials = {
+    single: [{ SpecialToken: { id: "x", type_id: 0 } }, { Sequence: { id: "A", type_id: 0 } }],
+    special_tokens: { x: { ids: Array(101).fill(4), tokens: Array(101).fill("[MASK]") } },
+  };
+
+  it.each<[string, Record<string, string>, RegExp]>([
+    ["lines", { "vocab.txt": "\n".repeat(700_000) }, /vocab.txt: at most 600000 tokens are read/],
+    [
+      "empty objects",
+      { "tokenizer.json": changed("added_tokens", 0).replace(/0(?=[,}])/, `[${"{},".repeat(750_000)}{}]`) },
+      /tokenizer.json: not valid JSON: more than 750000 values/,
+    ],
+    [
+      "numbers",
+      { "vocab.txt": VOCAB, "tokenizer_config.json": `{"x":[${"0,".repeat(750_000)}0]}` },
+      /tokenizer_config.json: not valid JSON: more than 750000 values/,
+    ],
+    [
+      "depth",
+      { "vocab.txt": VOCAB, "tokenizer_config.json": `{"mask_token":${deep}}` },
+      /tokenizer_config.json: not valid JSON: nested deeper than 127/,
+    ],
+    ["characters", { "vocab.txt": `${VOCAB}\n${"x".repeat(5_000_000)}` }, /characters in all, at most 5000000/],
+    [
+      "an added token",
+      { "tokenizer.json": changed("added_tokens", [{ id: 99, content: "x".repeat(201) }]) },
+      /added token 99 has 201 characters; expected 1 to 200/,
+    ],
+    [
+      "words and a piece without end",
+      { "tokenizer.json": changed("model", long(`##${"s".repeat(127)}`)) },
+      /max_input_chars_per_word is 2147483647; expected a whole number from 1 to 128/,
+    ],
+    [
+      "special tokens",
+      { "tokenizer.json": changed("post_processor", { type: "TemplateProcessing", ...specials }) },
+      /special_tokens.x.ids is .*; expected at most 100/,
+    ],
+  ])("of %s", async (_, files, message) => {
+    const begin = performance.now();
+    await expect(load(files)).rejects.toThrow(message);
+    expect(performance.now() - begin).toBeLessThan(2000);
+  });
+
+  it("counts no comma and no bracket within a token", async () => {
+    const tokens = [...TOKENS, ...Array.from({ length: 2000 }, (_, i) => `${"[{,".repeat(300)}\\"${i}`)];
+    const tokenizer = await load({ "tokenizer.json": tokenizerJson({ vocabulary: tokens }) });
+    expect(tokenizer.vocabSize).toBe(tokens.length);
+  });
+
+  it("takes words of any length where no piece is long", async () => {
+    const tokenizer = await load({ "tokenizer.json": changed("model", long("##x")) });
+    expect(tokenizer.encode(`film${"s".repeat(5000)}`).ids).toHaveLength(5003);
+  });
+
+  it("gives white space to one added token, in time that grows with it", async () => {
+    const added = [
+      { id: 99, content: " ", special: true, rstrip: true },
+      { id: 98, content: " film", special: true, lstrip: true },
+    ];
+    const tokenizer = await load({ "tokenizer.json": changed("added_tokens", added) });
+    const begin = performance.now();
+    const spaces = 200_000;
+    const { ids, offsets } = tokenizer.encode(`the${" ".repeat(spaces)}film`, undefined, { addSpecialTokens: false });
+    expect(performance.now() - begin).toBeLessThan(2000);
+    expect(ids).toEqual([5, 99, 98]);
+    expect(offsets).toEqual([
+      [0, 3],
+      [3, 3 + spaces],
+      [2 + spaces, 7 + spaces], // its own content, white space or not
+    ]);
+    const near = [{ id: 99, content: "<a>", special: true, rstrip: true }, added[1]];
+    const other = await load({ "tokenizer.json": changed("added_tokens", near) });
+    const encoding = other.encode("<a>  film", undefined, { addSpecialTokens: false });
+    expect(encoding.ids).toEqual([99, 98]);
+    expect(encoding.offsets).toEqual([
+      [0, 5],
+      [4, 9],
+    ]);
+  });
+
+  it("tells no more of a value, or of a name, than a line", async () => {
+    const name = "x".repeat(1_000_000);
+    const files = { "vocab.txt": VOCAB, "added_tokens.json": JSON.stringify({ [name]: name }) };
+    const error = (await load(files).catch((error: unknown) => error)) as Error;
+    expect(error.message.length).toBeLessThan(2100);
   });
 });
 

@@ -5,7 +5,7 @@ import type { Encoding } from "../../../src/bert/tokenizer/tokenizer.ts";
 import { createTokenizer, type EncodeOptions } from "../../../src/bert/tokenizer/tokenizer.ts";
 import { parseTokenizerConfig } from "../../../src/bert/tokenizer/tokenizer_config.ts";
 import { parseTokenizerJson } from "../../../src/bert/tokenizer/tokenizer_json.ts";
-import { keptLengths, type TruncationStrategy } from "../../../src/bert/tokenizer/truncation.ts";
+import { cutsOf, keptLengths, type TruncationStrategy } from "../../../src/bert/tokenizer/truncation.ts";
 import { random as seeded } from "../../support.ts";
 import { pick } from "./corpus.ts";
 import { comparable, rustTokenizer, tokenizerJson, withoutOverflow } from "./oracle.ts";
@@ -256,6 +256,15 @@ describe("truncation", () => {
       "[SEP]",
     ]);
   });
+});
+
+it("refuses overflow windows without number, before they are made", () => {
+  expect(() => cutsOf([6000, 6000], [18, 19], 1, true)).toThrow(
+    /^117902 overflow windows of 4362374 tokens, at most 65536 of 4194304; lower stride/,
+  );
+  expect(() => cutsOf([65_537], [1], 0, true)).toThrow(/^65537 overflow windows/);
+  expect(() => cutsOf([50_000], [200], 199, true)).toThrow(/^49801 overflow windows of 9960200 tokens,/);
+  expect(cutsOf([65_536], [1], 0, true)).toHaveLength(65_536);
 });
 
 describe("padding", () => {
