@@ -344,7 +344,7 @@ describe("a hostile folder costs neither time nor memory", () => {
     expect(tokenizer.encode(`film${"s".repeat(5000)}`).ids).toHaveLength(5003);
   });
 
-  it("gives white space to one added token, in time that grows with it", async () => {
+  it("finds no token within white space that one has taken, in time that grows with it", async () => {
     const added = [
       { id: 99, content: " ", special: true, rstrip: true },
       { id: 98, content: " film", special: true, lstrip: true },
