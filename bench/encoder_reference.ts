@@ -1,6 +1,6 @@
 /** The encoder on the CPU in float64, out of the kernels' CPU twins: what a model's output is held against. */
 
-import type { Sequence } from "../src/bert/forward.ts";
+import type { Sequence } from "../src/bert/batch.ts";
 import { openModel } from "../src/bert/model.ts";
 import { nameTensors } from "../src/bert/weights.ts";
 import type { Folder } from "../src/files/bytes.ts";

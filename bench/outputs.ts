@@ -1,13 +1,13 @@
 /** The files of results: whether they can be written is asked before anything is measured. */
 
-import { constants, realpathSync, statSync } from "node:fs";
+import { constants } from "node:fs";
 import { access, stat } from "node:fs/promises";
 import { dirname, resolve } from "node:path";
 import { reportFailure } from "../src/node/cli/failure.ts";
 import { claimOutput } from "../src/node/data/claim.ts";
-import { replaceSync } from "../src/node/data/fresh_file.ts";
 import { htmlReport } from "./html/report.ts";
 import { openReport, type Report } from "./report.ts";
+import { writeResult } from "./result_file.ts";
 import type { Row } from "./rows.ts";
 
 export interface OutputOptions {
@@ -36,12 +36,6 @@ export async function requireWritable(option: string, file: string, force = fals
   await claimOutput(file, {
     refuse: force ? undefined : new RangeError(`${option} ${file} exists; --force replaces it`),
   });
-}
-
-/** In one step: until it is complete, whoever looks finds what was there before. Links are followed, mode and owner kept. */
-export function writeResult(file: string, text: string): void {
-  const found = statSync(file, { throwIfNoEntry: false });
-  replaceSync(found ? realpathSync(file) : file, text, found && { ...found, mode: found.mode & 0o7777 });
 }
 
 /** Lets `work` fill a report, which is written whatever ends it, Ctrl-C included. One without a row leaves files alone. */

@@ -5,8 +5,8 @@ import { type Column, KERNEL_COLUMNS, LEGEND, MODEL_COLUMNS, peerColumns } from 
 import { profileByKernel } from "./html/figures.ts";
 import { milliseconds, percent, short } from "./numbers.ts";
 import { adapterText, machineText, type OriginRow } from "./origin.ts";
-import { writeResult } from "./outputs.ts";
 import { OURS } from "./peers/engines.ts";
+import { writeResult } from "./result_file.ts";
 import {
   type CeilingRow,
   ceilingFacts,

@@ -3,7 +3,7 @@
  * takes seconds, else a short one, at the same widths. And a row must not depend on the rest of its batch.
  */
 
-import type { Sequence } from "../src/bert/forward.ts";
+import type { Sequence } from "../src/bert/batch.ts";
 import type { BertModel, LoadOptions } from "../src/bert/model.ts";
 import type { Folder } from "../src/files/bytes.ts";
 import { cosine } from "../test/support.ts";

@@ -1,7 +1,7 @@
 /** Batches as they come to a server, and the work that they are. */
 
+import type { Sequence } from "../src/bert/batch.ts";
 import type { BertConfig } from "../src/bert/config.ts";
-import type { Sequence } from "../src/bert/forward.ts";
 import { random } from "../test/support.ts";
 
 export interface Workload {

@@ -1,7 +1,8 @@
 /** The browser-safe entry: engine, BERT, tokenizer and tasks. No Node, no dependencies. */
 
+export type { Batch, Sequence } from "./bert/batch.ts";
 export * from "./bert/config.ts";
-export { type Batch, packBatch, type Sequence } from "./bert/forward.ts";
+export { packBatch } from "./bert/forward.ts";
 export type { ClassifierKind } from "./bert/heads/classifier.ts";
 export * from "./bert/losses.ts";
 export * from "./bert/metrics/classification.ts";

@@ -1,7 +1,7 @@
 /** What an app that embeds the engine relies on, line by line. The pages in test/browser hold it against a browser. */
 
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import type { Sequence } from "../src/bert/forward.ts";
+import type { Sequence } from "../src/bert/batch.ts";
 import { BertModel, type BoundForward } from "../src/bert/model.ts";
 import type { Wanted } from "../src/bert/outputs.ts";
 import type { Folder } from "../src/files/bytes.ts";

@@ -1,7 +1,7 @@
 /** That an engine told to choose kernels as for another GPU launches those, and gets the same results from them. */
 
 import { beforeAll, describe, expect, test } from "vitest";
-import type { Sequence } from "../src/bert/forward.ts";
+import type { Sequence } from "../src/bert/batch.ts";
 import { BertModel } from "../src/bert/model.ts";
 import { Engine } from "../src/runtime/engine.ts";
 import { tinyModel } from "./bert/tiny.ts";

@@ -6,32 +6,12 @@
 import { attentionProbabilities, embed, layerNorm, linear, type PackedTokens, selfAttention } from "../runtime/ops.ts";
 import type { OutputData } from "../runtime/program.ts";
 import type { Recorder, Ref } from "../runtime/recorder.ts";
+import type { Batch, Sequence } from "./batch.ts";
 import type { BertConfig } from "./config.ts";
 import type { AnyHead, Prepared, Raw, RawOutputs, Refs } from "./heads/head.ts";
 import { ALL_HEADS, type HeadName } from "./heads/index.ts";
 import type { Forward, Wanted } from "./outputs.ts";
 import type { BertWeights, LayerWeights } from "./weights.ts";
-
-/** One sequence of token ids, special tokens included. An `Encoding` of the tokenizer fits but for its names. */
-export interface Sequence {
-  readonly inputIds: ArrayLike<number>;
-  /** 0 where not given. */
-  readonly tokenTypeIds?: ArrayLike<number> | undefined;
-  /** 0, 1, 2, ... where not given. */
-  readonly positionIds?: ArrayLike<number> | undefined;
-  /** 1: others attend to this token. 0: it is computed, but nobody sees it. All 1 where not given. */
-  readonly attentionMask?: ArrayLike<number> | undefined;
-}
-
-export interface Batch {
-  /** [tokens, 4]: word id, token type, position, 1 unless masked */
-  readonly tokens: Uint32Array;
-  /** [tokens] */
-  readonly wordIds: Uint32Array;
-  /** [sequences + 1] */
-  readonly cuSeqlens: Uint32Array;
-  readonly masked: boolean;
-}
 
 /** @throws RangeError naming the sequence, the token, its value and the bound */
 export function packBatch(sequences: readonly Sequence[], config: BertConfig): Batch {

@@ -10,10 +10,10 @@ import type { BoundProgram } from "../runtime/bound.ts";
 import type { Engine } from "../runtime/engine.ts";
 import { type Program, type RunOptions, untilAborted } from "../runtime/program.ts";
 import { missingForInt8 } from "../runtime/quantize.ts";
+import type { Batch, Sequence } from "./batch.ts";
 import { type BertConfig, ModelError, parseConfig } from "./config.ts";
 import {
   askedOf,
-  type Batch,
   type Collect,
   headsFor,
   inputsOf,
@@ -21,7 +21,6 @@ import {
   packBatch,
   prepareForward,
   recordForward,
-  type Sequence,
 } from "./forward.ts";
 import { type ClassifierKind, classifierKind } from "./heads/classifier.ts";
 import type { Forward, Wanted } from "./outputs.ts";

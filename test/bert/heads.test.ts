@@ -2,7 +2,7 @@
 
 import { readdirSync } from "node:fs";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import type { Sequence } from "../../src/bert/forward.ts";
+import type { Sequence } from "../../src/bert/batch.ts";
 import { HEADS } from "../../src/bert/heads/index.ts";
 import { BertModel } from "../../src/bert/model.ts";
 import type { Wanted } from "../../src/bert/outputs.ts";

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { encoderFlops } from "../../bench/workloads.ts";
-import type { Sequence } from "../../src/bert/forward.ts";
+import type { Sequence } from "../../src/bert/batch.ts";
 import { BertModel } from "../../src/bert/model.ts";
 import type { Wanted } from "../../src/bert/outputs.ts";
 import { openCheckpoint } from "../../src/files/checkpoint.ts";

@@ -7,8 +7,8 @@ import type { PackedTokens } from "../../runtime/ops.ts";
 import type { OutputData } from "../../runtime/program.ts";
 import type { Recorder, Ref } from "../../runtime/recorder.ts";
 import type { Shape } from "../../runtime/tensor.ts";
+import type { Batch } from "../batch.ts";
 import type { BertConfig } from "../config.ts";
-import type { Batch } from "../forward.ts";
 import type { Stored } from "../stored.ts";
 
 /** Row-major values and their shape. */

@@ -4,8 +4,8 @@
  * Mirrors QueryTokenizer and DocTokenizer of colbert-ir, and ColBERT.tokenize of PyLate.
  */
 
+import type { Sequence } from "../batch.ts";
 import { ModelError } from "../config.ts";
-import type { Sequence } from "../forward.ts";
 import type { SequenceOutput } from "../outputs.ts";
 import { countOf, type Fields, flagOf, has, listOf, textOf } from "../tokenizer/fields.ts";
 import { encodeCut, maxLength, type Pretrained, requireHead, type TaskOptions } from "./pretrained.ts";

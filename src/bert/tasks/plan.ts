@@ -1,6 +1,6 @@
 /** A task as data: what the model computes, what an input becomes, what its outputs become. `stream.ts` does the rest. */
 
-import type { Sequence } from "../forward.ts";
+import type { Sequence } from "../batch.ts";
 import type { SequenceOutput, Wanted } from "../outputs.ts";
 
 export interface Plan<Input, Result> {

@@ -2,8 +2,8 @@
 
 import { type Folder, readText } from "../../files/bytes.ts";
 import type { Engine } from "../../runtime/engine.ts";
+import type { Sequence } from "../batch.ts";
 import { ModelError } from "../config.ts";
-import type { Sequence } from "../forward.ts";
 import { BertModel, type LoadOptions } from "../model.ts";
 import type { Wanted } from "../outputs.ts";
 import { loadTokenizer } from "../tokenizer/load.ts";

@@ -1,6 +1,6 @@
 /** Sentence embeddings: one vector per text, as sentence-transformers computes them. */
 
-import type { Sequence } from "../forward.ts";
+import type { Sequence } from "../batch.ts";
 import type { SequenceOutput, Wanted } from "../outputs.ts";
 import type { Plan } from "./plan.ts";
 import { normalized, type Pooling, poolTokens } from "./pooling.ts";

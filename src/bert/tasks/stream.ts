@@ -8,8 +8,8 @@
  * handful of programs. Sorted batches would differ in their numbers of sequences.
  */
 
+import type { Sequence } from "../batch.ts";
 import type { BertConfig } from "../config.ts";
-import type { Sequence } from "../forward.ts";
 import { headsFor } from "../forward.ts";
 import type { SequencePlace } from "../heads/head.ts";
 import type { BertModel } from "../model.ts";

@@ -3,7 +3,7 @@
 import type { Command } from "commander";
 import { type Answer, planQuestionAnswering, type Question } from "../../bert/tasks/question_answering.ts";
 import { createTask } from "../../bert/tasks/task.ts";
-import type { Column } from "../data/layout.ts";
+import type { Column } from "../data/rows.ts";
 import { answerStream } from "./answer_stream.ts";
 import { type CommonOptions, newCommand, positiveInteger } from "./command.ts";
 import { type FileOptions, fileOptions, required } from "./file_options.ts";

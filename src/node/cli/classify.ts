@@ -8,7 +8,7 @@ import {
   type LabelFunction,
   planTextClassification,
 } from "../../bert/tasks/text_classification.ts";
-import type { Column } from "../data/layout.ts";
+import type { Column } from "../data/rows.ts";
 import { answerStream } from "./answer_stream.ts";
 import { type CommonOptions, newCommand, positiveInteger } from "./command.ts";
 import { type FileOptions, fileOptions, TEXTS_OR_INPUT } from "./file_options.ts";

@@ -3,7 +3,8 @@
 import type { BertModel } from "../../bert/model.ts";
 import type { Job, Plan } from "../../bert/tasks/plan.ts";
 import { streamPlan } from "../../bert/tasks/stream.ts";
-import { type DataTable, openTable, type Row, type RowValues } from "../data/table.ts";
+import type { DataTable, Row, RowValues } from "../data/rows.ts";
+import { openTable } from "../data/table.ts";
 import { InputError } from "./failure.ts";
 import type { InputOptions } from "./file_options.ts";
 

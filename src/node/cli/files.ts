@@ -3,8 +3,9 @@
 import { constants } from "node:os";
 import type { Plan } from "../../bert/tasks/plan.ts";
 import type { Pretrained } from "../../bert/tasks/pretrained.ts";
-import { type Column, type Layout, layoutOf, type OutputFormat, outputFormatOf } from "../data/layout.ts";
+import { layoutOf, type OutputFormat, outputFormatOf } from "../data/layout.ts";
 import { type Identity, type OutputFile, openOutput } from "../data/output_file.ts";
+import type { Column, Layout } from "../data/rows.ts";
 import type { CommonOptions } from "./command.ts";
 import { InputError } from "./failure.ts";
 import type { FileOptions } from "./file_options.ts";

@@ -1,8 +1,8 @@
 /** Tagged words in CoNLL's layout: a word per line, its tag in the last column, an empty line after each sentence. */
 
 import { readLines, withoutReturn } from "./lines.ts";
+import type { DataTable, Row } from "./rows.ts";
 import { inputName } from "./source.ts";
-import type { DataTable, Row } from "./table.ts";
 
 export interface TaggedSentence {
   readonly words: readonly string[];

@@ -5,34 +5,10 @@ import { harmless } from "../terminal.ts";
 import { csvLine } from "./csv.ts";
 import { npyLayout } from "./npy.ts";
 import { parquetLayout } from "./parquet_writer.ts";
-import type { RowValues } from "./table.ts";
+import type { Column, Layout, RowValues } from "./rows.ts";
 
 export const OUTPUT_FORMATS = ["jsonl", "csv", "parquet", "npy"] as const;
 export type OutputFormat = (typeof OUTPUT_FORMATS)[number];
-
-/** Of results. `vector` is a list of numbers, `json` anything nested: a cell of text in CSV and Parquet. */
-export interface Column {
-  readonly name: string;
-  readonly type: "integer" | "number" | "boolean" | "text" | "vector" | "json";
-}
-
-export interface Recovered {
-  /** Bytes up to the end of the last whole row. */
-  readonly end: number;
-  /** Number of the last input row that is dealt with, 0 where none is. */
-  readonly row: number;
-}
-
-export interface Layout {
-  /** What a new file begins with. */
-  readonly head: string;
-  /** The bytes of an input row's result; `undefined` stands for a row that is left out. */
-  encode(row: number, values: RowValues | undefined): string | Uint8Array;
-  /** What of a file that an earlier run left can be kept. @throws Error when it is no such file */
-  recover(path: string): Promise<Recovered>;
-  /** Makes the rows at `partial` a complete file. @returns where it lies: there, or beside it where the rows are kept */
-  complete(partial: string): Promise<string>;
-}
 
 /** @param columns of the results; the number of the row comes before them, but not in .npy, which has the rows in place */
 export function layoutOf(format: OutputFormat, columns: readonly Column[]): Layout {

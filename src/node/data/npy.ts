@@ -1,7 +1,7 @@
 /** NumPy's .npy: one matrix of vectors, row n of it for row n of the input. */
 
 import { open } from "node:fs/promises";
-import type { Column, Layout } from "./layout.ts";
+import type { Column, Layout } from "./rows.ts";
 
 /** Bytes. Wide enough for any shape, so that the number of rows can be written in place at the end. */
 const HEADER = 128;

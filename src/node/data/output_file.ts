@@ -7,8 +7,7 @@ import { constants, type FileHandle, lstat, rename, rm, stat } from "node:fs/pro
 import { basename, dirname, join } from "node:path";
 import { type Claim, claimOutput, PARTIAL, RECORD } from "./claim.ts";
 import { createFresh, exists, naming, openKept, publish, writeWhole } from "./fresh_file.ts";
-import type { Layout } from "./layout.ts";
-import type { RowValues } from "./table.ts";
+import type { Layout, RowValues } from "./rows.ts";
 
 /** What a run is of, by name; two runs may share a file when all of it is the same. */
 export type Identity = Readonly<Record<string, string | number | boolean | null>>;

@@ -3,7 +3,7 @@
 import { stat } from "node:fs/promises";
 import { Worker } from "node:worker_threads";
 import type { ParquetAnswer, ParquetEnd, ParquetOpened, ParquetRequest, ParquetSlice } from "./parquet_worker.ts";
-import type { DataTable, Row } from "./table.ts";
+import type { DataTable, Row } from "./rows.ts";
 
 /** Milliseconds without a sign of life: at least one such span, at most two; and one more for so many bytes of the file. */
 const SPAN = 500;

@@ -4,9 +4,8 @@ import { writeSync } from "node:fs";
 import { rm } from "node:fs/promises";
 import type { SchemaElement } from "hyparquet";
 import { createFresh, naming } from "./fresh_file.ts";
-import type { Column, Layout } from "./layout.ts";
 import { readLines } from "./lines.ts";
-import type { RowValues } from "./table.ts";
+import type { Column, Layout, RowValues } from "./rows.ts";
 
 /** Characters of JSON in a row group. */
 const GROUP = 8 << 20;

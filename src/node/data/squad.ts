@@ -1,7 +1,7 @@
 /** Questions in SQuAD's layout, 1.1 and 2.0: articles of paragraphs of questions. */
 
+import type { DataTable, Row } from "./rows.ts";
 import { inputName, readChunks } from "./source.ts";
-import type { DataTable, Row } from "./table.ts";
 
 export interface SquadQuestion {
   readonly id: string;

@@ -3,36 +3,11 @@
 import { csvParser } from "./csv.ts";
 import { type Line, LONGEST_LINE, readLines, withoutReturn } from "./lines.ts";
 import { openParquet } from "./parquet.ts";
+import type { DataTable, Row, RowValues } from "./rows.ts";
 import { inputName } from "./source.ts";
 
 export const INPUT_FORMATS = ["lines", "jsonl", "csv", "tsv", "parquet"] as const;
 export type InputFormat = (typeof INPUT_FORMATS)[number];
-
-export type RowValues = Readonly<Record<string, unknown>>;
-
-interface Place {
-  /** From 1; a header and blank lines do not count. */
-  readonly number: number;
-  /** Where it ends in a text file, from 1. */
-  readonly line?: number;
-  /** How much of the input lies up to its end, 0 to 1; 0 where that is unknown. */
-  readonly share: number;
-}
-
-/** A row, or what is wrong with it. */
-export type Row = Place &
-  ({ readonly values: RowValues; readonly fault?: never } | { readonly fault: string; readonly values?: never });
-
-export interface DataTable {
-  /** For messages. */
-  readonly name: string;
-  /** Known before the first row, but for JSONL, where every row has its own. */
-  readonly columns: readonly string[] | undefined;
-  /** To be called once. Holds a chunk of the file at a time, of Parquet up to 16,384 rows. */
-  rows(): AsyncIterable<Row>;
-  /** Ends the reading early. */
-  close(): Promise<void>;
-}
 
 export interface TableOptions {
   /** Default: by the file's extension. */

@@ -2,7 +2,7 @@
 
 import { setTimeout as pause } from "node:timers/promises";
 import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
-import type { Sequence } from "../../../src/bert/forward.ts";
+import type { Sequence } from "../../../src/bert/batch.ts";
 import { BertModel } from "../../../src/bert/model.ts";
 import type { Forward, Wanted } from "../../../src/bert/outputs.ts";
 import type { Plan } from "../../../src/bert/tasks/plan.ts";

@@ -8,7 +8,8 @@ import { dirname, join } from "node:path";
 import { setTimeout } from "node:timers/promises";
 import { gzipSync } from "node:zlib";
 import { beforeAll, describe, expect, test } from "vitest";
-import { openTable, type RowValues } from "../../../src/node/data/table.ts";
+import type { RowValues } from "../../../src/node/data/rows.ts";
+import { openTable } from "../../../src/node/data/table.ts";
 import { tinyModel } from "../../bert/tiny.ts";
 import { scratch } from "./scratch.ts";
 

@@ -1,8 +1,9 @@
 import { copyFile, readFile, rm, truncate, writeFile } from "node:fs/promises";
 import { describe, expect, test } from "vitest";
-import { type Column, layoutOf, type OutputFormat, outputFormatOf } from "../../../src/node/data/layout.ts";
+import { layoutOf, type OutputFormat, outputFormatOf } from "../../../src/node/data/layout.ts";
 import { type OutputFile, type OutputOptions, openOutput } from "../../../src/node/data/output_file.ts";
-import { openTable, type RowValues } from "../../../src/node/data/table.ts";
+import type { Column, RowValues } from "../../../src/node/data/rows.ts";
+import { openTable } from "../../../src/node/data/table.ts";
 import { scratch } from "./scratch.ts";
 
 const file = scratch();

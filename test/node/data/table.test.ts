@@ -2,7 +2,8 @@ import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { gzipSync } from "node:zlib";
 import { describe, expect, test } from "vitest";
-import { formatOf, openTable, type Row, type TableOptions } from "../../../src/node/data/table.ts";
+import type { Row } from "../../../src/node/data/rows.ts";
+import { formatOf, openTable, type TableOptions } from "../../../src/node/data/table.ts";
 import { scratch } from "./scratch.ts";
 
 const file = scratch();

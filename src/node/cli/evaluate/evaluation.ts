@@ -3,7 +3,7 @@
 import type { Averages, Scores } from "../../../bert/metrics/f1.ts";
 import type { Plan } from "../../../bert/tasks/plan.ts";
 import type { Pretrained, TaskOptions } from "../../../bert/tasks/pretrained.ts";
-import type { DataTable, RowValues } from "../../data/table.ts";
+import type { DataTable, RowValues } from "../../data/rows.ts";
 import { InputError } from "../failure.ts";
 import type { InputOptions } from "../file_options.ts";
 

@@ -3,7 +3,8 @@
 import { entityReport, strictScheme } from "../../../bert/metrics/entities.ts";
 import { type Entity, planTokenClassification } from "../../../bert/tasks/token_classification.ts";
 import { conllTable } from "../../data/conll.ts";
-import { formatOf, type RowValues } from "../../data/table.ts";
+import type { RowValues } from "../../data/rows.ts";
+import { formatOf } from "../../data/table.ts";
 import { InputError } from "../failure.ts";
 import { openInput } from "../file_rows.ts";
 import { type Evaluation, type EvaluationOptions, evaluation, type WithGold, withGold } from "./evaluation.ts";
