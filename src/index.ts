@@ -78,7 +78,7 @@ export {
   subgroupSizeOf,
 } from "./runtime/device.ts";
 export * from "./runtime/engine.ts";
-export { DeviceLostError, GpuError, NoWebGpuError } from "./runtime/errors.ts";
+export { DeviceLostError, DisposedError, GpuError, NoWebGpuError } from "./runtime/errors.ts";
 export type { MemoryUse } from "./runtime/memory.ts";
 export {
   type TunedCandidate,

@@ -124,7 +124,7 @@ export function recordForward(r: Recorder, prepared: PreparedForward, model: For
   const packed: PackedTokens = {
     tokens: r.input("tokens", [count, 4], "u32"),
     cuSeqlens: r.input("cuSeqlens", [batch.cuSeqlens.length], "u32"),
-    masked: batch.masked,
+    masked: batch.masked || r.traits.batchInvariant === true, // one kernel for both
   };
   const wordIds = readsWordIds(weights) ? r.input("wordIds", [count], "u32") : undefined;
   const own = Object.entries(prepared.inputs).map(([name, { length }]) => [name, r.input(name, [length], "u32")]);

@@ -8,6 +8,7 @@ import type { Checkpoint } from "../files/checkpoint.ts";
 import type { Allocation } from "../runtime/allocation.ts";
 import type { BoundProgram } from "../runtime/bound.ts";
 import type { Engine } from "../runtime/engine.ts";
+import { DisposedError } from "../runtime/errors.ts";
 import { type Program, type RunOptions, untilAborted } from "../runtime/program.ts";
 import { missingForInt8 } from "../runtime/quantize.ts";
 import type { Batch, Sequence } from "./batch.ts";
@@ -79,7 +80,7 @@ export class BertModel {
   #loaded: LoadedWeights;
   #reloading: Promise<void> | undefined;
   readonly #recorded = new Map<string, Promise<Recorded>>();
-  #disposed = false;
+  readonly #disposal = new AbortController();
 
   private constructor(
     engine: Engine,
@@ -132,12 +133,16 @@ export class BertModel {
   }
 
   /**
-   * Computes what is wanted for a batch. Sequences do not see each other: a batched row equals the same row alone.
-   * @throws RangeError for ids, types or positions out of range, ModelError for an output the checkpoint has no head for
+   * Computes what is wanted for a batch. Sequences do not see each other: a batched row equals the same row alone, up to
+   * rounding, or to the bit on an engine that is `batchInvariant`.
+   * @throws RangeError for ids, types or positions out of range and for outputs that are more than the device can hold,
+   * ModelError for an output the checkpoint has no head for, DisposedError when the model is disposed meanwhile
    */
   async forward(sequences: readonly Sequence[], wanted: Wanted, options: RunOptions = {}): Promise<Forward> {
-    const { prepared, program, collect, inputs } = await this.#prepare(sequences, wanted);
-    return collect(await program.run(inputs, options), prepared);
+    return this.#untilDisposed(async () => {
+      const { prepared, program, collect, inputs } = await this.#prepare(sequences, wanted);
+      return collect(await program.run(inputs, options), prepared);
+    });
   }
 
   /**
@@ -147,9 +152,31 @@ export class BertModel {
    * @throws as `forward`
    */
   async bind(sequences: readonly Sequence[], wanted: Wanted): Promise<BoundForward> {
+    return this.#untilDisposed(() => this.#bind(sequences, wanted));
+  }
+
+  /** The recorded program for these shapes, its inputs and what it will do: for benches and for profiling. */
+  async program(
+    sequences: readonly Sequence[],
+    wanted: Wanted,
+  ): Promise<{ program: Program; inputs: Record<string, Uint32Array> }> {
+    return this.#untilDisposed(() => this.#prepare(sequences, wanted));
+  }
+
+  /** Frees the weights; calls that are pending reject with DisposedError. Safe to call twice. */
+  dispose(): void {
+    this.#disposal.abort(new DisposedError(`${this.name}: the model was disposed; load it again`));
+    this.#recorded.clear();
+    this.#loaded.allocation.dispose();
+  }
+
+  async #bind(sequences: readonly Sequence[], wanted: Wanted): Promise<BoundForward> {
+    const { signal } = this.#disposal;
     const { prepared, program, inputs } = await this.#prepare(sequences, wanted);
     const { batch } = prepared;
     const bound = await program.bind();
+    if (signal.aborted) bound.dispose(); // nobody is there to do it
+    signal.throwIfAborted();
     bound.write(inputs);
     return {
       ...bound,
@@ -170,33 +197,16 @@ export class BertModel {
         );
       },
       encode: (target) => {
-        this.#requireAlive();
+        signal.throwIfAborted();
         bound.encode(target);
       },
     };
-  }
-
-  /** The recorded program for these shapes, its inputs and what it will do: for benches and for profiling. */
-  async program(
-    sequences: readonly Sequence[],
-    wanted: Wanted,
-  ): Promise<{ program: Program; inputs: Record<string, Uint32Array> }> {
-    return this.#prepare(sequences, wanted);
-  }
-
-  /** Frees the weights. Safe to call twice. */
-  dispose(): void {
-    if (this.#disposed) return;
-    this.#disposed = true;
-    this.#recorded.clear();
-    this.#loaded.allocation.dispose();
   }
 
   async #prepare(
     sequences: readonly Sequence[],
     wanted: Wanted,
   ): Promise<Recorded & { prepared: PreparedForward; inputs: Record<string, Uint32Array> }> {
-    this.#requireAlive();
     await this.#onDevice();
     requireHeads(this.name, this.#parts, wanted);
     const prepared = prepareForward(sequences, wanted, this.config);
@@ -204,8 +214,10 @@ export class BertModel {
     return { ...(await this.#recordedFor(prepared)), prepared, inputs: inputsOf(prepared, weights) };
   }
 
-  #requireAlive(): void {
-    if (this.#disposed) throw new Error(`${this.name}: the model was disposed; load it again`);
+  /** Does `work`. @throws DisposedError at once when the model is disposed, before it or meanwhile */
+  #untilDisposed<T>(work: () => Promise<T>): Promise<T> {
+    const { signal } = this.#disposal;
+    return untilAborted(signal.aborted ? Promise.reject(signal.reason) : work(), signal);
   }
 
   /** Loads the weights again where the engine had to open another device. */
@@ -216,7 +228,6 @@ export class BertModel {
       this.#reloading = undefined;
     });
     await this.#reloading;
-    this.#requireAlive();
   }
 
   async #reload(): Promise<void> {
@@ -227,7 +238,7 @@ export class BertModel {
     }
     this.#loaded = loaded;
     this.#recorded.clear();
-    if (this.#disposed) this.#loaded.allocation.dispose();
+    if (this.#disposal.signal.aborted) this.#loaded.allocation.dispose();
   }
 
   #recordedFor(prepared: PreparedForward): Promise<Recorded> {

@@ -7,6 +7,7 @@ import { type AdapterSummary, type OpenedDevice, openBrowserDevice } from "./dev
 import type { MemoryUse } from "./memory.ts";
 import { Program } from "./program.ts";
 import { Recorder, SourceCache } from "./recorder.ts";
+import { requireRoom } from "./steps.ts";
 import type { DType, Shape, Tensor } from "./tensor.ts";
 
 export interface EngineOptions extends Partial<Omit<OpenedDevice, "device">> {
@@ -19,12 +20,17 @@ export interface EngineOptions extends Partial<Omit<OpenedDevice, "device">> {
   readonly open?: (() => Promise<OpenedDevice>) | undefined;
   /** What `tuneMatmul` found on this device, as `parseMatmulTuning` reads it from wherever it was kept. */
   readonly tuning?: DeviceTraits["tuning"];
+  /**
+   * Whether a sequence's outputs are the same bits whatever it is batched with: kernels are then chosen for a usual number
+   * of rows, which takes longer for a few. Default false: the same up to rounding.
+   */
+  readonly batchInvariant?: boolean | undefined;
   /** Chooses kernels as for this other device, within the limits of its own: for tests and tools. */
   readonly traits?: OtherTraits | undefined;
 }
 
 /** What sets the choice of kernels for a device apart, less what every device has of its own. */
-export type OtherTraits = Omit<DeviceTraits, "limits" | "tuning">;
+export type OtherTraits = Omit<DeviceTraits, "limits" | "tuning" | "batchInvariant">;
 
 type Open = (() => Promise<OpenedDevice>) | undefined;
 
@@ -33,16 +39,18 @@ export class Engine {
   tuning: DeviceTraits["tuning"];
   readonly #open: Open;
   readonly #otherTraits: OtherTraits | undefined;
+  readonly #batchInvariant: boolean | undefined;
   readonly #sources = new SourceCache();
   #context: DeviceContext;
   #generation = 0;
   #renewal: Promise<void> | undefined;
   #disposed = false;
 
-  private constructor(context: DeviceContext, open: Open, { tuning, traits }: EngineOptions) {
+  private constructor(context: DeviceContext, open: Open, { tuning, traits, batchInvariant }: EngineOptions) {
     this.#context = context;
     this.#open = open;
     this.#otherTraits = traits;
+    this.#batchInvariant = batchInvariant;
     this.tuning = tuning;
   }
 
@@ -78,7 +86,8 @@ export class Engine {
   get traits(): DeviceTraits {
     const { tuning } = this;
     const { traits } = this.#context;
-    return { ...(this.#otherTraits ?? traits), limits: traits.limits, ...(tuning && { tuning }) };
+    const own = { limits: traits.limits, batchInvariant: this.#batchInvariant };
+    return { ...(this.#otherTraits ?? traits), ...own, ...(tuning && { tuning }) };
   }
 
   /** Live buffers and bytes. */
@@ -112,7 +121,8 @@ export class Engine {
 
   /**
    * Records a program and compiles its kernels, all at the same time.
-   * @throws GpuError for a kernel that does not compile, TypeError for what cannot be recorded, DeviceLostError
+   * @throws GpuError for a kernel that does not compile, TypeError for what cannot be recorded, RangeError for a value
+   * that a binding of the device cannot hold, DeviceLostError
    */
   async record(label: string, build: (recorder: Recorder) => void): Promise<Program> {
     await this.ready();
@@ -120,6 +130,7 @@ export class Engine {
     const recorder = new Recorder(this.traits, this.#sources);
     build(recorder);
     const recording = recorder.finish();
+    requireRoom(recording, context.device.limits);
     const compiling = recording.dispatches.map(({ source, label }) => context.pipelines.get(source, label));
     return new Program(context, label, recording, await context.wait(Promise.all(compiling)));
   }

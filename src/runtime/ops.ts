@@ -49,6 +49,9 @@ export interface PackedTokens {
   readonly masked: boolean;
 }
 
+/** What kernels are chosen for where the choice must not depend on the batch: eight texts of 128 tokens. */
+const USUAL_ROWS = 1024;
+
 /** [rows, in] -> [rows, out] */
 export function linear(
   r: Recorder,
@@ -69,6 +72,7 @@ export function linear(
       activation,
       outStride: weight.rows,
       outOffset: i * weight.rowsPerPart,
+      usualRows: r.traits.batchInvariant ? USUAL_ROWS : undefined,
     };
     const operands = { x, weight: part, bias: bias?.parts[i], residual, out };
     if (scales) r.dispatch(matmulQ8, shape, { ...operands, scales: scales.parts[i] });

@@ -101,7 +101,8 @@ export class Program {
     }
     const staging = STAGING.map((label) => ({ label, bytes: this.#stagingBytes, usage: USAGE.readBack }));
     const needs = [...needsOf(this.#place, this.#steps), ...staging];
-    this.#needs = needs.map((need) => ({ ...need, bytes: roundUp(need.bytes) }));
+    const { maxBufferSize: most } = context.device.limits;
+    this.#needs = needs.map((need) => ({ ...need, bytes: Math.min(most, roundUp(need.bytes)) }));
   }
 
   /** One for each dispatch, in the order of a profile. */
@@ -195,6 +196,7 @@ export class Program {
   async #prepare(checks: Checks): Promise<void> {
     const context = this.#context;
     const { arena } = context;
+    await arena.shrink(this.#needs, () => context.idle());
     const lacking = arena.lacking(this.#needs);
     if (lacking.length > 0) {
       await context.idle(); // what is read back from may be mapped

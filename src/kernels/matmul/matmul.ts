@@ -43,6 +43,8 @@ export interface MatmulShape {
   readonly outStride?: number;
   /** Element of `out` where [0, 0] goes; default 0. */
   readonly outOffset?: number;
+  /** Rows to choose a kernel and its tile for, in place of `m`: then no bit of a row depends on how many there are. */
+  readonly usualRows?: number | undefined;
 }
 
 /** How a kernel runs on a shape, or in words why it cannot. */
@@ -102,8 +104,9 @@ export const matmulUnaligned: Kernel<MatmulShape> = /* @__PURE__ */ linearKernel
 
 /** Few rows (a head on one sequence) get a flat workgroup: a square one would mostly idle. */
 function launchRegister(shape: MatmulShape): Launch {
-  const rows = shape.m === 1 ? 1 : 4;
-  const rowThreads = shape.m === 1 ? 1 : shape.m <= 8 ? 2 : 16;
+  const { usualRows: m = shape.m } = shape;
+  const rows = m === 1 ? 1 : 4;
+  const rowThreads = m === 1 ? 1 : m <= 8 ? 2 : 16;
   const colThreads = 64 / rowThreads;
   return {
     workgroups: tilesOf(shape, rowThreads * rows, colThreads * 8),
@@ -175,7 +178,8 @@ export const matmulSplitK: Kernel<MatmulShape> = /* @__PURE__ */ matmulSplitKBy(
 function launchSplitK(split: number, shape: MatmulShape): Launch {
   if (!(split >= 1 && SPLIT_THREADS % split === 0)) return `split is ${split}, it must divide ${SPLIT_THREADS}`;
   const blocks = SPLIT_THREADS / split;
-  const rowThreads = shape.m > 4 && blocks >= 4 ? 2 : 1;
+  const { usualRows: m = shape.m } = shape;
+  const rowThreads = m > 4 && blocks >= 4 ? 2 : 1;
   const colThreads = blocks / rowThreads;
   return {
     workgroups: tilesOf(shape, 4 * rowThreads, 8 * colThreads),

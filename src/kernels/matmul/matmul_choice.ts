@@ -20,7 +20,7 @@ const FEW_ROWS = 8;
 
 /** The kernel for this shape. */
 export function matmulKernelFor(shape: MatmulShape, traits?: DeviceTraits): Kernel<MatmulShape> {
-  const config = matmulConfigFor(shape, traits);
+  const config = matmulConfigFor({ ...shape, m: shape.usualRows ?? shape.m }, traits);
   return matmulKernelOf(config, shape.k % 4 === 0);
 }
 

@@ -120,11 +120,11 @@ async function openResults<Input, Result>(
       typeof value === "object" ? JSON.stringify(value) : ((value as Identity[string] | undefined) ?? null),
     ],
   );
-  const { model, dtype, resume, force } = options;
+  const { model, dtype, batchInvariant, resume, force } = options;
   const identity = async (): Promise<Identity> => {
     const input = await fingerprintFile(options.input);
     const files = await session.fingerprints();
-    return { command, input, model, dtype, format, ...files, ...Object.fromEntries(flat) };
+    return { command, input, model, dtype, batchInvariant, format, ...files, ...Object.fromEntries(flat) };
   };
   return openOutput(session.output ?? path, { layout, identity, resume, force, warn });
 }

@@ -65,7 +65,8 @@ async function withModel(
   let engine: Engine | undefined;
   let started: ReturnType<Session["start"]> | undefined;
   const start: Session["start"] = async () => {
-    engine = await createEngine({ adapter: options.adapter });
+    const { adapter, batchInvariant } = options;
+    engine = await createEngine({ adapter, batchInvariant });
     const loading = progress("loading the model");
     try {
       const model = await BertModel.load(engine, folder, {
