@@ -26,6 +26,9 @@ import registerTilesUnaligned from "./matmul_unaligned.wgsl";
 import workgroupTiles from "./matmul_workgroup.wgsl";
 import workgroupTilesUnaligned from "./matmul_workgroup_unaligned.wgsl";
 
+/** How x and weight lie: `t` is transposed, of what is multiplied as x [m, k] by weight [k, n]. */
+export type Operands = "nt" | "nn" | "tn";
+
 export interface MatmulShape {
   /** Rows of x and of the output. */
   readonly m: number;
@@ -43,12 +46,20 @@ export interface MatmulShape {
   readonly outStride?: number;
   /** Element of `out` where [0, 0] goes; default 0. */
   readonly outOffset?: number;
+  /**
+   * How the operands lie. `nt`, the default: x [m, k] and weight [n, k], a Linear layer. For its gradients, by the kernels
+   * of `matmulBackwardKernelFor`, which know no bias and no activation: `nn` is x [m, k] and weight [k, n], `tn` is x [k, m]
+   * and weight [k, n], so that `out` is x^T weight.
+   */
+  readonly operands?: Operands;
+  /** Whether the product is added to what `out` holds, which is f32 whatever `dtype` is; for `nn` and `tn`. */
+  readonly accumulate?: boolean;
   /** Rows to choose a kernel and its tile for, in place of `m`: then no bit of a row depends on how many there are. */
   readonly usualRows?: number | undefined;
 }
 
 /** How a kernel runs on a shape, or in words why it cannot. */
-type Launch = { readonly workgroups: number; readonly tile: Readonly<Record<string, Constant>> } | string;
+export type Launch = { readonly workgroups: number; readonly tile: Readonly<Record<string, Constant>> } | string;
 
 /** How `config` runs on a shape, or in words why it cannot, be it for the shape or for the device's limits. */
 export function launchOf(config: MatmulConfig, shape: MatmulShape, limits: KernelLimits): Launch {
@@ -66,7 +77,7 @@ export function launchOf(config: MatmulConfig, shape: MatmulShape, limits: Kerne
   }
 }
 
-/** @param vec4 whether k is a multiple of 4; `broadcast` and `subgroup` are for those, else the register-tiled kernel */
+/** @param vec4 whether rows are whole vec4s (`oddSize`); `broadcast` and `subgroup` are for those, else the register-tiled kernel */
 export function matmulKernelOf(config: MatmulConfig, vec4: boolean): Kernel<MatmulShape> {
   switch (config.kind) {
     case "register":
@@ -92,7 +103,7 @@ export const matmulNaive: Kernel<MatmulShape> = /* @__PURE__ */ linearKernel("ma
 export const matmul: Kernel<MatmulShape> = /* @__PURE__ */ linearKernel(
   "matmul",
   registerTiles,
-  (shape) => oddK(shape, "; matmul_unaligned takes any k") ?? launchRegister(shape),
+  (shape) => oddSize(shape, "; matmul_unaligned takes any k") ?? launchRegister(shape),
 );
 
 /** As `matmul`, for any `k`, with scalar loads. */
@@ -128,7 +139,7 @@ export const matmulBroadcast: Kernel<MatmulShape> = /* @__PURE__ */ matmulBroadc
 function launchBroadcast(subgroup: number, shape: MatmulShape): Launch {
   if (subgroup !== 4 && subgroup !== 8) return `subgroups of ${subgroup}, not of 4 or 8`;
   const fours = 8 / subgroup; // of columns of a thread: 16 rows by 32 columns for either size
-  return oddK(shape) ?? { workgroups: tilesOf(shape, 16, 32), tile: { SUBGROUP: subgroup, FOURS: fours } };
+  return oddSize(shape) ?? { workgroups: tilesOf(shape, 16, 32), tile: { SUBGROUP: subgroup, FOURS: fours } };
 }
 
 /** Tiles in workgroup memory: what a GPU with many threads and little cache wants. */
@@ -136,7 +147,7 @@ export function matmulWorkgroupTiled(tile: WorkgroupTile, vec4: boolean): Kernel
   return linearKernel(
     vec4 ? "matmul_workgroup" : "matmul_workgroup_unaligned",
     vec4 ? workgroupTiles : workgroupTilesUnaligned,
-    (shape, limits) => (vec4 ? oddK(shape) : undefined) ?? launchWorkgroup(tile, shape, limits),
+    (shape, limits) => (vec4 ? oddSize(shape) : undefined) ?? launchWorkgroup(tile, shape, limits),
   );
 }
 
@@ -168,7 +179,7 @@ export function matmulSplitKBy(split: number, vec4: boolean): Kernel<MatmulShape
   return linearKernel(
     vec4 ? "matmul_split_k" : "matmul_split_k_unaligned",
     vec4 ? splitK : splitKUnaligned,
-    (shape) => (vec4 ? oddK(shape) : undefined) ?? launchSplitK(split, shape),
+    (shape) => (vec4 ? oddSize(shape) : undefined) ?? launchSplitK(split, shape),
   );
 }
 
@@ -210,12 +221,14 @@ function launchSubgroup(tile: SubgroupTile, shape: MatmulShape, limits: KernelLi
     return `the unit multiplies ${unit.componentType}, the shape is ${shape.dtype}`;
   if (unit.resultType !== "f32") return `the unit sums ${unit.resultType}, not f32`;
   if (unit.N % 4 !== 0) return `the unit's N is ${unit.N}, not a multiple of 4`;
+  if (shape.operands === "tn" && unit.M % 4 !== 0) return `the unit's M is ${unit.M}, not a multiple of 4`;
   if (depth % 4 !== 0 || depth % unit.K !== 0) {
     return `depth is ${depth}, not a multiple of 4 and of the unit's K, ${unit.K}`;
   }
   const [rows, cols] = [subgroupsDown * matricesDown * unit.M, subgroupsAcross * matricesAcross * unit.N];
   const pad = PAD[shape.dtype];
-  const bytes = (rows + cols) * (depth + pad) * (shape.dtype === "f16" ? 2 : 4) + subgroupsDown * unit.M * cols * 4;
+  const padded = (rows + cols) * depth + (Math.max(rows, depth) + Math.max(cols, depth)) * pad; // of k or of rows, either
+  const bytes = padded * (shape.dtype === "f16" ? 2 : 4) + subgroupsDown * unit.M * cols * 4;
   const constants = {
     MATRIX_ROWS: unit.M,
     MATRIX_COLS: unit.N,
@@ -228,12 +241,15 @@ function launchSubgroup(tile: SubgroupTile, shape: MatmulShape, limits: KernelLi
     DEPTH: depth,
     PAD: pad,
   };
-  const lack = oddK(shape) ?? lackOf(subgroupsDown * subgroupsAcross * subgroup, bytes, limits);
+  const lack = oddSize(shape) ?? lackOf(subgroupsDown * subgroupsAcross * subgroup, bytes, limits);
   return lack ?? { workgroups: tilesOf(shape, rows, cols), tile: constants };
 }
 
-function oddK({ k }: MatmulShape, remedy = ""): string | undefined {
-  return k % 4 === 0 ? undefined : `k is ${k}, not a multiple of 4${remedy}`;
+/** Which of the sizes that vec4s run along is not a multiple of 4, in words; `undefined` where rows are whole vec4s. */
+export function oddSize({ m, n, k, operands }: MatmulShape, remedy = ""): string | undefined {
+  const sizes = operands === "tn" ? { m, n } : operands === "nn" ? { k, n } : { k };
+  const odd = Object.entries(sizes).find(([, size]) => size % 4 !== 0);
+  return odd && `${odd[0]} is ${odd[1]}, not a multiple of 4${remedy}`;
 }
 
 function lackOf(threads: number, bytes: number, limits: KernelLimits): string | undefined {
@@ -247,11 +263,13 @@ export function tilesOf({ m, n }: MatmulShape, rows: number, cols: number): numb
   return Math.ceil(m / rows) * Math.ceil(n / cols);
 }
 
-function linearKernel(
+/** @param planned the plan, once it is known how the kernel runs */
+export function linearKernel(
   name: string,
   source: string,
   launch: (shape: MatmulShape, limits: KernelLimits) => Launch,
   features?: readonly string[],
+  planned: typeof planLinear = planLinear,
 ): Kernel<MatmulShape> {
   return {
     name,
@@ -259,7 +277,7 @@ function linearKernel(
     ...(features && { features }),
     plan(shape, limits) {
       const how = launch(shape, limits);
-      if (typeof how !== "string") return planLinear(name, shape, how.workgroups, how.tile, limits);
+      if (typeof how !== "string") return planned(name, shape, how.workgroups, how.tile, limits);
       requireLinear(name, shape); // what makes no sense at all is told first
       throw new RangeError(`${name}: ${how}`);
     },
@@ -287,16 +305,32 @@ export function planLinear(
   tile: Readonly<Record<string, Constant>>,
   limits: KernelLimits,
 ): KernelPlan {
+  const { activation, operands = "nt", accumulate } = shape;
+  if (operands !== "nt" || accumulate) {
+    throw new RangeError(
+      `${kernel}: operands are ${operands}, accumulate is ${accumulate}; see matmulBackwardKernelFor`,
+    );
+  }
+  const constants = {
+    HAS_BIAS: shape.bias,
+    ACTIVATION: ACTIVATION_CODES[activation === "none" ? USUAL : activation],
+    ...tile,
+  };
+  return planProduct(kernel, shape, workgroups, constants, limits);
+}
+
+/** As `planLinear`, of any operands; `constants` are all but those of storage and residual. */
+export function planProduct(
+  kernel: string,
+  shape: MatmulShape,
+  workgroups: number,
+  constants: Readonly<Record<string, Constant>>,
+  limits: KernelLimits,
+): KernelPlan {
   const { m, n, k, activation, outStride = n, outOffset = 0 } = shape;
   requireLinear(kernel, shape);
   return {
-    constants: {
-      Scalar: shape.dtype,
-      HAS_BIAS: shape.bias,
-      HAS_RESIDUAL: shape.residual,
-      ACTIVATION: ACTIVATION_CODES[activation === "none" ? USUAL : activation],
-      ...tile,
-    },
+    constants: { Scalar: shape.dtype, HAS_RESIDUAL: shape.residual, ...constants },
     params: { m, n, k, out_stride: outStride, out_offset: outOffset, activated: activation === "none" ? 0 : 1 },
     workgroups: foldWorkgroups(workgroups, limits),
     label: `${m}x${n}x${k}`,
