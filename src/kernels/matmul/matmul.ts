@@ -77,7 +77,7 @@ export function launchOf(config: MatmulConfig, shape: MatmulShape, limits: Kerne
   }
 }
 
-/** @param vec4 whether rows are whole vec4s (`oddSize`); `broadcast` and `subgroup` are for those, else the register-tiled kernel */
+/** @param vec4 whether k is a multiple of 4; `broadcast` and `subgroup` are for those, else the register-tiled kernel */
 export function matmulKernelOf(config: MatmulConfig, vec4: boolean): Kernel<MatmulShape> {
   switch (config.kind) {
     case "register":
@@ -103,7 +103,7 @@ export const matmulNaive: Kernel<MatmulShape> = /* @__PURE__ */ linearKernel("ma
 export const matmul: Kernel<MatmulShape> = /* @__PURE__ */ linearKernel(
   "matmul",
   registerTiles,
-  (shape) => oddSize(shape, "; matmul_unaligned takes any k") ?? launchRegister(shape),
+  (shape) => oddK(shape, "; matmul_unaligned takes any k") ?? launchRegister(shape),
 );
 
 /** As `matmul`, for any `k`, with scalar loads. */
@@ -139,7 +139,7 @@ export const matmulBroadcast: Kernel<MatmulShape> = /* @__PURE__ */ matmulBroadc
 function launchBroadcast(subgroup: number, shape: MatmulShape): Launch {
   if (subgroup !== 4 && subgroup !== 8) return `subgroups of ${subgroup}, not of 4 or 8`;
   const fours = 8 / subgroup; // of columns of a thread: 16 rows by 32 columns for either size
-  return oddSize(shape) ?? { workgroups: tilesOf(shape, 16, 32), tile: { SUBGROUP: subgroup, FOURS: fours } };
+  return oddK(shape) ?? { workgroups: tilesOf(shape, 16, 32), tile: { SUBGROUP: subgroup, FOURS: fours } };
 }
 
 /** Tiles in workgroup memory: what a GPU with many threads and little cache wants. */
@@ -147,7 +147,7 @@ export function matmulWorkgroupTiled(tile: WorkgroupTile, vec4: boolean): Kernel
   return linearKernel(
     vec4 ? "matmul_workgroup" : "matmul_workgroup_unaligned",
     vec4 ? workgroupTiles : workgroupTilesUnaligned,
-    (shape, limits) => (vec4 ? oddSize(shape) : undefined) ?? launchWorkgroup(tile, shape, limits),
+    (shape, limits) => (vec4 ? oddK(shape) : undefined) ?? launchWorkgroup(tile, shape, limits),
   );
 }
 
@@ -179,7 +179,7 @@ export function matmulSplitKBy(split: number, vec4: boolean): Kernel<MatmulShape
   return linearKernel(
     vec4 ? "matmul_split_k" : "matmul_split_k_unaligned",
     vec4 ? splitK : splitKUnaligned,
-    (shape) => (vec4 ? oddSize(shape) : undefined) ?? launchSplitK(split, shape),
+    (shape) => (vec4 ? oddK(shape) : undefined) ?? launchSplitK(split, shape),
   );
 }
 
@@ -221,14 +221,12 @@ function launchSubgroup(tile: SubgroupTile, shape: MatmulShape, limits: KernelLi
     return `the unit multiplies ${unit.componentType}, the shape is ${shape.dtype}`;
   if (unit.resultType !== "f32") return `the unit sums ${unit.resultType}, not f32`;
   if (unit.N % 4 !== 0) return `the unit's N is ${unit.N}, not a multiple of 4`;
-  if (shape.operands === "tn" && unit.M % 4 !== 0) return `the unit's M is ${unit.M}, not a multiple of 4`;
   if (depth % 4 !== 0 || depth % unit.K !== 0) {
     return `depth is ${depth}, not a multiple of 4 and of the unit's K, ${unit.K}`;
   }
   const [rows, cols] = [subgroupsDown * matricesDown * unit.M, subgroupsAcross * matricesAcross * unit.N];
   const pad = PAD[shape.dtype];
-  const padded = (rows + cols) * depth + (Math.max(rows, depth) + Math.max(cols, depth)) * pad; // of k or of rows, either
-  const bytes = padded * (shape.dtype === "f16" ? 2 : 4) + subgroupsDown * unit.M * cols * 4;
+  const bytes = (rows + cols) * (depth + pad) * (shape.dtype === "f16" ? 2 : 4) + subgroupsDown * unit.M * cols * 4;
   const constants = {
     MATRIX_ROWS: unit.M,
     MATRIX_COLS: unit.N,
@@ -241,15 +239,14 @@ function launchSubgroup(tile: SubgroupTile, shape: MatmulShape, limits: KernelLi
     DEPTH: depth,
     PAD: pad,
   };
-  const lack = oddSize(shape) ?? lackOf(subgroupsDown * subgroupsAcross * subgroup, bytes, limits);
+  const lack = oddK(shape) ?? lackOf(subgroupsDown * subgroupsAcross * subgroup, bytes, limits);
   return lack ?? { workgroups: tilesOf(shape, rows, cols), tile: constants };
 }
 
-/** Which of the sizes that vec4s run along is not a multiple of 4, in words; `undefined` where rows are whole vec4s. */
-export function oddSize({ m, n, k, operands }: MatmulShape, remedy = ""): string | undefined {
-  const sizes = operands === "tn" ? { m, n } : operands === "nn" ? { k, n } : { k };
-  const odd = Object.entries(sizes).find(([, size]) => size % 4 !== 0);
-  return odd && `${odd[0]} is ${odd[1]}, not a multiple of 4${remedy}`;
+/** Whether vec4s do not fit the rows of both operands, in words: those of kernels for `nt`, as others have their own. */
+export function oddK({ m, n, k, operands }: MatmulShape, remedy = ""): string | undefined {
+  const along = operands === "tn" ? m | n : operands === "nn" ? k | n : k;
+  return along % 4 === 0 ? undefined : `k is ${k}, not a multiple of 4${remedy}`;
 }
 
 function lackOf(threads: number, bytes: number, limits: KernelLimits): string | undefined {
@@ -263,13 +260,11 @@ export function tilesOf({ m, n }: MatmulShape, rows: number, cols: number): numb
   return Math.ceil(m / rows) * Math.ceil(n / cols);
 }
 
-/** @param planned the plan, once it is known how the kernel runs */
-export function linearKernel(
+function linearKernel(
   name: string,
   source: string,
   launch: (shape: MatmulShape, limits: KernelLimits) => Launch,
   features?: readonly string[],
-  planned: typeof planLinear = planLinear,
 ): Kernel<MatmulShape> {
   return {
     name,
@@ -277,7 +272,7 @@ export function linearKernel(
     ...(features && { features }),
     plan(shape, limits) {
       const how = launch(shape, limits);
-      if (typeof how !== "string") return planned(name, shape, how.workgroups, how.tile, limits);
+      if (typeof how !== "string") return planLinear(name, shape, how.workgroups, how.tile, limits);
       requireLinear(name, shape); // what makes no sense at all is told first
       throw new RangeError(`${name}: ${how}`);
     },
@@ -305,32 +300,17 @@ export function planLinear(
   tile: Readonly<Record<string, Constant>>,
   limits: KernelLimits,
 ): KernelPlan {
-  const { activation, operands = "nt", accumulate } = shape;
-  if (operands !== "nt" || accumulate) {
-    throw new RangeError(
-      `${kernel}: operands are ${operands}, accumulate is ${accumulate}; see matmulBackwardKernelFor`,
-    );
-  }
-  const constants = {
-    HAS_BIAS: shape.bias,
-    ACTIVATION: ACTIVATION_CODES[activation === "none" ? USUAL : activation],
-    ...tile,
-  };
-  return planProduct(kernel, shape, workgroups, constants, limits);
-}
-
-/** As `planLinear`, of any operands; `constants` are all but those of storage and residual. */
-export function planProduct(
-  kernel: string,
-  shape: MatmulShape,
-  workgroups: number,
-  constants: Readonly<Record<string, Constant>>,
-  limits: KernelLimits,
-): KernelPlan {
-  const { m, n, k, activation, outStride = n, outOffset = 0 } = shape;
+  const { m, n, k, activation, outStride = n, outOffset = 0, operands = "nt", accumulate } = shape;
   requireLinear(kernel, shape);
+  if (operands !== "nt" || accumulate) throw new RangeError(`${kernel}: gradients need matmulBackwardKernelFor`);
   return {
-    constants: { Scalar: shape.dtype, HAS_RESIDUAL: shape.residual, ...constants },
+    constants: {
+      Scalar: shape.dtype,
+      HAS_BIAS: shape.bias,
+      HAS_RESIDUAL: shape.residual,
+      ACTIVATION: ACTIVATION_CODES[activation === "none" ? USUAL : activation],
+      ...tile,
+    },
     params: { m, n, k, out_stride: outStride, out_offset: outOffset, activated: activation === "none" ? 0 : 1 },
     workgroups: foldWorkgroups(workgroups, limits),
     label: `${m}x${n}x${k}`,

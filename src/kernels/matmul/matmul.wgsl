@@ -11,6 +11,7 @@
 // #import "matmul/operands_vec4.wgsl"
 // #import "matmul/store.wgsl"
 
+alias Scalar = f32;
 const ROWS = 4; // outputs of a thread along m: 4, or 1 where x is a single row
 const ROW_THREADS = 16;
 const COL_THREADS = 4;

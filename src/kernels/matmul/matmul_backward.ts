@@ -25,16 +25,15 @@ import tnWorkgroupUnaligned from "./backward/matmul_tn_workgroup_unaligned.wgsl"
 import {
   type Launch,
   launchOf,
-  linearKernel,
   type MatmulShape,
   matmulKernelOf,
   type Operands,
-  oddSize,
-  planProduct,
+  oddK,
+  planLinear,
   tilesOf,
 } from "./matmul.ts";
 import { matmulConfigFor } from "./matmul_choice.ts";
-import type { MatmulConfig } from "./matmul_config.ts";
+import type { MatmulConfig, SubgroupTile } from "./matmul_config.ts";
 
 /** How operands of a gradient lie. */
 export type BackwardOperands = Exclude<Operands, "nt">;
@@ -70,24 +69,38 @@ export function matmulBackwardKernelFor(shape: MatmulShape, traits?: DeviceTrait
     );
   }
   const config = matmulConfigFor({ ...shape, m: shape.usualRows ?? shape.m }, traits);
-  return matmulBackwardKernelOf(config, operands, oddSize(shape) === undefined);
+  return matmulBackwardKernelOf(config, operands, oddK(shape) === undefined);
 }
 
-/** @param vec4 whether rows are whole vec4s; `broadcast` and `subgroup` are for those, else the register-tiled kernel */
+/**
+ * @param vec4 whether rows are whole vec4s: m and n of `tn`, k and n of `nn` are multiples of 4. `broadcast` and
+ * `subgroup` are for those, else the register-tiled kernel
+ */
 export function matmulBackwardKernelOf(
   config: MatmulConfig,
   operands: BackwardOperands,
   vec4: boolean,
 ): Kernel<MatmulShape> {
   const [aligned, any] = SOURCES[operands][config.kind];
-  if (!vec4 && any === undefined) return matmulBackwardKernelOf({ kind: "register" }, operands, vec4);
+  if ((!vec4 && any === undefined) || (config.kind === "subgroup" && isDeep(config.tile))) {
+    return matmulBackwardKernelOf({ kind: "register" }, operands, vec4);
+  }
   const { name, features } = matmulKernelOf(config, vec4); // which are as of the kernel for a Linear layer
-  const remedy = `; matmul_${operands}_unaligned takes any sizes`;
-  const launch = (shape: MatmulShape, limits: KernelLimits): Launch => {
-    if (shape.operands !== operands) return `operands are ${shape.operands ?? "nt"}, not ${operands}`;
-    return (vec4 ? oddSize(shape, remedy) : undefined) ?? launchOf(config, shape, limits);
-  };
-  return backwardKernel(name.replace("matmul", `matmul_${operands}`), vec4 ? aligned : any!, features, launch);
+  return backwardKernel(
+    name.replace("matmul", `matmul_${operands}`),
+    vec4 ? aligned : any!,
+    features,
+    (shape, limits) => {
+      if (shape.operands !== operands) return `operands are ${shape.operands ?? "nt"}, not ${operands}`;
+      return (vec4 ? oddSize(shape) : undefined) ?? launchOf(config, shape, limits);
+    },
+  );
+}
+
+/** Whether the rows of a tile in workgroup memory, which lie across k here, are not vec4s or longer with their padding. */
+function isDeep({ unit, subgroupsDown, subgroupsAcross, matricesDown, matricesAcross, depth }: SubgroupTile): boolean {
+  const [rows, cols] = [subgroupsDown * matricesDown * unit.M, subgroupsAcross * matricesAcross * unit.N];
+  return rows % 4 !== 0 || depth > Math.min(rows, cols);
 }
 
 /** One thread per output, for `nn` and `tn`: the formula as it stands. */
@@ -107,21 +120,30 @@ function backwardKernel(
   features: readonly string[] | undefined,
   launch: (shape: MatmulShape, limits: KernelLimits) => Launch,
 ): Kernel<MatmulShape> {
-  return linearKernel(
+  return {
     name,
     source,
-    (shape, limits) => oddOption(shape) ?? launch(shape, limits),
-    features,
-    (kernel, shape, workgroups, tile, limits) => {
-      const { accumulate = false, dtype } = shape;
-      const constants = { ...tile, ACCUMULATE: accumulate, Out: accumulate ? "f32" : dtype };
-      return planProduct(kernel, shape, workgroups, constants, limits);
+    ...(features && { features }),
+    plan(shape, limits) {
+      const { operands: _, accumulate = false, ...linear } = shape;
+      const how = oddOption(shape) ?? launch(shape, limits);
+      const [workgroups, tile] = typeof how === "string" ? [1, {}] : [how.workgroups, how.tile];
+      const { constants, ...plan } = planLinear(name, linear, workgroups, tile, limits); // what makes no sense is told first
+      if (typeof how === "string") throw new RangeError(`${name}: ${how}`);
+      const { HAS_BIAS: __, ACTIVATION: ___, ...own } = constants;
+      return { ...plan, constants: { ...own, ACCUMULATE: accumulate, Out: accumulate ? "f32" : shape.dtype } };
     },
-  );
+  };
 }
 
-/** What a gradient's product has not, in words. */
+/** What of a shape the products of gradients have not, in words. */
 function oddOption({ bias, activation, accumulate, residual }: MatmulShape): string | undefined {
   if (bias || activation !== "none") return "products of gradients have no bias and no activation";
   return accumulate && residual ? "out is either added to or has a residual, not both" : undefined;
+}
+
+/** Which of the sizes that vec4s run along is not a multiple of 4, in words. */
+function oddSize({ m, n, k, operands }: MatmulShape): string | undefined {
+  const odd = Object.entries(operands === "tn" ? { m, n } : { k, n }).find(([, size]) => size % 4 !== 0);
+  return odd && `${odd[0]} is ${odd[1]}, not a multiple of 4; matmul_${operands}_unaligned takes any sizes`;
 }

@@ -7,11 +7,13 @@
 // make of it alone, which is what counts where a load costs more than arithmetic: on a CPU that plays GPU. Accumulates
 // in f32.
 // #import "matmul/operands_vec4.wgsl"
+// #import "matmul/operands/parts_rows.wgsl"
 // #import "matmul/store.wgsl"
 // #import "shared/add_products.wgsl"
 
 enable subgroups;
 
+alias Scalar = f32;
 const SUBGROUP = 8; // threads of every subgroup of the device: 4 or 8
 const FOURS = 1; // of columns of a thread: 1 or 2
 const HAS_BIAS = false;
@@ -58,25 +60,25 @@ fn main(
       held[i] = x_part(row + at / 4 * 4, at % 4, k);
     }
     let w = transpose(weight_block(col, k));
-    let x0 = x_turned(mat4x4f(
+    let x0 = rows_of(mat4x4f(
       subgroupBroadcast(held[0 / SUBGROUP], 0 % SUBGROUP), subgroupBroadcast(held[1 / SUBGROUP], 1 % SUBGROUP),
       subgroupBroadcast(held[2 / SUBGROUP], 2 % SUBGROUP), subgroupBroadcast(held[3 / SUBGROUP], 3 % SUBGROUP),
     ));
     c0 = add_products(c0, x0[0], w); c1 = add_products(c1, x0[1], w);
     c2 = add_products(c2, x0[2], w); c3 = add_products(c3, x0[3], w);
-    let x1 = x_turned(mat4x4f(
+    let x1 = rows_of(mat4x4f(
       subgroupBroadcast(held[4 / SUBGROUP], 4 % SUBGROUP), subgroupBroadcast(held[5 / SUBGROUP], 5 % SUBGROUP),
       subgroupBroadcast(held[6 / SUBGROUP], 6 % SUBGROUP), subgroupBroadcast(held[7 / SUBGROUP], 7 % SUBGROUP),
     ));
     c4 = add_products(c4, x1[0], w); c5 = add_products(c5, x1[1], w);
     c6 = add_products(c6, x1[2], w); c7 = add_products(c7, x1[3], w);
-    let x2 = x_turned(mat4x4f(
+    let x2 = rows_of(mat4x4f(
       subgroupBroadcast(held[8 / SUBGROUP], 8 % SUBGROUP), subgroupBroadcast(held[9 / SUBGROUP], 9 % SUBGROUP),
       subgroupBroadcast(held[10 / SUBGROUP], 10 % SUBGROUP), subgroupBroadcast(held[11 / SUBGROUP], 11 % SUBGROUP),
     ));
     c8 = add_products(c8, x2[0], w); c9 = add_products(c9, x2[1], w);
     c10 = add_products(c10, x2[2], w); c11 = add_products(c11, x2[3], w);
-    let x3 = x_turned(mat4x4f(
+    let x3 = rows_of(mat4x4f(
       subgroupBroadcast(held[12 / SUBGROUP], 12 % SUBGROUP), subgroupBroadcast(held[13 / SUBGROUP], 13 % SUBGROUP),
       subgroupBroadcast(held[14 / SUBGROUP], 14 % SUBGROUP), subgroupBroadcast(held[15 / SUBGROUP], 15 % SUBGROUP),
     ));

@@ -1,6 +1,6 @@
 /** Which kernel multiplies: what was measured on the device, else what is known of its kind. */
 import type { DeviceTraits, Kernel, MatrixUnit } from "../kernel.ts";
-import { launchOf, type MatmulShape, matmulKernelOf, oddSize } from "./matmul.ts";
+import { launchOf, type MatmulShape, matmulKernelOf, oddK } from "./matmul.ts";
 import type { MatmulConfig, SubgroupTile } from "./matmul_config.ts";
 
 const REGISTER: MatmulConfig = { kind: "register" };
@@ -21,7 +21,7 @@ const FEW_ROWS = 8;
 /** The kernel for this shape. */
 export function matmulKernelFor(shape: MatmulShape, traits?: DeviceTraits): Kernel<MatmulShape> {
   const config = matmulConfigFor({ ...shape, m: shape.usualRows ?? shape.m }, traits);
-  return matmulKernelOf(config, oddSize(shape) === undefined);
+  return matmulKernelOf(config, oddK(shape) === undefined);
 }
 
 /**

@@ -7,6 +7,7 @@
 // #import "matmul/operands_vec4.wgsl"
 // #import "matmul/store.wgsl"
 
+alias Scalar = f32;
 const ROW_THREADS = 1;
 const COL_THREADS = 2;
 const SPLIT = 32;

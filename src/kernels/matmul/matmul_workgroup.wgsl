@@ -9,6 +9,7 @@
 // #import "matmul/operands_vec4.wgsl"
 // #import "matmul/store.wgsl"
 
+alias Scalar = f32;
 const TILE_ROWS = 64;
 const TILE_COLS = 64;
 const DEPTH = 16;

@@ -1,4 +1,4 @@
-// Stores four outputs of one row of a product: with a residual, or added to what stands there; what of the four lies past
+// Stores four outputs of one row of a product, with a residual or added to what stands there; what of the four lies past
 // the edge is left out. For kernels with the other bindings and Params of matmul.wgsl, without bias and activation.
 
 alias Out = Scalar; // f32 if ACCUMULATE

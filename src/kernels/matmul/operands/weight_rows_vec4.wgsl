@@ -2,10 +2,14 @@
 
 @group(0) @binding(1) var<storage, read> weight: array<vec4<Scalar>>;
 
-// Of four columns of the output from `col` on, column `part`: four k. Past the edge the last one, never stored.
-fn weight_part(col: u32, part: u32, chunk: u32) -> vec4f {
-  return vec4f(weight[min(col + part, params.n - 1) * (params.k / 4) + chunk]);
+// Four k of one column of the output; past the edge of the last one, and what it makes is never stored.
+fn weight_at(col: u32, chunk: u32) -> vec4f {
+  return vec4f(weight[min(col, params.n - 1) * (params.k / 4) + chunk]);
 }
 
-// The four k of each column, of its four parts.
-fn weight_turned(parts: mat4x4f) -> mat4x4f { return parts; }
+// Four k of each of four.
+fn weight_block(col: u32, chunk: u32) -> mat4x4f {
+  return mat4x4f(
+    weight_at(col, chunk), weight_at(col + 1, chunk), weight_at(col + 2, chunk), weight_at(col + 3, chunk),
+  );
+}

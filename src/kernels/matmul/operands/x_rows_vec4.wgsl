@@ -2,10 +2,12 @@
 
 @group(0) @binding(0) var<storage, read> x: array<vec4<Scalar>>;
 
-// Of four rows from `row` on, row `part`: four k. Past the edge the last row, which makes nothing that is stored.
-fn x_part(row: u32, part: u32, chunk: u32) -> vec4f {
-  return vec4f(x[min(row + part, params.m - 1) * (params.k / 4) + chunk]);
+// Four k of one row of x; past the edge of the last one, and what it makes is never stored.
+fn x_at(row: u32, chunk: u32) -> vec4f {
+  return vec4f(x[min(row, params.m - 1) * (params.k / 4) + chunk]);
 }
 
-// The four k of each row, of its four parts.
-fn x_turned(parts: mat4x4f) -> mat4x4f { return parts; }
+// Four k of each of four.
+fn x_block(row: u32, chunk: u32) -> mat4x4f {
+  return mat4x4f(x_at(row, chunk), x_at(row + 1, chunk), x_at(row + 2, chunk), x_at(row + 3, chunk));
+}
