@@ -3,6 +3,7 @@
  * encoder, and of the heads those that are asked for.
  */
 
+import { requireKnown } from "../files/options.ts";
 import { attentionProbabilities, embed, layerNorm, linear, type PackedTokens, selfAttention } from "../runtime/ops.ts";
 import type { OutputData } from "../runtime/program.ts";
 import type { Recorder, Ref } from "../runtime/recorder.ts";
@@ -13,7 +14,10 @@ import { ALL_HEADS, type HeadName } from "./heads/index.ts";
 import type { Forward, Wanted } from "./outputs.ts";
 import type { BertWeights, LayerWeights } from "./weights.ts";
 
-/** @throws RangeError naming the sequence, the token, its value and the bound */
+/** Masked and not, and the same as booleans. */
+const MASKS: readonly unknown[] = [0, 1, false, true];
+
+/** @throws RangeError naming the sequence, the token, its value and the bound; TypeError for a mask that is no 0 or 1 */
 export function packBatch(sequences: readonly Sequence[], config: BertConfig): Batch {
   if (sequences.length === 0) throw new RangeError("the batch has no sequences, at least 1 is needed");
   const cuSeqlens = new Uint32Array(sequences.length + 1);
@@ -35,8 +39,14 @@ export function packBatch(sequences: readonly Sequence[], config: BertConfig): B
     for (let i = 0; i < length; i++) {
       const at = (cuSeqlens[s]! + i) * 4;
       const id = bounded(inputIds[i]!, config.vocabSize, "inputIds", "vocab_size", s, i);
-      const keep = attentionMask && !attentionMask[i] ? 0 : 1;
-      if (keep === 0) masked = true;
+      const seen = attentionMask ? MASKS.indexOf(attentionMask[i]) : 1;
+      if (seen < 0) {
+        throw new TypeError(
+          `sequence ${s}: attentionMask[${i}] is ${attentionMask![i]}; 1: others attend to this token, 0: masked; additive masks are not taken`,
+        );
+      }
+      const keep = seen & 1;
+      if (!keep) masked = true;
       wordIds[cuSeqlens[s]! + i] = id;
       tokens[at] = id;
       tokens[at + 1] = bounded(tokenTypeIds?.[i] ?? 0, config.typeVocabSize, "tokenTypeIds", "type_vocab_size", s, i);
@@ -79,12 +89,13 @@ export function askedOf({ outputs }: AnyHead, wanted: Wanted): string[] {
   return Object.keys(outputs).filter((output) => (wanted[output as keyof Wanted] ?? false) !== false); // 0 is refused later
 }
 
-/** The heads of which something is wanted. */
+/** The heads of which something is wanted. @throws TypeError for what none of them has, with all that they have */
 export function headsFor(wanted: Wanted): (readonly [name: HeadName, head: AnyHead])[] {
+  requireKnown("wanted", wanted, Object.assign({}, ...ALL_HEADS.map(([, { outputs }]) => outputs)));
   return ALL_HEADS.filter(([, head]) => askedOf(head, wanted).length > 0);
 }
 
-/** @throws RangeError for ids, types or positions out of range, and for what cannot be asked of these sequences */
+/** @throws as `packBatch` and `headsFor`, and RangeError for what cannot be asked of these sequences */
 export function prepareForward(sequences: readonly Sequence[], wanted: Wanted, config: BertConfig): PreparedForward {
   const batch = packBatch(sequences, config);
   const inputs: Record<string, Uint32Array> = {};

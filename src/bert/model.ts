@@ -5,6 +5,7 @@
 
 import { type Folder, readText } from "../files/bytes.ts";
 import type { Checkpoint } from "../files/checkpoint.ts";
+import { requireKnown } from "../files/options.ts";
 import type { Allocation } from "../runtime/allocation.ts";
 import type { BoundProgram } from "../runtime/bound.ts";
 import type { Engine } from "../runtime/engine.ts";
@@ -102,10 +103,13 @@ export class BertModel {
 
   /**
    * Loads a model folder in Hugging Face layout: config.json beside model.safetensors or its shards.
-   * @throws ModelError or SafetensorsError with every fault, before anything is allocated on the GPU
+   * @throws ModelError or SafetensorsError with every fault, before anything is allocated on the GPU; TypeError for an
+   * unknown option or output
    */
   static async load(engine: Engine, folder: Folder, options: LoadOptions = {}): Promise<BertModel> {
+    requireKnown("load", options, { dtype: 1, wanted: 1, onProgress: 1, signal: 1 });
     const { dtype = "f32", wanted = {}, signal } = options;
+    headsFor(wanted); // refuses what no head has, before a file is read
     signal?.throwIfAborted();
     if (dtype === "f16" && !engine.hasF16) {
       throw new ModelError(folder.name, [
@@ -127,7 +131,7 @@ export class BertModel {
     return this.#loaded.allocation.bytes;
   }
 
-  /** Which outputs this checkpoint has weights for. */
+  /** Which outputs this checkpoint has weights for. @throws TypeError for what is no output of any */
   has(output: keyof Wanted): boolean {
     return headsFor({ [output]: true }).every(([name]) => this.#parts.heads.has(name));
   }
@@ -136,7 +140,8 @@ export class BertModel {
    * Computes what is wanted for a batch. Sequences do not see each other: a batched row equals the same row alone, up to
    * rounding, or to the bit on an engine that is `batchInvariant`.
    * @throws RangeError for ids, types or positions out of range and for outputs that are more than the device can hold,
-   * ModelError for an output the checkpoint has no head for, DisposedError when the model is disposed meanwhile
+   * ModelError for an output the checkpoint has no head for, TypeError for an unknown output or option and for an attention
+   * mask that is not of 0 and 1, DisposedError when the model is disposed meanwhile
    */
   async forward(sequences: readonly Sequence[], wanted: Wanted, options: RunOptions = {}): Promise<Forward> {
     return this.#untilDisposed(async () => {

@@ -1,5 +1,7 @@
 /** HTTP requests: what a failure is called, which failures pass by themselves, and how long to wait for that. */
 
+import { requireKnown } from "./options.ts";
+
 /** A server refused, broke off, or could not be reached. */
 export class HttpError extends Error {
   override readonly name = "HttpError";
@@ -39,6 +41,7 @@ export function isTransient(error: unknown): error is HttpError {
  * @throws the last failure; at once any other, and one that asks for more than a minute
  */
 export async function retrying<T>(work: () => Promise<T>, policy: RetryPolicy = {}): Promise<T> {
+  requireKnown("retry", policy, { tries: 1, delay: 1, signal: 1 });
   const { tries = 5, delay = 250, signal } = policy;
   for (let n = 1; ; n++) {
     try {

@@ -1,6 +1,7 @@
 /** A model and its tokenizer, and how texts become the sequences that it takes. */
 
 import { type Folder, readText } from "../../files/bytes.ts";
+import { type Names, requireKnown } from "../../files/options.ts";
 import type { Engine } from "../../runtime/engine.ts";
 import type { Sequence } from "../batch.ts";
 import { ModelError } from "../config.ts";
@@ -34,6 +35,11 @@ export interface TaskOptions extends StreamOptions {
    */
   readonly onWarning?: ((message: string) => void) | undefined;
 }
+
+/** Names of a task's own options. */
+export type OwnNames<Options, Common = TaskOptions> = Names<Omit<Options, keyof Common>>;
+
+export const TASK_OPTIONS: Names<TaskOptions> = { tokenBudget: 1, signal: 1, onProgress: 1, onWarning: 1 };
 
 /** Loads a model folder in Hugging Face layout. @throws ModelError or CheckpointError with every fault, or what `loadTokenizer` throws */
 export async function loadPretrained(engine: Engine, folder: Folder, options: LoadOptions = {}): Promise<Pretrained> {
@@ -107,6 +113,15 @@ export function defaultStride(pretrained: Pretrained): number {
 
 export function sequenceOf({ ids, typeIds }: Encoding): Sequence {
   return { inputIds: ids, tokenTypeIds: typeIds };
+}
+
+/** @throws TypeError for options that neither the task `name` has nor every task */
+export function requireOptions<Options extends TaskOptions>(
+  name: string,
+  options: Options,
+  own: OwnNames<NoInfer<Options>>,
+): void {
+  requireKnown<object>(name, options, { ...own, ...TASK_OPTIONS });
 }
 
 /** @throws ModelError when the model lacks the head that `task` needs */

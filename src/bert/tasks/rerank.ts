@@ -2,10 +2,17 @@
 
 import { lateInteractionOf } from "./late_interaction.ts";
 import type { Plan } from "./plan.ts";
-import { encodeCut, type Pretrained, requireClassifier, requireCount, sequenceOf } from "./pretrained.ts";
-import { createEmbedder } from "./sentence_embedding.ts";
+import {
+  encodeCut,
+  type Pretrained,
+  requireClassifier,
+  requireCount,
+  requireOptions,
+  sequenceOf,
+} from "./pretrained.ts";
+import { createEmbedder, VECTOR_OPTIONS } from "./sentence_embedding.ts";
 import type { SimilarityOptions } from "./similarity.ts";
-import { runPlan } from "./stream.ts";
+import { runTask } from "./stream.ts";
 import { defaultFunction, type LabelFunction, scoresOf } from "./text_classification.ts";
 import { SIMILARITIES } from "./vectors.ts";
 
@@ -46,13 +53,14 @@ export function rerank(
   inputs: readonly RankingInput[],
   options: RankingOptions = {},
 ): Promise<RankedDocument[][]> {
-  return runPlan(pretrained.model, planRanking(pretrained, options), inputs, options);
+  return runTask(planRanking, pretrained, inputs, options);
 }
 
 export function planRanking(
   pretrained: Pretrained,
   options: RankingOptions = {},
 ): Plan<RankingInput, RankedDocument[]> {
+  requireOptions("text-ranking", options, { topK: 1, method: 1, functionToApply: 1, similarity: 1, ...VECTOR_OPTIONS });
   const { model } = pretrained;
   const topK = options.topK === undefined ? undefined : requireCount("topK", options.topK);
   const able = model.has("logits") && model.classifierKind === "sequence" && model.config.labels.length === 1;

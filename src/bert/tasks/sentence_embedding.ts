@@ -8,14 +8,16 @@ import { type Precision, quantize, type Ranges, type VectorOf } from "./precisio
 import {
   encodeCut,
   maxLength,
+  type OwnNames,
   type Pretrained,
   requireCount,
+  requireOptions,
   sequenceOf,
   type TaskOptions,
   type TextInput,
 } from "./pretrained.ts";
 import type { DenseLayer } from "./sentence_modules.ts";
-import { runPlan } from "./stream.ts";
+import { runTask } from "./stream.ts";
 
 export interface VectorOptions extends TaskOptions {
   /** How tokens become one vector; of several, their vectors one after another. Default: as the folder says, else `mean`. */
@@ -29,6 +31,14 @@ export interface VectorOptions extends TaskOptions {
   /** Keep only the first dimensions: for models trained for that (Matryoshka). */
   readonly truncateDim?: number | undefined;
 }
+
+export const VECTOR_OPTIONS: OwnNames<VectorOptions> = {
+  pooling: 1,
+  normalize: 1,
+  prompt: 1,
+  promptName: 1,
+  truncateDim: 1,
+};
 
 export interface EmbedOptions<P extends Precision = Precision> extends VectorOptions {
   /** Default `float32`. */
@@ -48,13 +58,14 @@ export function embedText<P extends Precision = "float32">(
   inputs: readonly TextInput[],
   options: EmbedOptions<P> = {},
 ): Promise<VectorOf<P>[]> {
-  return runPlan(pretrained.model, planSentenceEmbedding(pretrained, options), inputs, options);
+  return runTask(planSentenceEmbedding<P>, pretrained, inputs, options);
 }
 
 export function planSentenceEmbedding<P extends Precision = "float32">(
   pretrained: Pretrained,
   options: EmbedOptions<P> = {},
 ): Plan<TextInput, VectorOf<P>> {
+  requireOptions("sentence-embedding", options, { precision: 1, ranges: 1, ...VECTOR_OPTIONS });
   const embedder = createEmbedder(pretrained, options);
   const { precision = "float32" as P, ranges } = options;
   return {

@@ -8,6 +8,7 @@
  * handful of programs. Sorted batches would differ in their numbers of sequences.
  */
 
+import { type Names, requireKnown } from "../../files/options.ts";
 import type { Sequence } from "../batch.ts";
 import type { BertConfig } from "../config.ts";
 import { headsFor } from "../forward.ts";
@@ -35,6 +36,8 @@ export interface StreamOptions {
   readonly onProgress?: ((progress: Progress) => void) | undefined;
 }
 
+const STREAM_OPTIONS: Names<StreamOptions> = { tokenBudget: 1, signal: 1, onProgress: 1 };
+
 const DEFAULT_BUDGET = 8192;
 
 interface Pending<Result> {
@@ -52,7 +55,8 @@ interface Unit<Result> {
 
 /**
  * Holds at most two batches, and the windows of a text that is in both.
- * @throws what the source or `plan.prepare` threw, after the results of all inputs before; the signal's reason
+ * @throws what the source or `plan.prepare` threw, after the results of all inputs before; the signal's reason; TypeError
+ * for an unknown option
  */
 export async function* streamPlan<Input, Result>(
   model: BertModel,
@@ -60,6 +64,7 @@ export async function* streamPlan<Input, Result>(
   inputs: AsyncIterable<Input> | Iterable<Input>,
   options: StreamOptions = {},
 ): AsyncGenerator<Result, void, undefined> {
+  requireKnown("stream", options, STREAM_OPTIONS);
   const { tokenBudget: budget = DEFAULT_BUDGET, signal, onProgress } = options;
   if (!Number.isInteger(budget) || budget < 1) {
     throw new RangeError(`tokenBudget is ${budget}, it must be an integer from 1`);
@@ -117,6 +122,21 @@ export async function runPlan<Input, Result>(
   return results;
 }
 
+/** What every task's function does, whose options its plan has looked at. @throws as `plan`, at once; else as `runPlan` */
+export function runTask<Given extends { readonly model: BertModel }, Input, Result, Options extends StreamOptions>(
+  plan: (pretrained: Given, options: Options) => Plan<Input, Result>,
+  pretrained: Given,
+  inputs: readonly Input[],
+  options: Options,
+): Promise<Result[]> {
+  return runPlan(pretrained.model, plan(pretrained, options), inputs, streamOptions(options));
+}
+
+/** A task's options less what is its own. */
+export function streamOptions({ tokenBudget, signal, onProgress }: StreamOptions): StreamOptions {
+  return { tokenBudget, signal, onProgress };
+}
+
 /** @param fill tokens up to which fillers may bring the batch; 0: it stays as it is */
 async function runBatch<Result>(
   model: BertModel,
@@ -147,9 +167,10 @@ async function runBatch<Result>(
     sequences.length > 0
       ? await model.forward(sequences, { ...wanted, predictionRows: withRows ? rows : undefined }, { signal })
       : undefined;
+  const heads = headsFor(wanted);
   let at = 0;
   for (const { of, sequence, index } of units) {
-    if (sequence) of.outputs[index] = outputOf(forward!, wanted, model.config, at, rowRanges[at++]!);
+    if (sequence) of.outputs[index] = outputOf(forward!, heads, model.config, at, rowRanges[at++]!);
     of.missing--;
   }
 }
@@ -162,7 +183,7 @@ interface Range {
 }
 
 /** @param row which of the rows that were asked for are this sequence's */
-function outputOf(forward: Forward, wanted: Wanted, config: BertConfig, index: number, row: Range): SequenceOutput {
+function outputOf(forward: Forward, heads: Heads, config: BertConfig, index: number, row: Range): SequenceOutput {
   const token = { begin: forward.cuSeqlens[index]!, end: forward.cuSeqlens[index + 1]! };
   const ranges = { token, row, sequence: { begin: index, end: index + 1 }, option: row };
   const cut: SequencePlace["cut"] = (data, width, per) => {
@@ -170,7 +191,7 @@ function outputOf(forward: Forward, wanted: Wanted, config: BertConfig, index: n
     return data.subarray(begin * width, end * width) as typeof data;
   };
   const output: Record<string, unknown> = { length: token.end - token.begin };
-  for (const [, { outputs, split }] of headsFor(wanted)) {
+  for (const [, { outputs, split }] of heads) {
     for (const [name, per] of Object.entries(outputs)) {
       const values = forward[name as keyof Forward];
       if (!values || !("data" in values)) continue;

@@ -4,14 +4,16 @@ import type { Encoding } from "../tokenizer/tokenizer.ts";
 import type { Plan } from "./plan.ts";
 import {
   encodeCut,
+  type OwnNames,
   type Pretrained,
   requireClassifier,
   requireCount,
+  requireOptions,
   sequenceOf,
   type TaskOptions,
   type TextInput,
 } from "./pretrained.ts";
-import { runPlan } from "./stream.ts";
+import { runTask } from "./stream.ts";
 
 export interface Classification {
   readonly label: string;
@@ -26,6 +28,8 @@ export interface ClassificationOptions extends TaskOptions {
   readonly functionToApply?: LabelFunction | undefined;
 }
 
+export const CLASSIFICATION: OwnNames<ClassificationOptions> = { topK: 1, functionToApply: 1 };
+
 /**
  * @returns per text its labels, best first
  * @throws ModelError when the model has no classifier of sequences
@@ -35,13 +39,14 @@ export function classifyText(
   inputs: readonly TextInput[],
   options: ClassificationOptions = {},
 ): Promise<Classification[][]> {
-  return runPlan(pretrained.model, planTextClassification(pretrained, options), inputs, options);
+  return runTask(planTextClassification, pretrained, inputs, options);
 }
 
 export function planTextClassification(
   pretrained: Pretrained,
   options: ClassificationOptions = {},
 ): Plan<TextInput, Classification[]> {
+  requireOptions("text-classification", options, CLASSIFICATION);
   const { labels } = pretrained.model.config;
   requireClassifier(pretrained, "sequence", "text classification");
   const { topK = 1, functionToApply } = options;

@@ -15,12 +15,14 @@ import {
   defaultStride,
   encodeCut,
   encodeWindows,
+  type OwnNames,
   type Pretrained,
   requireClassifier,
+  requireOptions,
   sequenceOf,
   type TaskOptions,
 } from "./pretrained.ts";
-import { runPlan } from "./stream.ts";
+import { runTask } from "./stream.ts";
 import { softmaxOf } from "./text_classification.ts";
 
 /** A text, or its words: a list of strings is one input, split already. */
@@ -42,6 +44,14 @@ export interface TokenClassificationOptions extends TaskOptions {
   readonly delimiter?: string | undefined;
 }
 
+export const TOKEN_CLASSIFICATION: OwnNames<TokenClassificationOptions> = {
+  aggregationStrategy: 1,
+  ignoreLabels: 1,
+  stride: 1,
+  truncation: 1,
+  delimiter: 1,
+};
+
 /**
  * @returns per text its entities in order; offsets are in UTF-16 units of the text as given. With a strategy but `none`
  * they have `entity_group`, else `entity` and `index`, the token's place in its window.
@@ -52,13 +62,14 @@ export function classifyTokens(
   inputs: readonly TaggedInput[],
   options: TokenClassificationOptions = {},
 ): Promise<Entity[][]> {
-  return runPlan(pretrained.model, planTokenClassification(pretrained, options), inputs, options);
+  return runTask(planTokenClassification, pretrained, inputs, options);
 }
 
 export function planTokenClassification(
   pretrained: Pretrained,
   options: TokenClassificationOptions = {},
 ): Plan<TaggedInput, Entity[]> {
+  requireOptions("token-classification", options, TOKEN_CLASSIFICATION);
   requireClassifier(pretrained, "token", "token classification");
   const { model, tokenizer } = pretrained;
   const { aggregationStrategy: strategy = "none", ignoreLabels = ["O"], truncation, delimiter = " " } = options;

@@ -1,5 +1,6 @@
 /** The tokenizer: texts to encodings, put together from templates, and back. Mirrors tokenizers/src/tokenizer/mod.rs. */
 
+import { type Names, requireKnown } from "../../files/options.ts";
 import { cleanUp, type DecoderOptions, joinTokens } from "./decoding.ts";
 import type { NormalizerOptions } from "./normalizer.ts";
 import { createSequencer, type TokenizerInput } from "./sequencer.ts";
@@ -151,6 +152,17 @@ export interface EncodeOptions {
   readonly padToMultipleOf?: number | undefined;
 }
 
+const ENCODE: Names<EncodeOptions> = {
+  addSpecialTokens: 1,
+  truncation: 1,
+  maxLength: 1,
+  stride: 1,
+  returnOverflow: 1,
+  onCut: 1,
+  padding: 1,
+  padToMultipleOf: 1,
+};
+
 export interface DecodeOptions {
   /** Default false. */
   readonly skipSpecialTokens?: boolean | undefined;
@@ -164,11 +176,11 @@ export interface Tokenizer {
   readonly special: SpecialIds;
   /** The most tokens that the model takes; undefined when its folder does not say. */
   readonly modelMaxLength: number | undefined;
-  /** @throws RangeError when truncation cannot reach `maxLength`, or an option makes no sense. */
+  /** @throws RangeError when truncation cannot reach `maxLength`, or an option makes no sense; TypeError for an unknown one */
   encode(text: TokenizerInput, pair?: TokenizerInput | undefined, options?: EncodeOptions): Encoding;
   /** Encodings in the order of the inputs, padded together. */
   encodeBatch(inputs: readonly EncodeInput[], options?: EncodeOptions): Encoding[];
-  /** Ids outside the vocabulary are skipped. */
+  /** Ids outside the vocabulary are skipped. @throws TypeError for an unknown option */
   decode(ids: Iterable<number>, options?: DecodeOptions): string;
   tokenToId(token: string): number | undefined;
   idToToken(id: number): string | undefined;
@@ -254,6 +266,7 @@ export function createTokenizer(spec: TokenizerSpec): Tokenizer {
   };
 
   const encodeBatch = (inputs: readonly EncodeInput[], options: EncodeOptions = {}): Encoding[] => {
+    requireKnown("encode", options, ENCODE);
     const encodings = inputs.map((input) => {
       if (typeof input === "string" || Array.isArray(input)) return encodeOne([input as TokenizerInput], options);
       const { text, pair } = input as { text: TokenizerInput; pair?: TokenizerInput };
@@ -270,6 +283,7 @@ export function createTokenizer(spec: TokenizerSpec): Tokenizer {
     encode: (text, pair, options) => encodeBatch([{ text, pair }], options)[0]!,
     encodeBatch,
     decode(ids, options = {}) {
+      requireKnown("decode", options, { skipSpecialTokens: 1, cleanUpTokenizationSpaces: 1 });
       const tokens: string[] = [];
       for (const id of ids) {
         const token = vocabulary.tokens[id];

@@ -4,6 +4,7 @@ import { stat } from "node:fs/promises";
 import { basename } from "node:path";
 import type { Folder } from "../../files/bytes.ts";
 import { type HubModel, hubModel, isCommit, modelText } from "../../files/hub.ts";
+import { type Names, requireKnown } from "../../files/options.ts";
 import { HttpError, isTransient, type RetryPolicy } from "../../files/request.ts";
 import { openFolder } from "../folder.ts";
 import { type RepoCache, readRef, repoCache, writeRef } from "./cache.ts";
@@ -41,6 +42,21 @@ export interface ResolveOptions {
   readonly fetch?: typeof globalThis.fetch | undefined;
 }
 
+const OPTIONS: Names<ResolveOptions> = {
+  revision: 1,
+  cacheDir: 1,
+  token: 1,
+  endpoint: 1,
+  offline: 1,
+  weights: 1,
+  onProgress: 1,
+  onWarning: 1,
+  verify: 1,
+  signal: 1,
+  retry: 1,
+  fetch: 1,
+};
+
 const PREFIX = "hf://";
 
 /** Milliseconds without an answer or a byte. */
@@ -51,9 +67,10 @@ const PATIENCE = 20_000;
  * to its usual cache, unless it is there: a commit that is complete needs no network, a branch or a tag one request.
  * `hf://org/name` is never a path.
  * @throws RangeError for what is neither, or could be both; HttpError where the hub refuses or cannot be reached;
- *   HubCacheError where the cache cannot serve; the signal's reason
+ *   HubCacheError where the cache cannot serve; TypeError for an unknown option; the signal's reason
  */
 export async function resolveModel(spec: string, options: ResolveOptions = {}): Promise<Folder> {
+  requireKnown("resolveModel", options, OPTIONS);
   if (await isFolder(spec)) {
     if (options.revision === undefined) return openFolder(spec);
     throw new RangeError(`${spec}: a folder has no revisions; for a model of the hub write ${PREFIX}${spec}`);
