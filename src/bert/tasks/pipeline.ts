@@ -118,6 +118,8 @@ export interface PipelineOptions {
   readonly progress_callback?:
     | ((progress: { status: "progress"; loaded: number; total: number; progress: number }) => void)
     | undefined;
+  /** Told of each thing that is wrong with the model's files and does not keep it from being used. */
+  readonly on_warning?: ((message: string) => void) | undefined;
 }
 
 export type Pipeline<Name extends PipelineName> = Calls[Resolved<Name>] & {
@@ -146,6 +148,7 @@ export async function pipeline<Name extends PipelineName>(
   try {
     const pretrained = await loadPretrained(engine, folder, {
       dtype: options.dtype === "fp16" ? "f16" : "f32",
+      onWarning: options.on_warning,
       onProgress: ({ loaded, total }) =>
         report?.({ status: "progress", loaded, total, progress: (100 * loaded) / total }),
     });

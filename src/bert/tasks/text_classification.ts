@@ -7,6 +7,7 @@ import {
   type Pretrained,
   requireClassifier,
   requireCount,
+  requireSound,
   sequenceOf,
   type TaskOptions,
   type TextInput,
@@ -44,6 +45,7 @@ export function planTextClassification(
 ): Plan<TextInput, Classification[]> {
   const { labels } = pretrained.model.config;
   requireClassifier(pretrained, "sequence", "text classification");
+  requireSound(pretrained, "id2label");
   const { topK = 1, functionToApply } = options;
   if (topK !== null) requireCount("topK", topK);
   return {
@@ -69,7 +71,9 @@ export function encodeInput(pretrained: Pretrained, input: TextInput, options: T
 }
 
 /** As transformers chooses: a single label gets a sigmoid, since a softmax over it is always 1. */
-export function defaultFunction({ model: { config } }: Pretrained, labels: number): LabelFunction {
+export function defaultFunction(pretrained: Pretrained, labels: number): LabelFunction {
+  const { config } = pretrained.model;
+  requireSound(pretrained, "problem_type");
   if (config.problemType === "regression") return "none";
   return config.problemType === "multi_label_classification" || labels === 1 ? "sigmoid" : "softmax";
 }

@@ -17,6 +17,7 @@ import {
   encodeWindows,
   type Pretrained,
   requireClassifier,
+  requireSound,
   sequenceOf,
   type TaskOptions,
 } from "./pretrained.ts";
@@ -60,6 +61,7 @@ export function planTokenClassification(
   options: TokenClassificationOptions = {},
 ): Plan<TaggedInput, Entity[]> {
   requireClassifier(pretrained, "token", "token classification");
+  requireSound(pretrained, "id2label");
   const { model, tokenizer } = pretrained;
   const { aggregationStrategy: strategy = "none", ignoreLabels = ["O"], truncation, delimiter = " " } = options;
   const stride = options.stride ?? defaultStride(pretrained);

@@ -2,7 +2,14 @@
 
 import { ModelError } from "../config.ts";
 import type { Plan } from "./plan.ts";
-import { encodeCut, type Pretrained, requireClassifier, sequenceOf, type TaskOptions } from "./pretrained.ts";
+import {
+  encodeCut,
+  type Pretrained,
+  requireClassifier,
+  requireSound,
+  sequenceOf,
+  type TaskOptions,
+} from "./pretrained.ts";
 import { runPlan } from "./stream.ts";
 import { argmax, softmaxOf } from "./text_classification.ts";
 
@@ -71,7 +78,9 @@ export function planZeroShot(pretrained: Pretrained, options: ZeroShotOptions): 
   };
 }
 
-function entailmentOf({ model }: Pretrained): number {
+function entailmentOf(pretrained: Pretrained): number {
+  requireSound(pretrained, "id2label");
+  const { model } = pretrained;
   const { labels } = model.config;
   const found = labels.findIndex((label) => label.toLowerCase().startsWith("entail"));
   if (found >= 0) return found;
