@@ -25,7 +25,7 @@ export interface BertConfig {
   readonly labels: readonly string[];
   readonly problemType: ProblemType | undefined;
   /** What is wrong with parts that only some tasks use, which refuse the model then: by the key of config.json. */
-  readonly flaws?: Readonly<Partial<Record<"id2label" | "problem_type", readonly string[]>>>;
+  readonly flaws?: Readonly<Partial<Record<"id2label" | "problem_type", string>>>;
 }
 
 /** Everything wrong with a model, in one message. */
@@ -53,7 +53,7 @@ const MOST = { vocab: 4_194_304, hidden: 16_384, layers: 256, heads: 1_024, posi
 
 /** Keys of models that call themselves "bert" and compute something else, and what else says so as the value of a `_type`. */
 const FORKS =
-  /^(?!_)(auto_map|custom_code|is_decoder|add_cross_attention|\w*(alibi|rotary(?!\w*base)|(?<!p)rope_|flash_att|rms_?norm(?!_eps)|pre_?norm|norm_first|qk_(layer_?)?norm|num_loras|experts|(sliding|attention)_window|local_att)\w*)$/;
+  /^(?!_)(auto_map|custom_code|is_decoder|add_cross_attention|\w*(alibi|rotary(?!\w*base)|(?<![a-z])rope_|flash_att|rms_?norm(?!_eps)|pre_?norm|norm_first|qk_(layer_?)?norm|num_loras|experts|(sliding|attention)_window|local_att)\w*)$/;
 const FORK_VALUES = /^(\w*glu|alibi|rope|rotary)$/i;
 
 /**
@@ -66,7 +66,7 @@ export function parseConfig(text: string, where: string = "config.json", warn?: 
   let json: unknown;
   const odd = new Set<string>();
   try {
-    json = parseJson(text, (key) => odd.add(key));
+    json = parseJson(text, (key) => odd.size < 9 && odd.add(key));
   } catch (error) {
     throw new ModelError(where, [`not JSON: ${(error as Error).message}`]);
   }
@@ -75,7 +75,7 @@ export function parseConfig(text: string, where: string = "config.json", warn?: 
   }
   const file = json as Record<string, unknown>;
   const faults: string[] = [];
-  if (odd.size > 0) warn?.(`NaN or Infinity, which JSON does not have, in ${[...odd].slice(0, 9).map(quote)}`);
+  if (odd.size > 0) warn?.(`NaN or Infinity, which JSON does not have, in ${[...odd].map(quote)}`);
   const integer = (key: string, least: number, most: number, fallback?: number): number => {
     const value = file[key] ?? fallback;
     if (typeof value === "number" && Number.isInteger(value) && value >= least && value <= most) return value;
@@ -112,11 +112,11 @@ export function parseConfig(text: string, where: string = "config.json", warn?: 
   }
   const problemType = file.problem_type ?? undefined;
   const known = problemType === undefined || PROBLEM_TYPES.includes(problemType);
-  const { labels, flaws } = labelsOf(file, warn);
-  if (!known) flaws.problem_type = [`problem_type is ${quote(problemType)}, there are ${PROBLEM_TYPES.join(", ")}`];
-  for (const [first, ...more] of Object.values(flaws)) {
-    warn?.(`${first}${more.length > 0 ? ` (and ${more.length} more)` : ""}: tasks that need it are refused`);
-  }
+  const { labels, flaw, odd: oddLabels } = labelsOf(file);
+  const flaws: Record<string, string> = flaw ? { id2label: flaw } : {};
+  if (!known) flaws.problem_type = `problem_type is ${quote(problemType)}, there are ${PROBLEM_TYPES.join(", ")}`;
+  for (const found of Object.values(flaws)) warn?.(`${found}: tasks that need it are refused`);
+  if (oddLabels) warn?.(`${oddLabels}: no string, its text is taken`);
   const pad = file.pad_token_id ?? 0;
   const isPad = Number.isInteger(pad) && (pad as number) >= 0 && (pad as number) <= MOST.vocab;
   if (!isPad) warn?.(`pad_token_id is ${quote(pad)}, no token: 0 is taken`);
@@ -139,40 +139,56 @@ export function parseConfig(text: string, where: string = "config.json", warn?: 
     architectures: named ? architectures : [],
     labels,
     problemType: known ? (problemType as ProblemType | undefined) : undefined,
-    ...(Object.keys(flaws).length > 0 && { flaws }),
+    ...((flaw || !known) && { flaws }),
   };
   if (faults.length > 0) throw new ModelError(where, faults);
   return config;
 }
 
-type Flaws = NonNullable<BertConfig["flaws"]>;
-
-/** id2label as a list; ids must be 0, 1, ... without a gap. Two unnamed labels is transformers' own default. */
-function labelsOf(
-  { id2label, num_labels: count }: Record<string, unknown>,
-  warn: Report | undefined,
-): { labels: string[]; flaws: { -readonly [Key in keyof Flaws]: Flaws[Key] } } {
-  const isObject = typeof id2label === "object" && id2label !== null && !Array.isArray(id2label);
-  const entries = Object.entries(isObject ? id2label : {});
-  const given = typeof count === "number" && Number.isInteger(count) && count > 0 && count < 1 << 20 ? count : 2;
-  const labels = Array.from({ length: isObject ? entries.length : given }, (_, i) => `LABEL_${i}`);
-  const faults: string[] = [];
-  if (!isObject && (id2label ?? undefined) !== undefined) {
-    faults.push(`id2label is ${quote(id2label)}, it must be an object from class number to label`);
+/**
+ * id2label as a list; ids must be 0, 1, ... without a gap. Two unnamed labels is transformers' own default. Both the `flaw`,
+ * that ids are not, and the `odd`, that labels are no strings, name the first and count the others.
+ */
+function labelsOf({ id2label, num_labels: count }: Record<string, unknown>): {
+  labels: string[];
+  flaw: string | undefined;
+  odd: string | undefined;
+} {
+  const faults = some();
+  const odd = some();
+  const named = (length: number): string[] => Array.from({ length }, (_, i) => `LABEL_${i}`);
+  if (typeof id2label !== "object" || id2label === null || Array.isArray(id2label)) {
+    if (id2label !== undefined && id2label !== null) {
+      faults.add(`id2label is ${quote(id2label)}, it must be an object from class number to label`);
+    }
+    const n = typeof count === "number" && Number.isInteger(count) && count > 0 && count < 1 << 20 ? count : 2;
+    return { labels: named(n), flaw: faults.text(), odd: undefined };
   }
-  let others = 0;
-  let other = "";
+  const entries = Object.entries(id2label);
+  const labels = named(entries.length);
   for (const [id, label] of entries) {
     const index = Number(id);
     const plain = String(index) === id; // not "01" or "1.0", which would name a label twice
     const what = `id2label[${quote(id)}] = ${quote(label)}`;
-    if (!plain || !Number.isInteger(index) || index < 0 || index >= entries.length) {
-      faults.push(`${what}: ids must run from 0 to ${entries.length - 1}${plain ? "" : ", in plain digits"}`);
+    if (!(plain && Number.isInteger(index) && index >= 0 && index < entries.length)) {
+      faults.add(`${what}: ids must run from 0 to ${entries.length - 1}${plain ? "" : ", in plain digits"}`);
       continue;
     }
-    if (typeof label !== "string" && others++ === 0) other = what;
+    if (typeof label !== "string") odd.add(what);
     labels[index] = typeof label === "string" ? label : JSON.stringify(label);
   }
-  if (others > 0) warn?.(`${other}${others > 1 ? ` (and ${others - 1} more)` : ""}: no string, its text is taken`);
-  return { labels, flaws: faults.length > 0 ? { id2label: faults } : {} };
+  return { labels, flaw: faults.text(), odd: odd.text() };
+}
+
+/** The first of many, and how many more. */
+function some(): { add: Report; text(): string | undefined } {
+  let first: string | undefined;
+  let more = -1;
+  return {
+    add(text) {
+      first ??= text;
+      more++;
+    },
+    text: () => (more > 0 ? `${first} (and ${more} more)` : first),
+  };
 }

@@ -121,8 +121,8 @@ export function requireHead({ model }: Pretrained, output: keyof Wanted, task: s
 
 /** @throws ModelError when that part of config.json cannot be used */
 export function requireSound({ model }: Pretrained, part: keyof NonNullable<BertConfig["flaws"]>): void {
-  const flaws = model.config.flaws?.[part];
-  if (flaws) throw new ModelError(model.name, flaws);
+  const flaw = model.config.flaws?.[part];
+  if (flaw) throw new ModelError(model.name, [flaw]);
 }
 
 /** @throws ModelError when the model's classifier is not of that kind */
