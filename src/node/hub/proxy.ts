@@ -73,10 +73,13 @@ async function fetchThrough({ url, variable }: Proxy, noProxy: string): Promise<
       return await fetch(input, { ...init, dispatcher });
     } catch (error) {
       if (init?.signal?.aborted) throw error;
-      const { message, cause } = error as Error;
-      const reason = cause instanceof Error && cause.message !== "" ? cause.message : message;
+      let reason = "";
+      // a proxy's refusal lies deepest
+      for (let deeper = error; deeper instanceof Error; deeper = deeper.cause) reason = deeper.message || reason;
       // as fetch itself puts it
-      throw new TypeError(message, { cause: new Error(`${reason} (${variable} is ${origin})`, { cause: error }) });
+      throw new TypeError("fetch failed", {
+        cause: new Error(`${reason} (${variable} is ${origin})`, { cause: error }),
+      });
     }
   };
   return through as unknown as Fetch; // the same standard; only the types are declared twice
