@@ -123,7 +123,7 @@ export async function readBody(
 /** The error for a response that is none of those the caller can use. */
 export function statusError({ status, statusText, headers }: Response, url: string): HttpError {
   const retryAfter = parseRetryAfter(headers.get("retry-after"));
-  return new HttpError(`${shownUrl(url)}: the server answers ${`${status} ${statusText}`.trim()}`, status, {
+  return new HttpError(`${shownUrl(url)}: the server answers ${`${status} ${statusText ?? ""}`.trim()}`, status, {
     retryAfter,
   });
 }

@@ -131,6 +131,12 @@ describe("HTTP_PROXY", () => {
     }
   });
 
+  test("has its status told, where it gives no words for it", async () => {
+    refuse = 502;
+    vi.stubEnv("HTTP_PROXY", address);
+    await expect(at.resolve("acme/model", { endpoint: HUB, ...once })).rejects.toThrow(/the server answers 502$/);
+  });
+
   test("is not asked for what is in the cache", async () => {
     const { name, commit } = at.fresh();
     await at.resolve(`${name}@${commit}`);

@@ -57,8 +57,9 @@ async function sendOnce(hub: HubConnection, url: string, request: HubRequest): P
   const { method = "GET", to = "content", accept = [], refusal } = request;
   const home = new URL(hub.endpoint);
   let linked: HubAnswer["linked"] = {};
-  let own = true;
   let [from, at] = [home, new URL(url)];
+  const begun = at.origin === home.origin;
+  let own = begun;
   for (let hops = 0; hops <= MOST_REDIRECTS; hops++) {
     if (from.protocol === "https:" && at.protocol === "http:") {
       throw new HttpError(
@@ -76,7 +77,7 @@ async function sendOnce(hub: HubConnection, url: string, request: HubRequest): P
     };
     const response = await answerTo(hub, at.href, { method, headers, redirect: "manual" });
     // a mirror may leave it to another to say what the file is; from then on the others only have its bytes
-    const speaks = own || linked.commit === undefined;
+    const speaks = own || (begun && linked.commit === undefined);
     if (speaks) linked = { ...linkedOf(response.headers), ...linked };
     const next = nextUrl(response, at);
     if (next === undefined || (to === "commit" && linked.commit !== undefined)) {
