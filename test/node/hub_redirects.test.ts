@@ -141,9 +141,12 @@ describe("what is not followed", () => {
       await expect(settings).rejects.toThrow(/hub.example" is not the address of a hub/);
       await expect(settings).rejects.not.toThrow("hunter2");
     }
-    const folder = httpFolder("http://user:hunter2@127.0.0.1:9/model", { retry: { tries: 1 } });
-    const open = folder.open("config.json");
-    await expect(open).rejects.toThrow("http://127.0.0.1:9/model/config.json: no answer");
+    const folder = (): unknown => httpFolder("http://user:hunter2@127.0.0.1:9/model?sig=hunter2");
+    expect(folder).toThrow("http://127.0.0.1:9/model: give an http or https address of a folder, without password");
+    expect(folder).not.toThrow("hunter2");
+    const hub = hubFolder("acme/model", { endpoint: "http://user:hunter2@127.0.0.1:9", retry: { tries: 1 } });
+    const open = hub.open("config.json");
+    await expect(open).rejects.toThrow("http://127.0.0.1:9/api/models/acme/model/revision/main: no answer");
     await expect(open).rejects.not.toThrow("hunter2");
   });
 
