@@ -47,6 +47,7 @@ export function planTextClassification(
   requireClassifier(pretrained, "sequence", "text classification");
   requireSound(pretrained, "id2label");
   const { topK = 1, functionToApply } = options;
+  if (functionToApply === undefined) requireSound(pretrained, "problem_type");
   if (topK !== null) requireCount("topK", topK);
   return {
     wanted: { logits: true },
