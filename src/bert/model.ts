@@ -35,6 +35,7 @@ import {
   type FillOptions,
   fillWeights,
   type Parts,
+  settleConfig,
 } from "./weights.ts";
 
 export interface LoadOptions extends FillOptions {
@@ -45,6 +46,8 @@ export interface LoadOptions extends FillOptions {
   readonly dtype?: WeightStorage | undefined;
   /** What will be asked for: its kernels compile while the weights load. The encoder's do in any case. */
   readonly wanted?: Wanted | undefined;
+  /** Told once of each thing that is wrong with the model's files and does not keep it from being used. */
+  readonly onWarning?: ((message: string) => void) | undefined;
 }
 
 /** A forward pass with GPU memory of its own: see `BertModel.bind`. */
@@ -107,7 +110,7 @@ export class BertModel {
    * unknown option or output
    */
   static async load(engine: Engine, folder: Folder, options: LoadOptions = {}): Promise<BertModel> {
-    requireKnown("load", options, { dtype: 1, wanted: 1, onProgress: 1, signal: 1 });
+    requireKnown("load", options, { dtype: 1, wanted: 1, onProgress: 1, signal: 1, onWarning: 1 });
     const { dtype = "f32", wanted = {}, signal } = options;
     headsFor(wanted); // refuses what no head has, before a file is read
     signal?.throwIfAborted();
@@ -122,7 +125,7 @@ export class BertModel {
         `dtype q8 needs the WGSL language feature ${missing}, which this browser lacks; use f32 or f16`,
       ]);
     }
-    const opened = await openModel(folder, wanted);
+    const opened = await openModel(folder, wanted, options);
     return new BertModel(engine, folder, opened, dtype, await loadWeights(engine, opened, dtype, options));
   }
 
@@ -134,6 +137,11 @@ export class BertModel {
   /** Which outputs this checkpoint has weights for. @throws TypeError for what is no output of any */
   has(output: keyof Wanted): boolean {
     return headsFor({ [output]: true }).every(([name]) => this.#parts.heads.has(name));
+  }
+
+  /** What is wrong with the weights of an output that this checkpoint has some for, and so does not have. */
+  flaws(output: keyof Wanted): readonly string[] {
+    return headsFor({ [output]: true }).flatMap(([name]) => this.#parts.flaws.get(name) ?? []);
   }
 
   /**
@@ -290,7 +298,7 @@ interface LoadedWeights {
  */
 async function loadWeights(
   engine: Engine,
-  { config, checkpoint }: OpenedModel,
+  { config, checkpoint, parts }: OpenedModel,
   storage: WeightStorage,
   { wanted = {}, ...options }: LoadOptions,
 ): Promise<LoadedWeights> {
@@ -302,7 +310,7 @@ async function loadWeights(
     await engine.ready();
     const { generation } = engine;
     allocation = engine.allocate();
-    const allocated = allocateWeights(allocation, config, checkpoint, storage);
+    const allocated = allocateWeights(allocation, config, checkpoint, parts, storage);
     await allocation.done(); // the memory is there
     const dtype = activationsOf(storage);
     const weights = { ...allocated.weights, layers: allocated.weights.layers.slice(0, 1) };
@@ -325,14 +333,23 @@ async function loadWeights(
  * Reads and checks a model folder without touching the GPU. The caller closes the checkpoint.
  * @param wanted what its heads must be able to
  */
-export async function openModel(folder: Folder, wanted: Wanted = {}): Promise<OpenedModel> {
+export async function openModel(
+  folder: Folder,
+  wanted: Wanted = {},
+  { onWarning, signal }: Pick<LoadOptions, "onWarning" | "signal"> = {},
+): Promise<OpenedModel> {
   const text = await readText(folder, "config.json");
   if (text === undefined) throw new ModelError(folder.name, ["there is no config.json; is it a model folder?"]);
-  const config = parseConfig(text, `${folder.name}/config.json`);
-  const checkpoint = await openWeights(folder, config.architectures);
+  const warnings = new Set<string>();
+  const warn = (warning: string): unknown => warnings.add(`${folder.name}: ${warning}`);
+  const written = parseConfig(text, `${folder.name}/config.json`, (warning) => warn(`config.json: ${warning}`));
+  const checkpoint = await openWeights(folder, written.architectures);
   try {
-    const parts = checkWeights(config, checkpoint);
+    checkpoint.warnings.forEach(warn);
+    const config = await settleConfig(written, checkpoint, warn, signal);
+    const parts = checkWeights(config, checkpoint, warn);
     requireHeads(folder.name, parts, wanted);
+    for (const warning of warnings) onWarning?.(warning);
     return { config, checkpoint, parts };
   } catch (error) {
     await checkpoint.close();
@@ -340,14 +357,15 @@ export async function openModel(folder: Folder, wanted: Wanted = {}): Promise<Op
   }
 }
 
-/** @throws ModelError for each output that the checkpoint has no weights for */
-function requireHeads(name: string, { heads, titles }: Parts, wanted: Wanted): void {
+/** @throws ModelError for each output that the checkpoint has no weights for, or none that can be used */
+function requireHeads(name: string, { heads, flaws, titles }: Parts, wanted: Wanted): void {
   const faults = headsFor(wanted)
     .filter(([head]) => !heads.has(head))
-    .flatMap(([, head]) => askedOf(head, wanted))
-    .map((output) => {
+    .flatMap(([name, head]) => {
       const has = ["the encoder", ...titles].join(", ");
-      return `${output} asked, but the checkpoint has no weights for it (it has ${has})`;
+      const lacks = (output: string): string =>
+        `${output} asked, but the checkpoint has no weights for it (it has ${has})`;
+      return flaws.get(name) ?? askedOf(head, wanted).map(lacks);
     });
   if (faults.length > 0) throw new ModelError(name, faults);
 }

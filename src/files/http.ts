@@ -1,7 +1,7 @@
 /** A folder on a web server, read by ranges: what browsers load models with. */
 import { type ByteSource, bytesSource, type Folder, unsafePath } from "./bytes.ts";
 import { type Names, requireKnown } from "./options.ts";
-import { HttpError, type RetryPolicy, reach, readBody, retrying, statusError } from "./request.ts";
+import { HttpError, type RetryPolicy, reach, readBody, retrying, shownUrl, statusError } from "./request.ts";
 
 export interface HttpOptions {
   /**
@@ -54,13 +54,15 @@ interface Part {
 /**
  * The files below an address. A file that answers 404 is not there; every other refusal is an error.
  * @param baseUrl of the folder; relative ones are taken from the page
- * @throws RangeError when it is not an http(s) address, or has a query; TypeError for an unknown option
+ * @throws RangeError when it is not an http(s) address, or has a query or a password; TypeError for an unknown option
  */
 export function httpFolder(baseUrl: string | URL, options: HttpOptions = {}): Folder {
   requireKnown("httpFolder", options, { ...READING, headers: 1, refusal: 1 });
   const base = new URL(baseUrl, globalThis.location?.href);
-  if (!/^https?:$/.test(base.protocol) || base.search !== "" || base.hash !== "") {
-    throw new RangeError(`${base.href}: give an http or https address of a folder, without ? and #`);
+  if (!/^https?:$/.test(base.protocol) || base.username + base.password + base.search + base.hash !== "") {
+    throw new RangeError(
+      `${shownUrl(base.href)}: give an http or https address of a folder, without password, ? and #`,
+    );
   }
   const root = base.href.replace(/\/*$/, "/");
   return {

@@ -11,6 +11,7 @@ export { type AdapterChoice, type DeviceOptions, NoAdapterError, type NodeDevice
 export * from "./folder.ts";
 export { hubCacheDir } from "./hub/environment.ts";
 export { HubCacheError } from "./hub/fault.ts";
+export { proxiedFetch } from "./hub/proxy.ts";
 export * from "./hub/resolve.ts";
 export * from "./hub/scan.ts";
 export type { HubProgress } from "./hub/snapshot.ts";

@@ -138,6 +138,8 @@ export interface PipelineOptions {
   readonly progress_callback?:
     | ((progress: { status: "progress"; loaded: number; total: number; progress: number }) => void)
     | undefined;
+  /** Told of each thing that is wrong with the model's files and does not keep it from being used. */
+  readonly on_warning?: ((message: string) => void) | undefined;
 }
 
 export type Pipeline<Name extends PipelineName> = Calls[Resolved<Name>] & {
@@ -154,7 +156,7 @@ export async function pipeline<Name extends PipelineName>(
   model: string | Folder | Pretrained,
   options: PipelineOptions = {},
 ): Promise<Pipeline<Name>> {
-  requireKnown("pipeline", options, { engine: 1, dtype: 1, revision: 1, progress_callback: 1 });
+  requireKnown("pipeline", options, { engine: 1, dtype: 1, revision: 1, progress_callback: 1, on_warning: 1 });
   const name = (Object.hasOwn(ALIASES, task) ? ALIASES[task as keyof Aliases] : task) as Resolved<Name>;
   if (!Object.hasOwn(CALLS, name)) {
     const all = [...Object.keys(CALLS), ...Object.keys(ALIASES)].join(", ");
@@ -167,6 +169,7 @@ export async function pipeline<Name extends PipelineName>(
   try {
     const pretrained = await loadPretrained(engine, folder, {
       dtype: options.dtype === "fp16" ? "f16" : "f32",
+      onWarning: options.on_warning,
       onProgress: ({ loaded, total }) =>
         report?.({ status: "progress", loaded, total, progress: (100 * loaded) / total }),
     });

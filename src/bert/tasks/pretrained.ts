@@ -4,7 +4,7 @@ import { type Folder, readText } from "../../files/bytes.ts";
 import { type Names, requireKnown } from "../../files/options.ts";
 import type { Engine } from "../../runtime/engine.ts";
 import type { Sequence } from "../batch.ts";
-import { ModelError } from "../config.ts";
+import { type BertConfig, ModelError } from "../config.ts";
 import { BertModel, type LoadOptions } from "../model.ts";
 import type { Wanted } from "../outputs.ts";
 import { loadTokenizer } from "../tokenizer/load.ts";
@@ -126,7 +126,18 @@ export function requireOptions<Options extends TaskOptions>(
 
 /** @throws ModelError when the model lacks the head that `task` needs */
 export function requireHead({ model }: Pretrained, output: keyof Wanted, task: string, head: string): void {
-  if (!model.has(output)) throw new ModelError(model.name, [`${task} needs ${head}, the checkpoint has none`]);
+  if (model.has(output)) return;
+  const flaws = model.flaws(output);
+  throw new ModelError(model.name, [
+    `${task} needs ${head}, the checkpoint has none${flaws.length > 0 ? " that can be used" : ""}`,
+    ...flaws,
+  ]);
+}
+
+/** @throws ModelError when that part of config.json cannot be used */
+export function requireSound({ model }: Pretrained, part: keyof NonNullable<BertConfig["flaws"]>): void {
+  const flaw = model.config.flaws?.[part];
+  if (flaw) throw new ModelError(model.name, [flaw]);
 }
 
 /** @throws ModelError when the model's classifier is not of that kind */
@@ -137,7 +148,7 @@ export function requireClassifier(
 ): void {
   if (model.has("logits") && model.classifierKind === kind) return;
   const found = model.classifierKind ? `its classifier is of ${model.classifierKind}s` : "it has no classifier";
-  throw new ModelError(model.name, [`${task} needs a classifier of ${kind}s; ${found}`]);
+  throw new ModelError(model.name, [`${task} needs a classifier of ${kind}s; ${found}`, ...model.flaws("logits")]);
 }
 
 /** @throws RangeError unless it is an integer from 1 */

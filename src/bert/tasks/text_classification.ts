@@ -9,6 +9,7 @@ import {
   requireClassifier,
   requireCount,
   requireOptions,
+  requireSound,
   sequenceOf,
   type TaskOptions,
   type TextInput,
@@ -49,7 +50,9 @@ export function planTextClassification(
   requireOptions("text-classification", options, CLASSIFICATION);
   const { labels } = pretrained.model.config;
   requireClassifier(pretrained, "sequence", "text classification");
+  requireSound(pretrained, "id2label");
   const { topK = 1, functionToApply } = options;
+  if (functionToApply === undefined) requireSound(pretrained, "problem_type");
   if (topK !== null) requireCount("topK", topK);
   return {
     wanted: { logits: true },
@@ -74,7 +77,9 @@ export function encodeInput(pretrained: Pretrained, input: TextInput, options: T
 }
 
 /** As transformers chooses: a single label gets a sigmoid, since a softmax over it is always 1. */
-export function defaultFunction({ model: { config } }: Pretrained, labels: number): LabelFunction {
+export function defaultFunction(pretrained: Pretrained, labels: number): LabelFunction {
+  const { config } = pretrained.model;
+  requireSound(pretrained, "problem_type");
   if (config.problemType === "regression") return "none";
   return config.problemType === "multi_label_classification" || labels === 1 ? "sigmoid" : "softmax";
 }

@@ -19,6 +19,7 @@ import {
   type Pretrained,
   requireClassifier,
   requireOptions,
+  requireSound,
   sequenceOf,
   type TaskOptions,
 } from "./pretrained.ts";
@@ -71,6 +72,7 @@ export function planTokenClassification(
 ): Plan<TaggedInput, Entity[]> {
   requireOptions("token-classification", options, TOKEN_CLASSIFICATION);
   requireClassifier(pretrained, "token", "token classification");
+  requireSound(pretrained, "id2label");
   const { model, tokenizer } = pretrained;
   const { aggregationStrategy: strategy = "none", ignoreLabels = ["O"], truncation, delimiter = " " } = options;
   const stride = options.stride ?? defaultStride(pretrained);

@@ -8,6 +8,7 @@ import {
   type Pretrained,
   requireClassifier,
   requireOptions,
+  requireSound,
   sequenceOf,
   type TaskOptions,
 } from "./pretrained.ts";
@@ -87,7 +88,9 @@ export function planZeroShot(pretrained: Pretrained, options: ZeroShotOptions): 
   };
 }
 
-function entailmentOf({ model }: Pretrained): number {
+function entailmentOf(pretrained: Pretrained): number {
+  requireSound(pretrained, "id2label");
+  const { model } = pretrained;
   const { labels } = model.config;
   const found = labels.findIndex((label) => label.toLowerCase().startsWith("entail"));
   if (found >= 0) return found;

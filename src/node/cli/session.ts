@@ -56,12 +56,13 @@ async function withModel(
 ): Promise<void> {
   const read = new Set<string>();
   const folder = remembering(await openModelFolder(options.model, { verify: options.verify }), read);
-  const { tokenizer, faults } = await inspectFolder(folder);
+  const { tokenizer, faults, warnings: odd } = await inspectFolder(folder);
   if (faults.length > 0) throw new ModelError(folder.name, faults);
   if (!tokenizer) throw new ModelError(folder.name, [NO_TOKENIZER]);
   const modules = (await readText(folder, MODULES)) ?? "";
   const sentence = await readSentenceModules(folder, modules);
   const { warn, end } = warnings();
+  for (const warning of odd) warn(`${folder.name}: ${warning}`);
   let engine: Engine | undefined;
   let started: ReturnType<Session["start"]> | undefined;
   const start: Session["start"] = async () => {

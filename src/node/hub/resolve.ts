@@ -14,6 +14,7 @@ import { type HubSettings, hubSettings } from "./environment.ts";
 import { HubCacheError } from "./fault.ts";
 import type { ModelFiles } from "./files.ts";
 import { commitOf, type HubFile, listCommit } from "./listing.ts";
+import { proxiedFetch } from "./proxy.ts";
 import { cachedFiles, fillSnapshot, type HubProgress } from "./snapshot.ts";
 
 export interface ResolveOptions {
@@ -38,7 +39,7 @@ export interface ResolveOptions {
   readonly signal?: AbortSignal | undefined;
   /** Of what fails for a moment. Default 5 tries, pauses from 250 ms. */
   readonly retry?: Pick<RetryPolicy, "tries" | "delay"> | undefined;
-  /** For proxies. */
+  /** Default: through the proxies that HTTP_PROXY, HTTPS_PROXY and NO_PROXY name, if they do. */
   readonly fetch?: typeof globalThis.fetch | undefined;
 }
 
@@ -124,7 +125,7 @@ async function parseSpec(spec: string, given: string | undefined): Promise<HubMo
 
 /** The snapshot's folder, filled. */
 async function findSnapshot(model: HubModel, settings: HubSettings, options: ResolveOptions): Promise<string> {
-  const { weights = true, onProgress, onWarning, signal, retry = {}, fetch = globalThis.fetch } = options;
+  const { weights = true, onProgress, onWarning, signal, retry = {} } = options;
   const repo = repoCache(settings.cacheDir, model.name);
   // an index that other tools have damaged: as good as nothing
   const look = (commit: string): Promise<ModelFiles | undefined> =>
@@ -143,6 +144,7 @@ async function findSnapshot(model: HubModel, settings: HubSettings, options: Res
 
   // with something to fall back on, nobody wants to wait long
   const brief = usable === undefined ? retry : { ...retry, tries: 2 };
+  const fetch = options.fetch ?? (await proxiedFetch());
   const hub: HubConnection = { ...settings, fetch, signal, retry: brief, patience: PATIENCE };
   let commit: string;
   let listed: Map<string, HubFile>;
