@@ -24,6 +24,8 @@ export interface BertConfig {
   /** Label names by class; `LABEL_0`, `LABEL_1` where the file names none. */
   readonly labels: readonly string[];
   readonly problemType: ProblemType | undefined;
+  /** Where sentence-transformers' CrossEncoder wrote the file: the path of torch's class from logits to scores. */
+  readonly activationFn?: string | undefined;
 }
 
 /** Everything wrong with a model, in one message. */
@@ -113,9 +115,20 @@ export function parseConfig(text: string, where: string = "config.json"): BertCo
     architectures: stringArray(file.architectures, "architectures", faults),
     labels: labelsOf(file, faults),
     problemType: problemType as ProblemType | undefined,
+    activationFn: activationIn(file, faults),
   };
   if (faults.length > 0) throw new ModelError(where, faults);
   return config;
+}
+
+/** Its older key is read where there is none of the newer. */
+function activationIn(file: Record<string, unknown>, faults: string[]): string | undefined {
+  const own = file.sentence_transformers as Record<string, unknown> | null | undefined;
+  const newer = typeof own === "object" && own !== null && Object.hasOwn(own, "activation_fn");
+  const value = (newer ? own.activation_fn : file.sbert_ce_default_activation_function) ?? undefined;
+  if (value === undefined || typeof value === "string") return value;
+  faults.push(`activation_fn is ${quote(value)}, it must be the path of a class`);
+  return undefined;
 }
 
 function stringArray(value: unknown, key: string, faults: string[]): string[] {

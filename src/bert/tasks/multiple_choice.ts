@@ -1,9 +1,10 @@
 /** multiple-choice: which ending goes best with a beginning (BertForMultipleChoice). */
 
+import { softmaxOf } from "./activations.ts";
 import type { Plan } from "./plan.ts";
 import { encodeCut, type Pretrained, requireClassifier, sequenceOf, type TaskOptions } from "./pretrained.ts";
 import { runPlan } from "./stream.ts";
-import { argmax, softmaxOf } from "./text_classification.ts";
+import { argmax } from "./text_classification.ts";
 
 export interface ChoiceQuestion {
   /** A beginning, or a question. */

@@ -11,7 +11,7 @@ import {
   sequenceOf,
   type TaskOptions,
 } from "./pretrained.ts";
-import { choiceOf, readSetting } from "./settings.ts";
+import { choiceOf, readSetting, SPLADE_CONFIG } from "./settings.ts";
 import { runPlan } from "./stream.ts";
 
 /** A word piece's weight; those that are not there weigh nothing. */
@@ -44,7 +44,7 @@ export function embedSparse(
 export function planSparseEmbedding(pretrained: Pretrained, options: SparseOptions = {}): Plan<string, SparseEntry[]> {
   requireHead(pretrained, "sparseEmbedding", "a sparse embedding", "a masked-LM head");
   const topK = options.topK === undefined ? undefined : requireCount("topK", options.topK);
-  const twice = readSetting(pretrained, "1_SpladePooling/config.json", (fields) => {
+  const twice = readSetting(pretrained, SPLADE_CONFIG, (fields) => {
     choiceOf(fields, "pooling_strategy", ["max"]);
     return choiceOf(fields, "activation_function", ["relu", "log1p_relu"]) === "log1p_relu";
   });
