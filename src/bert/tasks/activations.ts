@@ -33,19 +33,25 @@ const ELEMENTWISE: Readonly<Record<string, (x: number) => number>> = {
   Softplus: softplus,
   Softshrink: (x) => Math.sign(x) * Math.max(0, Math.abs(x) - 0.5),
   Softsign: (x) => x / (1 + Math.abs(x)),
-  Tanh: Math.tanh,
+  Tanh: (x) => Math.tanh(x),
   Tanhshrink: (x) => x - Math.tanh(x),
 };
 
 const WHOLE: Readonly<Record<string, Activation>> = {
-  LogSoftmax: (values) => softmaxOf(values).map(Math.log),
+  LogSoftmax(values) {
+    const most = Math.max(...Array.from(values));
+    const shift = Math.log(Math.max(...softmaxOf(values))) - most;
+    return Float64Array.from(values, (x) => x + shift);
+  },
   Softmax: softmaxOf,
   Softmin: (values) => softmaxOf(Float64Array.from(values, (x) => -x)),
 };
 
-export const ACTIVATIONS: readonly string[] = /* @__PURE__ */ Object.keys({ ...ELEMENTWISE, ...WHOLE });
+export function activationNames(): string {
+  return `torch's ${Object.keys({ ...ELEMENTWISE, ...WHOLE }).join(", ")}`;
+}
 
-/** @returns undefined for what is none of `ACTIVATIONS`, and for classes that are not torch's */
+/** @returns undefined for what is none of these, and for classes that are not torch's */
 export function activationAt(path: string): Activation | undefined {
   const name = /^torch\.(?:\w+\.)*(\w+)$/.exec(path)?.[1] ?? "";
   const each = Object.hasOwn(ELEMENTWISE, name) ? ELEMENTWISE[name] : undefined;

@@ -18,8 +18,8 @@ import {
   textOf,
   wrong,
 } from "../tokenizer/fields.ts";
-import { ACTIVATIONS, type Activation, activationAt } from "./activations.ts";
-import { normalized, type Pooling } from "./pooling.ts";
+import { type Activation, activationAt, activationNames } from "./activations.ts";
+import { normalized, POOLINGS, type Pooling } from "./pooling.ts";
 import { SIMILARITIES, type SimilarityName } from "./vectors.ts";
 
 /** Of tokens' vectors one: those of several poolings stand one after another. */
@@ -63,14 +63,14 @@ export interface SentenceModules {
   readonly similarity: SimilarityName;
 }
 
-/** The names of poolings in 1_Pooling/config.json, and its older keys in the order in which their vectors stand. */
-const POOLING_NAMES: readonly (readonly [name: string, key: string, pooling: Pooling])[] = [
-  ["cls", "cls_token", "cls"],
-  ["max", "max_tokens", "max"],
-  ["mean", "mean_tokens", "mean"],
-  ["mean_sqrt_len_tokens", "mean_sqrt_len_tokens", "mean_sqrt_len"],
-  ["weightedmean", "weightedmean_tokens", "weighted_mean"],
-  ["lasttoken", "lasttoken", "last_token"],
+/** The older keys of 1_Pooling/config.json, in the order in which their vectors stand; the newer names are parts of them. */
+const POOLING_KEYS: readonly (readonly [key: string, pooling: Pooling])[] = [
+  ["cls_token", "cls"],
+  ["max_tokens", "max"],
+  ["mean_tokens", "mean"],
+  ["mean_sqrt_len_tokens", "mean_sqrt_len"],
+  ["weightedmean_tokens", "weighted_mean"],
+  ["lasttoken", "last_token"],
 ];
 
 export const MODULES = "modules.json";
@@ -108,59 +108,52 @@ export function folderAt(folder: Folder, path: string): Folder {
 async function readModules(folder: Folder, text: string): Promise<SentenceModules | undefined> {
   const file = `${folder.name}/${MODULES}`;
   // the file is an array, and only objects have fields
-  const [first, ...rest] = listOf(parseFields(`{"modules":${text}}`, file), "modules").map((value, i) => {
+  const all = listOf(parseFields(`{"modules":${text}}`, file), "modules").map((value, i) => {
     const fields = fieldsOf(value, `${file}: [${i}]`);
     return { kind: textOf(fields, "type").replace(/^.*\./, ""), path: textOf(fields, "path", "") };
   });
-  const kinds = rest.map(({ kind }) => kind);
-  if (/^(MLM)?Transformer$/.test(first?.kind ?? "") && /^(SpladePooling|Dense)$/.test(kinds.join(" "))) {
-    return undefined; // no sentence vectors
-  }
-  const dense = kinds.filter((kind) => kind === "Dense").length;
+  const kinds = all.map(({ kind }) => kind);
+  const found = `${MODULES} has ${kinds.join(", ")}`;
+  if (/^((MLM)?Transformer SpladePooling|Transformer Dense)$/.test(kinds.join(" "))) return undefined; // no sentence vectors
+  const [first, ...rest] = all;
   if (
     !/^(Transformer|BERT)$/.test(first?.kind ?? "") ||
-    kinds.some((kind) => !Object.hasOwn(READERS, kind)) ||
-    kinds.length > MOST_MODULES ||
-    dense > MOST_DENSE
+    rest.some(({ kind }) => !Object.hasOwn(READERS, kind)) ||
+    rest.length > MOST_MODULES ||
+    kinds.filter((kind) => kind === "Dense").length > MOST_DENSE
   ) {
-    throw new ModelError(folder.name, [
-      `modules.json has ${[first?.kind, ...kinds].join(", ")}; expected Transformer, then at most ${MOST_MODULES} of ${Object.keys(READERS).join(", ")}, at most ${MOST_DENSE} Dense`,
-    ]);
+    const known = Object.keys(READERS).join(", ");
+    const expected = `Transformer, then at most ${MOST_MODULES} of ${known}, at most ${MOST_DENSE} Dense`;
+    throw new TypeError(`${found}; expected ${expected}`);
   }
-  const encoder = await fieldsIn(folderAt(folder, first!.path), "sentence_bert_config.json");
+  const { path } = first!;
+  const encoder = await fieldsIn(folderAt(folder, path), "sentence_bert_config.json");
   const model = await fieldsIn(folder, "config_sentence_transformers.json");
-  const classifies = encoder !== undefined && textOf(encoder, "transformer_task", "") === "sequence-classification";
-  const crossEncoder = classifies || (model !== undefined && textOf(model, "model_type", "") === "CrossEncoder");
+  const classifies = textOf(encoder, "transformer_task", "") === "sequence-classification";
+  const crossEncoder = classifies || textOf(model, "model_type", "") === "CrossEncoder";
   const features = new Set([classifies ? "scores" : "token_embeddings"]);
   const modules: SentenceModule[] = [];
   const budget = { weights: MOST_WEIGHTS };
   for (const { kind, path } of rest) {
     const made = await READERS[kind]!(folderAt(folder, path), budget);
     if (!made) continue;
-    if (!features.has(made.input)) {
-      throw new ModelError(folder.name, [`modules.json: ${kind} reads ${made.input}, which no module before it gives`]);
-    }
+    if (!features.has(made.input)) throw new TypeError(`${found}; nothing before ${kind} gives its ${made.input}`);
     features.add(made.output);
     modules.push(made);
   }
   const end = crossEncoder ? "scores" : "sentence_embedding";
-  if (!features.has(end)) {
-    throw new ModelError(folder.name, [
-      `modules.json: no module gives ${end}; it has Transformer, ${kinds.join(", ")}`,
-    ]);
-  }
+  if (!features.has(end)) throw new TypeError(`${found}; none of them gives ${end}`);
   const last = modules.at(-1);
   const normalize =
-    last !== undefined && "apply" in last && last.apply === unit && last.input === end && last.output === end;
+    !crossEncoder && last !== undefined && "apply" in last && last.apply === unit && last.output === end;
   return {
-    path: first!.path,
+    path,
     crossEncoder,
-    modules: normalize && !crossEncoder ? modules.slice(0, -1) : modules,
+    modules: normalize ? modules.slice(0, -1) : modules,
     normalize,
-    activationFn: model && crossEncoder && has(model, "activation_fn") ? textOf(model, "activation_fn") : undefined,
-    maxSeqLength:
-      encoder && has(encoder, "max_seq_length") ? countOf(encoder, "max_seq_length", 3, 1 << 20) : undefined,
-    lowercase: encoder !== undefined && flagOf(encoder, "do_lower_case", false),
+    activationFn: crossEncoder && has(model, "activation_fn") ? textOf(model, "activation_fn") : undefined,
+    maxSeqLength: has(encoder, "max_seq_length") ? countOf(encoder, "max_seq_length", 3, 1 << 20) : undefined,
+    lowercase: flagOf(encoder, "do_lower_case", false),
     ...readPrompts(model),
   };
 }
@@ -180,24 +173,23 @@ const READERS: Readonly<Record<string, (folder: Folder, budget: Budget) => Promi
 };
 
 const CONFIG = "config.json";
+const MOST_TEXT = 1 << 22;
 
 async function readPooling(folder: Folder): Promise<PoolingModule> {
   const fields = await configIn(folder);
-  const { pooling_mode: named } = fields.values;
-  const names = named === undefined || named === null ? [] : Array.isArray(named) ? named : [named];
-  const poolings = names.map((name) => {
-    const known = POOLING_NAMES.find(([own, key, pooling]) => name === own || name === key || name === pooling);
-    if (known) return known[2];
-    throw wrong(at(fields, "pooling_mode"), name, POOLING_NAMES.map(([own]) => own).join(", "));
-  });
-  if (Array.isArray(named) && (names.length === 0 || names.length > MOST_MODULES)) {
+  const named = fields.values.pooling_mode ?? undefined;
+  const names = Array.isArray(named) ? named : [named];
+  if (names.length === 0 || names.length > MOST_MODULES) {
     throw wrong(at(fields, "pooling_mode"), `a list of ${names.length}`, `1 to ${MOST_MODULES} poolings`);
   }
-  const flagged = POOLING_NAMES.filter(([, key]) => flagOf(fields, `pooling_mode_${key}`, false)).map(
-    ([, , own]) => own,
-  );
+  const flagged = POOLING_KEYS.filter(([key]) => flagOf(fields, `pooling_mode_${key}`, false)).map(([, own]) => own);
+  const poolings = (named === undefined ? [] : names).map((name): Pooling => {
+    const known = POOLING_KEYS.find(([key, own]) => [own, key, key.replace(/_tokens?$/, "")].includes(name));
+    if (known) return known[1];
+    throw wrong(at(fields, "pooling_mode"), name, POOLINGS.join(", "));
+  });
   return {
-    poolings: [poolings, flagged, ["mean" as const]].find(({ length }) => length > 0)!,
+    poolings: named !== undefined ? poolings : flagged.length > 0 ? flagged : ["mean"],
     includePrompt: flagOf(fields, "include_prompt", true),
     input: "token_embeddings",
     output: "sentence_embedding",
@@ -212,7 +204,7 @@ async function readDense(folder: Folder, budget: Budget): Promise<VectorModule> 
   const outputs = countOf(fields, "out_features", 1, most);
   const path = textOf(fields, "activation_function", "torch.nn.modules.activation.Tanh");
   const known = activationAt(path);
-  if (!known) throw wrong(at(fields, "activation_function"), path, `torch's ${ACTIVATIONS.join(", ")}`);
+  if (!known) throw wrong(at(fields, "activation_function"), path, activationNames());
   const own = path.endsWith(".PReLU");
   const square = inputs === outputs;
   const [weight, bias, residual, slope] = await readWeights(folder, [
@@ -237,14 +229,15 @@ async function readDense(folder: Folder, budget: Budget): Promise<VectorModule> 
 }
 
 async function readLayerNorm(folder: Folder): Promise<VectorModule> {
-  const size = countOf(await configIn(folder), "dimension", 1, MOST_FEATURES);
+  const fields = await configIn(folder);
+  const size = countOf(fields, "dimension", 1, MOST_FEATURES);
   const [weight, bias] = await readWeights(folder, [
     ["norm.weight", [size]],
     ["norm.bias", [size]],
   ]);
   const mean = (values: Float64Array): number => values.reduce((sum, x) => sum + x, 0) / size;
   return {
-    ...featuresOf(undefined),
+    ...featuresOf(fields),
     apply(vector) {
       requireSize("LayerNorm", size, vector);
       const values = Float64Array.from(vector);
@@ -275,13 +268,12 @@ function product(weight: Float32Array, vector: Vector, bias?: Float32Array): Flo
 }
 
 /** The features that a module reads and makes. */
-function featuresOf(fields: Fields | undefined): Pick<VectorModule, "input" | "output"> {
-  const input = fields ? textOf(fields, "module_input_name", "sentence_embedding") : "sentence_embedding";
-  return { input, output: fields ? textOf(fields, "module_output_name", input) : input };
+function featuresOf(fields: Fields): Pick<VectorModule, "input" | "output"> {
+  const input = textOf(fields, "module_input_name", "sentence_embedding");
+  return { input, output: textOf(fields, "module_output_name", input) };
 }
 
-function readPrompts(fields: Fields | undefined): Pick<SentenceModules, "prompts" | "defaultPrompt" | "similarity"> {
-  if (!fields) return { prompts: {}, defaultPrompt: undefined, similarity: "cosine" };
+function readPrompts(fields: Fields): Pick<SentenceModules, "prompts" | "defaultPrompt" | "similarity"> {
   const own = has(fields, "prompts") ? fieldsOf(fields.values.prompts, at(fields, "prompts")) : undefined;
   const names = Object.keys(own?.values ?? {});
   const prompts = Object.fromEntries(names.map((name) => [name, textOf(own!, name)]));
@@ -320,12 +312,12 @@ async function readWeights(
 }
 
 async function configIn(folder: Folder): Promise<Fields> {
-  const fields = await fieldsIn(folder, CONFIG);
-  if (!fields) throw new TypeError(`${folder.name}/${CONFIG} is missing`);
-  return fields;
+  const text = await readText(folder, CONFIG, MOST_TEXT);
+  if (text === undefined) throw new TypeError(`${folder.name}/${CONFIG} is missing`);
+  return parseFields(text, `${folder.name}/${CONFIG}`);
 }
 
-async function fieldsIn(folder: Folder, path: string): Promise<Fields | undefined> {
-  const text = await readText(folder, path, 1 << 22);
-  return text === undefined ? undefined : parseFields(text, `${folder.name}/${path}`);
+/** Of a file that may be missing. */
+async function fieldsIn(folder: Folder, path: string): Promise<Fields> {
+  return parseFields((await readText(folder, path, MOST_TEXT)) ?? "{}", `${folder.name}/${path}`);
 }

@@ -22,7 +22,7 @@ export async function loadSettings(
 }
 
 const SPLADE = "SpladePooling";
-export const SPLADE_CONFIG: string = `1_${SPLADE}/config.json`;
+export const SPLADE_CONFIG = "1_SpladePooling/config.json";
 
 /** @throws ModelError for what `read` finds wrong with the file */
 export function readSetting<T>(

@@ -2,7 +2,7 @@
 
 import { type BertConfig, ModelError } from "../config.ts";
 import type { Encoding } from "../tokenizer/tokenizer.ts";
-import { ACTIVATIONS, type Activation, activationAt } from "./activations.ts";
+import { type Activation, activationAt, activationNames } from "./activations.ts";
 import { type Chain, chainOf, type PromptOptions } from "./module_chain.ts";
 import type { Plan } from "./plan.ts";
 import {
@@ -108,9 +108,7 @@ export function activationOf(
   const path = asked || own === undefined ? TORCH[asked ?? usual(labels, config, sentence)] : own;
   const activation = activationAt(path);
   if (activation) return activation;
-  throw new ModelError(name, [
-    `its activation_fn is ${JSON.stringify(path)}; there are torch's ${ACTIVATIONS.join(", ")}`,
-  ]);
+  throw new ModelError(name, [`its activation_fn is ${JSON.stringify(path)}; there are ${activationNames()}`]);
 }
 
 function usual(labels: number, { problemType }: BertConfig, sentence: Pretrained["sentence"]): LabelFunction {
