@@ -3,6 +3,7 @@
 import { stat } from "node:fs/promises";
 import { type BertConfig, ModelError, parseConfig } from "../../bert/config.ts";
 import { openWeights } from "../../bert/projection.ts";
+import { folderAt, MODULES } from "../../bert/tasks/sentence_modules.ts";
 import { loadTokenizer } from "../../bert/tokenizer/load.ts";
 import type { Tokenizer } from "../../bert/tokenizer/tokenizer.ts";
 import { checkWeights, type Parts } from "../../bert/weights.ts";
@@ -75,8 +76,9 @@ export async function inspectFolder(folder: Folder): Promise<Inspection> {
       return undefined;
     }
   };
-  const config = await attempt(() => readConfig(folder), "config.json: ");
-  const checkpoint = await attempt(() => openWeights(folder, config?.architectures ?? []));
+  const own = await encoderFolder(folder);
+  const config = await attempt(() => readConfig(own), "config.json: ");
+  const checkpoint = await attempt(() => openWeights(own, config?.architectures ?? []));
   await checkpoint?.close();
   const parts = config && checkpoint && (await attempt(async () => checkWeights(config, checkpoint)));
   const { tokenizer, tokenizerFile, faults: tokenizerFaults } = await inspectTokenizer(folder);
@@ -101,11 +103,22 @@ export async function inspectTokenizer(
   folder: Folder,
 ): Promise<Pick<Inspection, "tokenizer" | "tokenizerFile" | "faults">> {
   try {
-    const tokenizerFile = await findTokenizer(folder);
+    const own = await encoderFolder(folder);
+    const tokenizerFile = await findTokenizer(own);
     if (tokenizerFile === undefined) return { faults: [] };
-    return { tokenizerFile, tokenizer: await loadTokenizer(folder), faults: [] };
+    return { tokenizerFile, tokenizer: await loadTokenizer(own), faults: [] };
   } catch (error) {
     return { faults: faultsOf(error, folder.name) };
+  }
+}
+
+/** Where first versions of sentence-transformers kept it. What is wrong with modules.json is for its reader to say. */
+async function encoderFolder(folder: Folder): Promise<Folder> {
+  try {
+    const [first] = JSON.parse((await readText(folder, MODULES)) ?? "[]");
+    return folderAt(folder, typeof first?.path === "string" ? first.path : "");
+  } catch {
+    return folder;
   }
 }
 
