@@ -1,7 +1,5 @@
 /** torch's activation functions, by the paths of their classes: what sentence-transformers stores of them. In float64. */
 
-import { erfc } from "../../kernels/reference/activation.ts";
-
 /** Of a vector one as long. */
 export type Activation = (values: ArrayLike<number>) => Float64Array;
 
@@ -10,11 +8,23 @@ const relu6 = (x: number): number => Math.min(6, Math.max(0, x));
 const sigmoid = (x: number): number => 1 / (1 + Math.exp(-x));
 const softplus = (x: number): number => (x > 20 ? x : Math.log1p(Math.exp(x)));
 
+/** x times the normal distribution, whose series has terms of one sign; beyond 9 it is 0 or 1 to the last digit. */
+function gelu(x: number): number {
+  if (Math.abs(x) > 9) return Math.max(0, x);
+  let term = x;
+  let total = x;
+  for (let n = 3; Math.abs(term) > 1e-17 * Math.abs(total); n += 2) {
+    term *= (x * x) / n;
+    total += term;
+  }
+  return x * (0.5 + (total * Math.exp((-x * x) / 2)) / Math.sqrt(2 * Math.PI));
+}
+
 /** As their classes are made without arguments, which are not stored; RReLU as it is outside training. */
 const ELEMENTWISE: Readonly<Record<string, (x: number) => number>> = {
   CELU: elu,
   ELU: elu,
-  GELU: (x) => (x * erfc(-x / Math.SQRT2)) / 2,
+  GELU: gelu,
   Hardshrink: (x) => (Math.abs(x) > 0.5 ? x : 0),
   Hardsigmoid: (x) => relu6(x + 3) / 6,
   Hardswish: (x) => (x * relu6(x + 3)) / 6,

@@ -97,6 +97,11 @@ export function chainOf(
   };
 }
 
+/** What the folder says is left out where it is of the other kind: vectors of a cross-encoder, scores of what gives vectors. */
+export function taken(pretrained: Pretrained, crossEncoder: boolean): Pretrained {
+  return pretrained.sentence?.crossEncoder === !crossEncoder ? { ...pretrained, sentence: undefined } : pretrained;
+}
+
 function together(parts: readonly Float64Array[]): Float64Array {
   return parts.length === 1 ? parts[0]! : Float64Array.from(parts.flatMap((part) => [...part]));
 }

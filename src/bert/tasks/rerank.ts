@@ -2,6 +2,7 @@
 
 import { ModelError } from "../config.ts";
 import { lateInteractionOf } from "./late_interaction.ts";
+import { taken } from "./module_chain.ts";
 import type { Plan } from "./plan.ts";
 import { type Pretrained, requireCount } from "./pretrained.ts";
 import { createEmbedder } from "./sentence_embedding.ts";
@@ -125,7 +126,8 @@ function lateInteraction(pretrained: Pretrained, options: RankingOptions): Score
 }
 
 /** Query and documents with the prompts that the folder has for them. */
-function biEncoder(pretrained: Pretrained, options: RankingOptions): Scorer {
+function biEncoder(given: Pretrained, options: RankingOptions): Scorer {
+  const pretrained = taken(given, false);
   const own = pretrained.sentence?.prompts ?? {};
   const asked = options.prompt !== undefined || options.promptName !== undefined;
   const named = (...names: string[]) =>

@@ -2,7 +2,7 @@
 
 import type { Sequence } from "../batch.ts";
 import type { SequenceOutput, Wanted } from "../outputs.ts";
-import { chainOf, type PromptOptions } from "./module_chain.ts";
+import { chainOf, type PromptOptions, taken } from "./module_chain.ts";
 import type { Plan } from "./plan.ts";
 import { normalized, type Pooling } from "./pooling.ts";
 import { type Precision, quantize, type Ranges, type VectorOf } from "./precision.ts";
@@ -66,8 +66,9 @@ export interface Embedder {
 const POOLED = { includePrompt: true, input: "token_embeddings", output: "sentence_embedding" } as const;
 
 /** @throws as `embedText` */
-export function createEmbedder(pretrained: Pretrained, options: VectorOptions = {}): Embedder {
-  const sentence = pretrained.sentence?.crossEncoder ? undefined : pretrained.sentence; // those give no vectors
+export function createEmbedder(given: Pretrained, options: VectorOptions = {}): Embedder {
+  const pretrained = taken(given, false);
+  const { sentence } = pretrained;
   const chosen = typeof options.pooling === "string" ? [options.pooling] : options.pooling;
   if (chosen?.length === 0) throw new RangeError("pooling is an empty list, at least 1 is needed");
   const own: readonly SentenceModule[] = sentence?.modules ?? [{ ...POOLED, poolings: ["mean"] }];

@@ -3,7 +3,7 @@
 import { type BertConfig, ModelError } from "../config.ts";
 import type { Encoding } from "../tokenizer/tokenizer.ts";
 import { type Activation, activationAt, activationNames } from "./activations.ts";
-import { type Chain, chainOf, type PromptOptions } from "./module_chain.ts";
+import { type Chain, chainOf, type PromptOptions, taken } from "./module_chain.ts";
 import type { Plan } from "./plan.ts";
 import {
   encodeCut,
@@ -78,8 +78,8 @@ export function scorerOf(
   task: string,
   options: PromptOptions & Pick<TaskOptions, "onWarning">,
 ): Chain {
-  const modules = pretrained.sentence?.crossEncoder ? pretrained.sentence.modules : [];
-  const chain = chainOf(pretrained, modules, "scores", options);
+  const own = taken(pretrained, true);
+  const chain = chainOf(own, own.sentence?.modules ?? [], "scores", options);
   if ("logits" in chain.wanted) requireClassifier(pretrained, "sequence", task);
   return chain;
 }

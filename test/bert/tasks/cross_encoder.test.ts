@@ -195,6 +195,20 @@ describe("saved as modules", () => {
     const [labelled] = await classifyText(pretrained, [{ text: "it", pair: "bad" }]);
     expect(labelled![0]!.score).toBeCloseTo(spelt, 6);
     expect(warnings).toEqual([]);
+    // vectors of the encoder, and a classifier that belongs to no cross-encoder, know nothing of that
+    const embeddings = await score("it", "bad", { method: "embeddings" });
+    const bare = await classifier(1);
+    const [ranked] = await rerank(bare, [{ query: "it", documents: ["bad"] }], { method: "embeddings" });
+    expect(embeddings).toBeCloseTo(ranked![0]!.score, 6);
+    const vectors = await classifier(1, newer(IDENTITY), {
+      ...files,
+      "modules.json": JSON.parse(moduleFiles([{ kind: "Pooling" }])["modules.json"] as string) as object,
+      "1_Pooling/config.json": {},
+      "sentence_bert_config.json": {},
+      "config_sentence_transformers.json": { prompts: { query: "is " }, default_prompt_name: "query" },
+    });
+    const [plain] = await classifyText(vectors, [{ text: "is it", pair: "bad" }]);
+    expect(plain![0]!.score).toBeCloseTo(spelt, 6);
     await score("it", "bad and dull .");
     expect(warnings).toEqual([expect.stringMatching(/the model takes 7/)]);
   });
