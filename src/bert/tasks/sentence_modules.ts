@@ -114,7 +114,7 @@ async function readModules(folder: Folder, text: string): Promise<SentenceModule
   });
   const kinds = all.map(({ kind }) => kind);
   const found = `${MODULES} has ${kinds.join(", ")}`;
-  if (/^((MLM)?Transformer SpladePooling|Transformer Dense)$/.test(kinds.join(" "))) return undefined; // no sentence vectors
+  if (/^(MLM)?Transformer SpladePooling$/.test(kinds.join(" "))) return undefined; // sparse vectors
   const [first, ...rest] = all;
   if (
     !/^(Transformer|BERT)$/.test(first?.kind ?? "") ||
@@ -131,6 +131,7 @@ async function readModules(folder: Folder, text: string): Promise<SentenceModule
   const model = await fieldsIn(folder, "config_sentence_transformers.json");
   const classifies = textOf(encoder, "transformer_task", "") === "sequence-classification";
   const crossEncoder = classifies || textOf(model, "model_type", "") === "CrossEncoder";
+  if (!crossEncoder && kinds.join(" ") === "Transformer Dense") return undefined; // vectors of tokens
   const features = new Set([classifies ? "scores" : "token_embeddings"]);
   const modules: SentenceModule[] = [];
   const budget = { weights: MOST_WEIGHTS };
@@ -145,7 +146,7 @@ async function readModules(folder: Folder, text: string): Promise<SentenceModule
   if (!features.has(end)) throw new TypeError(`${found}; none of them gives ${end}`);
   const last = modules.at(-1);
   const normalize =
-    !crossEncoder && last !== undefined && "apply" in last && last.apply === unit && last.output === end;
+    !crossEncoder && last?.input === end && last.output === end && "apply" in last && last.apply === unit;
   return {
     path,
     crossEncoder,

@@ -59,7 +59,7 @@ export function planTextClassification(
       finish([output]) {
         const scores = apply(run(output!));
         const ranked = Array.from(scores, (score, i) => ({
-          label: (labels.length === size && labels[i]) || `LABEL_${i}`,
+          label: labels.length === size ? labels[i]! : `LABEL_${i}`,
           score,
         }));
         ranked.sort((a, b) => b.score - a.score);

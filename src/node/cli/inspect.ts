@@ -10,6 +10,7 @@ import { checkWeights, type Parts } from "../../bert/weights.ts";
 import { type Folder, readText } from "../../files/bytes.ts";
 import { type Checkpoint, openCheckpointFile } from "../../files/checkpoint.ts";
 import { CheckpointError } from "../../files/faults.ts";
+import { parseJson } from "../../files/json.ts";
 import { isPyTorch } from "../../files/pytorch/state_dict.ts";
 import { openFile } from "../folder.ts";
 import { messageOf } from "./failure.ts";
@@ -115,7 +116,7 @@ export async function inspectTokenizer(
 /** Where first versions of sentence-transformers kept it. What is wrong with modules.json is for its reader to say. */
 async function encoderFolder(folder: Folder): Promise<Folder> {
   try {
-    const [first] = JSON.parse((await readText(folder, MODULES)) ?? "[]");
+    const [first] = parseJson((await readText(folder, MODULES)) ?? "[]") as { path?: unknown }[];
     return folderAt(folder, typeof first?.path === "string" ? first.path : "");
   } catch {
     return folder;

@@ -213,6 +213,20 @@ describe("saved as modules", () => {
     expect(warnings).toEqual([expect.stringMatching(/the model takes 7/)]);
   });
 
+  test("of a classifier and a Dense behind it", async () => {
+    const config = { in_features: 2, out_features: 1, activation_function: IDENTITY, module_input_name: "scores" };
+    const tensors = weightsOf({ "linear.weight": [[2, -0.5]], "linear.bias": [0.25] });
+    const pretrained = await load({
+      files: {
+        ...moduleFiles([{ kind: "Dense", config, tensors }]),
+        "sentence_bert_config.json": JSON.stringify(encoder),
+        "config_sentence_transformers.json": JSON.stringify(own({ activation_fn: IDENTITY })),
+      },
+    });
+    const right = (await logitsOf(pretrained)).map(([a, b]) => 2 * a! - 0.5 * b! + 0.25);
+    expectClose((await scoresOf(pretrained)).scores, right);
+  });
+
   const row = Array.from({ length: HIDDEN }, (_, i) => Math.sin(2 * i + 1));
   const scoring = (rows: number[][]) => ({
     kind: "Dense",

@@ -157,17 +157,17 @@ describe("with a model", () => {
     Dropout: { kind: "Dropout", config: { dropout: 0.5 }, of: (vector) => [...vector] },
   };
 
-  test.each([
-    ["Dense"],
-    ["Normalize", "Dense"],
-    ["LayerNorm", "Normalize"],
-    ["Dense", "LayerNorm"],
-    ["LayerNorm", "Dense", "Normalize", "Dense"],
-    ["Dropout", "Normalize"],
-    ["Normalize", "Dropout"],
-    ["Dense", "Dense", "Dense", "Dropout", "LayerNorm"],
-  ])("%s %s %s %s %s behind pooling", async (...names) => {
-    const chain = names.filter((name) => name !== undefined).map((name) => MODULES[name]!);
+  test.each<[names: string[]]>([
+    [["Dense"]],
+    [["Normalize", "Dense"]],
+    [["LayerNorm", "Normalize"]],
+    [["Dense", "LayerNorm"]],
+    [["LayerNorm", "Dense", "Normalize", "Dense"]],
+    [["Dropout", "Normalize"]],
+    [["Normalize", "Dropout"]],
+    [["Dense", "Dense", "Dense", "Dropout", "LayerNorm"]],
+  ])("%j behind pooling", async (names) => {
+    const chain = names.map((name) => MODULES[name]!);
     const right = pooled("cls").map((vector) => chain.reduce((made, { of }) => of(made), vector));
     expectClose(await embedded(moduleFiles([CLS, ...chain])), right);
     expectClose(await embedded(moduleFiles([CLS, ...chain], "old")), right);
