@@ -185,6 +185,17 @@ describe("with a model", () => {
     );
     expectClose(await embedded(moduleFiles([onTokens, norm, { kind: "Pooling" }])), right);
     expectClose(await embedded(moduleFiles([CLS, onTokens, norm])), pooled("cls"));
+    // a Dense in front is ColBERT's only where nothing is pooled
+    const config = { ...onTokens.config, bias: false, activation_function: act("Identity") };
+    const matrix = { ...onTokens, config, tensors: weightsOf({ "linear.weight": WEIGHT }) };
+    const files = moduleFiles([matrix, { kind: "Pooling" }]);
+    const bare = await loadPretrained(engine, tinyTask({ architecture: "BertModel", heads: {}, files }));
+    expect(bare.model.has("tokenEmbeddings")).toBe(false);
+    const product = pooled("mean").map((vector) =>
+      WEIGHT.map((row) => row.reduce((sum, w, j) => sum + w * vector[j]!, 0)),
+    );
+    expectClose(await embedText(bare, TEXTS), product);
+    bare.model.dispose();
     const aside = { ...MODULES.Dense!, config: { ...MODULES.Dense!.config, module_output_name: "aside" } };
     expectClose(await embedded(moduleFiles([CLS, aside])), pooled("cls"));
   });
