@@ -37,7 +37,13 @@ export {
 } from "./bert/tasks/question_answering.ts";
 export * from "./bert/tasks/rerank.ts";
 export { type EmbedOptions, embedText, type VectorOptions } from "./bert/tasks/sentence_embedding.ts";
-export { type DenseLayer, readSentenceModules, type SentenceModules } from "./bert/tasks/sentence_modules.ts";
+export {
+  type PoolingModule,
+  readSentenceModules,
+  type SentenceModule,
+  type SentenceModules,
+  type VectorModule,
+} from "./bert/tasks/sentence_modules.ts";
 export * from "./bert/tasks/similarity.ts";
 export { embedSparse, type SparseEntry, type SparseOptions } from "./bert/tasks/sparse_embedding.ts";
 export { type Progress, runPlan, type StreamOptions, streamPlan } from "./bert/tasks/stream.ts";

@@ -26,6 +26,8 @@ export interface BertConfig {
   readonly problemType: ProblemType | undefined;
   /** What is wrong with parts that only some tasks use, which refuse the model then: by the key of config.json. */
   readonly flaws?: Readonly<Partial<Record<"id2label" | "problem_type", string>>>;
+  /** Where sentence-transformers' CrossEncoder wrote the file: the path of torch's class from logits to scores. */
+  readonly activationFn?: string | undefined;
 }
 
 /** Everything wrong with a model, in one message. */
@@ -139,10 +141,21 @@ export function parseConfig(text: string, where: string = "config.json", warn?: 
     architectures: named ? architectures : [],
     labels,
     problemType: known ? (problemType as ProblemType | undefined) : undefined,
+    activationFn: activationIn(file, faults),
     ...((flaw || !known) && { flaws }),
   };
   if (faults.length > 0) throw new ModelError(where, faults);
   return config;
+}
+
+/** Its older key is read where there is none of the newer. */
+function activationIn(file: Record<string, unknown>, faults: string[]): string | undefined {
+  const own = file.sentence_transformers as Record<string, unknown> | null | undefined;
+  const newer = typeof own === "object" && own !== null && Object.hasOwn(own, "activation_fn");
+  const value = (newer ? own.activation_fn : file.sbert_ce_default_activation_function) ?? undefined;
+  if (value === undefined || typeof value === "string") return value;
+  faults.push(`activation_fn is ${quote(value)}, it must be the path of a class`);
+  return undefined;
 }
 
 /**

@@ -1,5 +1,6 @@
 /** multiple-choice: which ending goes best with a beginning (BertForMultipleChoice). */
 
+import { softmaxOf } from "./activations.ts";
 import type { Plan } from "./plan.ts";
 import {
   encodeCut,
@@ -10,7 +11,7 @@ import {
   type TaskOptions,
 } from "./pretrained.ts";
 import { runTask } from "./stream.ts";
-import { argmax, softmaxOf } from "./text_classification.ts";
+import { argmax } from "./text_classification.ts";
 
 export interface ChoiceQuestion {
   /** A beginning, or a question. */

@@ -1,9 +1,9 @@
 /** next-sentence prediction: whether one text follows another (the head that BERT was pre-trained with). */
 
+import { softmaxOf } from "./activations.ts";
 import type { Plan } from "./plan.ts";
 import { encodeCut, type Pretrained, requireHead, requireOptions, sequenceOf, type TaskOptions } from "./pretrained.ts";
 import { runTask } from "./stream.ts";
-import { softmaxOf } from "./text_classification.ts";
 
 export interface SentencePair {
   readonly text: string;

@@ -11,7 +11,7 @@ import { loadTokenizer } from "../tokenizer/load.ts";
 import type { TokenizerInput } from "../tokenizer/sequencer.ts";
 import type { Encoding, Tokenizer } from "../tokenizer/tokenizer.ts";
 import type { TruncationStrategy } from "../tokenizer/truncation.ts";
-import { MODULES, readSentenceModules, type SentenceModules } from "./sentence_modules.ts";
+import { folderAt, MODULES, readSentenceModules, type SentenceModules } from "./sentence_modules.ts";
 import { loadSettings, type Settings } from "./settings.ts";
 import type { StreamOptions } from "./stream.ts";
 
@@ -43,10 +43,11 @@ export const TASK_OPTIONS: Names<TaskOptions> = { tokenBudget: 1, signal: 1, onP
 
 /** Loads a model folder in Hugging Face layout. @throws ModelError or CheckpointError with every fault, or what `loadTokenizer` throws */
 export async function loadPretrained(engine: Engine, folder: Folder, options: LoadOptions = {}): Promise<Pretrained> {
-  const tokenizer = await loadTokenizer(folder);
   const modules = (await readText(folder, MODULES)) ?? "";
   const sentence = await readSentenceModules(folder, modules);
-  const model = await BertModel.load(engine, folder, options);
+  const own = folderAt(folder, sentence?.path ?? "");
+  const tokenizer = await loadTokenizer(own);
+  const model = await BertModel.load(engine, own, options);
   try {
     if (tokenizer.vocabSize > model.config.vocabSize) {
       throw new ModelError(folder.name, [

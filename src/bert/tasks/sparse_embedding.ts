@@ -12,7 +12,7 @@ import {
   sequenceOf,
   type TaskOptions,
 } from "./pretrained.ts";
-import { choiceOf, readSetting } from "./settings.ts";
+import { choiceOf, readSetting, SPLADE_CONFIG } from "./settings.ts";
 import { runTask } from "./stream.ts";
 
 /** A word piece's weight; those that are not there weigh nothing. */
@@ -46,7 +46,7 @@ export function planSparseEmbedding(pretrained: Pretrained, options: SparseOptio
   requireOptions("sparse-embedding", options, { topK: 1 });
   requireHead(pretrained, "sparseEmbedding", "a sparse embedding", "a masked-LM head");
   const topK = options.topK === undefined ? undefined : requireCount("topK", options.topK);
-  const twice = readSetting(pretrained, "1_SpladePooling/config.json", (fields) => {
+  const twice = readSetting(pretrained, SPLADE_CONFIG, (fields) => {
     choiceOf(fields, "pooling_strategy", ["max"]);
     return choiceOf(fields, "activation_function", ["relu", "log1p_relu"]) === "log1p_relu";
   });

@@ -1,6 +1,7 @@
 /** token-classification: named entities and other labels of words (the pipeline of that name in transformers). */
 
 import type { Encoding, Tokenizer } from "../tokenizer/tokenizer.ts";
+import { softmaxOf } from "./activations.ts";
 import {
   type AggregationStrategy,
   type Entity,
@@ -24,7 +25,6 @@ import {
   type TaskOptions,
 } from "./pretrained.ts";
 import { runTask } from "./stream.ts";
-import { softmaxOf } from "./text_classification.ts";
 
 /** A text, or its words: a list of strings is one input, split already. */
 export type TaggedInput = string | readonly string[];

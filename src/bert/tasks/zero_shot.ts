@@ -1,6 +1,7 @@
 /** zero-shot-classification: any labels, judged by a model of entailment (the pipeline of that name in transformers). */
 
 import { ModelError } from "../config.ts";
+import { softmaxOf } from "./activations.ts";
 import type { Plan } from "./plan.ts";
 import {
   encodeCut,
@@ -13,7 +14,7 @@ import {
   type TaskOptions,
 } from "./pretrained.ts";
 import { runTask } from "./stream.ts";
-import { argmax, softmaxOf } from "./text_classification.ts";
+import { argmax } from "./text_classification.ts";
 
 /** The field names are those of transformers. */
 export interface ZeroShot {

@@ -29,7 +29,7 @@ export function classifyCommand(): Command {
     .addOption(
       new Option(
         "--function <NAME>",
-        "from logits to scores (default: what the model's kind of problem asks for)",
+        "from logits to scores (default: as a cross-encoder says, else what the kind of problem asks for)",
       ).choices(["softmax", "sigmoid", "none"]),
     )
     .option("--pair <TEXT>", "second text, judged together with each TEXT")

@@ -3,12 +3,14 @@
 import { stat } from "node:fs/promises";
 import { type BertConfig, ModelError, parseConfig } from "../../bert/config.ts";
 import { openWeights } from "../../bert/projection.ts";
+import { folderAt, MODULES } from "../../bert/tasks/sentence_modules.ts";
 import { loadTokenizer } from "../../bert/tokenizer/load.ts";
 import type { Tokenizer } from "../../bert/tokenizer/tokenizer.ts";
 import { checkWeights, type Parts, settleConfig } from "../../bert/weights.ts";
 import { type Folder, readText } from "../../files/bytes.ts";
 import { type Checkpoint, openCheckpointFile } from "../../files/checkpoint.ts";
 import { CheckpointError } from "../../files/faults.ts";
+import { parseJson } from "../../files/json.ts";
 import { isPyTorch } from "../../files/pytorch/state_dict.ts";
 import { openFile } from "../folder.ts";
 import { messageOf } from "./failure.ts";
@@ -91,11 +93,12 @@ export async function inspectFolder(
       return undefined;
     }
   };
+  const own = await encoderFolder(folder);
   const warnings: string[] = [];
   const warn = (warning: string): unknown => warnings.push(warning);
   const inConfig = (warning: string): unknown => warn(`config.json: ${warning}`);
-  let config = await attempt(() => readConfig(folder, inConfig), "config.json: ");
-  const checkpoint = await attempt(() => openWeights(folder, config?.architectures ?? []));
+  let config = await attempt(() => readConfig(own, inConfig), "config.json: ");
+  const checkpoint = await attempt(() => openWeights(own, config?.architectures ?? []));
   let parts: Parts | undefined;
   if (checkpoint) {
     checkpoint.warnings.forEach(warn);
@@ -131,11 +134,22 @@ export async function inspectTokenizer(
   folder: Folder,
 ): Promise<Pick<Inspection, "tokenizer" | "tokenizerFile" | "faults">> {
   try {
-    const tokenizerFile = await findTokenizer(folder);
+    const own = await encoderFolder(folder);
+    const tokenizerFile = await findTokenizer(own);
     if (tokenizerFile === undefined) return { faults: [] };
-    return { tokenizerFile, tokenizer: await loadTokenizer(folder), faults: [] };
+    return { tokenizerFile, tokenizer: await loadTokenizer(own), faults: [] };
   } catch (error) {
     return { faults: faultsOf(error, folder.name) };
+  }
+}
+
+/** Where first versions of sentence-transformers kept it. What is wrong with modules.json is for its reader to say. */
+async function encoderFolder(folder: Folder): Promise<Folder> {
+  try {
+    const [first] = parseJson((await readText(folder, MODULES)) ?? "[]") as { path?: unknown }[];
+    return folderAt(folder, typeof first?.path === "string" ? first.path : "");
+  } catch {
+    return folder;
   }
 }
 

@@ -3,7 +3,7 @@
 import { ModelError } from "../../bert/config.ts";
 import { BertModel } from "../../bert/model.ts";
 import type { Pretrained, TaskOptions } from "../../bert/tasks/pretrained.ts";
-import { MODULES, readSentenceModules } from "../../bert/tasks/sentence_modules.ts";
+import { folderAt, MODULES, readSentenceModules } from "../../bert/tasks/sentence_modules.ts";
 import { loadSettings } from "../../bert/tasks/settings.ts";
 import type { Tokenizer } from "../../bert/tokenizer/tokenizer.ts";
 import { type Folder, readText } from "../../files/bytes.ts";
@@ -70,7 +70,7 @@ async function withModel(
     engine = await createEngine({ adapter, batchInvariant });
     const loading = progress("loading the model");
     try {
-      const model = await BertModel.load(engine, folder, {
+      const model = await BertModel.load(engine, folderAt(folder, sentence?.path ?? ""), {
         dtype: options.dtype,
         onProgress: ({ loaded, total }) => loading.at(loaded / total),
       });

@@ -108,7 +108,9 @@ function modulesOf(text: string): { folder: string; hasWeights: boolean }[] {
   if (!Array.isArray(modules)) return [];
   return modules.flatMap((module: { path?: unknown; type?: unknown } | null) => {
     if (!module?.path) return [];
-    return [{ folder: `${safePath(module.path, MODULES)}/`, hasWeights: /\.Dense$/.test(String(module.type)) }];
+    return [
+      { folder: `${safePath(module.path, MODULES)}/`, hasWeights: /\.(Dense|LayerNorm)$/.test(String(module.type)) },
+    ];
   });
 }
 
