@@ -1,6 +1,7 @@
 /** Rows of a data file, one at a time and in order, whatever its format. */
 
 import { type ChosenColumn, chooseColumns } from "./columns.ts";
+import { keyTwice } from "./json_keys.ts";
 import { type Line, NOT_UTF8, readLines } from "./lines.ts";
 import { openParquet } from "./parquet.ts";
 import { readRecords } from "./records.ts";
@@ -75,7 +76,7 @@ interface OpenedTable extends Omit<DataTable, "rows"> {
 async function openText(
   path: string,
   format: Exclude<InputFormat, "parquet">,
-  { header = true, columns: wanted = [], delimiter }: TableOptions,
+  { header = true, columns: wanted = [], others = wanted.length === 0, delimiter }: TableOptions,
 ): Promise<OpenedTable> {
   const name = inputName(path);
   const chunks = readLines(path);
@@ -87,9 +88,15 @@ async function openText(
     const column = wanted[0] ?? "text";
     return { name, columns: [column], rows: () => plainRows(lines, column), close };
   }
-  if (format === "jsonl") return { name, columns: undefined, rows: () => jsonRows(lines), close };
+  if (format === "jsonl")
+    return { name, columns: undefined, rows: () => jsonRows(lines, others ? undefined : wanted), close };
   const quotes = format === "csv";
-  return { name, close, ...(await readRecords(lines, name, { quotes, delimiter, header, wanted })) };
+  try {
+    return { name, close, ...(await readRecords(lines, name, { quotes, delimiter, header, wanted })) };
+  } catch (error) {
+    await close();
+    throw error;
+  }
 }
 
 async function* plainRows(lines: AsyncIterable<Line>, column: string): AsyncGenerator<Row> {
@@ -99,19 +106,23 @@ async function* plainRows(lines: AsyncIterable<Line>, column: string): AsyncGene
   }
 }
 
-async function* jsonRows(lines: AsyncIterable<Line>): AsyncGenerator<Row> {
+async function* jsonRows(lines: AsyncIterable<Line>, wanted: readonly string[] | undefined): AsyncGenerator<Row> {
   let number = 0;
   for await (const { number: line, text, share } of lines) {
     if (text !== undefined && text.trim() === "") continue;
     const place = { number: ++number, line, share };
-    yield { ...place, ...(text === undefined ? { fault: NOT_UTF8 } : parseObject(text)) };
+    yield { ...place, ...(text === undefined ? { fault: NOT_UTF8 } : parseObject(text, wanted)) };
   }
 }
 
-function parseObject(text: string): { values: RowValues } | { fault: string } {
+function parseObject(text: string, wanted: readonly string[] | undefined): { values: RowValues } | { fault: string } {
   try {
     const value: unknown = JSON.parse(text);
-    if (value !== null && typeof value === "object" && !Array.isArray(value)) return { values: value as RowValues };
+    if (value !== null && typeof value === "object" && !Array.isArray(value)) {
+      const twice = keyTwice(text, wanted ?? Object.keys(value));
+      if (twice === undefined) return { values: value as RowValues };
+      return { fault: `it has ${JSON.stringify(twice)} twice; rename one` };
+    }
     return { fault: `it must be an object, it is ${Array.isArray(value) ? "an array" : JSON.stringify(value)}` };
   } catch (error) {
     return { fault: `not valid JSON (${(error as Error).message})` };
