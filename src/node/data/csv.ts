@@ -1,7 +1,7 @@
 /**
  * CSV by RFC 4180, read line by line and written. No library does the reading: after one stray quote (`"c"d`) csv-parse
- * 7.0.3 lost 9,900 of 10,000 rows, or with relax_quotes took it for text without a word, and with the line and a check of
- * UTF-8 for each row it read half as many rows a second as this (test/node/data/csv.test.ts holds the two together).
+ * 7.0.3 lost 9,900 of 10,000 rows, or with relax_quotes took it for text without a word, and with each row's line and a
+ * check of its UTF-8 it read a third to a half as many rows a second. test/node/data/csv.test.ts holds the two together.
  */
 
 export interface CsvParser {

@@ -14,13 +14,21 @@ export function keyTwice(text: string, names: readonly string[]): string | undef
   });
 }
 
-/** As they are spelt, with their quotes. */
+/** As they are spelt, with their quotes. Texts may be too long for a regular expression. */
 function topKeys(text: string): string[] {
   const keys: string[] = [];
+  const colon = /\s*:/y;
   let depth = 0;
-  for (const [token, string, colon] of text.matchAll(/("(?:[^"\\]|\\.)*")(\s*:)?|[{}[\]]/g)) {
-    if (string === undefined) depth += token === "{" || token === "[" ? 1 : -1;
-    else if (colon !== undefined && depth === 1) keys.push(string);
+  for (let at = 0; at < text.length; at++) {
+    const char = text[at]!;
+    if (char === "{" || char === "[") depth++;
+    else if (char === "}" || char === "]") depth--;
+    else if (char === '"') {
+      const begin = at++;
+      for (; text[at] !== '"'; at++) if (text[at] === "\\") at++;
+      colon.lastIndex = at + 1;
+      if (depth === 1 && colon.test(text)) keys.push(text.slice(begin, at + 1));
+    }
   }
   return keys;
 }
