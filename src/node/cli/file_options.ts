@@ -24,6 +24,13 @@ export interface FileOptions extends InputOptions {
   readonly force: boolean;
 }
 
+const INPUT_HELP = `
+Input:
+  Lines end with \\n, \\r\\n or \\r. CSV has its cells between commas, semicolons, tabs or |: what parts them is found by the
+  columns in the header, or by rows that are alike; a line sep=; before the header tells it, and --delimiter always. TSV
+  has tabs, and quotes are ordinary characters. In both, a column may be named by its number, from 1, where none has that
+  name; one without a name has its number for one. A name that is there twice is refused where it is asked for.`;
+
 const HELP = `
 Files:
   Results are in the order of the rows and carry their numbers. While the run is on, they are in OUT.partial; OUT
@@ -31,7 +38,10 @@ Files:
   a kill, exactly once per row. In .npy, vector n is that of row n, and a row left out is NaN. Parquet is put together
   when the run ends; until then OUT.partial is JSON Lines.
   One job writes an output at a time (OUT.lock); what is there is refused, or with --force kept until the new file is
-  complete. --resume goes on only with the same input, options and model, by the SHA-256 of every file of them.`;
+  complete. --resume goes on only with the same input, options and model, by the SHA-256 of every file of them.
+  With --keep, columns of the input come before the results, under their names; one that the results repeat under its
+  own name is there once, and one with another's name gets input_ before it. Text stays text; of JSON Lines and Parquet
+  numbers, lists and objects stay what they are, dates and whole numbers beyond 2^53 become text.`;
 
 /** @param held what `--column` holds, and what it is called where nothing is said */
 export function inputOptions(command: Command, held: { column?: string; name?: string } = {}): Command {
@@ -48,6 +58,7 @@ export function inputOptions(command: Command, held: { column?: string; name?: s
       delimiterOf,
     )
     .option("--no-header", "CSV and TSV begin with a row of data; columns are named 1, 2, 3...")
+    .addHelpText("after", INPUT_HELP)
     .addOption(
       new Option("--on-error <WHAT>", "at a row that cannot be used: stop, or skip it and count it")
         .choices(["stop", "skip"])

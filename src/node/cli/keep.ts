@@ -94,7 +94,7 @@ function keptNames(columns: readonly string[], results: readonly Column[]): Map<
 }
 
 /**
- * As JSON has it; a whole number of Parquet beyond 2^53 is text.
+ * As JSON has it: NaN is null, a date is text, and so is a whole number of Parquet beyond 2^53.
  * @param json whether it has come as JSON, where such a number is read as another one
  */
 function plain(value: unknown, column: string, json: boolean): unknown {
