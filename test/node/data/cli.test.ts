@@ -1,77 +1,26 @@
 /** `--input FILE --output OUT` and `evaluate` of the built command line, as a user runs them. `npm test` builds dist/. */
 
-import { type ChildProcess, spawn } from "node:child_process";
+import type { ChildProcess } from "node:child_process";
 import { existsSync } from "node:fs";
-import { mkdir, readdir, readFile, stat, writeFile } from "node:fs/promises";
-import { tmpdir } from "node:os";
+import { readdir, readFile, stat, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { setTimeout } from "node:timers/promises";
 import { gzipSync } from "node:zlib";
 import { beforeAll, describe, expect, test } from "vitest";
 import type { RowValues } from "../../../src/node/data/rows.ts";
-import { openTable } from "../../../src/node/data/table.ts";
-import { tinyModel } from "../../bert/tiny.ts";
+import { type Ended, rowsOf, run, writeModel } from "./command_line.ts";
 import { scratch } from "./scratch.ts";
 
 const ROOT = join(import.meta.dirname, "../../..");
-const MAIN = join(ROOT, "dist/node/main.js");
-const ADAPTER = ["--adapter", process.env.BERT_WEBGPU_ADAPTER || "auto"];
 const SST2 = join(ROOT, "../shared/data/sst2/validation.tsv");
-const WORDS = "[PAD] [UNK] [CLS] [SEP] [MASK] a the good bad film movie is was very so dull bright".split(" ");
 
 const file = scratch();
 /** Two layers of nothing learnt, but fast. */
 let tiny: readonly string[];
 
 beforeAll(async () => {
-  tiny = ["--model", await writeModel("tiny", {})];
+  tiny = ["--model", await writeModel(file, "tiny", {})];
 });
-
-async function writeModel(name: string, config: object): Promise<string> {
-  const path = await file(`${name}/config.json`);
-  await mkdir(dirname(path));
-  const folder = tinyModel(config);
-  for (const part of ["config.json", "model.safetensors"]) {
-    const source = (await folder.open(part))!;
-    await file(`${name}/${part}`, await source.read(0, source.size));
-  }
-  await file(
-    `${name}/vocab.txt`,
-    [...WORDS, ...Array.from({ length: 50 - WORDS.length }, (_, i) => `##${i}`)].join("\n"),
-  );
-  return dirname(path);
-}
-
-interface Ended {
-  readonly code: number | null;
-  readonly stdout: string;
-  readonly stderr: string;
-}
-
-async function run(
-  args: readonly string[],
-  { input = "", watch }: { input?: string | Uint8Array; watch?: (child: ChildProcess) => Promise<void> } = {},
-): Promise<Ended> {
-  const child = spawn(process.execPath, [MAIN, ...args, ...ADAPTER], { cwd: tmpdir() });
-  const output = { stdout: "", stderr: "" };
-  for (const stream of ["stdout", "stderr"] as const) {
-    child[stream].setEncoding("utf8").on("data", (text: string) => {
-      output[stream] += text;
-    });
-  }
-  child.stdin.on("error", () => {});
-  child.stdin.end(input);
-  void watch?.(child);
-  const code = await new Promise<number | null>((resolve) => child.on("close", resolve));
-  expect(output.stderr).not.toMatch(/^\s+at /m);
-  return { code, stdout: output.stdout, stderr: output.stderr.replace(/^Warning: max.*\n/gm, "") };
-}
-
-async function rowsOf(path: string): Promise<RowValues[]> {
-  const rows: RowValues[] = [];
-  for await (const { values } of (await openTable(path)).rows()) rows.push(values!);
-  return rows;
-}
 
 describe("a file of texts", () => {
   test("is answered on stdout, or in a file with the numbers of the rows", async () => {
@@ -151,139 +100,6 @@ describe("a file of texts", () => {
       [4, "is dull"],
     ]);
     expect(rows.flatMap(({ embedding }) => embedding)).toEqual([...matrix]);
-  });
-
-  test("may be CSV with semicolons and line ends of old; other columns are kept, under names of their own", async () => {
-    const rows = ["id;text;label;input_label;row", "007;a good, bad film;1;x;y", '"a;b";dull;0;;'].join("\r");
-    const input = await file("excel.csv", `sep=;\r${rows}\r`);
-    const args = ["classify", ...tiny, "--input", input, "--output"];
-    const own = [
-      { id: "007", text: "a good, bad film", input_input_label: "1", input_label: "x", input_row: "y" },
-      { id: "a;b", text: "dull", input_input_label: "0", input_label: "", input_row: "" },
-    ];
-    for (const extension of ["jsonl", "csv", "parquet"]) {
-      const output = await file(`kept.${extension}`);
-      expect((await run([...args, output, "--keep", "all"])).code).toBe(0);
-      const found = await rowsOf(output);
-      expect(found).toMatchObject(own);
-      expect(found.map(({ row, label }) => [Number(row), label])).toEqual([
-        [1, expect.stringMatching(/^LABEL_/)],
-        [2, expect.stringMatching(/^LABEL_/)],
-      ]);
-      expect(Object.keys(found[0]!)).toEqual(
-        "row id input_input_label input_label input_row text label score".split(" "),
-      );
-      const once = await run([...args, output, "--keep", "all", "--resume"]);
-      expect(once).toMatchObject({ code: 0, stderr: expect.stringMatching(/is complete already/) });
-      const other = await run([...args, output, "--keep", "id,text", "--resume"]);
-      expect(other.stderr).toMatch(/keep was "all", now "\[\\"id\\",\\"text\\"\]"/);
-    }
-    const output = await file("some.csv");
-    expect((await run([...args, output, "--keep", "text,id", "--delimiter", ";"])).code).toBe(0);
-    expect(Object.keys((await rowsOf(output))[0]!)).toEqual(["row", "id", "text", "label", "score"]);
-    const given = await run([...args, output, "--keep", "text,id", "--resume"]);
-    expect(given.stderr).toMatch(/delimiter was ";", now not given/);
-    // names that are numbers do not come before the number of the row
-    const numbered = await file("numbered.jsonl");
-    const bare = await file("bare.csv", "7,a film\n8,the movie\n");
-    const plain = ["classify", ...tiny, "--input", bare, "--no-header", "--column", "2", "--output", numbered];
-    expect((await run([...plain, "--keep", "1"])).code).toBe(0);
-    expect(await readFile(numbered, "utf8")).toMatch(/^\{"row":1,"1":"7","text":"a film",.*\n\{"row":2,/);
-    expect((await run([...plain, "--keep", "1", "--resume"])).stderr).toMatch(/is complete already \(2 rows\)/);
-  });
-
-  test("keeps what JSON Lines and Parquet hold as what it is", async () => {
-    const rows = [
-      { id: 2 ** 40, text: "a film", "n, m": 1, on: true, tags: ["x"], mixed: 1, label: "gold" },
-      { id: 7, text: "dull", "n, m": 2.5, on: null, tags: [], mixed: "one", label: null },
-    ];
-    const input = await file("typed.jsonl", rows.map((row) => `${JSON.stringify(row)}\n`).join(""));
-    const [parquet, json] = [await file("typed.parquet"), await file("typed.out.jsonl")];
-    const keep = ["--keep", 'id,"n, m",on,tags,mixed,label,gone'];
-    const args = ["classify", ...tiny, "--input", input, "--output"];
-    const warned = await run([...args, parquet, ...keep]);
-    expect(warned).toMatchObject({
-      code: 0,
-      stderr: expect.stringMatching(/^warning: no row has a column "gone" to keep\n/),
-    });
-    const kept = rows.map(({ label, text, ...row }) => ({ ...row, text, input_label: label, gone: null }));
-    expect(await rowsOf(parquet)).toMatchObject(kept);
-    expect((await run([...args, json, "--keep", "all"])).code).toBe(0);
-    expect(await rowsOf(json)).toMatchObject(kept.map(({ gone: _, ...row }) => row));
-    // and from there on
-    const [again, matrix] = [await file("again.jsonl"), await file("again.npy")];
-    const next = ["embed", ...tiny, "--input", parquet, "--output"];
-    expect((await run([...next, again, "--keep", "all"])).code).toBe(0);
-    expect(await rowsOf(again)).toMatchObject(
-      kept.map(({ text }, i) => ({ row: i + 1, input_row: i + 1, text, id: rows[i]!.id })),
-    );
-    const exact = await file(
-      "exact.jsonl",
-      '{"id":1234567890123456789,"text":"a"}\n{"id":1e30,"text":"a"}\n{"text":"a","text":"b"}\n',
-    );
-    for (const [more, why] of [
-      [[...next, matrix, "--keep", "row"], /--keep: .npy holds vectors alone/],
-      [[...next, again, "--force", "--keep", "rowe"], /typed.parquet has no column "rowe"; it has "row", "id"/],
-      [
-        [...args, await file("no.csv"), "--keep", "all"],
-        /--keep all: JSON Lines do not say beforehand .* csv must; name them/,
-      ],
-      [[...args, await file("no.csv"), "--keep", "id,"], /names of columns separated by commas/],
-      [[...args, await file("no.csv"), "--delimiter", ";"], /typed.jsonl: --delimiter is for CSV and TSV/],
-      [[...args, await file("no.csv"), "--delimiter", ";;"], /must be one character/],
-      [["classify", "--input", input, "--keep", "all"], /--keep needs --output/],
-      [
-        ["classify", ...tiny, "--input", exact, "--keep", "id", "--output", "-"],
-        /row 1: column "id" has a whole number beyond 2\^53, about 1234567890123456800,.* make it text/,
-      ],
-    ] as const) {
-      const { code, stderr } = await run(more);
-      expect(code, more.join(" ")).toBe(2);
-      expect(stderr).toMatch(why);
-    }
-    const skipped = await run([
-      "classify",
-      ...tiny,
-      "--input",
-      exact,
-      "--keep",
-      "id",
-      "--output",
-      "-",
-      "--on-error",
-      "skip",
-    ]);
-    expect(skipped.stdout).toMatch(/^\{"row":2,"id":1e\+30,"text":"a",.*\n$/);
-    expect(skipped.stderr).toMatch(/row 3: it has "text" twice; rename one/);
-  });
-
-  test("without a row that counts is no success in silence", async () => {
-    const output = await file("none.jsonl");
-    const header = await run(["classify", ...tiny, "--input", await file("header.csv", "text,label\r")]);
-    expect(header).toMatchObject({
-      code: 0,
-      stdout: "",
-      stderr: expect.stringMatching(/^warning: .*header.csv: it has no rows\n$/),
-    });
-    const input = await file("latin1.csv", Buffer.from("text\n\xe9\n", "latin1"));
-    const all = await run(["classify", ...tiny, "--input", input, "--output", output, "--on-error", "skip"]);
-    expect(all.code).toBe(2);
-    expect(all.stderr).toMatch(
-      /1 rows in .*1 of them left out -> .*\nerror: .*latin1.csv: none of its rows could be used\n$/,
-    );
-    const twice = await run(["classify", ...tiny, "--input", await file("twice.csv", "text,n,text\na,1,b\n")]);
-    expect(twice).toMatchObject({
-      code: 2,
-      stdout: "",
-      stderr: expect.stringMatching(/two columns "text" \(1 and 3\)/),
-    });
-    const lines = await run(["classify", ...tiny, "-", "--json"], { input: "a film\rdull\r\nbad\r" });
-    expect(lines.stdout.split("\n").map((line) => line && (JSON.parse(line) as { text: string }).text)).toEqual([
-      "a film",
-      "dull",
-      "bad",
-      "",
-    ]);
   });
 
   test("what cannot be is refused before anything is written", async () => {
@@ -422,7 +238,7 @@ describe.skipIf(process.platform === "win32")("an output that is there", () => {
   });
 
   test("of other weights or another tokenizer is not gone on with", async () => {
-    const path = await writeModel("changing", {});
+    const path = await writeModel(file, "changing", {});
     const input = await file("two.txt", "a film\nthe movie\n");
     const output = await file("two.csv");
     const args = ["classify", "--model", path, "--input", input, "--output", output];
@@ -481,7 +297,10 @@ describe("evaluate", () => {
 
   test("takes a word for what its first piece is", async () => {
     const id2label = { 0: "O", 1: "B-X" };
-    const model = ["--model", await writeModel("ner", { architectures: ["BertForTokenClassification"], id2label })];
+    const model = [
+      "--model",
+      await writeModel(file, "ner", { architectures: ["BertForTokenClassification"], id2label }),
+    ];
     const words = ["a", "very", "good0", "film", "dull1", "so"];
     const tagged = await run(["tag", ...model, words.join(" "), "--strategy", "none", "--ignore", "none", "--json"]);
     const { entities } = JSON.parse(tagged.stdout) as { entities: { entity: string; word: string }[] };
