@@ -47,7 +47,7 @@ export function classifyCommand(): Command {
             read: [column, ...(pairColumn === undefined ? [] : [pairColumn])],
             input: ([text, other = pair]): TextInput => (other === undefined ? text! : { text: text!, pair: other }),
             plan: (pretrained) => planTextClassification(pretrained, settings),
-            columns: [...textColumns(second), ...(topK === 1 ? BEST_COLUMNS : ALL_COLUMNS)],
+            columns: [...textColumns(column, second, pairColumn), ...(topK === 1 ? BEST_COLUMNS : ALL_COLUMNS)],
             values: (input, labels) => ({ ...fieldsOf(input), ...(topK === 1 ? labels[0] : { labels }) }),
             show: (input, labels) => {
               const fields = fieldsOf(input);
@@ -74,8 +74,9 @@ const BEST_COLUMNS: readonly Column[] = [
 
 const ALL_COLUMNS: readonly Column[] = [{ name: "labels", type: "json" }];
 
-function textColumns(pairs: boolean): Column[] {
-  return [{ name: "text", type: "text" }, ...(pairs ? [{ name: "text_pair", type: "text" } as const] : [])];
+function textColumns(column: string, pairs: boolean, pairColumn: string | undefined): Column[] {
+  const pair = { name: "text_pair", type: "text", from: pairColumn } as const;
+  return [{ name: "text", type: "text", from: column }, ...(pairs ? [pair] : [])];
 }
 
 function fieldsOf(input: TextInput): { readonly text: string; readonly text_pair?: string } {

@@ -63,7 +63,7 @@ export function embedCommand(): Command {
             input: ([text]) => text!,
             plan: (pretrained) => planSentenceEmbedding(pretrained, settings),
             columns: [
-              { name: "text", type: "text" },
+              { name: "text", type: "text", from: options.column },
               { name: "embedding", type: "vector" },
             ],
             values: (text, embedding) => ({ text, embedding }),
@@ -104,7 +104,7 @@ function embedSparsely(session: Session, texts: readonly string[], options: Embe
       input: ([text]) => text!,
       plan: (pretrained) => planSparseEmbedding(pretrained, settings),
       columns: [
-        { name: "text", type: "text" },
+        { name: "text", type: "text", from: options.column },
         { name: "sparse_embedding", type: "json" },
       ],
       values: (text, entries) => ({ text, sparse_embedding: named(entries) }),

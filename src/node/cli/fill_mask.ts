@@ -36,7 +36,7 @@ export function fillMaskCommand(): Command {
             input: ([text]) => text!,
             plan: (pretrained) => planFillMask(pretrained, { ...taskOptions, topK, targets }),
             columns: [
-              { name: "text", type: "text" },
+              { name: "text", type: "text", from: options.column },
               { name: "fills", type: "json" },
             ],
             values: (text, fills) => ({ text, fills }),

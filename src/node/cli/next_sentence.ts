@@ -36,8 +36,8 @@ export function nextSentenceCommand(): Command {
             input: ([pair, first = fixed]): SentencePair => ({ text: first!, pair: pair! }),
             plan: (pretrained) => planNextSentence(pretrained, session.taskOptions),
             columns: [
-              { name: "text", type: "text" },
-              { name: "text_pair", type: "text" },
+              { name: "text", type: "text", from: firstColumn },
+              { name: "text_pair", type: "text", from: column },
               { name: "score", type: "number" },
               { name: "is_next", type: "boolean" },
             ],

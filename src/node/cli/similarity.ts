@@ -36,8 +36,8 @@ export function similarityCommand(): Command {
           input: ([text, one = fixed]): SimilarityInput => ({ source_sentence: one!, sentences: [text!] }),
           plan: (pretrained) => planSimilarity(pretrained, { ...session.taskOptions, ...settings }),
           columns: [
-            { name: "source", type: "text" },
-            { name: "text", type: "text" },
+            { name: "source", type: "text", from: pairColumn },
+            { name: "text", type: "text", from: column },
             { name: "similarity", type: "number" },
           ],
           values: ({ source_sentence, sentences }, [similarity]) => ({

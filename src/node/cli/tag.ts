@@ -43,7 +43,7 @@ export function tagCommand(): Command {
             input: ([text]) => text!,
             plan: (pretrained) => planTokenClassification(pretrained, settings),
             columns: [
-              { name: "text", type: "text" },
+              { name: "text", type: "text", from: options.column },
               { name: "entities", type: "json" },
             ],
             values: (text, entities) => ({ text, entities }),

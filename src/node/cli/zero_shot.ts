@@ -39,7 +39,7 @@ export function zeroShotCommand(): Command {
             input: ([text]) => text!,
             plan: (pretrained) => planZeroShot(pretrained, settings),
             columns: [
-              { name: "text", type: "text" },
+              { name: "text", type: "text", from: options.column },
               { name: "label", type: "text" },
               { name: "score", type: "number" },
               { name: "labels", type: "json" },

@@ -1,77 +1,26 @@
 /** `--input FILE --output OUT` and `evaluate` of the built command line, as a user runs them. `npm test` builds dist/. */
 
-import { type ChildProcess, spawn } from "node:child_process";
+import type { ChildProcess } from "node:child_process";
 import { existsSync } from "node:fs";
-import { mkdir, readdir, readFile, stat, writeFile } from "node:fs/promises";
-import { tmpdir } from "node:os";
+import { readdir, readFile, stat, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { setTimeout } from "node:timers/promises";
 import { gzipSync } from "node:zlib";
 import { beforeAll, describe, expect, test } from "vitest";
 import type { RowValues } from "../../../src/node/data/rows.ts";
-import { openTable } from "../../../src/node/data/table.ts";
-import { tinyModel } from "../../bert/tiny.ts";
+import { type Ended, rowsOf, run, writeModel } from "./command_line.ts";
 import { scratch } from "./scratch.ts";
 
 const ROOT = join(import.meta.dirname, "../../..");
-const MAIN = join(ROOT, "dist/node/main.js");
-const ADAPTER = ["--adapter", process.env.BERT_WEBGPU_ADAPTER || "auto"];
 const SST2 = join(ROOT, "../shared/data/sst2/validation.tsv");
-const WORDS = "[PAD] [UNK] [CLS] [SEP] [MASK] a the good bad film movie is was very so dull bright".split(" ");
 
 const file = scratch();
 /** Two layers of nothing learnt, but fast. */
 let tiny: readonly string[];
 
 beforeAll(async () => {
-  tiny = ["--model", await writeModel("tiny", {})];
+  tiny = ["--model", await writeModel(file, "tiny", {})];
 });
-
-async function writeModel(name: string, config: object): Promise<string> {
-  const path = await file(`${name}/config.json`);
-  await mkdir(dirname(path));
-  const folder = tinyModel(config);
-  for (const part of ["config.json", "model.safetensors"]) {
-    const source = (await folder.open(part))!;
-    await file(`${name}/${part}`, await source.read(0, source.size));
-  }
-  await file(
-    `${name}/vocab.txt`,
-    [...WORDS, ...Array.from({ length: 50 - WORDS.length }, (_, i) => `##${i}`)].join("\n"),
-  );
-  return dirname(path);
-}
-
-interface Ended {
-  readonly code: number | null;
-  readonly stdout: string;
-  readonly stderr: string;
-}
-
-async function run(
-  args: readonly string[],
-  { input = "", watch }: { input?: string | Uint8Array; watch?: (child: ChildProcess) => Promise<void> } = {},
-): Promise<Ended> {
-  const child = spawn(process.execPath, [MAIN, ...args, ...ADAPTER], { cwd: tmpdir() });
-  const output = { stdout: "", stderr: "" };
-  for (const stream of ["stdout", "stderr"] as const) {
-    child[stream].setEncoding("utf8").on("data", (text: string) => {
-      output[stream] += text;
-    });
-  }
-  child.stdin.on("error", () => {});
-  child.stdin.end(input);
-  void watch?.(child);
-  const code = await new Promise<number | null>((resolve) => child.on("close", resolve));
-  expect(output.stderr).not.toMatch(/^\s+at /m);
-  return { code, stdout: output.stdout, stderr: output.stderr.replace(/^Warning: max.*\n/gm, "") };
-}
-
-async function rowsOf(path: string): Promise<RowValues[]> {
-  const rows: RowValues[] = [];
-  for await (const { values } of (await openTable(path)).rows()) rows.push(values!);
-  return rows;
-}
 
 describe("a file of texts", () => {
   test("is answered on stdout, or in a file with the numbers of the rows", async () => {
@@ -289,7 +238,7 @@ describe.skipIf(process.platform === "win32")("an output that is there", () => {
   });
 
   test("of other weights or another tokenizer is not gone on with", async () => {
-    const path = await writeModel("changing", {});
+    const path = await writeModel(file, "changing", {});
     const input = await file("two.txt", "a film\nthe movie\n");
     const output = await file("two.csv");
     const args = ["classify", "--model", path, "--input", input, "--output", output];
@@ -348,7 +297,10 @@ describe("evaluate", () => {
 
   test("takes a word for what its first piece is", async () => {
     const id2label = { 0: "O", 1: "B-X" };
-    const model = ["--model", await writeModel("ner", { architectures: ["BertForTokenClassification"], id2label })];
+    const model = [
+      "--model",
+      await writeModel(file, "ner", { architectures: ["BertForTokenClassification"], id2label }),
+    ];
     const words = ["a", "very", "good0", "film", "dull1", "so"];
     const tagged = await run(["tag", ...model, words.join(" "), "--strategy", "none", "--ignore", "none", "--json"]);
     const { entities } = JSON.parse(tagged.stdout) as { entities: { entity: string; word: string }[] };
