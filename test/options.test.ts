@@ -95,7 +95,7 @@ describe("the engine", () => {
     const { device } = await testDevice();
     await expectRefused(
       () => Engine.create(wrong({ device, trait: {} })),
-      'Engine.create: no option "trait"; there are device, open, adapter, idle, close, tuning, traits',
+      'Engine.create: no option "trait"; there are device, open, adapter, idle, close, tuning, traits, batchInvariant',
     );
     const own = "adapter, toggles, preciseTimestamps, features, limits";
     await expectRefused(
@@ -190,7 +190,7 @@ describe("the model", () => {
     const folder = { name: "unread", open: async () => void opened++ as undefined };
     await expectRefused(
       () => BertModel.load(engine, folder, wrong({ dType: "f16" })),
-      'load: no option "dType"; there are dtype, wanted, onProgress, signal',
+      'load: no option "dType"; there are dtype, wanted, onProgress, signal, onWarning',
     );
     await expectRefused(() => BertModel.load(engine, folder, wrong({ wanted: { logit: true } })), /no option "logit"/);
     expect(opened).toBe(0);
@@ -308,7 +308,7 @@ describe("pipeline", () => {
     for (const given of [tinyTask(), bert]) {
       await expectRefused(
         () => pipeline("text-classification", given, wrong({ device: "webgpu" })),
-        'pipeline: no option "device"; there are engine, dtype, revision, progress_callback',
+        'pipeline: no option "device"; there are engine, dtype, revision, progress_callback, on_warning',
       );
     }
   });
