@@ -100,7 +100,7 @@ describe("the engine", () => {
     const own = "adapter, toggles, preciseTimestamps, features, limits";
     await expectRefused(
       () => createEngine(wrong({ tuned: false })),
-      `createEngine: no option "tuned"; there are ${own}, tuning`,
+      `createEngine: no option "tuned"; there are ${own}, tuning, batchInvariant`,
     );
     await expectRefused(
       () => requestDevice(wrong({ tuning: false })),
