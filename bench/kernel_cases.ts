@@ -62,6 +62,7 @@ export function typicalTasks(traits: DeviceTraits): KernelTask[] {
     ...tasks(tables.gatherRows),
     ...tasks(tables.softmax),
     ...tasks(tables.topK),
+    ...tasks(tables.nonFinite),
   ];
 }
 
