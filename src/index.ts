@@ -11,6 +11,7 @@ export * from "./bert/metrics/entities.ts";
 export * from "./bert/metrics/f1.ts";
 export * from "./bert/metrics/squad.ts";
 export * from "./bert/model.ts";
+export { NonFiniteError } from "./bert/non_finite.ts";
 export * from "./bert/outputs.ts";
 export * from "./bert/tasks/attention_maps.ts";
 export * from "./bert/tasks/feature_extraction.ts";

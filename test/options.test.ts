@@ -73,7 +73,7 @@ beforeAll(async () => {
 });
 afterAll(() => engine.dispose());
 
-const COMMON = "tokenBudget, signal, onProgress, onWarning";
+const COMMON = "tokenBudget, signal, onProgress, checkFinite, onWarning";
 const VECTOR = `pooling, normalize, prompt, promptName, truncateDim, ${COMMON}`;
 const ANSWERS = "topK, maxSeqLen, docStride, maxAnswerLen, maxQuestionLen, handleImpossibleAnswer, alignToWords";
 
@@ -200,7 +200,7 @@ describe("the model", () => {
   test("forward's options", () =>
     expectRefused(
       () => bert.model.forward([{ inputIds: [1] }], { logits: true }, slip),
-      'run: no option "slip"; there are signal, profile',
+      'forward: no option "slip"; there are signal, profile, checkFinite',
     ));
 
   test("wanted: forward, bind, program, has", async () => {
@@ -259,7 +259,7 @@ describe("tasks", () => {
     };
     const options = musts[name] ?? {};
     const task = createTask(models[own[name][0]], name, { ...options, tokenBudget: 64 } as never);
-    const message = 'stream: no option "topK"; there are tokenBudget, signal, onProgress';
+    const message = 'stream: no option "topK"; there are tokenBudget, signal, onProgress, checkFinite';
     await expectRefused(() => task.run([], wrong({ topK: 2 })), message);
     await expectRefused(() => task.stream([], wrong({ topK: 2 })).next(), message);
     expect(await task.run([], { signal: undefined })).toEqual([]);

@@ -4,13 +4,22 @@
  */
 
 import { requireKnown } from "../files/options.ts";
-import { attentionProbabilities, embed, layerNorm, linear, type PackedTokens, selfAttention } from "../runtime/ops.ts";
+import {
+  attentionProbabilities,
+  embed,
+  layerNorm,
+  linear,
+  nonFinite,
+  type PackedTokens,
+  selfAttention,
+} from "../runtime/ops.ts";
 import type { OutputData } from "../runtime/program.ts";
 import type { Recorder, Ref } from "../runtime/recorder.ts";
 import type { Batch, Sequence } from "./batch.ts";
 import type { BertConfig } from "./config.ts";
 import type { AnyHead, Prepared, Raw, RawOutputs, Refs } from "./heads/head.ts";
 import { ALL_HEADS, type HeadName } from "./heads/index.ts";
+import { blocksOf, requireFinite } from "./non_finite.ts";
 import type { Forward, Wanted } from "./outputs.ts";
 import type { BertWeights, LayerWeights } from "./weights.ts";
 
@@ -71,6 +80,8 @@ function bounded(value: number, end: number, name: string, bound: string, sequen
 /** A batch and what is wanted of it, checked; nothing is on the GPU yet. */
 export interface PreparedForward extends Prepared<Wanted> {
   readonly sizes: Partial<Readonly<Record<HeadName, number>>>;
+  /** Whether outputs that are not finite are an error. */
+  readonly checked: boolean;
   /** All that a recording depends on beside the model. */
   readonly key: string;
 }
@@ -96,7 +107,12 @@ export function headsFor(wanted: Wanted): (readonly [name: HeadName, head: AnyHe
 }
 
 /** @throws as `packBatch` and `headsFor`, and RangeError for what cannot be asked of these sequences */
-export function prepareForward(sequences: readonly Sequence[], wanted: Wanted, config: BertConfig): PreparedForward {
+export function prepareForward(
+  sequences: readonly Sequence[],
+  wanted: Wanted,
+  config: BertConfig,
+  checked: boolean = false,
+): PreparedForward {
   const batch = packBatch(sequences, config);
   const inputs: Record<string, Uint32Array> = {};
   const sizes: Partial<Record<HeadName, number>> = {};
@@ -113,8 +129,9 @@ export function prepareForward(sequences: readonly Sequence[], wanted: Wanted, c
     masked,
     sizes,
     { ...wanted, predictionRows: undefined },
+    checked,
   ]);
-  return { batch, wanted, inputs, sizes, key };
+  return { batch, wanted, inputs, sizes, checked, key };
 }
 
 /** What a program for `prepared` is run with. */
@@ -130,7 +147,7 @@ function readsWordIds({ embeddings }: BertWeights): boolean {
 
 export function recordForward(r: Recorder, prepared: PreparedForward, model: ForwardModel): Collect {
   const { config, weights } = model;
-  const { batch, wanted, sizes } = prepared;
+  const { batch, wanted, sizes, checked } = prepared;
   const count = batch.wordIds.length;
   const packed: PackedTokens = {
     tokens: r.input("tokens", [count, 4], "u32"),
@@ -154,9 +171,13 @@ export function recordForward(r: Recorder, prepared: PreparedForward, model: For
     const refs = head.record(r, wanted, { ...context, weights: weights.heads[name], size: sizes[name] });
     return { head, read: readBack(r, refs) };
   });
+  const floats = new Map([...(checked ? r.outputs : [])].filter(([, { dtype }]) => dtype !== "u32"));
+  for (const [name, ref] of floats) r.output(blocksOf(name), nonFinite(r, ref));
   return (outputs, prepared) => {
     const parts = recorded.map(({ head, read }) => head.give?.(read(outputs), prepared, config) ?? read(outputs));
-    return Object.assign({ cuSeqlens: prepared.batch.cuSeqlens }, ...parts);
+    const forward: Forward = Object.assign({ cuSeqlens: prepared.batch.cuSeqlens }, ...parts);
+    requireFinite(floats, outputs, forward);
+    return forward;
   };
 }
 

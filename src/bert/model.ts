@@ -50,6 +50,11 @@ export interface LoadOptions extends FillOptions {
   readonly onWarning?: ((message: string) => void) | undefined;
 }
 
+export interface ForwardOptions extends RunOptions {
+  /** Whether an output that holds NaN or an infinity is an error. Default true. */
+  readonly checkFinite?: boolean | undefined;
+}
+
 /** A forward pass with GPU memory of its own: see `BertModel.bind`. */
 export interface BoundForward extends Omit<BoundProgram, "write"> {
   /** Where each sequence's tokens begin, [sequences + 1]. */
@@ -149,12 +154,15 @@ export class BertModel {
    * rounding, or to the bit on an engine that is `batchInvariant`.
    * @throws RangeError for ids, types or positions out of range and for outputs that are more than the device can hold,
    * ModelError for an output the checkpoint has no head for, TypeError for an unknown output or option and for an attention
-   * mask that is not of 0 and 1, DisposedError when the model is disposed meanwhile
+   * mask that is not of 0 and 1, DisposedError when the model is disposed meanwhile, NonFiniteError for an output with NaN
+   * or an infinity
    */
-  async forward(sequences: readonly Sequence[], wanted: Wanted, options: RunOptions = {}): Promise<Forward> {
+  async forward(sequences: readonly Sequence[], wanted: Wanted, options: ForwardOptions = {}): Promise<Forward> {
+    requireKnown("forward", options, { signal: 1, profile: 1, checkFinite: 1 });
+    const { checkFinite = true, ...run } = options;
     return this.#untilDisposed(async () => {
-      const { prepared, program, collect, inputs } = await this.#prepare(sequences, wanted);
-      return collect(await program.run(inputs, options), prepared);
+      const { prepared, program, collect, inputs } = await this.#prepare(sequences, wanted, checkFinite);
+      return collect(await program.run(inputs, run), prepared);
     });
   }
 
@@ -168,12 +176,12 @@ export class BertModel {
     return this.#untilDisposed(() => this.#bind(sequences, wanted));
   }
 
-  /** The recorded program for these shapes, its inputs and what it will do: for benches and for profiling. */
+  /** The recorded program for these shapes, without the check for NaN, and its inputs: for benches and for profiling. */
   async program(
     sequences: readonly Sequence[],
     wanted: Wanted,
   ): Promise<{ program: Program; inputs: Record<string, Uint32Array> }> {
-    return this.#untilDisposed(() => this.#prepare(sequences, wanted));
+    return this.#untilDisposed(() => this.#prepare(sequences, wanted, false));
   }
 
   /** Frees the weights; calls that are pending reject with DisposedError. Safe to call twice. */
@@ -185,7 +193,7 @@ export class BertModel {
 
   async #bind(sequences: readonly Sequence[], wanted: Wanted): Promise<BoundForward> {
     const { signal } = this.#disposal;
-    const { prepared, program, inputs } = await this.#prepare(sequences, wanted);
+    const { prepared, program, inputs } = await this.#prepare(sequences, wanted, false);
     const { batch } = prepared;
     const bound = await program.bind();
     if (signal.aborted) bound.dispose(); // nobody is there to do it
@@ -219,10 +227,11 @@ export class BertModel {
   async #prepare(
     sequences: readonly Sequence[],
     wanted: Wanted,
+    checked: boolean,
   ): Promise<Recorded & { prepared: PreparedForward; inputs: Record<string, Uint32Array> }> {
     await this.#onDevice();
     requireHeads(this.name, this.#parts, wanted);
-    const prepared = prepareForward(sequences, wanted, this.config);
+    const prepared = prepareForward(sequences, wanted, this.config, checked);
     const { weights } = this.#loaded;
     return { ...(await this.#recordedFor(prepared)), prepared, inputs: inputsOf(prepared, weights) };
   }
@@ -306,7 +315,7 @@ async function loadWeights(
   try {
     const short = { inputIds: new Uint8Array(Math.min(16, config.maxPositionEmbeddings)) };
     const rows = wanted.predictionRows && { predictionRows: wanted.predictionRows.map(() => 0) };
-    const warmUp = prepareForward([short], { ...wanted, ...rows }, config);
+    const warmUp = prepareForward([short], { ...wanted, ...rows }, config, true);
     await engine.ready();
     const { generation } = engine;
     allocation = engine.allocate();

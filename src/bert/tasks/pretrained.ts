@@ -39,7 +39,10 @@ export interface TaskOptions extends StreamOptions {
 /** Names of a task's own options. */
 export type OwnNames<Options, Common = TaskOptions> = Names<Omit<Options, keyof Common>>;
 
-export const TASK_OPTIONS: Names<TaskOptions> = { tokenBudget: 1, signal: 1, onProgress: 1, onWarning: 1 };
+export const TASK_OPTIONS: Names<TaskOptions> = {
+  ...{ tokenBudget: 1, signal: 1, onProgress: 1 },
+  ...{ checkFinite: 1, onWarning: 1 },
+};
 
 /** Loads a model folder in Hugging Face layout. @throws ModelError or CheckpointError with every fault, or what `loadTokenizer` throws */
 export async function loadPretrained(engine: Engine, folder: Folder, options: LoadOptions = {}): Promise<Pretrained> {

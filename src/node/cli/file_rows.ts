@@ -66,7 +66,11 @@ export async function* rowOutcomes<Input, Result>(
         if (!(error instanceof InputError || error instanceof RangeError)) throw error;
         return without(row, error.message);
       }
-      return { ...job, finish: (outputs) => ({ row, input, result: job.finish(outputs) }) };
+      return {
+        ...job,
+        finish: (outputs) => ({ row, input, result: job.finish(outputs) }),
+        fail: ({ message }) => ({ row, fault: message }),
+      };
     },
   };
   yield* streamPlan(model, guarded, after(begun, table.rows()), { signal });
