@@ -8,7 +8,7 @@ import { quote } from "../../files/faults.ts";
 import { bertSteps } from "./normalizer_steps.ts";
 import { bertKind } from "./pre_tokenizer.ts";
 import { bertTemplates, type TokenizerSpec } from "./tokenizer.ts";
-import { addedTo, namesOf, plainToken, type TokenizerConfig } from "./tokenizer_config.ts";
+import { addedTo, namesOf, plainToken, ROLES, type TokenizerConfig } from "./tokenizer_config.ts";
 import { type AddedToken, createVocabulary, specialIds } from "./vocabulary.ts";
 
 /** Classes of transformers whose tokens are those of BertTokenizer. */
@@ -42,10 +42,7 @@ export function bertSpec(
   file: string,
 ): TokenizerSpec {
   const named = new Map<string, AddedToken | null>(
-    ["bos", "eos", "unk", "sep", "pad", "cls", "mask"].map((role) => [
-      `${role}_token`,
-      role.endsWith("os") ? null : plainToken(`[${role.toUpperCase()}]`),
-    ]),
+    ROLES.map((key) => [key, /^[be]os/.test(key) ? null : plainToken(`[${key.slice(0, -6).toUpperCase()}]`)]),
   );
   for (const [key, token] of config.named) named.set(key, token);
   const names = namesOf(named);

@@ -23,6 +23,8 @@ export interface Reading {
 export interface Sequencer {
   /** Tokens of `input`. Reading may end early once there are more than `most`, and then says that it is not complete. */
   read(input: TokenizerInput, most: number): Reading;
+  /** The normalised form of a text. */
+  spelt(text: string): string;
   /** Whether `a` has more tokens than `b`. Reads a few times as far as the shorter one goes, and keeps nothing. */
   isLonger(a: TokenizerInput, b: TokenizerInput): boolean;
 }
@@ -136,6 +138,7 @@ export function createSequencer(options: SequencerOptions): Sequencer {
 
   return {
     read,
+    spelt,
     isLonger(a, b) {
       for (let most = 1024; ; most *= 4) {
         const [one, other] = [read(a, most, false), read(b, most, false)];

@@ -190,6 +190,10 @@ const READ_FOR_MESSAGE = 4;
 export function createTokenizer(spec: TokenizerSpec): Tokenizer {
   const { vocabulary, special, modelMaxLength } = spec;
   const sequencer = createSequencer(spec);
+  /** An added token that is looked for in the normalised text is decoded in its normalised form. */
+  const spellings = new Map(
+    [...vocabulary.added].map(([id, { content, normalized }]) => [id, normalized ? sequencer.spelt(content) : content]),
+  );
 
   const maxLengthFor = (what: string, options: EncodeOptions): number => {
     const maxLength = options.maxLength ?? modelMaxLength;
@@ -268,9 +272,8 @@ export function createTokenizer(spec: TokenizerSpec): Tokenizer {
     decode(ids, options = {}) {
       const tokens: string[] = [];
       for (const id of ids) {
-        const added = vocabulary.added.get(id);
-        const token = added?.content ?? vocabulary.tokens[id];
-        if (token !== undefined && !(options.skipSpecialTokens && added?.special)) tokens.push(token);
+        const token = spellings.get(id) ?? vocabulary.tokens[id];
+        if (token !== undefined && !(options.skipSpecialTokens && vocabulary.special.has(token))) tokens.push(token);
       }
       const text = joinTokens(tokens, spec.decoder);
       return (options.cleanUpTokenizationSpaces ?? spec.cleanUpTokenizationSpaces) ? cleanUp(text) : text;

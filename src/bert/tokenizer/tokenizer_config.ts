@@ -30,6 +30,8 @@ export interface TokenizerConfig {
   readonly named: NamedTokens;
   /** Special tokens without a key. */
   readonly extra: readonly AddedToken[];
+  /** Whether added_tokens.json, which only gives ids, may list it as a special token. */
+  readonly isSpecial: (content: string) => boolean;
   /** `added_tokens_decoder`. Without it, added_tokens.json and tokenizer.json say which tokens are added. */
   readonly addedTokens: readonly AddedToken[] | undefined;
   readonly cleanUpTokenizationSpaces: boolean;
@@ -44,7 +46,10 @@ export interface TextFile {
   readonly file: string;
 }
 
-const ROLES = ["bos", "eos", "unk", "sep", "pad", "cls", "mask"];
+/** In the order in which transformers adds them. */
+export const ROLES: readonly string[] = ["bos", "eos", "unk", "sep", "pad", "cls", "mask"].map(
+  (role) => `${role}_token`,
+);
 const EXTRA = "extra_special_tokens";
 const MORE = "additional_special_tokens";
 
@@ -59,32 +64,39 @@ export function parseTokenizerConfig(text: string | undefined, file: string, map
   const optional = (name: string): boolean | undefined => (has(fields, name) ? flagOf(fields, name, false) : undefined);
 
   const named = new Map<string, AddedToken | null>();
-  const extra: AddedToken[] = [];
   const keys = [...Object.keys(fields.values), ...Object.keys(mapped.values)].filter((key) => key.endsWith("_token"));
-  for (const key of new Set([...ROLES.map((role) => `${role}_token`), ...keys])) {
+  for (const key of new Set([...ROLES, ...keys])) {
     const from = Object.hasOwn(mapped.values, key) ? mapped : fields;
     const value = from.values[key];
     if (value === null) named.set(key, null);
-    else if (typeof value === "string" || (value !== undefined && ROLES.includes(key.slice(0, -6)))) {
+    else if (typeof value === "string" || (value !== undefined && ROLES.includes(key))) {
       named.set(key, specialOf(value, at(from, key))); // add_bos_token and its like are no tokens
     }
   }
+  const roles = [...named].filter(([key]) => ROLES.includes(key)).map(([, token]) => token);
+
+  const listIn = (from: Fields, name: string): AddedToken[] | undefined =>
+    has(from, name) && !isDict(from, name)
+      ? listOf(from, name).map((token, i) => specialOf(token, `${at(from, name)}[${i}]`))
+      : undefined;
   for (const from of [fields, mapped]) {
-    const value = from.values[EXTRA];
-    const list = Array.isArray(value);
-    for (const [key, token] of list || !has(from, EXTRA) ? [] : Object.entries(childOf(from, EXTRA).values)) {
+    for (const [key, token] of isDict(from, EXTRA) ? Object.entries(childOf(from, EXTRA).values) : []) {
       named.set(key, specialOf(token, `${at(from, EXTRA)}.${key}`));
     }
-    const name = list && value.length > 0 ? EXTRA : MORE;
-    if (name === MORE && extra.length > 0) continue;
-    listOf(from, name).forEach((token, i) => void extra.push(specialOf(token, `${at(from, name)}[${i}]`)));
   }
+  // Of the two keys the new one counts, then the old one; the map's old one only where the configuration has none.
+  let extra = listIn(fields, EXTRA);
+  if (!extra?.length && !isDict(fields, EXTRA)) extra = listIn(fields, MORE) ?? extra;
+  const added = listIn(mapped, EXTRA);
+  if (added) extra = [...(extra ?? []), ...added];
+  const known = new Set([...roles, ...(extra ?? [])].map((token) => token?.content));
   return {
     lowercase: optional("do_lower_case"),
     stripAccents: optional("strip_accents"),
     handleChineseChars: optional("tokenize_chinese_chars"),
     named,
-    extra,
+    extra: extra ?? listIn(mapped, MORE) ?? listIn(fields, MORE) ?? [],
+    isSpecial: (content) => known.has(content),
     addedTokens,
     cleanUpTokenizationSpaces: flagOf(fields, "clean_up_tokenization_spaces", false),
     modelMaxLength: maxLengthOf(fields),
@@ -117,13 +129,12 @@ export function plainToken(content: string, id: number = 0, special: boolean = t
  * @param legacy added_tokens.json: `{ token: id }`
  */
 export function listedTokens(config: TokenizerConfig, json: readonly AddedToken[], legacy?: TextFile): AddedToken[] {
-  const known = new Set([...config.named.values(), ...config.extra].map((token) => token?.content));
   const byId = new Map<number, AddedToken>();
   if (config.addedTokens === undefined) {
     const fields = parseFields(legacy?.text ?? "{}", legacy?.file ?? "");
     for (const content of Object.keys(fields.values)) {
       const id = countOf(fields, content, 0, 0x7fffffff);
-      byId.set(id, plainToken(content, id, known.has(content)));
+      byId.set(id, plainToken(content, id, config.isSpecial(content)));
     }
   }
   for (const token of config.addedTokens ?? json) byId.set(token.id, token);
@@ -148,6 +159,10 @@ export function addedTo(
     listed: listed.map((token) => (names.has(token.content) ? { ...token, special: true } : token)),
     named: [...tokens, ...extra],
   };
+}
+
+function isDict(fields: Fields, name: string): boolean {
+  return has(fields, name) && !Array.isArray(fields.values[name]);
 }
 
 function addedTokensOf(fields: Fields): AddedToken[] | undefined {

@@ -51,12 +51,7 @@ export function parseTokenizerJson(
   if (isBertClass(config.tokenizerClass ?? "")) return bertSpec(pieces, listed, config, file);
 
   const { named, cleanUpTokenizationSpaces, modelMaxLength } = config;
-  const same = new Set(json.map((token) => JSON.stringify(token)));
-  const more = addedTo(
-    listed.filter((token) => !same.has(JSON.stringify(token))),
-    named,
-    config.extra,
-  );
+  const more = addedTo(listed, named, config.extra);
   const vocabulary = createVocabulary(pieces, [...json, ...more.listed], more.named, file);
   const continuingPrefix = textOf(model, "continuing_subword_prefix", "##");
   return {

@@ -31,7 +31,7 @@ export interface AddedToken {
   /** As a file writes it, it only gives an order: see `createVocabulary`. */
   readonly id: number;
   readonly content: string;
-  /** Left out of `decode` when special tokens are skipped. */
+  /** Left out of `decode` when special tokens are skipped, if its spelling there is its content. */
   readonly special: boolean;
   /** Takes the white space before (after) it into its offsets. */
   readonly lstrip: boolean;
@@ -48,6 +48,8 @@ export interface Vocabulary {
   readonly pieces: ReadonlyMap<string, number>;
   /** By id. */
   readonly added: ReadonlyMap<number, AddedToken>;
+  /** The contents of those that any file calls special. */
+  readonly special: ReadonlySet<string>;
   /** Pieces and added tokens. */
   readonly ids: ReadonlyMap<string, number>;
   /** Where holes in the ids let a piece and an added token meet, the piece. */
@@ -95,6 +97,7 @@ export function createVocabulary(
   const ids = new Map(pieces);
   const placed = new Map<number, AddedToken>();
   const contents = new Set<string>();
+  const special = new Set<string>();
   let last = -1;
   const place = (token: AddedToken): void => {
     const { content, id: written } = token;
@@ -110,6 +113,7 @@ export function createVocabulary(
     tokens[id] ??= content;
     placed.set(id, { ...token, id });
     contents.add(content);
+    if (token.special) special.add(content);
   };
   added.forEach(place);
   const listed = ids.size;
@@ -117,7 +121,7 @@ export function createVocabulary(
   if (characters > MOST_CHARACTERS) {
     throw new RangeError(`${file}: ${characters} characters in all, at most ${MOST_CHARACTERS} are read`);
   }
-  return { pieces, added: placed, ids, tokens, listed };
+  return { pieces, added: placed, special, ids, tokens, listed };
 }
 
 /** @throws RangeError when the unknown token is missing: texts would have no encoding. */
