@@ -20,11 +20,6 @@ export type KindOf = (code: number) => number;
 
 const MOST = 10;
 
-const spaceOr =
-  (other: KindOf): KindOf =>
-  (code) =>
-    isSpace(code) ? SPACE : other(code);
-
 const BEHAVIORS: Readonly<Record<string, number>> = {
   Isolated: ALONE,
   Removed: SPACE,
@@ -43,12 +38,12 @@ const KINDS: Readonly<Record<string, (fields: Fields) => KindOf[]>> = {
     return [(code) => (isPunctuation(code) ? kind : LETTER)];
   },
   Sequence: (fields) => childrenOf(fields, "pretokenizers").flatMap(kindsOf),
-  Whitespace: () => [spaceOr((code) => (isWord(code) ? LETTER : ALIKE))],
-  WhitespaceSplit: () => [spaceOr(() => LETTER)],
+  Whitespace: () => [(code) => (isSpace(code) ? SPACE : isWord(code) ? LETTER : ALIKE)],
+  WhitespaceSplit: () => [(code) => (isSpace(code) ? SPACE : LETTER)],
 };
 
 /** Cuts at white space, and makes every punctuation mark a word. */
-export const bertKind: KindOf = spaceOr((code) => (isPunctuation(code) ? ALONE : LETTER));
+export const bertKind: KindOf = (code) => (isSpace(code) ? SPACE : isPunctuation(code) ? ALONE : LETTER);
 
 /** @throws TypeError when one is unknown */
 export function kindOfPreTokenizer(fields: Fields): KindOf {

@@ -47,9 +47,15 @@ export interface TextFile {
 }
 
 /** In the order in which transformers adds them. */
-export const ROLES: readonly string[] = ["bos", "eos", "unk", "sep", "pad", "cls", "mask"].map(
-  (role) => `${role}_token`,
-);
+export const ROLES: readonly string[] = [
+  "bos_token",
+  "eos_token",
+  "unk_token",
+  "sep_token",
+  "pad_token",
+  "cls_token",
+  "mask_token",
+];
 const EXTRA = "extra_special_tokens";
 const MORE = "additional_special_tokens";
 
