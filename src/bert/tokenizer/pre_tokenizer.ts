@@ -33,8 +33,8 @@ const KINDS: Readonly<Record<string, (fields: Fields) => KindOf[]>> = {
   BertPreTokenizer: () => [bertKind],
   Punctuation(fields) {
     const name = textOf(fields, "behavior", "Isolated");
-    const kind = BEHAVIORS[name];
-    if (kind === undefined) throw wrong(at(fields, "behavior"), name, Object.keys(BEHAVIORS).join(" or "));
+    if (!Object.hasOwn(BEHAVIORS, name)) throw wrong(at(fields, "behavior"), name, Object.keys(BEHAVIORS).join(" or "));
+    const kind = BEHAVIORS[name]!;
     return [(code) => (isPunctuation(code) ? kind : LETTER)];
   },
   Sequence: (fields) => childrenOf(fields, "pretokenizers").flatMap(kindsOf),

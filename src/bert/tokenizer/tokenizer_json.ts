@@ -52,9 +52,7 @@ export function parseTokenizerJson(
 
   const { named, cleanUpTokenizationSpaces, modelMaxLength } = config;
   const more = addedTo(listed, named, config.extra);
-  // Its own come first, and keep their order; what the other files say of them wins.
-  const added = new Map([...json, ...more.listed].map((token) => [token.content, token]));
-  const vocabulary = createVocabulary(pieces, [...added.values()], more.named, file);
+  const vocabulary = createVocabulary(pieces, [...json, ...more.listed], more.named, file);
   const continuingPrefix = textOf(model, "continuing_subword_prefix", "##");
   return {
     vocabulary,

@@ -72,7 +72,7 @@ export function createVocabulary(
   if (pieces.size === 0) throw new RangeError(`${file}: no tokens`);
   if (pieces.size > MOST_TOKENS)
     throw new RangeError(`${file}: ${pieces.size} tokens, at most ${MOST_TOKENS} are read`);
-  const count = added.length + named.length;
+  const count = new Set([...added, ...named].map(({ content }) => content)).size;
   if (count > MOST_ADDED) throw new RangeError(`${file}: ${count} added tokens, at most ${MOST_ADDED} are read`);
   // Ids index arrays and the rows of an embedding: some holes pass, the id 4,000,000,000 does not.
   const limit = 4 * (pieces.size + count) + 1000;
@@ -106,7 +106,7 @@ export function createVocabulary(
         `${file}: added token ${written} has ${content.length} characters; expected 1 to ${LONGEST_ADDED}`,
       );
     }
-    check(content, written);
+    if (!contents.has(content)) check(content, written);
     const id = ids.get(content) ?? Math.max(last + 1, pieces.size);
     last = Math.max(last, id);
     ids.set(content, id);

@@ -176,8 +176,8 @@ describe("tokenizer.json", () => {
     ],
     [
       "with punctuation that behaves in another way",
-      changed("pre_tokenizer", { type: "Punctuation", behavior: "Odd" }),
-      /pre_tokenizer.behavior is "Odd"; expected Isolated or Removed or /,
+      changed("pre_tokenizer", { type: "Punctuation", behavior: "constructor" }),
+      /pre_tokenizer.behavior is "constructor"; expected Isolated or Removed or /,
     ],
     [
       "with another post-processor",
