@@ -179,6 +179,8 @@ function* partsAround(matches: Iterable<Part>, length: number): Generator<Part, 
  */
 type FindAdded = (text: string) => Iterable<Part> | undefined;
 
+/** Characters of all added tokens: a normaliser may make them many times as long. */
+const MOST_FORMS = 2_000_000;
 const SPACES = /\p{White_Space}/u;
 
 /**
@@ -190,9 +192,13 @@ function createAddedFinder(
   spelt: (content: string) => string = (content) => content,
 ): FindAdded | undefined {
   const forms = new Map<string, AddedToken>();
+  let characters = 0;
   // Special ones first: of two tokens of one form, the first wins.
   for (const token of [...tokens.filter((t) => t.special), ...tokens.filter((t) => !t.special)]) {
     const form = spelt(token.content);
+    characters += form.length;
+    if (characters > MOST_FORMS)
+      throw new RangeError(`added tokens: more than ${MOST_FORMS} characters once normalized`);
     if (form !== "" && !forms.has(form)) forms.set(form, token);
   }
   if (forms.size === 0) return undefined;

@@ -377,6 +377,17 @@ describe("a hostile folder costs neither time nor memory", () => {
     expect(performance.now() - begin).toBeLessThan(10_000);
   });
 
+  it("refuses added tokens that a normaliser makes long", async () => {
+    const added = Array.from({ length: 10_000 }, (_, i) => ({ id: 13 + i, content: `${"a".repeat(190)}${i}` }));
+    const normalizer = { type: "Replace", pattern: { String: "a" }, content: "b".repeat(16) };
+    const json = JSON.parse(changed("normalizer", normalizer)) as Record<string, unknown>;
+    const begin = performance.now();
+    await expect(load({ "tokenizer.json": JSON.stringify({ ...json, added_tokens: added }) })).rejects.toThrow(
+      "added tokens: more than 2000000 characters once normalized",
+    );
+    expect(performance.now() - begin).toBeLessThan(10_000);
+  });
+
   it.each(["NFC", "NFKC", "Strip", "Replace"])("takes time in the length of a text, with %s", async (type) => {
     const replace = { pattern: { Regex: "\\s+" }, content: " ", strip_left: true, strip_right: true };
     const tokenizer = await load({ "tokenizer.json": changed("normalizer", { type, ...replace }) });
