@@ -5,7 +5,7 @@ import { basename, resolve } from "node:path";
 import { Command, Option } from "commander";
 import type { DeviceTraits, Scalar } from "../src/kernels/kernel.ts";
 import { reportFailure } from "../src/node/cli/failure.ts";
-import { openModelFolder } from "../src/node/cli/model.ts";
+import { openModelFolder, refuseModel } from "../src/node/cli/model.ts";
 import { lackOfRoom } from "./buffer_limits.ts";
 import {
   type CommonOptions,
@@ -160,6 +160,9 @@ async function benchModels({ model, shape, batch, tokens, ragged, full, ...commo
     common,
     async () => {
       const folder = model === undefined ? undefined : await openModelFolder(model);
+      for (const output of [common.json, common.html]) {
+        if (folder && typeof output === "object") await refuseModel(output, folder);
+      }
       const models: ModelTask[] = folder
         ? [{ name: basename(resolve(folder.name)), folder, dtype }]
         : (shape ? [shape] : standardShapes(full)).map((name) => randomTask(name, dtype));
@@ -189,7 +192,7 @@ async function printComparison(files: readonly string[]): Promise<void> {
   console.log(comparisonText(await rowsIn(a), await rowsIn(b)));
 }
 
-async function reportFiles(files: readonly string[], html: string | undefined): Promise<void> {
+async function reportFiles(files: readonly string[], html: CommonOptions["html"]): Promise<void> {
   if (html === undefined) throw new RangeError("--report needs --html FILE: where to write the page");
   await writeHtml(html, (await Promise.all(files.map(rowsIn))).flat());
 }

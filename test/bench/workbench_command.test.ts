@@ -1,12 +1,13 @@
 /** The bench's command line as it is built: what it refuses, by which exit code, and that it measures a file. */
 
 import { spawnSync } from "node:child_process";
-import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, describe, expect, test } from "vitest";
 import { writeResults } from "../../bench/outputs.ts";
 import { openReport, parseRows } from "../../bench/report.ts";
+import { claimOutput } from "../../src/node/data/claim.ts";
 
 const BENCH = new URL("../../dist/node/bench.js", import.meta.url).pathname;
 const DOCS = new URL("../../docs/bench.md", import.meta.url).pathname;
@@ -93,11 +94,12 @@ test("results of peers are compared; with those of kernels they have nothing in 
 });
 
 test("a JSON file that cannot be written is no reason to lose the page", async () => {
-  const report = openReport(folder, () => {}); // a folder, as if it had come while the run went on
+  const [data, page] = [join(folder, "lost.json"), join(folder, "kept.html")];
+  const report = openReport(await claimOutput(data), () => {});
   report.add({ type: "failure", name: "matmul", message: "is wrong" });
-  const page = join(folder, "kept.html");
-  await expect(writeResults(report, page)).rejects.toThrow(
-    /^results are not written: .* it cannot be written \(EISDIR\)/,
+  mkdirSync(data); // it comes while the run goes on
+  await expect(writeResults(report, await claimOutput(page))).rejects.toThrow(
+    /^results are not written: .*lost.json: it has come since the run began; name another file$/,
   );
   expect(readFileSync(page, "utf8")).toContain("is wrong");
 });

@@ -2,7 +2,21 @@
 
 import { execFileSync, spawn } from "node:child_process";
 import { existsSync } from "node:fs";
-import { chmod, link, lstat, mkdir, readdir, readFile, rm, stat, symlink, truncate, writeFile } from "node:fs/promises";
+import {
+  chmod,
+  chown,
+  lchown,
+  link,
+  lstat,
+  mkdir,
+  readdir,
+  readFile,
+  rm,
+  stat,
+  symlink,
+  truncate,
+  writeFile,
+} from "node:fs/promises";
 import { basename, dirname } from "node:path";
 import { describe, expect, test } from "vitest";
 import { claimOutput, writeOutput } from "../../../src/node/data/claim.ts";
@@ -99,6 +113,12 @@ describe("what cannot be an output is refused before any work", () => {
     const partial = await file("o.jsonl.partial", "{}\n");
     const out = await file("o.jsonl");
     await expect(claimOutput(out, { inputs: [partial] })).rejects.toThrow("o.jsonl.partial is the input");
+    for (const beside of ["o.jsonl.unfinished.tmp", "o.jsonl.lock.tmp", ".o.jsonl.complete.json"]) {
+      const other = await file(beside, "{}\n");
+      await expect(claimOutput(out, { inputs: [other] })).rejects.toThrow(`${other} is the input`);
+      expect(await readFile(other, "utf8")).toBe("{}\n");
+      await rm(other);
+    }
     expect(await readFile(input, "utf8")).toBe("{}\n");
     expect(await namesLike(input)).toEqual(["in.jsonl"]);
   });
@@ -202,6 +222,36 @@ describe.skipIf(!posix)("a file that is replaced", () => {
     await again.finish();
     expect(await readFile(path, "utf8")).toContain('"row":2');
   });
+
+  test("nor is it by what is written in one go", async () => {
+    const path = await file("late.svg");
+    const claim = await claimOutput(path);
+    await writeFile(path, "precious\n");
+    await expect(writeOutput(claim, (put) => put("new"))).rejects.toThrow("it has come since the run began");
+    await claim.release();
+    expect([await readFile(path, "utf8"), await namesLike(path)]).toEqual(["precious\n", ["late.svg"]]);
+  });
+
+  test.skipIf(process.getuid?.() !== 0)(
+    "in a shared folder: no link of others is followed, their file becomes ours",
+    async () => {
+      const victim = await file("shared_victim", "precious\n");
+      const path = await file("shared.json");
+      await symlink(victim, path);
+      await lchown(path, 12345, 12345);
+      await expect(claimOutput(path, { shared: true })).rejects.toThrow(
+        `${path}: it is a link that user 12345 has made`,
+      );
+      await rm(path);
+      await writeFile(path, "theirs", { mode: 0o666 });
+      await chown(path, 12345, 12345);
+      const claim = await claimOutput(path, { shared: true });
+      await writeOutput(claim, (put) => put("ours"));
+      await claim.release();
+      expect((await stat(path)).uid).toBe(0);
+      expect([await readFile(path, "utf8"), await readFile(victim, "utf8")]).toEqual(["ours", "precious\n"]);
+    },
+  );
 });
 
 describe("a disk that is full", () => {

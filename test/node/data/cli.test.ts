@@ -288,6 +288,29 @@ describe.skipIf(process.platform === "win32")("an output that is there", () => {
     expect(once).toMatchObject({ code: 0, stderr: expect.stringMatching(/is complete already \(6000 rows\)/) });
   });
 
+  test("and is a file of the model is refused, by every job", async () => {
+    const path = await writeModel("own", {});
+    const input = await file("own.csv", "text,label\na film,0\n");
+    const args = ["--model", path, "--input", input, "--force"];
+    for (const name of ["config.json", "model.safetensors", "vocab.txt"]) {
+      const victim = join(path, name);
+      const before = await readFile(victim);
+      for (const job of [
+        ["classify", ...args, "--output", victim, "--output-format", "jsonl"],
+        ["embed", ...args, "--output", victim, "--output-format", "npy"],
+        ["evaluate", ...args, "--task", "text-classification", "--report", victim],
+      ]) {
+        const { code, stderr } = await run(job);
+        expect([code, stderr], job.join(" ")).toEqual([
+          2,
+          `error: ${victim}: it is the input ${victim}; name another output\n`,
+        ]);
+      }
+      expect((await readFile(victim)).equals(before)).toBe(true);
+    }
+    expect((await readdir(path)).sort()).toEqual(["config.json", "model.safetensors", "vocab.txt"]);
+  });
+
   test("of other weights or another tokenizer is not gone on with", async () => {
     const path = await writeModel("changing", {});
     const input = await file("two.txt", "a film\nthe movie\n");
