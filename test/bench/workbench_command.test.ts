@@ -95,13 +95,15 @@ test("results of peers are compared; with those of kernels they have nothing in 
 
 test("a JSON file that cannot be written is no reason to lose the page", async () => {
   const [data, page] = [join(folder, "lost.json"), join(folder, "kept.html")];
-  const report = openReport(await claimOutput(data), () => {});
+  const claims = await Promise.all([claimOutput(data), claimOutput(page)]);
+  const report = openReport(claims[0], () => {});
   report.add({ type: "failure", name: "matmul", message: "is wrong" });
   mkdirSync(data); // it comes while the run goes on
-  await expect(writeResults(report, await claimOutput(page))).rejects.toThrow(
+  await expect(writeResults(report, claims[1])).rejects.toThrow(
     /^results are not written: .*lost.json: it has come since the run began; name another file$/,
   );
   expect(readFileSync(page, "utf8")).toContain("is wrong");
+  for (const claim of claims) await claim.release();
 });
 
 describe("the example of the documentation", () => {
