@@ -6,6 +6,7 @@ import { Command, Option } from "commander";
 import type { DeviceTraits, Scalar } from "../src/kernels/kernel.ts";
 import { reportFailure } from "../src/node/cli/failure.ts";
 import { openModelFolder, refuseModel } from "../src/node/cli/model.ts";
+import { harmless } from "../src/node/terminal.ts";
 import { lackOfRoom } from "./buffer_limits.ts";
 import {
   type CommonOptions,
@@ -189,7 +190,7 @@ async function printComparison(files: readonly string[]): Promise<void> {
   if (a === undefined || b === undefined || files.length !== 2) {
     throw new RangeError(`--compare takes two files, A.json and B.json; ${files.length} given`);
   }
-  console.log(comparisonText(await rowsIn(a), await rowsIn(b)));
+  console.log(harmless(comparisonText(await rowsIn(a), await rowsIn(b))));
 }
 
 async function reportFiles(files: readonly string[], html: CommonOptions["html"]): Promise<void> {

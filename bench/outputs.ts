@@ -4,7 +4,9 @@ import { constants } from "node:fs";
 import { access, stat } from "node:fs/promises";
 import { dirname, resolve } from "node:path";
 import { reportFailure } from "../src/node/cli/failure.ts";
+import { printRaw } from "../src/node/cli/output.ts";
 import { type Claim, claimOutput, writeOutput } from "../src/node/data/claim.ts";
+import { harmless } from "../src/node/terminal.ts";
 import { htmlReport } from "./html/report.ts";
 import { openReport, type Report } from "./report.ts";
 import type { Row } from "./rows.ts";
@@ -51,7 +53,7 @@ export async function withReport(
   { json, html }: OutputOptions,
   work: (report: Report) => Promise<void>,
 ): Promise<void> {
-  const report = openReport(json, console.log);
+  const report = openReport(json, (line) => console.log(harmless(line)));
   let written: Promise<void> | undefined;
   const write = async (): Promise<void> => {
     if (report.rows.length > 0) written ??= writeResults(report, html);
@@ -74,7 +76,7 @@ export async function withReport(
 
 export async function writeHtml(file: Claim | "-", rows: readonly Row[]): Promise<void> {
   const page = await htmlReport(rows);
-  if (file === "-") console.log(page);
+  if (file === "-") await printRaw(`${page}\n`);
   else await writeOutput(file, (put) => put(page));
 }
 

@@ -9,6 +9,7 @@ import { type TuningResult, tuningKey } from "../runtime/ops/tune.ts";
 import { type Claim, claimOutput, writeOutput } from "./data/claim.ts";
 import { openFile } from "./folder.ts";
 import { hubCacheDir } from "./hub/environment.ts";
+import { printable } from "./terminal.ts";
 
 /** Bytes. An adapter takes a few thousand. */
 const MOST = 1 << 20;
@@ -32,7 +33,11 @@ export async function readTuning(
     return stored === undefined ? undefined : parseMatmulTuning(stored);
   } catch (error) {
     const reason = error instanceof Error ? error.message : String(error);
-    warn(`${file}: this tuning is ignored, the built-in choice is used: ${reason}; run bert-webgpu tune --reset`);
+    warn(
+      printable(
+        `${file}: this tuning is ignored, the built-in choice is used: ${reason}; run bert-webgpu tune --reset`,
+      ),
+    );
     return undefined;
   }
 }

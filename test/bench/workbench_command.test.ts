@@ -89,6 +89,11 @@ test("results of peers are compared; with those of kernels they have nothing in 
     0,
     expect.stringMatching(/^bert-webgpu, mini 4x256, 1 x 128 .* 1\.000 /m),
   ]);
+  const evil = join(folder, "evil.json");
+  writeFileSync(evil, readFileSync(peers, "utf8").replaceAll("bert-webgpu", "\\u001b]0;owned\\u0007"));
+  const shown = bench("--compare", evil, evil).stdout;
+  expect(shown).toContain("\\u001b]0;owned\\u0007");
+  expect(shown).not.toMatch(/(?!\n)\p{Cc}/u);
   const { status, error } = bench("--compare", peers, results("2026-11-24-lavapipe-kernels.json"));
   expect([status, error]).toEqual([2, [expect.stringMatching(/no row in common: A has \d+ peer rows, B has 2 ceil/)]]);
 });
@@ -124,6 +129,8 @@ describe("the example of the documentation", () => {
     expect(kernels.at(-1)).toBe("matmul_mine.wgsl");
     expect(readFileSync(join(folder, "a.html"), "utf8")).toContain("matmul_mine.wgsl");
     expect(bench("--report", "a.json", "a.json", "--html", "b.html").status).toBe(0);
+    const over = bench("--report", "a.json", "--html", "a.json", "--force");
+    expect([over.status, over.error]).toEqual([2, [expect.stringMatching(/a\.json: it is the input a\.json/)]]);
     const there = bench("--report", "a.json", "--html", "b.html");
     expect([there.status, there.error]).toEqual([
       2,

@@ -62,6 +62,7 @@ describe("the stored tuning", () => {
     ["", "JSON"],
     ["{", "JSON"],
     ["[]", "it holds no JSON object"],
+    ["\u001b]0;owned\u0007", "\\x1b]0;owned\\x07"],
     [JSON.stringify({ [tuningKey(adapter)]: [] }), "a tuning is [], it must be an object"],
     [
       JSON.stringify({ [tuningKey(adapter)]: { c: { kind: "split_k", split: 7 } } }),

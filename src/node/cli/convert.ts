@@ -8,7 +8,7 @@ import { type Claim, claimOutput, refuseInputs, type Write, writeOutput } from "
 import { openFile } from "../folder.ts";
 import { InputError } from "./failure.ts";
 import { openModelFolder, refuseModel } from "./model.ts";
-import { print, printable, printRaw, progress, warnings } from "./output.ts";
+import { print, printable, printRaw, progress, say, warnings } from "./output.ts";
 
 interface ConvertOptions {
   readonly json: boolean;
@@ -35,6 +35,7 @@ export function convertCommand(): Command {
 }
 
 async function convert(from: string, out: string, { json, dtype, force, verify }: ConvertOptions): Promise<void> {
+  if (out === "-" && process.stdout.isTTY) throw new InputError("-: weights are no text for a terminal; send them on");
   const refuse = force ? undefined : new InputError(`${out}: it is there already; --force overwrites it`);
   const claim = out === "-" ? undefined : await claimOutput(out, { inputs: [from], refuse });
   const notes = warnings();
@@ -52,7 +53,7 @@ async function convert(from: string, out: string, { json, dtype, force, verify }
       const summary = summaryOf(plan);
       const said = json ? JSON.stringify({ path: out, from, files, ...summary }) : asText(from, out, summary);
       if (claim) await print(said);
-      else process.stderr.write(`${said}\n`); // standard output has the weights
+      else say(said); // standard output has the weights
     } finally {
       await checkpoint.close();
     }

@@ -14,7 +14,7 @@ import { evaluateTokens } from "./evaluate/token_classification.ts";
 import { InputError } from "./failure.ts";
 import { inputOptions } from "./file_options.ts";
 import { placeOf, rowOutcomes } from "./file_rows.ts";
-import { print, printRaw, warnings } from "./output.ts";
+import { print, printRaw, say, warnings } from "./output.ts";
 import { progressBar } from "./progress_bar.ts";
 import { type Session, withModel } from "./session.ts";
 
@@ -95,7 +95,7 @@ async function evaluate(session: Session, options: EvaluateOptions): Promise<voi
   const said = json ? JSON.stringify(plain) : reportText(report, skipped).join("\n");
   const svg = reportSvg(report, `${task}: ${basename(model)}`);
   if (options.report === "-") {
-    process.stderr.write(`${said}\n`); // standard output has the chart
+    say(said); // standard output has the chart
     await printRaw(svg);
     return;
   }

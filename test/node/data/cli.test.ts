@@ -367,6 +367,12 @@ describe("evaluate", () => {
     const over = await run([...args, "--report", input, "--force"]);
     expect(over.stderr).toMatch(/labelled.csv: it is the input/);
     expect((await run([...args, "--on-error", "skip", "--report", "-"])).stdout).toBe(svg);
+    const labels = { id2label: { 0: "\u001b]0;owned\u0007", 1: "b" } };
+    const evil = ["--model", await writeModel("evil", labels), "--task", "text-classification"];
+    const numbered = await file("numbered.csv", "text,label\ngood film,0\nbad film,1\n");
+    const { stderr } = await run(["evaluate", ...evil, "--input", numbered, "--report", "-"]);
+    expect(stderr).toContain("\\u001b]0;owned\\u0007");
+    expect(stderr).not.toMatch(/(?!\n)\p{Cc}/u);
   });
 
   test("takes a word for what its first piece is", async () => {
