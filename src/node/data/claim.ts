@@ -54,15 +54,22 @@ export async function claimOutput(
   path: string,
   { inputs = [], refuse, shared = false }: ClaimOptions = {},
 ): Promise<Claim> {
-  if (shared) await refusePlanted(path);
-  const { file, found } = await locate(path);
-  await refuseInputs({ path, file }, inputs);
-  if (found && refuse !== undefined) throw refuse;
+  const look = async (): Promise<Place> => {
+    if (shared) await refusePlanted(path);
+    const place = await locate(path);
+    await refuseInputs({ path, file: place.file }, inputs);
+    if (place.found && refuse !== undefined) throw refuse;
+    return place;
+  };
+  const { file } = await look();
   const release = await lockOutput(`${file}.lock`, path);
-  const ours = !shared || found?.uid === process.getuid?.();
-  const owner = found && ours ? { mode: found.mode & 0o7777, uid: found.uid, gid: found.gid } : undefined;
-  const claim = { path, file, replaces: found !== undefined, owner, release };
   try {
+    // another job may have ended between the two: what it has left there is what counts
+    const { file: now, found } = await look();
+    if (now !== file) throw new Error(`${path}: it has come to be a link, or another one, at this moment; try again`);
+    const ours = !shared || found?.uid === process.getuid?.();
+    const owner = found && ours ? { mode: found.mode & 0o7777, uid: found.uid, gid: found.gid } : undefined;
+    const claim = { path, file, replaces: found !== undefined, owner, release };
     if (owner) await refuseForeign(claim, owner);
     return claim;
   } catch (error) {
@@ -104,7 +111,12 @@ async function refusePlanted(path: string): Promise<void> {
     throw new Error(`${path}: it is a link that user ${found.uid} has made; remove it`);
 }
 
-async function locate(path: string): Promise<{ file: string; found: Stats | undefined }> {
+interface Place {
+  readonly file: string;
+  readonly found: Stats | undefined;
+}
+
+async function locate(path: string): Promise<Place> {
   const link = await lstat(path).catch((error: NodeJS.ErrnoException) => {
     if (error.code === "ENOENT") return undefined;
     throw unwritable(path, error);

@@ -99,6 +99,40 @@ describe("an output is one job's own", () => {
   });
 });
 
+test("what another job has left at the last moment is seen", async () => {
+  for (let turns = 0; turns < 60; turns++) {
+    const path = await file(`moment${turns}.jsonl`);
+    const first = (async () => {
+      const claim = await claimOutput(path);
+      await writeFile(path, "precious\n");
+      await claim.release();
+    })();
+    for (let turn = 0; turn < turns; turn++) await new Promise(setImmediate);
+    const second = await claimOutput(path, { refuse: new Error("it is there") }).catch((error: Error) => error.message);
+    await first.catch(() => {}); // or the second one was first
+    if (typeof second === "string") expect(second).toMatch(/it is there|is writing it/);
+    else {
+      expect(existsSync(path)).toBe(false);
+      await second.release();
+    }
+  }
+});
+
+test.skipIf(!posix)("what a job leaves that is killed while it takes the lock is removed by the next one", async () => {
+  const path = await file("drafts.jsonl");
+  const claim = await claimOutput(path);
+  const { host, space } = JSON.parse(await readFile(`${path}.lock`, "utf8")) as Record<string, string>;
+  await claim.release();
+  const victim = await file("victim_of_a_name", "precious\n");
+  for (const id of ["0a-b", `x/../../${basename(victim)}`]) {
+    await writeFile(`${path}.lock`, JSON.stringify({ pid: 2 ** 22 + 1, host, began: "", space, id }));
+    await writeFile(`${path}.lock.0a-b`, "");
+    await (await claimOutput(path)).release();
+    expect(existsSync(`${path}.lock.0a-b`)).toBe(id !== "0a-b");
+  }
+  expect(existsSync(victim)).toBe(true);
+});
+
 describe("what cannot be an output is refused before any work", () => {
   test("the input and what lies beside it, under any name", async () => {
     const input = await file("in.jsonl", "{}\n");
