@@ -5,7 +5,8 @@ import { basename, resolve } from "node:path";
 import { Command, Option } from "commander";
 import type { DeviceTraits, Scalar } from "../src/kernels/kernel.ts";
 import { reportFailure } from "../src/node/cli/failure.ts";
-import { openModelFolder } from "../src/node/cli/model.ts";
+import { openModelFolder, refuseModel } from "../src/node/cli/model.ts";
+import { harmless } from "../src/node/terminal.ts";
 import { lackOfRoom } from "./buffer_limits.ts";
 import {
   type CommonOptions,
@@ -160,6 +161,9 @@ async function benchModels({ model, shape, batch, tokens, ragged, full, ...commo
     common,
     async () => {
       const folder = model === undefined ? undefined : await openModelFolder(model);
+      for (const output of [common.json, common.html]) {
+        if (folder && typeof output === "object") await refuseModel(output, folder);
+      }
       const models: ModelTask[] = folder
         ? [{ name: basename(resolve(folder.name)), folder, dtype }]
         : (shape ? [shape] : standardShapes(full)).map((name) => randomTask(name, dtype));
@@ -186,10 +190,10 @@ async function printComparison(files: readonly string[]): Promise<void> {
   if (a === undefined || b === undefined || files.length !== 2) {
     throw new RangeError(`--compare takes two files, A.json and B.json; ${files.length} given`);
   }
-  console.log(comparisonText(await rowsIn(a), await rowsIn(b)));
+  console.log(harmless(comparisonText(await rowsIn(a), await rowsIn(b))));
 }
 
-async function reportFiles(files: readonly string[], html: string | undefined): Promise<void> {
+async function reportFiles(files: readonly string[], html: CommonOptions["html"]): Promise<void> {
   if (html === undefined) throw new RangeError("--report needs --html FILE: where to write the page");
   await writeHtml(html, (await Promise.all(files.map(rowsIn))).flat());
 }

@@ -1,12 +1,12 @@
 /** Rows as text for people, and as JSON. */
 
 import { messageOf } from "../src/node/cli/failure.ts";
+import { type Claim, writeOutput } from "../src/node/data/claim.ts";
 import { type Column, KERNEL_COLUMNS, LEGEND, MODEL_COLUMNS, peerColumns } from "./columns.ts";
 import { profileByKernel } from "./html/figures.ts";
 import { milliseconds, percent, short } from "./numbers.ts";
 import { adapterText, machineText, type OriginRow } from "./origin.ts";
 import { OURS } from "./peers/engines.ts";
-import { writeResult } from "./result_file.ts";
 import {
   type CeilingRow,
   ceilingFacts,
@@ -31,20 +31,20 @@ export interface Report {
   /** What is being measured, for a person who waits. */
   progress(text: string): void;
   /** Writes the JSON file, once. Also where the run was interrupted. */
-  finish(): void;
+  finish(): Promise<void>;
 }
 
 /**
- * @param json a file, written at the end; `true` for JSON Lines on stdout in place of the tables; `undefined` for none
+ * @param json the file, written at the end; `true` for JSON Lines on stdout in place of the tables; `undefined` for none
  * @param print takes a line of stdout
  */
-export function openReport(json: string | true | undefined, print: (line: string) => void): Report {
+export function openReport(json: Claim | true | undefined, print: (line: string) => void): Report {
   const rows: Row[] = [];
   const terminal = process.stderr.isTTY === true;
   const clear = (): void => void (terminal && process.stderr.write("\r\x1b[K"));
   const table = tables();
   let section: Row["type"] = "origin";
-  let finished = false;
+  let finished: Promise<void> | undefined;
   const add = (row: Row): void => {
     rows.push(row);
     clear();
@@ -73,10 +73,12 @@ export function openReport(json: string | true | undefined, print: (line: string
       if (terminal) process.stderr.write(`\r\x1b[K${text} ...`);
     },
     finish() {
-      if (finished) return;
-      finished = true;
       clear();
-      if (typeof json === "string") writeResult(json, fileOf(rows));
+      const write = async (): Promise<void> => {
+        if (typeof json === "object") await writeOutput(json, (put) => put(fileOf(rows)));
+      };
+      finished ??= write();
+      return finished;
     },
   };
 }

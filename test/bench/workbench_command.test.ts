@@ -1,12 +1,13 @@
 /** The bench's command line as it is built: what it refuses, by which exit code, and that it measures a file. */
 
 import { spawnSync } from "node:child_process";
-import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, describe, expect, test } from "vitest";
 import { writeResults } from "../../bench/outputs.ts";
 import { openReport, parseRows } from "../../bench/report.ts";
+import { claimOutput } from "../../src/node/data/claim.ts";
 
 const BENCH = new URL("../../dist/node/bench.js", import.meta.url).pathname;
 const DOCS = new URL("../../docs/bench.md", import.meta.url).pathname;
@@ -88,18 +89,26 @@ test("results of peers are compared; with those of kernels they have nothing in 
     0,
     expect.stringMatching(/^bert-webgpu, mini 4x256, 1 x 128 .* 1\.000 /m),
   ]);
+  const evil = join(folder, "evil.json");
+  writeFileSync(evil, readFileSync(peers, "utf8").replaceAll("bert-webgpu", "\\u001b]0;owned\\u0007"));
+  const shown = bench("--compare", evil, evil).stdout;
+  expect(shown).toContain("\\u001b]0;owned\\u0007");
+  expect(shown).not.toMatch(/(?!\n)\p{Cc}/u);
   const { status, error } = bench("--compare", peers, results("2026-11-24-lavapipe-kernels.json"));
   expect([status, error]).toEqual([2, [expect.stringMatching(/no row in common: A has \d+ peer rows, B has 2 ceil/)]]);
 });
 
 test("a JSON file that cannot be written is no reason to lose the page", async () => {
-  const report = openReport(folder, () => {}); // a folder, as if it had come while the run went on
+  const [data, page] = [join(folder, "lost.json"), join(folder, "kept.html")];
+  const claims = await Promise.all([claimOutput(data), claimOutput(page)]);
+  const report = openReport(claims[0], () => {});
   report.add({ type: "failure", name: "matmul", message: "is wrong" });
-  const page = join(folder, "kept.html");
-  await expect(writeResults(report, page)).rejects.toThrow(
-    /^results are not written: .* it cannot be written \(EISDIR\)/,
+  mkdirSync(data); // it comes while the run goes on
+  await expect(writeResults(report, claims[1])).rejects.toThrow(
+    /^results are not written: .*lost.json: it has come since the run began; name another file$/,
   );
   expect(readFileSync(page, "utf8")).toContain("is wrong");
+  for (const claim of claims) await claim.release();
 });
 
 describe("the example of the documentation", () => {
@@ -120,6 +129,8 @@ describe("the example of the documentation", () => {
     expect(kernels.at(-1)).toBe("matmul_mine.wgsl");
     expect(readFileSync(join(folder, "a.html"), "utf8")).toContain("matmul_mine.wgsl");
     expect(bench("--report", "a.json", "a.json", "--html", "b.html").status).toBe(0);
+    const over = bench("--report", "a.json", "--html", "a.json", "--force");
+    expect([over.status, over.error]).toEqual([2, [expect.stringMatching(/a\.json: it is the input a\.json/)]]);
     const there = bench("--report", "a.json", "--html", "b.html");
     expect([there.status, there.error]).toEqual([
       2,

@@ -10,8 +10,10 @@ export async function print(line: string): Promise<void> {
   await printRaw(`${harmless(line)}\n`);
 }
 
+/** What is a file to whoever reads it; a terminal gets its text as lines. */
 export async function printRaw(bytes: string | Uint8Array): Promise<void> {
-  if (!process.stdout.write(bytes)) await once(process.stdout, "drain");
+  const shown = process.stdout.isTTY && typeof bytes === "string" ? harmless(bytes) : bytes;
+  if (!process.stdout.write(shown)) await once(process.stdout, "drain");
 }
 
 /** Rows of cells as lines with aligned columns; the last column is as wide as it is. */

@@ -15,7 +15,7 @@ import { InputError } from "./failure.ts";
 import type { FileOptions } from "./file_options.ts";
 import { fingerprints } from "./fingerprint.ts";
 import { inspectFolder, NO_TOKENIZER } from "./inspect.ts";
-import { openModelFolder } from "./model.ts";
+import { openModelFolder, refuseModel } from "./model.ts";
 import { print, progress, warnings } from "./output.ts";
 import { textBatches } from "./texts.ts";
 
@@ -25,7 +25,7 @@ export interface Session {
   readonly taskOptions: TaskOptions;
   /** Starts the GPU and loads the model, once. */
   start(): Promise<{ readonly engine: Engine; readonly pretrained: Pretrained }>;
-  /** `--output`, which is this job's own. */
+  /** What is written, which is this job's own. */
   readonly output?: Claim | undefined;
   /** Of every file that makes the model what it is, by its path: weights, configuration, tokenizer and what they name. */
   fingerprints(): Promise<Readonly<Record<string, string>>>;
@@ -49,7 +49,8 @@ export async function withSession(options: SessionOptions, work: (session: Sessi
   }
 }
 
-async function withModel(
+/** The same for an output that is claimed already. */
+export async function withModel(
   options: CommonOptions,
   output: Claim | undefined,
   work: (session: Session) => Promise<void>,
@@ -61,6 +62,11 @@ async function withModel(
   if (!tokenizer) throw new ModelError(folder.name, [NO_TOKENIZER]);
   const modules = (await readText(folder, MODULES)) ?? "";
   const sentence = await readSentenceModules(folder, modules);
+  const filesOf = async (): Promise<readonly string[]> => {
+    await loadSettings(folder, { has: () => true }, modules); // which of them a task needs is told by the weights
+    return [...read];
+  };
+  if (output) await refuseModel(output, folder, await filesOf());
   const { warn, end } = warnings();
   for (const warning of odd) warn(`${folder.name}: ${warning}`);
   let engine: Engine | undefined;
@@ -91,10 +97,7 @@ async function withModel(
         return started;
       },
       output,
-      async fingerprints() {
-        await loadSettings(folder, { has: () => true }, modules); // which of them a task needs is told by the weights
-        return fingerprints(folder, [...read]);
-      },
+      fingerprints: async () => fingerprints(folder, await filesOf()),
     });
   } finally {
     end();

@@ -23,6 +23,16 @@ const WEIGHTS = ["model.safetensors", "pytorch_model.bin"];
 
 export const CONFIG = "config.json";
 
+/** Whatever of a model has a name of its own. */
+export const KNOWN: readonly string[] = [
+  CONFIG,
+  ...OPTIONAL,
+  TOKENIZER,
+  ...VOCABULARY,
+  MODULES,
+  ...WEIGHTS.flatMap((file) => [file, `${file}.index.json`]),
+];
+
 /** Bytes. What is parsed whole, and what is read in slices; beyond these it is no BERT. */
 const MOST_TEXT = 64 << 20;
 const MOST_WEIGHTS = 2 ** 35;

@@ -237,6 +237,29 @@ describe.skipIf(process.platform === "win32")("an output that is there", () => {
     expect(once).toMatchObject({ code: 0, stderr: expect.stringMatching(/is complete already \(6000 rows\)/) });
   });
 
+  test("and is a file of the model is refused, by every job", async () => {
+    const path = await writeModel("own", {});
+    const input = await file("own.csv", "text,label\na film,0\n");
+    const args = ["--model", path, "--input", input, "--force"];
+    for (const name of ["config.json", "model.safetensors", "vocab.txt"]) {
+      const victim = join(path, name);
+      const before = await readFile(victim);
+      for (const job of [
+        ["classify", ...args, "--output", victim, "--output-format", "jsonl"],
+        ["embed", ...args, "--output", victim, "--output-format", "npy"],
+        ["evaluate", ...args, "--task", "text-classification", "--report", victim],
+      ]) {
+        const { code, stderr } = await run(job);
+        expect([code, stderr], job.join(" ")).toEqual([
+          2,
+          `error: ${victim}: it is the input ${victim}; name another output\n`,
+        ]);
+      }
+      expect((await readFile(victim)).equals(before)).toBe(true);
+    }
+    expect((await readdir(path)).sort()).toEqual(["config.json", "model.safetensors", "vocab.txt"]);
+  });
+
   test("of other weights or another tokenizer is not gone on with", async () => {
     const path = await writeModel(file, "changing", {});
     const input = await file("two.txt", "a film\nthe movie\n");
@@ -293,6 +316,12 @@ describe("evaluate", () => {
     const over = await run([...args, "--report", input, "--force"]);
     expect(over.stderr).toMatch(/labelled.csv: it is the input/);
     expect((await run([...args, "--on-error", "skip", "--report", "-"])).stdout).toBe(svg);
+    const labels = { id2label: { 0: "\u001b]0;owned\u0007", 1: "b" } };
+    const evil = ["--model", await writeModel("evil", labels), "--task", "text-classification"];
+    const numbered = await file("numbered.csv", "text,label\ngood film,0\nbad film,1\n");
+    const { stderr } = await run(["evaluate", ...evil, "--input", numbered, "--report", "-"]);
+    expect(stderr).toContain("\\u001b]0;owned\\u0007");
+    expect(stderr).not.toMatch(/(?!\n)\p{Cc}/u);
   });
 
   test("takes a word for what its first piece is", async () => {
