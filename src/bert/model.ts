@@ -135,9 +135,13 @@ export class BertModel {
    * Computes what is wanted for a batch. Sequences do not see each other: a batched row equals the same row alone.
    * @throws RangeError for ids, types or positions out of range, ModelError for an output the checkpoint has no head for
    */
-  async forward(sequences: readonly Sequence[], wanted: Wanted, options: RunOptions = {}): Promise<Forward> {
+  async forward<const W extends Wanted>(
+    sequences: readonly Sequence[],
+    wanted: W & Readonly<Record<Exclude<keyof W, keyof Wanted>, never>>, // no other names
+    options: RunOptions = {},
+  ): Promise<Forward<W>> {
     const { prepared, program, collect, inputs } = await this.#prepare(sequences, wanted);
-    return collect(await program.run(inputs, options), prepared);
+    return collect(await program.run(inputs, options), prepared) as Forward<W>;
   }
 
   /**
