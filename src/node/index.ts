@@ -6,6 +6,7 @@ import { type DeviceOptions, requestDevice } from "./device.ts";
 import { readTuning } from "./tuning.ts";
 
 export * from "../index.ts";
+export { bundledModel } from "./cli/package.ts";
 export * from "./device.ts";
 export * from "./folder.ts";
 export { hubCacheDir } from "./hub/environment.ts";
