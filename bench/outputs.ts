@@ -13,6 +13,8 @@ import type { Row } from "./rows.ts";
 export interface OutputOptions {
   readonly json: string | true | undefined;
   readonly html?: string;
+  /** All columns in the terminal. */
+  readonly wide?: boolean;
   /** Replace files that are there. */
   readonly force?: boolean;
 }
@@ -38,12 +40,12 @@ export async function requireWritable(option: string, file: string, force = fals
   });
 }
 
-/** Lets `work` fill a report, which is written whatever ends it, Ctrl-C included. One without a row leaves files alone. */
+/** Lets `work` fill a report, which is written whatever ends it, Ctrl-C and SIGTERM included. One without a row leaves files alone. */
 export async function withReport(
-  { json, html }: OutputOptions,
+  { json, html, wide }: OutputOptions,
   work: (report: Report) => Promise<void>,
 ): Promise<void> {
-  const report = openReport(json, console.log);
+  const report = openReport(json, console.log, wide);
   const write = async (): Promise<void> => {
     if (report.rows.length > 0) await writeResults(report, html);
   };
@@ -53,8 +55,16 @@ export async function withReport(
       (error: unknown) => process.exit(reportFailure(error)),
     );
   };
-  process.once("SIGINT", () => stop(130));
-  process.once("SIGTERM", () => stop(143));
+  let stopped = false;
+  // Ctrl-C comes twice, from the terminal and from the command that started us: the second must not end the writing
+  const on = (signal: NodeJS.Signals, code: number): void => {
+    process.removeAllListeners(signal).on(signal, () => {
+      if (!stopped) stop(code);
+      stopped = true;
+    });
+  };
+  on("SIGINT", 130);
+  on("SIGTERM", 143);
   try {
     await work(report);
   } finally {
