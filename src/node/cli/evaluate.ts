@@ -92,7 +92,7 @@ async function evaluate(session: Session, options: EvaluateOptions, chart: Claim
   const { report, skipped } = await measure(session, options, await EVALUATIONS[task](options));
   const { classes, ...rest } = report;
   const plain = { task, model, skipped, ...rest, ...(classes && { classes: Object.fromEntries(classes) }) };
-  const said = json ? JSON.stringify(plain) : reportText(report, skipped).join("\n");
+  const said = json ? session.json(plain) : reportText(report, skipped).join("\n");
   const svg = reportSvg(report, `${task}: ${basename(model)}`);
   if (options.report === "-") {
     process.stderr.write(`${said}\n`); // standard output has the chart

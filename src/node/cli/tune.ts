@@ -9,6 +9,7 @@ import { removeTuning, storeTuning, tuningFile } from "../tuning.ts";
 import { positiveInteger } from "./command.ts";
 import { InputError } from "./failure.ts";
 import { aligned, print, printable, progress, say } from "./output.ts";
+import { quietTerminal } from "./quiet_terminal.ts";
 
 interface TuneCliOptions {
   readonly json: boolean;
@@ -37,7 +38,7 @@ async function tune({ json, adapter, dtype, budget, dryRun, reset }: TuneCliOpti
     const removed = await removeTuning(file);
     return print(json ? JSON.stringify({ file, removed }) : `${file}: ${removed ? "removed" : "there was nothing"}`);
   }
-  const engine = await createEngine({ adapter, tuning: false });
+  const engine = await quietTerminal(() => createEngine({ adapter, tuning: false }));
   try {
     if (dtype === "f16" && !engine.hasF16) {
       throw new InputError(`${engine.adapter.name} stores no f16 (it lacks shader-f16): tune with --dtype f32`);

@@ -64,7 +64,7 @@ async function run(
   void watch?.(child);
   const code = await new Promise<number | null>((resolve) => child.on("close", resolve));
   expect(output.stderr).not.toMatch(/^\s+at /m);
-  return { code, stdout: output.stdout, stderr: output.stderr.replace(/^Warning: max.*\n/gm, "") };
+  return { code, stdout: output.stdout, stderr: output.stderr.replace(/^(Warning: max|adapter: ).*\n/gm, "") };
 }
 
 async function rowsOf(path: string): Promise<RowValues[]> {
@@ -118,7 +118,7 @@ describe("a file of texts", () => {
     expect(values).toEqual([...values].sort((a, b) => b - a));
     const output = await file("sparse.jsonl");
     expect((await run([...args, "--output", output])).code).toBe(0);
-    expect(await rowsOf(output)).toEqual(lines.map((line, i) => ({ row: i + 1, ...line })));
+    expect(await rowsOf(output)).toEqual(lines.map(({ adapter: _, ...line }, i) => ({ row: i + 1, ...line })));
     const refused = await run(["embed", "--sparse", "--precision", "int8", "a"]);
     expect(refused.stderr).toMatch(/'--sparse' cannot be used with option '--precision/);
   });
