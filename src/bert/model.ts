@@ -157,12 +157,16 @@ export class BertModel {
    * mask that is not of 0 and 1, DisposedError when the model is disposed meanwhile, NonFiniteError for an output with NaN
    * or an infinity
    */
-  async forward(sequences: readonly Sequence[], wanted: Wanted, options: ForwardOptions = {}): Promise<Forward> {
+  async forward<const W extends Wanted>(
+    sequences: readonly Sequence[],
+    wanted: W & Readonly<Record<Exclude<keyof W, keyof Wanted>, never>>, // no other names
+    options: ForwardOptions = {},
+  ): Promise<Forward<W>> {
     requireKnown("forward", options, { signal: 1, profile: 1, checkFinite: 1 });
     const { checkFinite = true, ...run } = options;
     return this.#untilDisposed(async () => {
       const { prepared, program, collect, inputs } = await this.#prepare(sequences, wanted, checkFinite);
-      return collect(await program.run(inputs, run), prepared);
+      return collect(await program.run(inputs, run), prepared) as Forward<W>;
     });
   }
 

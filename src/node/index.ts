@@ -7,6 +7,7 @@ import { DEVICE_OPTIONS, type DeviceOptions, requestDevice } from "./device.ts";
 import { readTuning } from "./tuning.ts";
 
 export * from "../index.ts";
+export { bundledModel } from "./cli/package.ts";
 export { type AdapterChoice, type DeviceOptions, NoAdapterError, type NodeDevice, requestDevice } from "./device.ts";
 export * from "./folder.ts";
 export { hubCacheDir } from "./hub/environment.ts";

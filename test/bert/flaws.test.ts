@@ -3,6 +3,7 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { ModelError, parseConfig } from "../../src/bert/config.ts";
 import { BertModel, openModel } from "../../src/bert/model.ts";
+import type { Forward, Wanted } from "../../src/bert/outputs.ts";
 import { loadPretrained } from "../../src/bert/tasks/pretrained.ts";
 import { embedText } from "../../src/bert/tasks/sentence_embedding.ts";
 import { classifyText } from "../../src/bert/tasks/text_classification.ts";
@@ -57,7 +58,7 @@ async function load(folder: Folder): Promise<{ model: BertModel; warnings: strin
 
 async function valuesOf(folder: Folder, output: "lastHiddenState" | "predictionLogits" | "logits"): Promise<number[]> {
   const { model } = await load(folder);
-  const found = await model.forward(IDS, { [output]: true });
+  const found: Forward = await model.forward(IDS, { [output]: true } as Wanted);
   model.dispose();
   return [...found[output]!.data];
 }

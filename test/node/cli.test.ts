@@ -55,7 +55,7 @@ async function run(args: readonly string[], { input, closeEarly, signal }: Run =
     child.on("close", (code) => resolve({ code, lingered }));
   });
   expect(output.stdout + output.stderr).not.toMatch(/^\s+at /m);
-  return { ...ended, ...output, stderr: output.stderr.replace(/^Warning: max.*\n/gm, "") };
+  return { ...ended, ...output, stderr: output.stderr.replace(/^(Warning: max|adapter: ).*\n/gm, "") };
 }
 
 function jsonLines(text: string): Record<string, unknown>[] {

@@ -38,7 +38,7 @@ export function answerCommand(): Command {
         const { json, topK, maxAnswerLen, impossible: handleImpossibleAnswer } = options;
         const settings = { ...session.taskOptions, topK, maxAnswerLen, handleImpossibleAnswer };
         const show = (question: string, answers: readonly Answer[]): string =>
-          json ? JSON.stringify({ question, answers }) : answersText(question, answers);
+          json ? session.json({ question, answers }) : answersText(question, answers);
         if (fromFile(options)) {
           return answerFile(session, options, {
             command: "answer",

@@ -51,7 +51,7 @@ export function classifyCommand(): Command {
             values: (input, labels) => ({ ...fieldsOf(input), ...(topK === 1 ? labels[0] : { labels }) }),
             show: (input, labels) => {
               const fields = fieldsOf(input);
-              return json ? JSON.stringify({ ...fields, labels }) : labelText(fields.text, labels);
+              return json ? session.json({ ...fields, labels }) : labelText(fields.text, labels);
             },
           });
         }
@@ -61,7 +61,7 @@ export function classifyCommand(): Command {
             createTask(pretrained, "text-classification", settings).stream(
               pair === undefined ? inputs : withPair(inputs, pair),
             ),
-          show: (text, labels) => (json ? JSON.stringify({ text, ...second, labels }) : labelText(text, labels)),
+          show: (text, labels) => (json ? session.json({ text, ...second, labels }) : labelText(text, labels)),
         });
       }),
     );

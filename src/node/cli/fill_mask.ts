@@ -27,7 +27,7 @@ export function fillMaskCommand(): Command {
         const { json, topK, targets } = options;
         const { tokenizer, taskOptions } = session;
         const show = (text: string, fills: readonly (readonly MaskFill[])[]): string =>
-          json ? JSON.stringify({ text, fills }) : fillText(text, fills).join("\n");
+          json ? session.json({ text, fills }) : fillText(text, fills).join("\n");
         if (fromFile(options)) {
           return answerFile(session, options, {
             command: "fill-mask",

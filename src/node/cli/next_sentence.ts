@@ -25,9 +25,9 @@ export function nextSentenceCommand(): Command {
     .action((texts: readonly string[], options: NextOptions) => {
       const { json, column, firstColumn } = options;
       const fixed = firstColumn === undefined ? required(options.first, "--first <TEXT>") : undefined;
-      const show = ({ text, pair }: SentencePair, { score, is_next }: NextSentence): string =>
-        json ? JSON.stringify({ text, text_pair: pair, score, is_next }) : `${scoreText(score)}  ${printable(pair)}`;
       return withSession(options, (session) => {
+        const show = ({ text, pair }: SentencePair, { score, is_next }: NextSentence): string =>
+          json ? session.json({ text, text_pair: pair, score, is_next }) : `${scoreText(score)}  ${printable(pair)}`;
         if (fromFile(options)) {
           return answerFile(session, options, {
             command: "next-sentence",

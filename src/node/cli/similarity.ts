@@ -25,9 +25,9 @@ export function similarityCommand(): Command {
     const { column, pairColumn } = options;
     const fixed = pairColumn === undefined ? required(source, "--pair-column <NAME>") : undefined;
     const settings = vectorSettings(options);
-    const show = (one: string, text: string, similarity: number): string =>
-      options.json ? JSON.stringify({ source: one, text, similarity }) : `${scoreText(similarity)}  ${printable(text)}`;
     return withSession(options, (session) => {
+      const show = (one: string, text: string, similarity: number): string =>
+        options.json ? session.json({ source: one, text, similarity }) : `${scoreText(similarity)}  ${printable(text)}`;
       if (fromFile(options)) {
         return answerFile(session, options, {
           command: "similarity",

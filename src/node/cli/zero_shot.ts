@@ -30,7 +30,7 @@ export function zeroShotCommand(): Command {
         const { json, labels: candidateLabels, template: hypothesisTemplate, multiLabel } = options;
         const settings = { ...session.taskOptions, candidateLabels, hypothesisTemplate, multiLabel };
         const show = (text: string, { labels, scores }: ZeroShot): string =>
-          json ? JSON.stringify({ text, labels, scores }) : ranking(text, labels, scores);
+          json ? session.json({ text, labels, scores }) : ranking(text, labels, scores);
         if (fromFile(options)) {
           return answerFile(session, options, {
             command: "zero-shot",

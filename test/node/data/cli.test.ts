@@ -67,7 +67,7 @@ describe("a file of texts", () => {
     expect(values).toEqual([...values].sort((a, b) => b - a));
     const output = await file("sparse.jsonl");
     expect((await run([...args, "--output", output])).code).toBe(0);
-    expect(await rowsOf(output)).toEqual(lines.map((line, i) => ({ row: i + 1, ...line })));
+    expect(await rowsOf(output)).toEqual(lines.map(({ adapter: _, ...line }, i) => ({ row: i + 1, ...line })));
     const refused = await run(["embed", "--sparse", "--precision", "int8", "a"]);
     expect(refused.stderr).toMatch(/'--sparse' cannot be used with option '--precision/);
   });
@@ -238,7 +238,7 @@ describe.skipIf(process.platform === "win32")("an output that is there", () => {
   });
 
   test("and is a file of the model is refused, by every job", async () => {
-    const path = await writeModel("own", {});
+    const path = await writeModel(file, "own", {});
     const input = await file("own.csv", "text,label\na film,0\n");
     const args = ["--model", path, "--input", input, "--force"];
     for (const name of ["config.json", "model.safetensors", "vocab.txt"]) {
@@ -317,7 +317,7 @@ describe("evaluate", () => {
     expect(over.stderr).toMatch(/labelled.csv: it is the input/);
     expect((await run([...args, "--on-error", "skip", "--report", "-"])).stdout).toBe(svg);
     const labels = { id2label: { 0: "\u001b]0;owned\u0007", 1: "b" } };
-    const evil = ["--model", await writeModel("evil", labels), "--task", "text-classification"];
+    const evil = ["--model", await writeModel(file, "evil", labels), "--task", "text-classification"];
     const numbered = await file("numbered.csv", "text,label\ngood film,0\nbad film,1\n");
     const { stderr } = await run(["evaluate", ...evil, "--input", numbered, "--report", "-"]);
     expect(stderr).toContain("\\u001b]0;owned\\u0007");

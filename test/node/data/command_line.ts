@@ -52,7 +52,7 @@ export async function run(
   void watch?.(child);
   const code = await new Promise<number | null>((resolve) => child.on("close", resolve));
   expect(output.stderr).not.toMatch(/^\s+at /m);
-  return { code, stdout: output.stdout, stderr: output.stderr.replace(/^Warning: max.*\n/gm, "") };
+  return { code, stdout: output.stdout, stderr: output.stderr.replace(/^(Warning: max|adapter: ).*\n/gm, "") };
 }
 
 export async function rowsOf(path: string): Promise<RowValues[]> {
