@@ -49,5 +49,5 @@ test.skipIf(!hasTerminal)(
     expect(stdout).not.toContain("Warning");
     expect(stdout.split("\r\n")[0]).toBe(line);
     expect(stdout).toMatch(/POSITIVE .*a fine film \./);
-    },
+  },
 );
