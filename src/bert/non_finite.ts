@@ -1,6 +1,6 @@
 /** What becomes of outputs that are not finite numbers: an error, and not an answer. */
 
-import { NON_FINITE_BLOCK } from "../kernels/rows/non_finite.ts";
+import { NON_FINITE_BLOCK } from "../runtime/ops.ts";
 import type { OutputData } from "../runtime/program.ts";
 import type { Ref } from "../runtime/recorder.ts";
 import type { Forward, SequenceOutput } from "./outputs.ts";

@@ -21,7 +21,7 @@ import type { Recorder, Ref } from "./recorder.ts";
 import type { Table } from "./table.ts";
 import { sizeOf, type Tensor } from "./tensor.ts";
 
-export type { PoolMode };
+export { NON_FINITE_BLOCK, type PoolMode };
 /** Activations a linear layer can apply. */
 export type Activation = MatmulShape["activation"];
 

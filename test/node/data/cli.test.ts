@@ -320,7 +320,7 @@ describe("evaluate", () => {
     const evil = ["--model", await writeModel(file, "evil", labels), "--task", "text-classification"];
     const numbered = await file("numbered.csv", "text,label\ngood film,0\nbad film,1\n");
     const { stderr } = await run(["evaluate", ...evil, "--input", numbered, "--report", "-"]);
-    expect(stderr).toContain("\\u001b]0;owned\\u0007");
+    expect(stderr).toContain("\\x1b]0;owned\\x07");
     expect(stderr).not.toMatch(/(?!\n)\p{Cc}/u);
   });
 
