@@ -72,7 +72,7 @@ export function createVocabulary(
   const claim = (token: string, id: number): void => {
     if (!Number.isInteger(id) || id < 0 || id >= limit) {
       throw new RangeError(
-        `${file}: the id of ${quote(token)} is ${id}; expected a whole number from 0 to ${limit - 1}`,
+        `${file}: the id of ${quote(token)} is ${quote(id)}; expected a whole number from 0 to ${limit - 1}`,
       );
     }
     const owner = tokens[id];

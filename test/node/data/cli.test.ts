@@ -2,7 +2,7 @@
 
 import { type ChildProcess, spawn } from "node:child_process";
 import { existsSync } from "node:fs";
-import { mkdir, readdir, readFile, stat, writeFile } from "node:fs/promises";
+import { mkdir, readdir, readFile, rm, stat, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { setTimeout } from "node:timers/promises";
@@ -311,6 +311,17 @@ describe.skipIf(process.platform === "win32")("an output that is there", () => {
     expect((await readdir(path)).sort()).toEqual(["config.json", "model.safetensors", "vocab.txt"]);
   });
 
+  test("what is no text in the model's folder is the user's to mend", async () => {
+    const path = await writeModel("no_text", {});
+    const input = await file("text.txt", "a film\n");
+    for (const name of ["modules.json", "artifact.metadata"]) {
+      await writeFile(join(path, name), Uint8Array.of(0xff));
+      const refused = await run(["classify", "--model", path, "--input", input, "--output", await file("text.csv")]);
+      expect([refused.code, refused.stderr]).toEqual([2, `error: ${join(path, name)}: not UTF-8\n`]);
+      await rm(join(path, name));
+    }
+  });
+
   test("of other weights or another tokenizer is not gone on with", async () => {
     const path = await writeModel("changing", {});
     const input = await file("two.txt", "a film\nthe movie\n");
@@ -367,11 +378,11 @@ describe("evaluate", () => {
     const over = await run([...args, "--report", input, "--force"]);
     expect(over.stderr).toMatch(/labelled.csv: it is the input/);
     expect((await run([...args, "--on-error", "skip", "--report", "-"])).stdout).toBe(svg);
-    const labels = { id2label: { 0: "\u001b]0;owned\u0007", 1: "b" } };
+    const labels = { id2label: { 0: "\u009b31m", 1: "b" } };
     const evil = ["--model", await writeModel("evil", labels), "--task", "text-classification"];
     const numbered = await file("numbered.csv", "text,label\ngood film,0\nbad film,1\n");
-    const { stderr } = await run(["evaluate", ...evil, "--input", numbered, "--report", "-"]);
-    expect(stderr).toContain("\\u001b]0;owned\\u0007");
+    const { stderr } = await run(["evaluate", ...evil, "--input", numbered, "--report", "-", "--json"]);
+    expect(stderr).toContain("\\u009b31m");
     expect(stderr).not.toMatch(/(?!\n)\p{Cc}/u);
   });
 
