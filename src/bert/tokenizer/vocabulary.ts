@@ -82,7 +82,7 @@ export function createVocabulary(
     characters += token.length;
     if (!Number.isInteger(id) || id < 0 || id >= limit) {
       throw new RangeError(
-        `${file}: the id of ${quote(token)} is ${id}; expected a whole number from 0 to ${limit - 1}`,
+        `${file}: the id of ${quote(token)} is ${quote(id)}; expected a whole number from 0 to ${limit - 1}`,
       );
     }
   };

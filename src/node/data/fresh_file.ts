@@ -26,13 +26,16 @@ export async function createFresh(path: string, name: string = path, owner?: Own
   });
 }
 
-/** A file that is there, to be read and written. @throws Error for a link and for what is no regular file */
+/** A file that is there, to be read and written. @throws Error for a link, a file to be written that has another name, and what is no file */
 export async function openKept(path: string, flags: number = constants.O_RDWR): Promise<FileHandle> {
   return naming(path, async () => {
     const file = await open(path, flags | NOFOLLOW | NONBLOCK);
-    if ((await file.stat()).isFile()) return file;
+    const found = await file.stat();
+    const shared = found.nlink > 1 && flags !== constants.O_RDONLY;
+    if (found.isFile() && !shared) return file;
     await file.close();
-    throw new Error(`${path}: it is not a regular file; remove it`);
+    const why = shared ? "it has another name as well, which would be written too" : "it is not a regular file";
+    throw new Error(`${path}: ${why}; remove it`);
   });
 }
 

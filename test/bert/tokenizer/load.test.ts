@@ -187,7 +187,12 @@ describe("tokenizer.json", () => {
     ["with another decoder", changed("decoder.type", "BPEDecoder"), /decoder.type is "BPEDecoder"/],
     ["without a vocabulary", changed("model.vocab", {}), /no tokens/],
     ["with a list for a vocabulary", changed("model.vocab", ["a"]), /model.vocab is \["a"\]; expected an object/],
-    ["with an id that is text", changed("model.vocab", { a: "0" }), /the id of "a" is 0; expected a whole number/],
+    ["with an id that is text", changed("model.vocab", { a: "0" }), /the id of "a" is "0"; expected a whole number/],
+    [
+      "with an id that is no text either",
+      changed("model.vocab", { a: { toString: 1 } }),
+      /the id of "a" is \{"toString":1\};/,
+    ],
     ["with a negative id", changed("model.vocab", { a: -1 }), /the id of "a" is -1/],
     [
       "with an absurd id",

@@ -11,6 +11,7 @@ import {
   mkdir,
   readdir,
   readFile,
+  rename,
   rm,
   stat,
   symlink,
@@ -237,6 +238,15 @@ describe.skipIf(!posix)("a file that is replaced", () => {
     await writeOutput(claim, (put) => put("new"));
     await claim.release();
     expect([await readFile(path, "utf8"), await readFile(victim, "utf8")]).toEqual(["new", "precious\n"]);
+    const rows = await open(await file("hard.jsonl"));
+    await write(rows, 2);
+    await rows.interrupt();
+    const hard = await file("hard.jsonl");
+    await link(hard, `${hard}.elsewhere`);
+    await rename(hard, `${hard}.partial`);
+    await expect(open(hard, { resume: true })).rejects.toThrow(
+      "it has another name as well, which would be written too",
+    );
     await symlink(victim, `${path}.lock`);
     await expect(claimOutput(path)).rejects.toThrow("it is a link; remove it");
   });

@@ -2,7 +2,7 @@
 
 import type { ChildProcess } from "node:child_process";
 import { existsSync } from "node:fs";
-import { readdir, readFile, stat, writeFile } from "node:fs/promises";
+import { readdir, readFile, rm, stat, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { setTimeout } from "node:timers/promises";
 import { gzipSync } from "node:zlib";
@@ -260,6 +260,17 @@ describe.skipIf(process.platform === "win32")("an output that is there", () => {
     expect((await readdir(path)).sort()).toEqual(["config.json", "model.safetensors", "vocab.txt"]);
   });
 
+  test("what is no text in the model's folder is the user's to mend", async () => {
+    const path = await writeModel(file, "no_text", {});
+    const input = await file("text.txt", "a film\n");
+    for (const name of ["modules.json", "artifact.metadata"]) {
+      await writeFile(join(path, name), Uint8Array.of(0xff));
+      const refused = await run(["classify", "--model", path, "--input", input, "--output", await file("text.csv")]);
+      expect([refused.code, refused.stderr]).toEqual([2, `error: ${join(path, name)}: not UTF-8\n`]);
+      await rm(join(path, name));
+    }
+  });
+
   test("of other weights or another tokenizer is not gone on with", async () => {
     const path = await writeModel(file, "changing", {});
     const input = await file("two.txt", "a film\nthe movie\n");
@@ -316,11 +327,11 @@ describe("evaluate", () => {
     const over = await run([...args, "--report", input, "--force"]);
     expect(over.stderr).toMatch(/labelled.csv: it is the input/);
     expect((await run([...args, "--on-error", "skip", "--report", "-"])).stdout).toBe(svg);
-    const labels = { id2label: { 0: "\u001b]0;owned\u0007", 1: "b" } };
+    const labels = { id2label: { 0: "\u009b31m", 1: "b" } };
     const evil = ["--model", await writeModel(file, "evil", labels), "--task", "text-classification"];
     const numbered = await file("numbered.csv", "text,label\ngood film,0\nbad film,1\n");
-    const { stderr } = await run(["evaluate", ...evil, "--input", numbered, "--report", "-"]);
-    expect(stderr).toContain("\\x1b]0;owned\\x07");
+    const { stderr } = await run(["evaluate", ...evil, "--input", numbered, "--report", "-", "--json"]);
+    expect(stderr).toContain("\\u009b31m");
     expect(stderr).not.toMatch(/(?!\n)\p{Cc}/u);
   });
 

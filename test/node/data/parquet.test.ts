@@ -102,4 +102,4 @@ test(`${MUTATIONS} mutated files: rows, or an error that names the file`, async 
     }
   };
   await Promise.all([reader(), reader()]);
-});
+}, 300_000);
