@@ -41,8 +41,10 @@ export {
   matmulUnaligned,
   matmulWorkgroup,
   matmulWorkgroupTiled,
+  type Operands,
   planLinear,
 } from "./matmul/matmul.ts";
+export * from "./matmul/matmul_backward.ts";
 export * from "./matmul/matmul_choice.ts";
 export * from "./matmul/matmul_config.ts";
 export * from "./matmul/matmul_q8.ts";
