@@ -60,6 +60,7 @@ import {
 } from "./case.ts";
 
 export * from "./case.ts";
+export * from "./non_finite_cases.ts";
 
 function throughSubgroups<Shape>(
   traits: Pick<DeviceTraits, "subgroupSize"> | undefined,

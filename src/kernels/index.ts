@@ -53,6 +53,7 @@ export * as reference from "./reference/twins.ts";
 export * from "./rows/activation.ts";
 export * from "./rows/l2_normalize.ts";
 export * from "./rows/layernorm.ts";
+export * from "./rows/non_finite.ts";
 export * from "./rows/softmax.ts";
 export * from "./rows/top_k.ts";
 export * from "./tokens/gather_rows.ts";

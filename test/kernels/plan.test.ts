@@ -35,6 +35,7 @@ import { parseMatmulTuning } from "../../src/kernels/matmul/matmul_tuning.ts";
 import { activation } from "../../src/kernels/rows/activation.ts";
 import { l2Normalize } from "../../src/kernels/rows/l2_normalize.ts";
 import { embedLayernorm, layernorm } from "../../src/kernels/rows/layernorm.ts";
+import { nonFinite } from "../../src/kernels/rows/non_finite.ts";
 import { softmax } from "../../src/kernels/rows/softmax.ts";
 import { topK } from "../../src/kernels/rows/top_k.ts";
 import { gatherRows } from "../../src/kernels/tokens/gather_rows.ts";
@@ -72,6 +73,7 @@ const subjects: readonly Subject[] = [
   subject(gatherRows, { count: 8, cols: 8, tableRows: 8, dtype }, "count", "cols", "tableRows"),
   subject(pool, { sequences: 8, hidden: 8, dtype, mode: "mean", mask: false }, "sequences", "hidden"),
   subject(l2Normalize, { rows: 8, cols: 8, dtype }, "rows", "cols"),
+  subject(nonFinite, { count: 8, dtype }, "count"),
   subject(topK, { rows: 8, cols: 8, k: 3, dtype }, "rows", "cols", "k"),
 ];
 
@@ -413,6 +415,7 @@ describe("sources agree with their plans", () => {
   agrees("pool", tables.poolCases);
   agrees("l2_normalize", tables.l2NormalizeCases);
   agrees("top_k", tables.topKCases);
+  agrees("non_finite", tables.nonFiniteCases);
 
   function agrees<Shape extends { readonly dtype: Scalar }>(name: string, table: tables.CaseTable<Shape>): void {
     test.each(["f32", "f16"] as const)(`${name} %s`, (type) => {

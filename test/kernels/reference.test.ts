@@ -25,6 +25,7 @@ describe.each<Scalar>(["f32", "f16"])("%s", (dtype) => {
     checkAll("pool", tables.poolCases, dtype);
     checkAll("l2_normalize", tables.l2NormalizeCases, dtype);
     checkAll("top_k", tables.topKCases, dtype);
+    checkAll("non_finite", tables.nonFiniteCases, dtype);
   });
 });
 

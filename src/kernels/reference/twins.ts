@@ -12,7 +12,7 @@ import { type Inputs, type Outputs, outputOf, slice, sum, valuesOf } from "./val
 export { activate, activation, erf, erfc } from "./activation.ts";
 export { attention, attentionProbs } from "./attention.ts";
 export { blockQuantized, matmulQ8 } from "./matmul_q8.ts";
-export { embedLayernorm, l2Normalize, layernorm, softmax, topK } from "./rows.ts";
+export { embedLayernorm, l2Normalize, layernorm, nonFinite, softmax, topK } from "./rows.ts";
 export type { Inputs, Outputs } from "./values.ts";
 
 /** Of `matmul`, `matmul_unaligned` and `matmul_naive`, and of the kernels for other operands. */
