@@ -38,11 +38,9 @@ fn main(
   @builtin(num_workgroups) groups: vec3u,
   @builtin(subgroup_invocation_id) lane: u32,
 ) {
-  // Down the rows first: a large weight, such as a vocabulary's, then passes through the cache once.
-  let tile = group.y * groups.x + group.x;
-  let tiles_down = (params.m + 15) / 16;
-  let row = tile % tiles_down * 16;
-  let col = (tile / tiles_down * SUBGROUP * FOURS + lane) * 4;
+  let place = place_of(group.y * groups.x + group.x, (params.m + 15) / 16);
+  let row = place.x * 16;
+  let col = (place.y * SUBGROUP * FOURS + lane) * 4;
   let next = col + SUBGROUP * 4; // where the second four begin
 
   var c0 = vec4f(); var c1 = vec4f(); var c2 = vec4f(); var c3 = vec4f();
