@@ -198,7 +198,10 @@ export async function check<Shape extends { readonly dtype: Scalar }>(
       .map(({ name, type }) => [name, quantize(given[name]!, elementOf(type, dtype))]),
   );
   const before = Object.fromEntries(
-    Object.entries(of.outputs).map(([name, elements]) => [name, new Float64Array(elements).fill(UNWRITTEN)]),
+    Object.entries(of.outputs).map(([name, elements]) => [
+      name,
+      inputs[name] ?? new Float64Array(elements).fill(UNWRITTEN), // given where the kernel goes on from it
+    ]),
   );
   const want = table.reference(shape, { ...inputs, ...before });
   const got = await runKernel(device, kernel, shape, inputs, before);

@@ -1,0 +1,313 @@
+/** As cases.ts, for the kernels of training: shapes, inputs, and the error that is allowed against the CPU twin. */
+
+import type { Scalar } from "../src/kernels/kernel.ts";
+import {
+  binaryCrossEntropy,
+  type CrossEntropyShape,
+  crossEntropyBy,
+  type ElementLossShape,
+  IGNORED,
+  type SpanLossShape,
+  spanLoss,
+  spanLossBy,
+  squaredError,
+} from "../src/kernels/losses/losses.ts";
+import * as backward from "../src/kernels/reference/backward.ts";
+import * as training from "../src/kernels/reference/training.ts";
+import {
+  type ActivationBackwardShape,
+  activationBackward,
+  columnSums,
+  columnSumsBy,
+  type DropoutShape,
+  dropout,
+  type LayernormBackwardShape,
+  type LayernormWeightsBackwardShape,
+  l2NormalizeBackward,
+  l2NormalizeBackwardBy,
+  layernormBackward,
+  layernormBackwardBy,
+  layernormWeightsBackward,
+  layernormWeightsBackwardBy,
+  type MatrixShape,
+} from "../src/kernels/rows/backward.ts";
+import type { L2NormalizeShape } from "../src/kernels/rows/l2_normalize.ts";
+import {
+  NO_ROW,
+  poolBackward,
+  type SegmentSumsShape,
+  type SpreadRowsShape,
+  segmentSums,
+  spreadRows,
+} from "../src/kernels/tokens/backward.ts";
+import type { PoolShape } from "../src/kernels/tokens/pool.ts";
+import { absolute, type Bound, type Case, type CaseTable, exact, type Random, UNIT, UNITS } from "./case.ts";
+
+type Table<Shape extends { readonly dtype: Scalar }> = Omit<CaseTable<Shape>, "typical">;
+
+/** Of sums in f32 of what is f32: `units` * UNIT, whatever the kernel's storage is. */
+const summed = (units: number) => (): Bound => ({ absolute: units * UNIT, relative: 2 * UNIT });
+
+const SIZES: readonly (readonly [rows: number, cols: number])[] = [
+  [1, 1],
+  [3, 5],
+  [7, 64],
+  [130, 33],
+  [65, 260],
+];
+
+export const columnSumsCases: Table<MatrixShape> = {
+  kernels: () => [columnSums, columnSumsBy("thread")],
+  reference: backward.columnSums,
+  cases: SIZES.map(([rows, cols]) => ({
+    shape: { rows, cols },
+    inputs: (random) => ({ x: random.values(rows * cols), out: random.values(cols) }),
+    outputs: { out: cols },
+    bound: summed(rows + 2),
+  })),
+};
+
+export const layernormBackwardCases: Table<LayernormBackwardShape> = {
+  kernels: () => [layernormBackward, layernormBackwardBy("thread")],
+  reference: backward.layernormBackward,
+  cases: SIZES.filter(([, cols]) => cols > 1).map(([rows, cols]) => ({
+    shape: { rows, cols, eps: 1e-12 },
+    inputs: (random) => ({
+      x: spread(random, rows, cols),
+      gamma: random.values(cols),
+      d_out: random.values(rows * cols),
+    }),
+    outputs: { dx: rows * cols, stats: 2 * rows },
+    // a row's deviation is some 0.58, so that 1 / deviation is 1.7; the sums' errors are means
+    bound: (dtype) => ({
+      absolute: 160 * UNIT + (dtype === "f16" ? 2 ** -25 : 0),
+      relative: 40 * UNIT + 2 * UNITS[dtype],
+    }),
+  })),
+};
+
+/** Rows whose deviation is not small, however few columns there are. */
+function spread(random: Random, rows: number, cols: number): Float64Array {
+  return random.values(rows * cols).map((value, i) => value * 0.5 + ((i % cols) % 2 === 0 ? 0.5 : -0.5));
+}
+
+export const layernormWeightsBackwardCases: Table<LayernormWeightsBackwardShape> = {
+  kernels: () => [layernormWeightsBackward, layernormWeightsBackwardBy("thread")],
+  reference: backward.layernormWeightsBackward,
+  cases: SIZES.map(([rows, cols], i) => ({
+    shape: { rows, cols, bias: i % 2 === 0 },
+    inputs: (random) => ({
+      x: random.values(rows * cols),
+      stats: Array.from({ length: 2 * rows }, (_, j) => (j % 2 === 0 ? random.values(1)[0]! : 1.5)),
+      d_out: random.values(rows * cols),
+      dx: random.values(rows * cols),
+      d_gamma: random.values(cols),
+      d_beta: random.values(cols),
+      ...(i % 2 === 0 && { d_bias: random.values(cols) }),
+    }),
+    outputs: { d_gamma: cols, d_beta: cols, ...(i % 2 === 0 && { d_bias: cols }) },
+    bound: summed(3 * rows + 4),
+  })),
+};
+
+export const l2NormalizeBackwardCases: Table<L2NormalizeShape> = {
+  kernels: () => [l2NormalizeBackward, l2NormalizeBackwardBy("thread")],
+  reference: backward.l2NormalizeBackward,
+  cases: SIZES.map(([rows, cols]) => ({
+    shape: { rows, cols },
+    inputs: (random) => ({
+      x: random.values(rows * cols).map((value) => value + Math.sign(value) * 0.25),
+      d_out: random.values(rows * cols),
+    }),
+    outputs: { dx: rows * cols },
+    // a norm is at least 0.25, its square's share of the gradient as large as the gradient
+    bound: absolute(32 * 4),
+  })),
+};
+
+const ACTIVATIONS = ["none", "gelu", "gelu_tanh", "relu", "tanh", "silu"] as const;
+
+export const activationBackwardCases: Table<ActivationBackwardShape> = {
+  kernels: () => [activationBackward],
+  reference: backward.activationBackward,
+  cases: ACTIVATIONS.map((activation, i) => ({
+    shape: { count: 997 + i, activation },
+    inputs: (random) => ({ pre: random.values(997 + i, 7), d_out: random.values(997 + i) }),
+    outputs: { d_pre: 997 + i },
+    // x^2 in an exponent is 49, rounded; x * density and the distribution may cancel
+    bound: (dtype) => ({
+      absolute: 16 * UNIT + (dtype === "f16" ? 2 ** -25 : 0),
+      relative: 96 * UNIT + 2 * UNITS[dtype],
+    }),
+  })),
+};
+
+function dropoutCase(count: number, probability: number, residual: boolean): Case<DropoutShape> {
+  return {
+    shape: { count, probability, residual, seed: 7, step: 3, tensor: 11 },
+    inputs: (random) => ({ x: random.values(count), residual: random.values(count) }),
+    outputs: { out: count },
+    bound: absolute(4),
+  };
+}
+
+export const dropoutCases: Table<DropoutShape> = {
+  kernels: () => [dropout],
+  reference: backward.dropout,
+  cases: [
+    dropoutCase(1, 0.5, false),
+    dropoutCase(1003, 0.1, true),
+    dropoutCase(515, 0, false),
+    dropoutCase(515, 0.9, true),
+  ],
+};
+
+function segmentsCase(segments: number, cols: number, rows: number, accumulate: boolean): Case<SegmentSumsShape> {
+  return {
+    shape: { segments, cols, accumulate },
+    inputs(random) {
+      const starts = [0];
+      for (let i = 1; i < segments; i++) starts.push(random.integer(rows + 1));
+      starts.push(rows);
+      return {
+        x: random.values(rows * cols),
+        order: Array.from({ length: rows }, () => random.integer(rows)),
+        starts: starts.sort((a, b) => a - b),
+        targets: Array.from({ length: segments }, (_, i) => (i % 5 === 3 ? NO_ROW : segments - 1 - i)),
+        out: random.values(segments * cols),
+      };
+    },
+    outputs: { out: segments * cols },
+    bound: summed(rows + 2),
+  };
+}
+
+export const segmentSumsCases: Table<SegmentSumsShape> = {
+  kernels: () => [segmentSums],
+  reference: backward.segmentSums,
+  cases: [segmentsCase(1, 1, 3, true), segmentsCase(9, 12, 40, true), segmentsCase(21, 35, 64, false)],
+};
+
+export const spreadRowsCases: Table<SpreadRowsShape> = {
+  kernels: () => [spreadRows],
+  reference: backward.spreadRows,
+  cases: [
+    [1, 1],
+    [9, 12],
+    [33, 7],
+  ].map(([count, cols]) => ({
+    shape: { count: count!, cols: cols! },
+    inputs: (random) => ({
+      x: random.values(count! * cols!),
+      places: Array.from({ length: count! }, (_, i) => (i % 3 === 1 ? NO_ROW : count! - 1 - i)),
+    }),
+    outputs: { out: count! * cols! },
+    bound: exact,
+  })),
+};
+
+function poolCase(lengths: readonly number[], hidden: number, mode: PoolShape["mode"], mask: boolean): Case<PoolShape> {
+  const starts = [0];
+  for (const length of lengths) starts.push(starts.at(-1)! + length);
+  const tokens = starts.at(-1)!;
+  return {
+    shape: { sequences: lengths.length, hidden, mode, mask },
+    inputs: (random) => ({
+      x: random.values(tokens * hidden),
+      cu_seqlens: starts,
+      tokens: Array.from({ length: 4 * tokens }, (_, i) => (i % 4 === 3 ? Number(random.integer(3) > 0) : 0)),
+      d_out: random.values(lengths.length * hidden),
+    }),
+    outputs: { dx: tokens * hidden },
+    bound: absolute(4),
+  };
+}
+
+export const poolBackwardCases: Table<PoolShape> = {
+  kernels: () => [poolBackward],
+  reference: backward.poolBackward,
+  cases: (["mean", "cls", "max"] as const).flatMap((mode) => [
+    poolCase([1, 5, 0, 3], 12, mode, false),
+    poolCase([7, 2], 5, mode, mode !== "cls"),
+  ]),
+};
+
+/** Gradients are up to `scale` times `lossScale`, losses some units more than the largest logit. */
+const lossBound =
+  (factor: number, logit: number) =>
+  (dtype: Scalar): Bound => ({
+    absolute: Math.max(factor, logit) * 24 * UNIT + (dtype === "f16" ? 2 ** -25 : 0),
+    relative: 24 * UNIT + 2 * UNITS[dtype],
+  });
+
+function crossEntropyCase(rows: number, cols: number): Case<CrossEntropyShape> {
+  return {
+    shape: { rows, cols, scale: 1 / rows },
+    inputs: (random) => ({
+      logits: random.values(rows * cols, 8),
+      labels: Array.from({ length: rows }, (_, i) => (i % 4 === 2 ? IGNORED : random.integer(cols))),
+      loss_scale: [16],
+    }),
+    outputs: { logits: rows * cols, losses: rows },
+    bound: lossBound(16 / rows, 8 + Math.log(cols)),
+  };
+}
+
+export const crossEntropyCases: Table<CrossEntropyShape> = {
+  kernels: ({ cols }) => [crossEntropyBy("workgroup", cols), crossEntropyBy("thread", cols)],
+  reference: training.crossEntropy,
+  cases: [
+    crossEntropyCase(1, 2),
+    crossEntropyCase(5, 1),
+    crossEntropyCase(9, 3),
+    crossEntropyCase(3, 1000),
+    crossEntropyCase(5, 5002),
+    crossEntropyCase(2, 4097),
+  ],
+};
+
+export const spanLossCases: Table<SpanLossShape> = {
+  kernels: () => [spanLoss, spanLossBy("thread")],
+  reference: training.spanLoss,
+  cases: [[1], [5, 1, 17], [200, 3]].map((lengths) => {
+    const starts = [0];
+    for (const length of lengths) starts.push(starts.at(-1)! + length);
+    const tokens = starts.at(-1)!;
+    const sequences = lengths.length;
+    return {
+      shape: { sequences, tokens, startScale: 0.5 / sequences, endScale: 0.25 },
+      inputs: (random) => ({
+        logits: random.values(2 * tokens, 8),
+        cu_seqlens: starts,
+        labels: Array.from({ length: 2 * sequences }, (_, i) => (i === 1 ? IGNORED : random.integer(lengths[i >> 1]!))),
+        loss_scale: [16],
+      }),
+      outputs: { logits: 2 * tokens, losses: 2 * sequences },
+      bound: lossBound(8, 8 + Math.log(tokens)),
+    };
+  }),
+};
+
+const elements = (labelled: "0 to 1" | "any", counts: readonly number[]): Case<ElementLossShape>[] =>
+  counts.map((count) => ({
+    shape: { count, scale: 1 / count },
+    inputs: (random) => ({
+      logits: random.values(count, 8),
+      labels: random.values(count).map((value) => (labelled === "any" ? 4 * value : Number(value > 0))),
+      loss_scale: [16],
+    }),
+    outputs: { logits: count, losses: count },
+    bound: lossBound(400 / count, 144),
+  }));
+
+export const binaryCrossEntropyCases: Table<ElementLossShape> = {
+  kernels: () => [binaryCrossEntropy],
+  reference: training.binaryCrossEntropy,
+  cases: elements("0 to 1", [1, 129]),
+};
+
+export const squaredErrorCases: Table<ElementLossShape> = {
+  kernels: () => [squaredError],
+  reference: training.squaredError,
+  cases: elements("any", [1, 129]),
+};
