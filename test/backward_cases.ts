@@ -33,6 +33,8 @@ import {
 } from "../src/kernels/rows/backward.ts";
 import type { L2NormalizeShape } from "../src/kernels/rows/l2_normalize.ts";
 import {
+  type EmbeddingSumsShape,
+  embeddingSums,
   NO_ROW,
   poolBackward,
   type SegmentSumsShape,
@@ -186,6 +188,32 @@ export const segmentSumsCases: Table<SegmentSumsShape> = {
   kernels: () => [segmentSums],
   reference: backward.segmentSums,
   cases: [segmentsCase(1, 1, 3, true), segmentsCase(9, 12, 40, true), segmentsCase(21, 35, 64, false)],
+};
+
+function embeddingSumsCase(count: number, cols: number, gathered: boolean): Case<EmbeddingSumsShape> {
+  const [words, positions, types] = [gathered ? count : 11, 7, 2];
+  return {
+    shape: { count, cols, gathered },
+    inputs: (random) => ({
+      tokens: Array.from({ length: count }, () => [
+        random.integer(words),
+        random.integer(types),
+        random.integer(positions),
+        1,
+      ]).flat(),
+      word: random.values(words * cols),
+      position: random.values(positions * cols),
+      token_type: random.values(types * cols),
+    }),
+    outputs: { out: count * cols },
+    bound: absolute(4),
+  };
+}
+
+export const embeddingSumsCases: Table<EmbeddingSumsShape> = {
+  kernels: () => [embeddingSums],
+  reference: backward.embeddingSums,
+  cases: [embeddingSumsCase(1, 1, false), embeddingSumsCase(9, 12, true), embeddingSumsCase(33, 7, false)],
 };
 
 export const spreadRowsCases: Table<SpreadRowsShape> = {

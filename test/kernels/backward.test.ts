@@ -24,6 +24,7 @@ describe.each<Scalar>(["f32", "f16"])("%s", (dtype) => {
     checkAll("dropout", tables.dropoutCases);
     checkAll("segment_sums", tables.segmentSumsCases);
     checkAll("spread_rows", tables.spreadRowsCases);
+    checkAll("embedding_sums", tables.embeddingSumsCases);
     checkAll("pool_backward", tables.poolBackwardCases);
     checkAll("cross_entropy", tables.crossEntropyCases);
     checkAll("span_loss", tables.spanLossCases);

@@ -9,7 +9,7 @@ import type {
   MatrixShape,
 } from "../rows/backward.ts";
 import type { L2NormalizeShape } from "../rows/l2_normalize.ts";
-import { NO_ROW, type SegmentSumsShape, type SpreadRowsShape } from "../tokens/backward.ts";
+import { type EmbeddingSumsShape, NO_ROW, type SegmentSumsShape, type SpreadRowsShape } from "../tokens/backward.ts";
 import type { PoolShape } from "../tokens/pool.ts";
 import { activate } from "./activation.ts";
 import { type Inputs, type Outputs, outputOf, slice, sum, valuesOf } from "./values.ts";
@@ -117,6 +117,17 @@ export function activationGradient(name: Exclude<Activation, "erf">, x: number):
     case "silu":
       return sigmoid(x) * (1 + x * (1 - sigmoid(x)));
   }
+}
+
+export function embeddingSums({ count, cols, gathered }: EmbeddingSumsShape, inputs: Inputs): Outputs {
+  const tokens = valuesOf(inputs, "tokens");
+  const [word, position, types] = ["word", "position", "token_type"].map((name) => valuesOf(inputs, name));
+  const out = Float64Array.from({ length: count * cols }, (_, i) => {
+    const [row, col] = [Math.floor(i / cols), i % cols];
+    const [id, type, place] = [tokens[4 * row]!, tokens[4 * row + 1]!, tokens[4 * row + 2]!];
+    return word![(gathered ? row : id) * cols + col]! + position![place * cols + col]! + types![type * cols + col]!;
+  });
+  return { out };
 }
 
 export function segmentSums({ segments, cols, accumulate }: SegmentSumsShape, inputs: Inputs): Outputs {

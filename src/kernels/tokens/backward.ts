@@ -1,5 +1,6 @@
-/** Gradients of the kernels that gather and pool rows. */
+/** Gradients of the kernels that gather and pool rows, and the sums of embeddings that training keeps. */
 import { foldWorkgroups, type Kernel, requireIndexable, requireSizes, rowVectors, type Scalar } from "../kernel.ts";
+import embeddingSumsWgsl from "./embedding_sums.wgsl";
 import type { PoolShape } from "./pool.ts";
 import poolWgsl from "./pool_backward.wgsl";
 import segmentSumsWgsl from "./segment_sums.wgsl";
@@ -54,6 +55,31 @@ export const spreadRows: Kernel<SpreadRowsShape> = {
     const vectors = rowVectors(cols);
     return {
       constants: { Scalar: dtype, WORKGROUP_SIZE: 64, ...vectors },
+      params: { count, cols },
+      workgroups: foldWorkgroups(Math.ceil((count * cols) / vectors.WIDTH / 64), limits),
+      label: `${count}x${cols}`,
+    };
+  },
+};
+
+export interface EmbeddingSumsShape extends SpreadRowsShape {
+  /** Whether `word` holds one row per token, gathered before, and not the whole table. */
+  readonly gathered: boolean;
+}
+
+/**
+ * Bindings: tokens u32 [count, 4] (word id, token type, position, key mask), word, position and token_type tables of `cols`
+ * columns, out [count, cols]. Ids must lie within their tables.
+ */
+export const embeddingSums: Kernel<EmbeddingSumsShape> = {
+  name: "embedding_sums",
+  source: embeddingSumsWgsl,
+  plan({ count, cols, dtype, gathered }, limits) {
+    requireSizes("embedding_sums", { count, cols });
+    requireIndexable("embedding_sums", { out: count * cols });
+    const vectors = rowVectors(cols);
+    return {
+      constants: { Scalar: dtype, WORKGROUP_SIZE: 64, GATHERED: gathered, ...vectors },
       params: { count, cols },
       workgroups: foldWorkgroups(Math.ceil((count * cols) / vectors.WIDTH / 64), limits),
       label: `${count}x${cols}`,
