@@ -17,6 +17,7 @@ import * as training from "../src/kernels/reference/training.ts";
 import {
   type ActivationBackwardShape,
   activationBackward,
+  type ColumnSumsShape,
   columnSums,
   columnSumsBy,
   type DropoutShape,
@@ -29,7 +30,6 @@ import {
   layernormBackwardBy,
   layernormWeightsBackward,
   layernormWeightsBackwardBy,
-  type MatrixShape,
 } from "../src/kernels/rows/backward.ts";
 import type { L2NormalizeShape } from "../src/kernels/rows/l2_normalize.ts";
 import {
@@ -58,15 +58,20 @@ const SIZES: readonly (readonly [rows: number, cols: number])[] = [
   [65, 260],
 ];
 
-export const columnSumsCases: Table<MatrixShape> = {
+export const columnSumsCases: Table<ColumnSumsShape> = {
   kernels: () => [columnSums, columnSumsBy("thread")],
   reference: backward.columnSums,
-  cases: SIZES.map(([rows, cols]) => ({
-    shape: { rows, cols },
-    inputs: (random) => ({ x: random.values(rows * cols), out: random.values(cols) }),
-    outputs: { out: cols },
-    bound: summed(rows + 2),
-  })),
+  cases: [...SIZES.map(([rows, cols]) => ({ rows, cols })), { rows: 9, cols: 8, stride: 20, offset: 4 }].map(
+    (shape) => {
+      const { rows, cols } = shape;
+      return {
+        shape,
+        inputs: (random) => ({ x: random.values(rows * 20 * cols), out: random.values(cols) }),
+        outputs: { out: cols },
+        bound: summed(rows + 2),
+      };
+    },
+  ),
 };
 
 export const layernormBackwardCases: Table<LayernormBackwardShape> = {
@@ -166,7 +171,7 @@ export const dropoutCases: Table<DropoutShape> = {
 
 function segmentsCase(segments: number, cols: number, rows: number, accumulate: boolean): Case<SegmentSumsShape> {
   return {
-    shape: { segments, cols, accumulate },
+    shape: { segments, cols, tableRows: segments, firstRow: 2, accumulate },
     inputs(random) {
       const starts = [0];
       for (let i = 1; i < segments; i++) starts.push(random.integer(rows + 1));
@@ -175,7 +180,7 @@ function segmentsCase(segments: number, cols: number, rows: number, accumulate: 
         x: random.values(rows * cols),
         order: Array.from({ length: rows }, () => random.integer(rows)),
         starts: starts.sort((a, b) => a - b),
-        targets: Array.from({ length: segments }, (_, i) => (i % 5 === 3 ? NO_ROW : segments - 1 - i)),
+        targets: Array.from({ length: segments }, (_, i) => (i % 5 === 3 ? NO_ROW : segments + 3 - i)),
         out: random.values(segments * cols),
       };
     },

@@ -44,8 +44,16 @@ export interface BertWeights {
   readonly heads: Partial<Readonly<Record<HeadName, unknown>>>;
 }
 
-/** All weights: the encoder's, and those of the heads that the checkpoint has. */
-function weightsIn(stored: Stored, config: BertConfig, shapes: StoredShapes): BertWeights {
+/**
+ * All weights: the encoder's, and those of heads.
+ * @param heads by default those that the checkpoint has
+ */
+export function weightsIn(
+  stored: Stored,
+  config: BertConfig,
+  shapes: StoredShapes,
+  heads: typeof ALL_HEADS = headsIn(config, shapes),
+): BertWeights {
   const { hiddenSize: h, intermediateSize: f } = config;
   const layer = (_: unknown, i: number): LayerWeights => {
     const name = `encoder.layer.${i}`;
@@ -67,9 +75,7 @@ function weightsIn(stored: Stored, config: BertConfig, shapes: StoredShapes): Be
       norm: norm(stored, h, "embeddings.LayerNorm"),
     },
     layers: Array.from({ length: config.numHiddenLayers }, layer),
-    heads: Object.fromEntries(
-      headsIn(config, shapes).map(([name, head]) => [name, head.weights?.(stored, config, shapes)]),
-    ),
+    heads: Object.fromEntries(heads.map(([name, head]) => [name, head.weights?.(stored, config, shapes)])),
   };
 }
 

@@ -132,7 +132,10 @@ describe("twins against central differences", () => {
     const want = differences((table) => forward.gatherRows(gather, { table, indices }).out!, table, d_out);
     const segments = { order: [1, 3, 0, 2, 4], starts: [0, 1, 2, 5], targets: [0, 1, 2] };
     const given = { x: d_out, ...segments, out: new Float64Array(12) };
-    expectClose(backward.segmentSums({ segments: 3, cols: 3, dtype, accumulate: true }, given).out!, want);
+    expectClose(
+      backward.segmentSums({ segments: 3, cols: 3, tableRows: 4, dtype, accumulate: true }, given).out!,
+      want,
+    );
     const once = { count: 2, cols: 3, tableRows: 4, dtype } as const;
     const d = random.values(6);
     expectClose(

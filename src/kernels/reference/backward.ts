@@ -3,10 +3,10 @@
 import type { Activation } from "../rows/activation.ts";
 import type {
   ActivationBackwardShape,
+  ColumnSumsShape,
   DropoutShape,
   LayernormBackwardShape,
   LayernormWeightsBackwardShape,
-  MatrixShape,
 } from "../rows/backward.ts";
 import type { L2NormalizeShape } from "../rows/l2_normalize.ts";
 import { type EmbeddingSumsShape, NO_ROW, type SegmentSumsShape, type SpreadRowsShape } from "../tokens/backward.ts";
@@ -14,9 +14,10 @@ import type { PoolShape } from "../tokens/pool.ts";
 import { activate } from "./activation.ts";
 import { type Inputs, type Outputs, outputOf, slice, sum, valuesOf } from "./values.ts";
 
-export function columnSums({ rows, cols }: MatrixShape, inputs: Inputs): Outputs {
+export function columnSums({ rows, cols, stride = cols, offset = 0 }: ColumnSumsShape, inputs: Inputs): Outputs {
   const out = outputOf(inputs, cols);
-  addRows(out, valuesOf(inputs, "x"), rows, cols);
+  const x = valuesOf(inputs, "x");
+  for (let row = 0; row < rows; row++) addRows(out, slice(x, row * stride + offset, cols), 1, cols);
   return { out };
 }
 
@@ -130,15 +131,16 @@ export function embeddingSums({ count, cols, gathered }: EmbeddingSumsShape, inp
   return { out };
 }
 
-export function segmentSums({ segments, cols, accumulate }: SegmentSumsShape, inputs: Inputs): Outputs {
+export function segmentSums(shape: SegmentSumsShape, inputs: Inputs): Outputs {
+  const { segments, cols, tableRows, firstRow = 0, accumulate } = shape;
   const x = valuesOf(inputs, "x");
   const order = valuesOf(inputs, "order");
   const starts = valuesOf(inputs, "starts");
   const targets = valuesOf(inputs, "targets");
   const out = Float64Array.from(valuesOf(inputs, "out"));
   for (let segment = 0; segment < segments; segment++) {
-    const target = targets[segment]!;
-    if (target === NO_ROW) continue;
+    const target = targets[segment]! - firstRow;
+    if (target < 0 || target >= tableRows) continue;
     for (let col = 0; col < cols; col++) {
       let total = accumulate ? out[target * cols + col]! : 0;
       for (let at = starts[segment]!; at < starts[segment + 1]!; at++) total += x[order[at]! * cols + col]!;

@@ -6,6 +6,7 @@ import {
   type RowOwner,
   requireEpsilon,
   requireIndexable,
+  requireOffsets,
   requireSizes,
   rowVectors,
   type Scalar,
@@ -26,20 +27,31 @@ export interface MatrixShape {
   readonly dtype: Scalar;
 }
 
+export interface ColumnSumsShape extends MatrixShape {
+  /** Elements between the starts of two rows of x; default `cols`. With `offset`, a range of its columns is summed. */
+  readonly stride?: number;
+  /** Element of x where [0, 0] is; default 0. */
+  readonly offset?: number;
+}
+
 /** Bindings: x [rows, cols], out f32 [cols], to which the sums down the columns are added. */
-export function columnSumsBy(owner: RowOwner): Kernel<MatrixShape> {
+export function columnSumsBy(owner: RowOwner): Kernel<ColumnSumsShape> {
   return {
     name: "column_sums",
     source: columnSumsWgsl,
-    plan({ rows, cols, dtype }, limits) {
+    plan({ rows, cols, dtype, stride = cols, offset = 0 }, limits) {
       requireMatrix("column_sums", rows, cols);
-      return planColumns(owner, limits, { Scalar: dtype, ...rowVectors(cols) }, { rows, cols });
+      requireSizes("column_sums", { stride });
+      requireOffsets("column_sums", { offset });
+      requireIndexable("column_sums", { x: rows * stride + offset });
+      const vectors = [cols, stride, offset].every((size) => size % 4 === 0) ? rowVectors(4) : rowVectors(1);
+      return planColumns(owner, limits, { Scalar: dtype, ...vectors }, { rows, cols, stride, offset });
     },
   };
 }
 
 /** Threads of a workgroup share the columns. */
-export const columnSums: Kernel<MatrixShape> = /* @__PURE__ */ columnSumsBy("workgroup");
+export const columnSums: Kernel<ColumnSumsShape> = /* @__PURE__ */ columnSumsBy("workgroup");
 
 export interface LayernormBackwardShape extends MatrixShape {
   /** Added to the variance. */

@@ -1,5 +1,13 @@
 /** Gradients of the kernels that gather and pool rows, and the sums of embeddings that training keeps. */
-import { foldWorkgroups, type Kernel, requireIndexable, requireSizes, rowVectors, type Scalar } from "../kernel.ts";
+import {
+  foldWorkgroups,
+  type Kernel,
+  requireIndexable,
+  requireOffsets,
+  requireSizes,
+  rowVectors,
+  type Scalar,
+} from "../kernel.ts";
 import embeddingSumsWgsl from "./embedding_sums.wgsl";
 import type { PoolShape } from "./pool.ts";
 import poolWgsl from "./pool_backward.wgsl";
@@ -12,6 +20,10 @@ export const NO_ROW = 0xffffffff;
 export interface SegmentSumsShape {
   readonly segments: number;
   readonly cols: number;
+  /** Rows of out. */
+  readonly tableRows: number;
+  /** The index of out's first row, where it is a part of a larger table; default 0. */
+  readonly firstRow?: number;
   /** Of x. */
   readonly dtype: Scalar;
   /** Whether sums are added to what is there, and do not take its place. */
@@ -19,19 +31,20 @@ export interface SegmentSumsShape {
 }
 
 /**
- * Bindings: x [*, cols], order u32 [*], starts u32 [segments + 1], targets u32 [segments] (rows of out, or `NO_ROW`), out f32
- * [*, cols]. No two segments may have the same target.
+ * Bindings: x [*, cols], order u32 [*], starts u32 [segments + 1], targets u32 [segments] (rows of the table, or `NO_ROW`),
+ * out f32 [tableRows, cols]. No two segments may have the same target.
  */
 export const segmentSums: Kernel<SegmentSumsShape> = {
   name: "segment_sums",
   source: segmentSumsWgsl,
-  plan({ segments, cols, dtype, accumulate }, limits) {
-    requireSizes("segment_sums", { segments, cols });
-    requireIndexable("segment_sums", { out: segments * cols });
+  plan({ segments, cols, tableRows, firstRow = 0, dtype, accumulate }, limits) {
+    requireSizes("segment_sums", { segments, cols, tableRows });
+    requireOffsets("segment_sums", { firstRow });
+    requireIndexable("segment_sums", { out: tableRows * cols, sums: segments * cols });
     const vectors = rowVectors(cols);
     return {
       constants: { Scalar: dtype, WORKGROUP_SIZE: 32, ACCUMULATE: accumulate, ...vectors },
-      params: { segments, cols },
+      params: { segments, cols, first_row: firstRow, table_rows: tableRows },
       workgroups: foldWorkgroups(Math.ceil((segments * cols) / vectors.WIDTH / 32), limits),
       label: `${segments}x${cols}`,
     };

@@ -3,8 +3,8 @@
 //   x        [*, cols]
 //   order    [*]             rows of x, those of one segment one after the other
 //   starts   [segments + 1]  where each segment begins in order, and the end of the last
-//   targets  [segments]      the segment's row of out, or 0xffffffff: it is left out
-//   out      [*, cols]       f32, += the sum of the segment's rows if ACCUMULATE, else = that; others stay as they are
+//   targets  [segments]      the segment's row of the table that out is, or a part of; of none: it is left out
+//   out      [table_rows, cols]  f32, += the sum of the segment's rows if ACCUMULATE, else = that; others stay as they are
 // One thread owns one vector of columns of one segment: neighbours read neighbouring ones. Computes in f32.
 // #import "rows/vectors.wgsl"
 
@@ -14,6 +14,8 @@ const ACCUMULATE = true;
 struct Params {
   segments: u32,
   cols: u32,
+  first_row: u32, // of the table, that out begins with
+  table_rows: u32, // that out has
 }
 
 @group(0) @binding(0) var<storage, read> x: array<Vector>;
@@ -34,8 +36,8 @@ fn main(
   let segment = i / vectors;
   let col = i % vectors;
   if (segment >= params.segments) { return; }
-  let target_row = targets[segment];
-  if (target_row == 0xffffffffu) { return; }
+  let target_row = targets[segment] - params.first_row; // of a row before it a great number
+  if (target_row >= params.table_rows) { return; }
   var sum = Sum();
   for (var at = starts[segment]; at < starts[segment + 1]; at++) { sum += Sum(x[order[at] * vectors + col]); }
   let place = target_row * vectors + col;
