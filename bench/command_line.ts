@@ -2,7 +2,8 @@
 
 import { type Command, InvalidArgumentError, Option } from "commander";
 import type { Workgroups } from "../src/kernels/kernel.ts";
-import { type OutputOptions, requireWritable } from "./outputs.ts";
+import type { Claim } from "../src/node/data/claim.ts";
+import { claimResults, type OutputOptions } from "./outputs.ts";
 
 /** Of every command that measures. */
 export interface CommonOptions extends OutputOptions {
@@ -24,13 +25,22 @@ export function measures(command: Command, dtypes: readonly CommonOptions["dtype
     .option("--budget <MS>", "time for each row, of at least 3 repeats", positiveInteger, 2000)
     .option("--json [FILE]", "write JSON: a file, or - or nothing: JSON Lines to stdout in place of the tables")
     .option("--html <FILE>", "write a page with plots and tables")
+    .option("--wide", "tables with all columns; without it they fit 100 characters")
     .option("--force", "replace files of --json and --html that are there")
     .option("--tuned", "choose matmuls by what bert-webgpu tune stored for the adapter, not by the built-in choice");
 }
 
+/** As they are given. */
+interface ResultOptions {
+  readonly json?: string | true;
+  readonly html?: string;
+  readonly force?: boolean;
+  readonly report?: readonly string[];
+}
+
 /**
- * What can be told of a command line by itself.
- * @throws RangeError for options that stand before another command or contradict each other, and as `requireWritable`
+ * What can be told of a command line by itself. The files of results are this run's own from then on.
+ * @throws RangeError for options that stand before another command or contradict each other, and as `claimResults`
  */
 export async function refuseContradictions(program: Command, command: Command): Promise<void> {
   const given = program.options
@@ -42,12 +52,13 @@ export async function refuseContradictions(program: Command, command: Command): 
   const alone = given.find((name) => name === "compare" || name === "report");
   const other = given.find((name) => name !== alone && !(alone === "report" && ["html", "force"].includes(name)));
   if (alone && other) throw new RangeError(`--${alone} reads results and measures nothing: leave --${other} out`);
-  const { html, force, ...opts } = command.opts<OutputOptions>();
-  const json = opts.json === "-" ? true : opts.json;
-  if (json === true) command.setOptionValue("json", true);
-  if (typeof json === "string") await requireWritable("--json", json, force);
+  const { json, html, force, report: inputs } = command.opts<ResultOptions>();
   if (html === "-" && alone !== "report") throw new RangeError("--html - would come between the tables: name a file");
-  if (html !== undefined && html !== "-") await requireWritable("--html", html, force);
+  const claim = (option: string, file: string): Promise<Claim> => claimResults(option, file, { force, inputs });
+  if (json !== undefined) {
+    command.setOptionValue("json", json === true || json === "-" ? true : await claim("--json", json));
+  }
+  if (html !== undefined && html !== "-") command.setOptionValue("html", await claim("--html", html));
 }
 
 export function positiveInteger(text: string): number {

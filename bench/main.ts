@@ -5,7 +5,8 @@ import { basename, resolve } from "node:path";
 import { Command, Option } from "commander";
 import type { DeviceTraits, Scalar } from "../src/kernels/kernel.ts";
 import { reportFailure } from "../src/node/cli/failure.ts";
-import { openModelFolder } from "../src/node/cli/model.ts";
+import { openModelFolder, refuseModel } from "../src/node/cli/model.ts";
+import { harmless } from "../src/node/terminal.ts";
 import { lackOfRoom } from "./buffer_limits.ts";
 import {
   type CommonOptions,
@@ -25,7 +26,7 @@ import { MODEL_SHAPES, type ModelShapeName } from "./random_model.ts";
 import { parseRows } from "./report.ts";
 import { ceilingOf, type Row } from "./rows.ts";
 import { type Session, withSession } from "./session.ts";
-import { authorTask, type WorkbenchOptions, watchFile } from "./workbench.ts";
+import { type AuthorTask, authorTask, type WorkbenchOptions, watchFile } from "./workbench.ts";
 import { readAuthorFile } from "./workbench_file.ts";
 
 const STANDARD_BATCHES: readonly BatchTask[] = [{ batch: 1, tokens: 128 }, { batch: 8, tokens: 128 }, "ragged"];
@@ -113,11 +114,16 @@ async function benchFile(
   { watch, ...options }: KernelOptions & WorkbenchOptions & { readonly watch?: true },
 ): Promise<void> {
   const { dtype } = options;
-  const taskFor = async (engine: Session["engine"]): Promise<KernelTask> =>
+  const taskFor = async (engine: Session["engine"]): Promise<AuthorTask> =>
     authorTask(await readAuthorFile(path), options, engine, dtype);
   await withSession(
     options,
-    (engine) => (watch ? undefined : taskFor(engine)),
+    async (engine) => {
+      if (watch) return undefined; // who saves it again is told each time
+      const task = await taskFor(engine);
+      await task.compile();
+      return task;
+    },
     async (session, task) => {
       const { engine, options } = session;
       if (task) return runKernels(session, dtype, [task], () => true);
@@ -160,6 +166,9 @@ async function benchModels({ model, shape, batch, tokens, ragged, full, ...commo
     common,
     async () => {
       const folder = model === undefined ? undefined : await openModelFolder(model);
+      for (const output of [common.json, common.html]) {
+        if (folder && typeof output === "object") await refuseModel(output, folder);
+      }
       const models: ModelTask[] = folder
         ? [{ name: basename(resolve(folder.name)), folder, dtype }]
         : (shape ? [shape] : standardShapes(full)).map((name) => randomTask(name, dtype));
@@ -186,10 +195,10 @@ async function printComparison(files: readonly string[]): Promise<void> {
   if (a === undefined || b === undefined || files.length !== 2) {
     throw new RangeError(`--compare takes two files, A.json and B.json; ${files.length} given`);
   }
-  console.log(comparisonText(await rowsIn(a), await rowsIn(b)));
+  console.log(harmless(comparisonText(await rowsIn(a), await rowsIn(b))));
 }
 
-async function reportFiles(files: readonly string[], html: string | undefined): Promise<void> {
+async function reportFiles(files: readonly string[], html: CommonOptions["html"]): Promise<void> {
   if (html === undefined) throw new RangeError("--report needs --html FILE: where to write the page");
   await writeHtml(html, (await Promise.all(files.map(rowsIn))).flat());
 }
@@ -241,6 +250,8 @@ measures(program.command("model"), ["f32", "f16", "q8"])
 program.addCommand(peersCommand().copyInheritedSettings(program));
 program.allowExcessArguments(); // a command that there is not, which `benchAll` tells by its name
 
+process.on("SIGINT", () => process.exit(130)); // until there is something to write: see `withReport`
+process.on("SIGTERM", () => process.exit(143));
 process.stdout.on("error", () => process.exit()); // whoever read us has had enough, as `| head` has
 await program.parseAsync().catch((error: unknown) => {
   process.exitCode = reportFailure(error);

@@ -120,6 +120,14 @@ describe.skipIf(!built)("the built package (needs `node build.mjs`)", () => {
     for (const name of Object.keys(browser)) expect(node[name], name).toBe(browser[name]);
   });
 
+  test("says where the bundled model lies", async () => {
+    const { bundledModel } = (await import(
+      pathToFileURL(at("dist/node/index.js")).href
+    )) as typeof import("../src/node/index.ts");
+    expect(bundledModel()).toBe(at("weights/movie-bert"));
+    expect(existsSync(join(bundledModel(), "model.safetensors"))).toBe(true);
+  });
+
   test("packs what users need and nothing else", async () => {
     const { stdout } = await run("npm", ["pack", "--dry-run", "--json", "--ignore-scripts"], { cwd: ROOT });
     const [{ files }] = JSON.parse(stdout) as [{ files: { path: string }[] }];

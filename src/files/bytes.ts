@@ -37,7 +37,7 @@ export function bytesSource(name: string, bytes: Uint8Array): ByteSource {
 
 /**
  * The whole file as text; `undefined` when it is not there. For configuration files, hence the cap (bytes).
- * @throws RangeError past the cap, TypeError when it is not UTF-8
+ * @throws RangeError past the cap, and when it is not UTF-8
  */
 export async function readText(folder: Folder, path: string, most: number = 64 << 20): Promise<string | undefined> {
   const source = await folder.open(path);
@@ -49,7 +49,7 @@ export async function readText(folder: Folder, path: string, most: number = 64 <
     try {
       return new TextDecoder("utf-8", { fatal: true }).decode(bytes);
     } catch {
-      throw new TypeError(`${source.name}: not UTF-8`);
+      throw new RangeError(`${source.name}: not UTF-8`);
     }
   } finally {
     await source.close();

@@ -27,7 +27,7 @@ export interface Shards {
 export async function openShards(folder: Folder, indexFile: string, open: OpenFile): Promise<Shards | undefined> {
   const text = await readText(folder, indexFile, MAX_HEADER_BYTES).catch((error: unknown) => {
     // Too long, or not UTF-8: a fault of the file. Anything else is a failure to read it.
-    if (!(error instanceof RangeError || error instanceof TypeError)) throw error;
+    if (!(error instanceof RangeError)) throw error;
     throw new CheckpointError(folder.name, [error.message]);
   });
   if (text === undefined) return undefined;

@@ -1,12 +1,13 @@
 /** SwiftShader, a Vulkan driver that computes on the CPU, out of the npm package `@sparticuz/chromium`. */
 
 import { createHash, randomUUID } from "node:crypto";
-import { mkdir, readFile, rename, rm, stat, writeFile } from "node:fs/promises";
+import { lstat, mkdir, readFile, rename, rm, stat } from "node:fs/promises";
 import { createRequire } from "node:module";
 import { homedir, tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { promisify } from "node:util";
 import { brotliDecompress } from "node:zlib";
+import { writeWhole } from "./data/fresh_file.ts";
 
 export interface SwiftShader {
   /** The manifest by which a Vulkan loader finds the driver. */
@@ -64,13 +65,11 @@ async function findArchive(): Promise<string> {
 /** Beside the final place, then renamed: a process that is killed, or another that unpacks too, leaves no half. */
 async function unpack(files: ReadonlyMap<string, Buffer>, parent: string, folder: string): Promise<void> {
   const draft = join(parent, `draft-${randomUUID()}`);
-  await mkdir(draft, { recursive: true });
+  await mkdir(draft, { recursive: true, mode: 0o700 });
   try {
-    for (const name of WANTED) await writeFile(join(draft, name), files.get(name)!, { mode: 0o755 });
-    await writeFile(
-      join(draft, CHECKSUMS),
-      checksums((name) => files.get(name)!),
-    );
+    for (const name of WANTED) await writeWhole(join(draft, name), files.get(name)!);
+    const sums = checksums((name) => files.get(name)!);
+    await writeWhole(join(draft, CHECKSUMS), sums);
     await rename(draft, folder).catch(async (error: unknown) => {
       if (await isIntact(folder)) return; // another process was first
       await rename(folder, `${draft}-spoilt`).catch(() => {});
@@ -109,10 +108,10 @@ async function ownCacheFolder(): Promise<string> {
   const uid = process.getuid?.() ?? 0;
   for (const folder of [join(cache, "bert-webgpu"), join(tmpdir(), `bert-webgpu-${uid}`)]) {
     const made = await mkdir(folder, { recursive: true, mode: 0o700 }).then(
-      () => stat(folder),
+      () => Promise.all([stat(folder), lstat(folder)]), // others may plant a link in the temporary folder
       () => undefined,
     );
-    if (made?.uid === uid && (made.mode & 0o002) === 0) return folder;
+    if (made?.every((found) => found.uid === uid) && (made[0].mode & 0o002) === 0) return folder;
   }
   throw new Error(`neither ${cache} nor ${tmpdir()} takes a folder to unpack SwiftShader into; set XDG_CACHE_HOME`);
 }

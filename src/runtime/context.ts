@@ -187,7 +187,7 @@ export class PipelineCache {
 }
 
 /** The compiler's errors, each with its line of the source. */
-function describeMessages(source: string, messages: readonly GPUCompilationMessage[]): string {
+export function describeMessages(source: string, messages: readonly GPUCompilationMessage[]): string {
   const lines = source.split("\n");
   return messages
     .filter(({ type }) => type === "error")

@@ -1,5 +1,6 @@
 /** The engine: what an app has of one GPU device, and gets again on another one when that is lost. */
 
+import { type Names, requireKnown } from "../files/options.ts";
 import type { DeviceTraits } from "../kernels/kernel.ts";
 import { Allocation } from "./allocation.ts";
 import { DeviceContext } from "./context.ts";
@@ -32,6 +33,11 @@ export interface EngineOptions extends Partial<Omit<OpenedDevice, "device">> {
 /** What sets the choice of kernels for a device apart, less what every device has of its own. */
 export type OtherTraits = Omit<DeviceTraits, "limits" | "tuning" | "batchInvariant">;
 
+const OPTIONS: Names<EngineOptions> = {
+  ...{ device: 1, open: 1, adapter: 1, idle: 1, close: 1 },
+  ...{ tuning: 1, traits: 1, batchInvariant: 1 },
+};
+
 type Open = (() => Promise<OpenedDevice>) | undefined;
 
 export class Engine {
@@ -56,9 +62,10 @@ export class Engine {
 
   /**
    * @throws NoWebGpuError when no device is given and this environment has no WebGPU or no adapter. In Node use
-   * `createEngine` of `bert-webgpu/node`, which brings WebGPU with it.
+   * `createEngine` of `bert-webgpu/node`, which brings WebGPU with it. TypeError for an unknown option.
    */
   static async create(options: EngineOptions = {}): Promise<Engine> {
+    requireKnown("Engine.create", options, OPTIONS);
     const { device } = options;
     const open = device ? undefined : (options.open ?? openBrowserDevice);
     return new Engine(new DeviceContext(open ? await open() : { ...options, device: device! }, !!open), open, options);

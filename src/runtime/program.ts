@@ -5,6 +5,7 @@
  */
 
 import { float16ToFloat32 } from "../files/float16.ts";
+import { requireKnown } from "../files/options.ts";
 import { flopsOf } from "../kernels/work.ts";
 import { type BoundProgram, bindProgram } from "./bound.ts";
 import { Checks } from "./checks.ts";
@@ -123,10 +124,13 @@ export class Program {
    * Runs with these inputs and scalars, by name. Runs of one engine queue up; they never fail for coming at the same time.
    * Inputs are read when the run's turn comes: leave them as they are until it is over.
    * @returns the outputs by name, flat and row-major.
-   * @throws GpuError for what this run asked of the device, DeviceLostError, TypeError and RangeError for inputs
+   * @throws GpuError for what this run asked of the device, DeviceLostError, TypeError and RangeError for inputs,
+   * TypeError for an unknown option
    */
-  run(inputs: ProgramInputs, { signal, profile }: RunOptions = {}): Promise<Record<string, OutputData>> {
+  run(inputs: ProgramInputs, options: RunOptions = {}): Promise<Record<string, OutputData>> {
+    const { signal, profile } = options;
     const run = async (): Promise<Record<string, OutputData>> => {
+      requireKnown("run", options, { signal: 1, profile: 1 });
       const { outputs, timed } = await this.#submit(inputs, { signal, profiled: profile !== undefined });
       try {
         const values = await outputs;
@@ -146,6 +150,7 @@ export class Program {
    */
   submit(inputs: ProgramInputs, options: SubmitOptions = {}): Promise<Submission> {
     const submit = async (): Promise<Submission> => {
+      requireKnown("submit", options, { signal: 1, readBack: 1 });
       const { outputs } = await this.#submit(inputs, options);
       return { read: () => outputs };
     };

@@ -7,7 +7,7 @@ import type { BertConfig } from "../bert/config.ts";
 import type { StoredShapes } from "../bert/heads/head.ts";
 import { ALL_HEADS, type HeadName } from "../bert/heads/index.ts";
 import { allocateInto, type Content } from "../bert/stored.ts";
-import { type BertWeights, weightsIn } from "../bert/weights.ts";
+import { type BertWeights, encoderIn } from "../bert/weights.ts";
 import type { Allocation, Room } from "../runtime/allocation.ts";
 import type { Engine } from "../runtime/engine.ts";
 import { type Shape, sizeOf, type Tensor } from "../runtime/tensor.ts";
@@ -77,8 +77,11 @@ export async function allocateFlat(
 ): Promise<FlatWeights> {
   const allocation = engine.allocate();
   const chosen = ALL_HEADS.filter(([name]) => heads.includes(name));
-  const tree = (room: Room, storage: "f32" | "f16", contents: Content[] = []): BertWeights =>
-    weightsIn(allocateInto(contents, room, storage), config, shapes, chosen);
+  const tree = (room: Room, storage: "f32" | "f16", contents: Content[] = []): BertWeights => {
+    const stored = allocateInto(contents, room, storage);
+    const own = chosen.map(([name, head]) => [name, head.weights?.(stored, config, shapes)]);
+    return { ...encoderIn(stored, config), heads: Object.fromEntries(own) };
+  };
   const { places, counts } = layOut(allocation, (room) => tree(room, "f32"));
   const parts = counts.map(({ count, decayed }, i): FlatPart => {
     const flat = (what: string, type: "f32" | "f16"): Tensor => allocation.tensor(`${what} ${i}`, [count], type);

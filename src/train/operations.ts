@@ -71,21 +71,16 @@ export function linear(tape: Tape, x: Ref, weights: LinearWeights, residual?: Re
   };
 }
 
-/** The part of a gradient's columns that belongs to a part of a table. */
-function columns(dOut: Ref, weight: Table, i: number): Pick<MatmulShape, "xStride" | "xOffset"> {
-  return { xStride: dOut.shape[1]!, xOffset: i * weight.rowsPerPart };
-}
-
 /** dW += dOut^T x */
 function weightGradients({ r, gradientOf }: Tape, x: Ref, dOut: Ref, weight: Table): void {
-  for (const [i, part] of weight.parts.entries()) {
+  requireWhole(weight);
+  for (const part of weight.parts) {
     const out = gradientOf(part);
     if (!out) continue;
     const [n, cols] = part.shape as [number, number];
     const shape: MatmulShape = {
       ...{ m: n, n: cols, k: x.shape[0]!, dtype: scalarOf(x), operands: "tn", accumulate: true },
       ...{ bias: false, residual: false, activation: "none" },
-      ...columns(dOut, weight, i),
     };
     r.dispatch(matmulBackwardKernelFor(shape, r.traits), shape, { x: dOut, weight: x, out });
   }
@@ -94,18 +89,25 @@ function weightGradients({ r, gradientOf }: Tape, x: Ref, dOut: Ref, weight: Tab
 /** dx = dOut W + residual */
 function inputGradient({ r }: Tape, x: Ref, dOut: Ref, weight: Table, residual: Ref | undefined): Ref {
   let sum = residual;
-  for (const [i, part] of weight.parts.entries()) {
+  requireWhole(weight);
+  for (const part of weight.parts) {
     const [k, n] = part.shape as [number, number];
     const shape: MatmulShape = {
       ...{ m: x.shape[0]!, n, k, dtype: scalarOf(x), operands: "nn" },
       ...{ bias: false, residual: sum !== undefined, activation: "none" },
-      ...columns(dOut, weight, i),
     };
     const out = r.temporary("gradient", x.shape, x.dtype);
     r.dispatch(matmulBackwardKernelFor(shape, r.traits), shape, { x: dOut, weight: part, residual: sum, out });
     sum = out;
   }
   return sum!;
+}
+
+function requireWhole({ parts, rows, cols }: Table): void {
+  if (parts.length === 1) return;
+  throw new RangeError(
+    `a weight [${rows}, ${cols}] is more than a storage binding of this device holds: it cannot be trained`,
+  );
 }
 
 function sumColumns({ r, gradientOf }: Tape, x: Ref, weight: Tensor, offset: number): void {

@@ -15,6 +15,7 @@ import type { CeilingRow, KernelRow, ModelRow, Row } from "../../bench/rows.ts";
 import { unguarded } from "../../bench/sized_cases.ts";
 import * as kernels from "../../src/kernels/index.ts";
 import { layernorm } from "../../src/kernels/rows/layernorm.ts";
+import { claimOutput } from "../../src/node/data/claim.ts";
 import { Engine } from "../../src/runtime/engine.ts";
 import { layernormCases, matmulCases } from "../cases.ts";
 import { hasF16, testDevice } from "../device.ts";
@@ -266,11 +267,11 @@ describe("results", () => {
     try {
       const file = join(folder, "a.json");
       const lines: string[] = [];
-      const report = openReport(file, (line) => lines.push(line));
+      const report = openReport(await claimOutput(file), (line) => lines.push(line), true);
       const rows = await rowsOf();
       for (const row of rows) report.add(row);
-      report.finish();
-      report.finish();
+      await report.finish();
+      await report.finish();
       const read = parseRows(await readFile(file, "utf8"), file);
       expect(read).toEqual(rows);
       expect(read[0]).toMatchObject({
@@ -292,7 +293,7 @@ describe("results", () => {
     const report = openReport(true, (line) => lines.push(line));
     const rows = await rowsOf();
     for (const row of rows) report.add(row);
-    report.finish();
+    await report.finish();
     expect(parseRows(lines.join("\n"), "stdout")).toEqual(rows);
   });
 

@@ -101,6 +101,14 @@ test("one at a time, and never through what is no file", async () => {
   expect((await readdir(dir)).sort()).toEqual(["model.safetensors", "pytorch_model.bin", "real"]);
 });
 
+test("no other file of the model is written over", async () => {
+  const config = join(dir, "config.json");
+  await writeFile(config, "precious");
+  await expect(convert(dir, config, "--force")).rejects.toThrow(`${config}: it is the input ${config}`);
+  expect(await readFile(config, "utf8")).toBe("precious");
+  expect((await readdir(dir)).sort()).toEqual(["config.json", "pytorch_model.bin"]);
+});
+
 test("what it cannot read or write is refused, and nothing is left behind", async () => {
   await mkdir(join(dir, "folder"));
   await expect(convert(from, join(dir, "folder"), "--force")).rejects.toThrow(/it is a folder; name the file to write/);

@@ -84,6 +84,7 @@ describe.skipIf(!existsSync(MAIN))("the command line (needs `node build.mjs`)", 
     for (const args of [
       ["check", name],
       ["tokenize", "x", "--model", name],
+      ["convert", name, join(at.cacheDir, "out.safetensors")],
     ]) {
       const { code, stderr } = await run([...args, "--verify"]);
       expect(stderr).toMatch(

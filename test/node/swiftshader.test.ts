@@ -1,7 +1,7 @@
-import { mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
+import { lchown, mkdir, mkdtemp, readdir, readFile, rm, symlink, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
-import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { unpackSwiftShader } from "../../src/node/swiftshader.ts";
 
 const bundles = process.platform === "linux" && process.arch === "x64";
@@ -51,6 +51,18 @@ describe.skipIf(!bundles)("unpackSwiftShader (for Linux on x64 only)", () => {
     await unpackSwiftShader(cache);
     expect(await readFile(checksums, "utf8")).toBe(before);
     expect(before.trim().split("\n")).toHaveLength(3);
+  });
+
+  test.skipIf(process.getuid?.() !== 0)("no link that others planted in the temporary folder is followed", async () => {
+    vi.stubEnv("XDG_CACHE_HOME", "/dev/null");
+    vi.stubEnv("TMPDIR", cache);
+    const own = join(cache, "own");
+    await mkdir(own);
+    await symlink(own, join(cache, "bert-webgpu-0"));
+    await lchown(join(cache, "bert-webgpu-0"), 12345, 12345);
+    await expect(unpackSwiftShader()).rejects.toThrow("takes a folder to unpack SwiftShader into");
+    vi.unstubAllEnvs();
+    expect(await readdir(own)).toEqual([]);
   });
 
   test("intact files are left as they are", async () => {

@@ -1,6 +1,7 @@
 /** What foreign files say, on its way to a terminal. */
 
-import { expect, test } from "vitest";
+import { expect, test, vi } from "vitest";
+import { printRaw } from "../../src/node/cli/output.ts";
 import { harmless, printable } from "../../src/node/terminal.ts";
 
 test("control characters and what turns lines around are spelt out", () => {
@@ -15,4 +16,20 @@ test("a line of JSON says what it said, and the ends of lines stay", () => {
   expect(line).toMatch(/^[\x20-\x7eé]*$/);
   expect(JSON.parse(line)).toEqual(value);
   expect(harmless("one\ntwo\u001b")).toBe("one\ntwo\\u001b");
+});
+
+test("a file on standard output is what it is, but for a terminal", async () => {
+  const { isTTY } = process.stdout;
+  const written: unknown[] = [];
+  const spy = vi.spyOn(process.stdout, "write").mockImplementation((bytes) => written.push(bytes) > 0);
+  try {
+    for (const tty of [false, true]) {
+      process.stdout.isTTY = tty;
+      await printRaw("1,\u001b[2J\n");
+    }
+  } finally {
+    process.stdout.isTTY = isTTY;
+    spy.mockRestore();
+  }
+  expect(written).toEqual(["1,\u001b[2J\n", "1,\\u001b[2J\n"]);
 });

@@ -1,10 +1,11 @@
-import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
+import { execFileSync } from "node:child_process";
+import { mkdir, mkdtemp, readdir, readFile, rm, symlink, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import type { MatmulTuning } from "../../src/kernels/matmul/matmul_config.ts";
 import { createEngine } from "../../src/node/index.ts";
-import { readTuning, removeTuning, storeTuning, tuningFile } from "../../src/node/tuning.ts";
+import { claimTuning, readTuning, removeTuning, storeTuning, tuningFile } from "../../src/node/tuning.ts";
 import { type TuningResult, tuningKey } from "../../src/runtime/ops/tune.ts";
 
 const adapter = { name: "Card", vendor: "v", architecture: "a", description: "driver 1", software: false };
@@ -61,6 +62,7 @@ describe("the stored tuning", () => {
     ["", "JSON"],
     ["{", "JSON"],
     ["[]", "it holds no JSON object"],
+    ["\u001b]0;owned\u0007", "\\x1b]0;owned\\x07"],
     [JSON.stringify({ [tuningKey(adapter)]: [] }), "a tuning is [], it must be an object"],
     [
       JSON.stringify({ [tuningKey(adapter)]: { c: { kind: "split_k", split: 7 } } }),
@@ -77,6 +79,34 @@ describe("the stored tuning", () => {
     await storeTuning(adapter, found(split, ...Object.keys(split)), file); // and is written over
     expect(await read()).toEqual(split);
     expect(warnings).toHaveLength(1);
+  });
+
+  test.skipIf(process.platform === "win32")("follows no planted link, and waits for no pipe", async () => {
+    await mkdir(dirname(file));
+    const victim = join(folder, "victim");
+    await writeFile(victim, "precious");
+    for (const name of [".unfinished.tmp", ".lock.tmp"]) await symlink(victim, file + name);
+    await storeTuning(adapter, found(split, ...Object.keys(split)), file);
+    expect(await readFile(victim, "utf8")).toBe("precious");
+    expect(await read()).toEqual(split);
+    await rm(file);
+    execFileSync("mkfifo", [file]);
+    expect(await read()).toBeUndefined();
+    expect(warnings).toEqual([expect.stringContaining("it is not a regular file")]);
+    await expect(storeTuning(adapter, found(split), file)).rejects.toThrow(`${file}: it is a FIFO`);
+    await rm(file);
+    await writeFile(file, " ".repeat(2 ** 20 + 1));
+    expect(await read()).toBeUndefined();
+    expect(warnings[1]).toContain("it has 1048577 bytes, at most 1048576 are read");
+  });
+
+  test("is one job's own while it is written, and no entry is lost", async () => {
+    const claim = await claimTuning(file);
+    await expect(storeTuning(adapter, found(split), file)).rejects.toThrow("is writing it");
+    await storeTuning(adapter, found(split, ...Object.keys(split)), claim);
+    await storeTuning({ ...adapter, description: "driver 2" }, found(register, ...Object.keys(register)), file);
+    expect(await read()).toEqual(split);
+    expect(await readdir(dirname(file))).toEqual(["tuning.json"]);
   });
 
   test("lies beside the cache of the hub", () => {

@@ -4,16 +4,17 @@ import { stat } from "node:fs/promises";
 import { Command, Option } from "commander";
 import { type Checkpoint, openCheckpoint, openCheckpointFile } from "../../files/checkpoint.ts";
 import { planSafetensors, type SafetensorsPlan, writeSafetensors } from "../../files/safetensors_writer.ts";
-import { claimOutput, refuseInputs, type Write, writeOutput } from "../data/claim.ts";
+import { type Claim, claimOutput, refuseInputs, type Write, writeOutput } from "../data/claim.ts";
 import { openFile } from "../folder.ts";
 import { InputError } from "./failure.ts";
-import { openModelFolder } from "./model.ts";
-import { print, printable, printRaw, progress, warnings } from "./output.ts";
+import { openModelFolder, refuseModel } from "./model.ts";
+import { print, printable, printRaw, progress, say, warnings } from "./output.ts";
 
 interface ConvertOptions {
   readonly json: boolean;
   readonly dtype?: "f32" | "f16";
   readonly force: boolean;
+  readonly verify: boolean;
 }
 
 export function convertCommand(): Command {
@@ -29,15 +30,17 @@ export function convertCommand(): Command {
       new Option("--dtype <TYPE>", "type of floating-point weights (default: as stored)").choices(["f32", "f16"]),
     )
     .option("--force", "overwrite OUT when it is there", false)
+    .option("--verify", "hash the files of a model of the hub before they are used, also those in the cache", false)
     .action(convert);
 }
 
-async function convert(from: string, out: string, { json, dtype, force }: ConvertOptions): Promise<void> {
+async function convert(from: string, out: string, { json, dtype, force, verify }: ConvertOptions): Promise<void> {
+  if (out === "-" && process.stdout.isTTY) throw new InputError("-: weights are no text for a terminal; send them on");
   const refuse = force ? undefined : new InputError(`${out}: it is there already; --force overwrites it`);
   const claim = out === "-" ? undefined : await claimOutput(out, { inputs: [from], refuse });
   const notes = warnings();
   try {
-    const checkpoint = await openWeights(from);
+    const checkpoint = await openWeights(from, claim, verify);
     try {
       for (const warning of checkpoint.warnings) notes.warn(warning);
       const plan = planSafetensors(checkpoint, { ...(dtype && { dtype }), metadata: { format: "pt" } });
@@ -50,7 +53,7 @@ async function convert(from: string, out: string, { json, dtype, force }: Conver
       const summary = summaryOf(plan);
       const said = json ? JSON.stringify({ path: out, from, files, ...summary }) : asText(from, out, summary);
       if (claim) await print(said);
-      else process.stderr.write(`${said}\n`); // standard output has the weights
+      else say(said); // standard output has the weights
     } finally {
       await checkpoint.close();
     }
@@ -60,10 +63,12 @@ async function convert(from: string, out: string, { json, dtype, force }: Conver
   }
 }
 
-async function openWeights(path: string): Promise<Checkpoint> {
+async function openWeights(path: string, output: Claim | undefined, verify: boolean): Promise<Checkpoint> {
   const found = await stat(path).catch(() => undefined);
   if (found && !found.isDirectory()) return openCheckpointFile(await openFile(path));
-  return openCheckpoint(await openModelFolder(path));
+  const folder = await openModelFolder(path, { verify });
+  if (output) await refuseModel(output, folder);
+  return openCheckpoint(folder);
 }
 
 async function writeAll(write: Write, checkpoint: Checkpoint, plan: SafetensorsPlan): Promise<void> {

@@ -14,9 +14,9 @@ import { evaluateTokens } from "./evaluate/token_classification.ts";
 import { InputError } from "./failure.ts";
 import { inputOptions } from "./file_options.ts";
 import { placeOf, rowOutcomes } from "./file_rows.ts";
-import { print, printRaw, warnings } from "./output.ts";
+import { print, printRaw, say, warnings } from "./output.ts";
 import { progressBar } from "./progress_bar.ts";
-import { type Session, withSession } from "./session.ts";
+import { type Session, withModel } from "./session.ts";
 
 const EVALUATIONS = {
   "text-classification": evaluateTexts,
@@ -68,7 +68,7 @@ export function evaluateCommand(): Command {
       // every task has names of its own for its columns
       const { column, ...others } = given;
       const options = command.getOptionValueSource("column") === "default" ? others : given;
-      return withChart(options, (chart) => withSession(given, (session) => evaluate(session, options, chart)));
+      return withChart(options, (chart) => withModel(given, chart, false, (session) => evaluate(session, options)));
     });
 }
 
@@ -87,20 +87,20 @@ async function withChart(
   }
 }
 
-async function evaluate(session: Session, options: EvaluateOptions, chart: Claim | undefined): Promise<void> {
+async function evaluate(session: Session, options: EvaluateOptions): Promise<void> {
   const { task, json, model } = options;
   const { report, skipped } = await measure(session, options, await EVALUATIONS[task](options));
   const { classes, ...rest } = report;
   const plain = { task, model, skipped, ...rest, ...(classes && { classes: Object.fromEntries(classes) }) };
-  const said = json ? JSON.stringify(plain) : reportText(report, skipped).join("\n");
+  const said = json ? session.json(plain) : reportText(report, skipped).join("\n");
   const svg = reportSvg(report, `${task}: ${basename(model)}`);
   if (options.report === "-") {
-    process.stderr.write(`${said}\n`); // standard output has the chart
+    say(said); // standard output has the chart
     await printRaw(svg);
     return;
   }
   await print(said);
-  if (chart) await writeOutput(chart, (write) => write(svg));
+  if (session.output) await writeOutput(session.output, (write) => write(svg));
 }
 
 async function measure(

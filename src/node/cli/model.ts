@@ -1,6 +1,9 @@
 /** The model that a command is given: a folder, or a name of the Hugging Face hub, downloaded while the user watches. */
 
+import { join } from "node:path";
 import type { Folder } from "../../files/bytes.ts";
+import { type Claim, refuseInputs } from "../data/claim.ts";
+import { KNOWN } from "../hub/files.ts";
 import { resolveModel } from "../hub/resolve.ts";
 import { megabytes, progress, warnings } from "./output.ts";
 
@@ -36,4 +39,13 @@ export async function openModelFolder(
     line?.end();
     notes.end();
   }
+}
+
+/** The files of a model are no output. @param read paths of what is read of it @throws Error naming one that would be written */
+export async function refuseModel(output: Claim, folder: Folder, read: readonly string[] = []): Promise<void> {
+  const paths = new Set([...KNOWN, ...read]);
+  await refuseInputs(
+    output,
+    [...paths].map((path) => join(folder.name, path)),
+  );
 }

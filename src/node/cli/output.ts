@@ -10,8 +10,10 @@ export async function print(line: string): Promise<void> {
   await printRaw(`${harmless(line)}\n`);
 }
 
+/** What is a file to whoever reads it; a terminal gets its text as lines. */
 export async function printRaw(bytes: string | Uint8Array): Promise<void> {
-  if (!process.stdout.write(bytes)) await once(process.stdout, "drain");
+  const shown = process.stdout.isTTY && typeof bytes === "string" ? harmless(bytes) : bytes;
+  if (!process.stdout.write(shown)) await once(process.stdout, "drain");
 }
 
 /** Rows of cells as lines with aligned columns; the last column is as wide as it is. */
@@ -34,6 +36,9 @@ export function aligned(rows: readonly (readonly string[])[]): string[] {
 export function say(line: string): void {
   process.stderr.write(`${harmless(line)}\n`);
 }
+
+export const adapterText = ({ name, software }: { readonly name: string; readonly software: boolean }): string =>
+  `${printable(name)}${software ? " (software: the CPU computes)" : ""}`;
 
 export const megabytes = (bytes: number): string => `${(bytes / 1e6).toFixed(1)} MB`;
 

@@ -3,12 +3,14 @@
 import { Command, Option } from "commander";
 import type { Scalar } from "../../kernels/kernel.ts";
 import { describeConfig } from "../../kernels/matmul/matmul_config.ts";
+import type { Engine } from "../../runtime/engine.ts";
 import { type TunedClass, type TuningResult, tuneMatmul, tuningShapes } from "../../runtime/ops/tune.ts";
 import { createEngine } from "../index.ts";
-import { removeTuning, storeTuning, tuningFile } from "../tuning.ts";
+import { claimTuning, removeTuning, storeTuning, tuningFile } from "../tuning.ts";
 import { positiveInteger } from "./command.ts";
 import { InputError } from "./failure.ts";
 import { aligned, print, printable, progress, say } from "./output.ts";
+import { quietTerminal } from "./quiet_terminal.ts";
 
 interface TuneCliOptions {
   readonly json: boolean;
@@ -37,8 +39,10 @@ async function tune({ json, adapter, dtype, budget, dryRun, reset }: TuneCliOpti
     const removed = await removeTuning(file);
     return print(json ? JSON.stringify({ file, removed }) : `${file}: ${removed ? "removed" : "there was nothing"}`);
   }
-  const engine = await createEngine({ adapter, tuning: false });
+  const claim = dryRun ? undefined : await claimTuning(file);
+  let engine: Engine | undefined;
   try {
+    engine = await quietTerminal(() => createEngine({ adapter, tuning: false }));
     if (dtype === "f16" && !engine.hasF16) {
       throw new InputError(`${engine.adapter.name} stores no f16 (it lacks shader-f16): tune with --dtype f32`);
     }
@@ -51,7 +55,7 @@ async function tune({ json, adapter, dtype, budget, dryRun, reset }: TuneCliOpti
     if (json) await printJson(result);
     else for (const line of aligned(tableOf(result))) await print(line);
     for (const line of complaints(result)) say(`warning: ${printable(line)}`);
-    if (!dryRun) await storeTuning(engine.adapter, result, file);
+    if (claim) await storeTuning(engine.adapter, result, claim);
     const { name } = engine.adapter;
     const { complete, ms } = result;
     const last = json
@@ -59,7 +63,8 @@ async function tune({ json, adapter, dtype, budget, dryRun, reset }: TuneCliOpti
       : printable(`${name}: ${(ms / 1e3).toFixed(1)} s; ${outcome(result, file, dryRun)}`);
     await print(last);
   } finally {
-    engine.dispose();
+    engine?.dispose();
+    await claim?.release();
   }
 }
 

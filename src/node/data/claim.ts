@@ -3,7 +3,7 @@
 import { fstatSync, rmSync, type Stats } from "node:fs";
 import { lstat, realpath, rm, stat } from "node:fs/promises";
 import { basename, dirname, join, resolve } from "node:path";
-import { createFresh, giveTo, naming, type Owner, publish, unwritable } from "./fresh_file.ts";
+import { createFresh, exists, giveTo, naming, type Owner, publish, unwritable } from "./fresh_file.ts";
 import { lockOutput, type Release } from "./output_lock.ts";
 
 export interface Claim {
@@ -11,7 +11,9 @@ export interface Claim {
   readonly path: string;
   /** Where it lies: links are followed, and what is written meanwhile lies beside it. */
   readonly file: string;
-  /** Of the file that is there. */
+  /** A file was there. */
+  readonly replaces: boolean;
+  /** Of that file, for the new one. */
   readonly owner: Owner | undefined;
   /** Gives it up. Safe to call twice. */
   readonly release: Release;
@@ -22,25 +24,52 @@ export interface ClaimOptions {
   readonly inputs?: readonly string[] | undefined;
   /** Thrown when a file is there; `undefined` where it may be. */
   readonly refuse?: Error | undefined;
+  /**
+   * It is a file of ours in a folder that others may write to as well: no link of theirs is followed, and a file of
+   * theirs is replaced by one of our own. Otherwise the user has named it, and such are refused or keep their owner.
+   */
+  readonly shared?: boolean;
 }
 
 /** What is written beside an output. */
 export const PARTIAL = ".partial";
 export const RECORD = ".progress.json";
-const BESIDE = [PARTIAL, RECORD, `${RECORD}.tmp`, ".lock", `${PARTIAL}.parquet`];
+const UNFINISHED = ".unfinished.tmp";
+const BESIDE = [PARTIAL, RECORD, `${RECORD}.tmp`, ".lock", ".lock.tmp", `${PARTIAL}.parquet`, UNFINISHED];
+
+/** Out of sight: it stays for as long as the output does. */
+export const finishedRecord = (file: string): string => join(dirname(file), `.${basename(file)}.complete.json`);
+
+const placesBeside = (file: string): string[] => [
+  ...BESIDE.map((suffix) => file + suffix),
+  finishedRecord(file),
+  `${finishedRecord(file)}.tmp`,
+];
 
 /**
  * Makes an output this job's own until it is released.
  * @throws Error for a folder, a device, a FIFO, a link that leads nowhere, an input, and an output that another job writes
  */
-export async function claimOutput(path: string, { inputs = [], refuse }: ClaimOptions = {}): Promise<Claim> {
-  const { file, found } = await locate(path);
-  await refuseInputs({ path, file }, inputs);
-  if (found && refuse !== undefined) throw refuse;
+export async function claimOutput(
+  path: string,
+  { inputs = [], refuse, shared = false }: ClaimOptions = {},
+): Promise<Claim> {
+  const look = async (): Promise<Place> => {
+    if (shared) await refusePlanted(path);
+    const place = await locate(path);
+    await refuseInputs({ path, file: place.file }, inputs);
+    if (place.found && refuse !== undefined) throw refuse;
+    return place;
+  };
+  const { file } = await look();
   const release = await lockOutput(`${file}.lock`, path);
-  const owner = found && { mode: found.mode & 0o7777, uid: found.uid, gid: found.gid };
-  const claim = { path, file, owner, release };
   try {
+    // another job may have ended between the two: what it has left there is what counts
+    const { file: now, found } = await look();
+    if (now !== file) throw new Error(`${path}: it has come to be a link, or another one, at this moment; try again`);
+    const ours = !shared || found?.uid === process.getuid?.();
+    const owner = found && ours ? { mode: found.mode & 0o7777, uid: found.uid, gid: found.gid } : undefined;
+    const claim = { path, file, replaces: found !== undefined, owner, release };
     if (owner) await refuseForeign(claim, owner);
     return claim;
   } catch (error) {
@@ -56,7 +85,7 @@ export type Write = (bytes: string | Uint8Array) => Promise<void>;
  * @param fill writes it
  */
 export async function writeOutput(claim: Claim, fill: (write: Write) => Promise<void>): Promise<void> {
-  const unfinished = `${claim.file}.unfinished.tmp`;
+  const unfinished = claim.file + UNFINISHED;
   const abandon = (): void => rmSync(unfinished, { force: true });
   process.once("exit", abandon); // an interrupt ends us without a word
   const file = await createFresh(unfinished, claim.path, claim.owner);
@@ -66,6 +95,8 @@ export async function writeOutput(claim: Claim, fill: (write: Write) => Promise<
     } finally {
       await file.close();
     }
+    if (!claim.replaces && (await exists(claim.file)))
+      throw new Error(`${claim.path}: it has come since the run began; name another file`);
     await publish(unfinished, claim.file, claim.owner);
   } finally {
     abandon();
@@ -73,7 +104,19 @@ export async function writeOutput(claim: Claim, fill: (write: Write) => Promise<
   }
 }
 
-async function locate(path: string): Promise<{ file: string; found: Stats | undefined }> {
+/** A link that somebody else has made. */
+async function refusePlanted(path: string): Promise<void> {
+  const found = await lstat(path).catch(() => undefined);
+  if (found?.isSymbolicLink() && found.uid !== process.getuid?.())
+    throw new Error(`${path}: it is a link that user ${found.uid} has made; remove it`);
+}
+
+interface Place {
+  readonly file: string;
+  readonly found: Stats | undefined;
+}
+
+async function locate(path: string): Promise<Place> {
   const link = await lstat(path).catch((error: NodeJS.ErrnoException) => {
     if (error.code === "ENOENT") return undefined;
     throw unwritable(path, error);
@@ -109,12 +152,12 @@ export async function refuseInputs(
     const same = (other: Stats | undefined): boolean => other?.ino === read.ino && other.dev === read.dev;
     const name = input === "-" ? "standard input" : input;
     if (same(found)) throw new Error(`${path}: it is the input ${name}; name another output`);
-    for (const suffix of BESIDE) {
-      const beside = await stat(file + suffix).catch(() => undefined);
-      if (same(beside)) throw new Error(`${path}: ${file}${suffix} is the input; name another output`);
-      if (input !== "-" && file === (await realpath(input)) + suffix)
-        throw new Error(`${path}: it is what belongs beside the input ${name}; name another output`);
+    for (const place of placesBeside(file)) {
+      if (same(await stat(place).catch(() => undefined)))
+        throw new Error(`${path}: ${place} is the input; name another output`);
     }
+    if (input !== "-" && placesBeside(await realpath(input)).includes(file))
+      throw new Error(`${path}: it is what belongs beside the input ${name}; name another output`);
   }
 }
 

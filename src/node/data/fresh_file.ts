@@ -1,7 +1,6 @@
 /** Files that are written under a name of their own until they are complete, and never through a link that somebody planted. */
 
-import { closeSync, constants, fchmodSync, fchownSync, openSync, renameSync, rmSync, writeFileSync } from "node:fs";
-import { type FileHandle, lstat, open, rename, rm } from "node:fs/promises";
+import { constants, type FileHandle, lstat, open, rename, rm } from "node:fs/promises";
 
 /** Not on Windows, which has no such links for an ordinary user. */
 const NOFOLLOW = constants.O_NOFOLLOW ?? 0;
@@ -27,51 +26,30 @@ export async function createFresh(path: string, name: string = path, owner?: Own
   });
 }
 
-/** A file that is there, to be read and written. @throws Error for a link and for what is no regular file */
+/** A file that is there, to be read and written. @throws Error for a link, a file to be written that has another name, and what is no file */
 export async function openKept(path: string, flags: number = constants.O_RDWR): Promise<FileHandle> {
   return naming(path, async () => {
     const file = await open(path, flags | NOFOLLOW | NONBLOCK);
-    if ((await file.stat()).isFile()) return file;
+    const found = await file.stat();
+    const shared = found.nlink > 1 && flags !== constants.O_RDONLY;
+    if (found.isFile() && !shared) return file;
     await file.close();
-    throw new Error(`${path}: it is not a regular file; remove it`);
+    const why = shared ? "it has another name as well, which would be written too" : "it is not a regular file";
+    throw new Error(`${path}: ${why}; remove it`);
   });
 }
 
 /** A whole small file, in one step for whoever looks there. */
-export async function writeWhole(path: string, text: string): Promise<void> {
+export async function writeWhole(path: string, content: string | Uint8Array): Promise<void> {
   const file = await createFresh(`${path}.tmp`);
   await naming(path, async () => {
     try {
-      await file.writeFile(text);
+      await file.writeFile(content);
     } finally {
       await file.close();
     }
     await rename(`${path}.tmp`, path);
   });
-}
-
-/** As `publish`, in one go and at once: for who is about to exit. */
-export function replaceSync(path: string, text: string, owner: Owner | undefined): void {
-  const unfinished = `${path}.unfinished.tmp`;
-  try {
-    rmSync(unfinished, { force: true });
-    const flags = constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | NOFOLLOW;
-    const file = openSync(unfinished, flags, owner ? 0o600 : 0o666);
-    try {
-      writeFileSync(file, text);
-      if (owner) {
-        fchownSync(file, owner.uid, owner.gid);
-        fchmodSync(file, owner.mode);
-      }
-    } finally {
-      closeSync(file);
-    }
-    renameSync(unfinished, path);
-  } catch (error) {
-    throw unwritable(path, error);
-  } finally {
-    rmSync(unfinished, { force: true });
-  }
 }
 
 /** Moves a complete file to its name, in one step, with mode and owner of the one it replaces. */

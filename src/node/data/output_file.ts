@@ -4,8 +4,7 @@
  */
 
 import { constants, type FileHandle, lstat, rename, rm, stat } from "node:fs/promises";
-import { basename, dirname, join } from "node:path";
-import { type Claim, claimOutput, PARTIAL, RECORD } from "./claim.ts";
+import { type Claim, claimOutput, finishedRecord, PARTIAL, RECORD } from "./claim.ts";
 import { createFresh, exists, naming, openKept, publish, writeWhole } from "./fresh_file.ts";
 import type { Layout, RowValues } from "./rows.ts";
 
@@ -318,9 +317,6 @@ interface Finished {
   readonly size: number;
   readonly mtimeMs: number;
 }
-
-/** Out of sight: it stays for as long as the output does. */
-const finishedRecord = (file: string): string => join(dirname(file), `.${basename(file)}.complete.json`);
 
 async function readFinished(file: string): Promise<Finished | undefined> {
   const done = await readRecord<Finished>(finishedRecord(file));

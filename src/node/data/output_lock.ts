@@ -31,8 +31,10 @@ export async function lockOutput(path: string, output: string): Promise<Release>
     const text = await textOf(path);
     if (text === undefined) continue; // given up meanwhile
     const holder = parse(text);
-    if (attempt < 9 && holder && isGone(holder)) await putAside(path, text);
-    else throw new Error(`${output}: ${refusal(path, holder)}`);
+    if (attempt < 9 && holder && isGone(holder)) {
+      await putAside(path, text);
+      await rm(draftOf(path, holder), { force: true }); // it may have been killed right after it took the lock
+    } else throw new Error(`${output}: ${refusal(path, holder)}`);
   }
   const drop = (): void => {
     try {
@@ -57,9 +59,12 @@ function refusal(path: string, holder: Holder | undefined): string {
   );
 }
 
+/** Where it is written before it is taken. The name of another one comes out of its lock, and must not lead elsewhere. */
+const draftOf = (path: string, { id }: Holder): string => `${path}.${id.replace(/[^\w-]/g, "")}`;
+
 /** With its content in one step: a lock without a holder could never be told from one that is being written. */
 async function take(path: string, output: string, own: Holder): Promise<boolean> {
-  const draft = `${path}.${own.id}`;
+  const draft = draftOf(path, own);
   return naming(path, async () => {
     const file = await createFresh(draft, output);
     try {
@@ -95,8 +100,11 @@ async function putAside(path: string, text: string): Promise<void> {
 }
 
 async function textOf(path: string): Promise<string | undefined> {
-  if (!(await exists(path))) return undefined;
-  const file = await openKept(path, constants.O_RDONLY);
+  const file = await openKept(path, constants.O_RDONLY).catch((error: Error) => {
+    if ((error.cause as NodeJS.ErrnoException | undefined)?.code === "ENOENT") return undefined;
+    throw error;
+  });
+  if (!file) return undefined;
   try {
     const { buffer, bytesRead } = await file.read(Buffer.alloc(4096), 0, 4096, 0);
     return buffer.toString("utf8", 0, bytesRead);

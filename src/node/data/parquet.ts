@@ -1,16 +1,23 @@
 /** Parquet files, decoded in a thread of their own (`parquet_worker.ts`), which is ended when it does not get on. */
 
+import { readFileSync } from "node:fs";
 import { stat } from "node:fs/promises";
 import { Worker } from "node:worker_threads";
 import type { ParquetAnswer, ParquetEnd, ParquetOpened, ParquetRequest, ParquetSlice } from "./parquet_worker.ts";
 import type { DataTable, Row } from "./rows.ts";
 
-/** Milliseconds without a sign of life: at least one such span, at most two; and one more for so many bytes of the file. */
+/** Milliseconds of computing without a sign of life: at least one such span, at most two; and one more for so many bytes of the file. */
 const SPAN = 500;
 const BYTES_PER_MS = 8000;
 
 /** Spans without a row, though there are signs of life. */
 const MOST_SPANS = 20;
+
+/** Spans of the clock that count as one of computing: a machine may have others to serve. */
+const MOST_STARVED = 120;
+
+/** Milliseconds, in which Linux counts. */
+const TICK = 10;
 
 /** MB of heap: so many for any file, and so many for each MB of it, as text may be packed well. */
 const HEAP = 512;
@@ -63,6 +70,40 @@ export async function openParquet(path: string, wanted?: readonly string[]): Pro
   }
 }
 
+/**
+ * Tells a thread that does not get on from one that does not get the processor: it is the time it computes that counts,
+ * and only where it says nothing for very long that of the clock.
+ * @param span milliseconds
+ * @returns what is asked once a span: from signs of life, computing time and clock to what is wrong, if it is
+ */
+export function watchman(span: number): (beats: number, computed: number, clock: number) => string | undefined {
+  let seen = -1;
+  let last = { computed: 0, clock: 0 };
+  let begun: number | undefined;
+  return (beats, computed, clock) => {
+    begun ??= computed;
+    if (beats !== seen) last = { computed, clock };
+    seen = beats;
+    const idle = Math.max(computed - last.computed, (clock - last.clock) / MOST_STARVED);
+    // a tick of the system's count less is a span as well
+    if (idle > 0.9 * span) return `nothing of it was decoded for ${Math.round(span)} ms`;
+    if (computed - begun > MOST_SPANS * span) return `no row came for ${Math.round(MOST_SPANS * span)} ms`;
+    return undefined;
+  };
+}
+
+/** Milliseconds of a thread, where the system tells them; else those of all of them. */
+function computed(thread: number): number {
+  try {
+    const [, fields] = /^.*\) (.*)$/s.exec(readFileSync(`/proc/self/task/${thread}/stat`, "utf8"))!;
+    const [user, system] = fields!.split(" ").slice(11, 13).map(Number);
+    return (user! + system!) * TICK;
+  } catch {
+    const { user, system } = process.cpuUsage();
+    return (user + system) / 1000;
+  }
+}
+
 interface Thread {
   /** What it says next. @throws Error when it fails, is silent for too long, or was ended */
   answer<Answer extends ParquetAnswer>(): Promise<Answer>;
@@ -73,7 +114,7 @@ interface Thread {
 }
 
 function startThread(path: string, size: number, wanted: readonly string[] | undefined): Thread {
-  const pulse = new Int32Array(new SharedArrayBuffer(4));
+  const pulse = new Int32Array(new SharedArrayBuffer(8));
   const span = SPAN + size / BYTES_PER_MS;
   const heap = Math.min(MOST_HEAP, HEAP + (HEAP_PER_MB * size) / 2 ** 20);
   const worker = new Worker(WORKER, {
@@ -100,19 +141,11 @@ function startThread(path: string, size: number, wanted: readonly string[] | und
 
   const answer = async <Answer extends ParquetAnswer>(): Promise<Answer> => {
     if (failure) throw failure;
-    let [seen, spans] = [-1, 0];
-    // a timer that is late, since this thread was busy, finds a pulse that has moved on
+    const verdict = watchman(span);
     const watch = setInterval(() => {
-      const now = Atomics.load(pulse, 0);
-      if (now === seen && now > 0) {
-        fail(
-          new Error(`nothing of it was decoded for ${Math.round(span)} ms: it is damaged, or made to stop its reader`),
-        );
-      }
-      if (now > 0 && ++spans > MOST_SPANS) {
-        fail(new Error(`no row came for ${Math.round(spans * span)} ms: too much for a file of ${size} bytes`));
-      }
-      seen = now;
+      const beats = Atomics.load(pulse, 0);
+      const why = beats > 0 ? verdict(beats, computed(Atomics.load(pulse, 1)), performance.now()) : undefined;
+      if (why) fail(new Error(`${why}: ${size} bytes that are damaged, or made to stop their reader`));
     }, span);
     worker.ref();
     try {

@@ -5,7 +5,8 @@
  */
 
 import { isUtf8 } from "node:buffer";
-import { constants, fstatSync, openSync, readSync } from "node:fs";
+import { constants, fstatSync, openSync, readlinkSync, readSync } from "node:fs";
+import { basename } from "node:path";
 import { parentPort, workerData } from "node:worker_threads";
 
 /** What the thread is started with. */
@@ -13,7 +14,7 @@ export interface ParquetRequest {
   readonly path: string;
   /** The columns to be decoded; all where it is left out. Those that the file lacks are passed over. */
   readonly wanted: readonly string[] | undefined;
-  /** One counter: 0 until the file is opened, and growing as long as the decoder gets on. */
+  /** A counter, 0 until the file is opened, and growing as long as the decoder gets on; then the thread's number, on Linux. */
   readonly pulse: Int32Array;
 }
 
@@ -78,6 +79,7 @@ async function* decode(): AsyncGenerator<ParquetOpened | ParquetSlice, void> {
     import("hyparquet"),
     import("hyparquet-compressors"),
   ]);
+  Atomics.store(pulse, 1, threadNumber());
   Atomics.add(pulse, 0, 1); // what was done so far was not the file's doing, and took what the machine takes
   const file = openSource();
   const room = limitArrays(ROOM + ROOM_PER_BYTE * file.byteLength);
@@ -114,6 +116,14 @@ async function* decode(): AsyncGenerator<ParquetOpened | ParquetSlice, void> {
       );
     }
     yield { is: "rows", begin: rowStart, count: rowEnd - rowStart, cells, bad };
+  }
+}
+
+function threadNumber(): number {
+  try {
+    return Number(basename(readlinkSync("/proc/thread-self")));
+  } catch {
+    return 0;
   }
 }
 

@@ -2,7 +2,22 @@
 
 import { execFileSync, spawn } from "node:child_process";
 import { existsSync } from "node:fs";
-import { chmod, link, lstat, mkdir, readdir, readFile, rm, stat, symlink, truncate, writeFile } from "node:fs/promises";
+import {
+  chmod,
+  chown,
+  lchown,
+  link,
+  lstat,
+  mkdir,
+  readdir,
+  readFile,
+  rename,
+  rm,
+  stat,
+  symlink,
+  truncate,
+  writeFile,
+} from "node:fs/promises";
 import { basename, dirname } from "node:path";
 import { describe, expect, test } from "vitest";
 import { claimOutput, writeOutput } from "../../../src/node/data/claim.ts";
@@ -85,6 +100,40 @@ describe("an output is one job's own", () => {
   });
 });
 
+test("what another job has left at the last moment is seen", async () => {
+  for (let turns = 0; turns < 60; turns++) {
+    const path = await file(`moment${turns}.jsonl`);
+    const first = (async () => {
+      const claim = await claimOutput(path);
+      await writeFile(path, "precious\n");
+      await claim.release();
+    })();
+    for (let turn = 0; turn < turns; turn++) await new Promise(setImmediate);
+    const second = await claimOutput(path, { refuse: new Error("it is there") }).catch((error: Error) => error.message);
+    await first.catch(() => {}); // or the second one was first
+    if (typeof second === "string") expect(second).toMatch(/it is there|is writing it/);
+    else {
+      expect(existsSync(path)).toBe(false);
+      await second.release();
+    }
+  }
+});
+
+test.skipIf(!posix)("what a job leaves that is killed while it takes the lock is removed by the next one", async () => {
+  const path = await file("drafts.jsonl");
+  const claim = await claimOutput(path);
+  const { host, space } = JSON.parse(await readFile(`${path}.lock`, "utf8")) as Record<string, string>;
+  await claim.release();
+  const victim = await file("victim_of_a_name", "precious\n");
+  for (const id of ["0a-b", `x/../../${basename(victim)}`]) {
+    await writeFile(`${path}.lock`, JSON.stringify({ pid: 2 ** 22 + 1, host, began: "", space, id }));
+    await writeFile(`${path}.lock.0a-b`, "");
+    await (await claimOutput(path)).release();
+    expect(existsSync(`${path}.lock.0a-b`)).toBe(id !== "0a-b");
+  }
+  expect(existsSync(victim)).toBe(true);
+});
+
 describe("what cannot be an output is refused before any work", () => {
   test("the input and what lies beside it, under any name", async () => {
     const input = await file("in.jsonl", "{}\n");
@@ -99,6 +148,12 @@ describe("what cannot be an output is refused before any work", () => {
     const partial = await file("o.jsonl.partial", "{}\n");
     const out = await file("o.jsonl");
     await expect(claimOutput(out, { inputs: [partial] })).rejects.toThrow("o.jsonl.partial is the input");
+    for (const beside of ["o.jsonl.unfinished.tmp", "o.jsonl.lock.tmp", ".o.jsonl.complete.json"]) {
+      const other = await file(beside, "{}\n");
+      await expect(claimOutput(out, { inputs: [other] })).rejects.toThrow(`${other} is the input`);
+      expect(await readFile(other, "utf8")).toBe("{}\n");
+      await rm(other);
+    }
     expect(await readFile(input, "utf8")).toBe("{}\n");
     expect(await namesLike(input)).toEqual(["in.jsonl"]);
   });
@@ -183,6 +238,15 @@ describe.skipIf(!posix)("a file that is replaced", () => {
     await writeOutput(claim, (put) => put("new"));
     await claim.release();
     expect([await readFile(path, "utf8"), await readFile(victim, "utf8")]).toEqual(["new", "precious\n"]);
+    const rows = await open(await file("hard.jsonl"));
+    await write(rows, 2);
+    await rows.interrupt();
+    const hard = await file("hard.jsonl");
+    await link(hard, `${hard}.elsewhere`);
+    await rename(hard, `${hard}.partial`);
+    await expect(open(hard, { resume: true })).rejects.toThrow(
+      "it has another name as well, which would be written too",
+    );
     await symlink(victim, `${path}.lock`);
     await expect(claimOutput(path)).rejects.toThrow("it is a link; remove it");
   });
@@ -202,6 +266,36 @@ describe.skipIf(!posix)("a file that is replaced", () => {
     await again.finish();
     expect(await readFile(path, "utf8")).toContain('"row":2');
   });
+
+  test("nor is it by what is written in one go", async () => {
+    const path = await file("late.svg");
+    const claim = await claimOutput(path);
+    await writeFile(path, "precious\n");
+    await expect(writeOutput(claim, (put) => put("new"))).rejects.toThrow("it has come since the run began");
+    await claim.release();
+    expect([await readFile(path, "utf8"), await namesLike(path)]).toEqual(["precious\n", ["late.svg"]]);
+  });
+
+  test.skipIf(process.getuid?.() !== 0)(
+    "in a shared folder: no link of others is followed, their file becomes ours",
+    async () => {
+      const victim = await file("shared_victim", "precious\n");
+      const path = await file("shared.json");
+      await symlink(victim, path);
+      await lchown(path, 12345, 12345);
+      await expect(claimOutput(path, { shared: true })).rejects.toThrow(
+        `${path}: it is a link that user 12345 has made`,
+      );
+      await rm(path);
+      await writeFile(path, "theirs", { mode: 0o666 });
+      await chown(path, 12345, 12345);
+      const claim = await claimOutput(path, { shared: true });
+      await writeOutput(claim, (put) => put("ours"));
+      await claim.release();
+      expect((await stat(path)).uid).toBe(0);
+      expect([await readFile(path, "utf8"), await readFile(victim, "utf8")]).toEqual(["ours", "precious\n"]);
+    },
+  );
 });
 
 describe("a disk that is full", () => {
