@@ -265,6 +265,9 @@ export const poolBackwardCases: Table<PoolShape> = {
   ]),
 };
 
+/** Of the optimizer: its loss scale is 16. */
+const STATE = Array.from({ length: 16 }, (_, i) => (i === 4 ? 16 : 0));
+
 /** Gradients are up to `scale` times `lossScale`, losses some units more than the largest logit. */
 const lossBound =
   (factor: number, logit: number) =>
@@ -279,7 +282,7 @@ function crossEntropyCase(rows: number, cols: number): Case<CrossEntropyShape> {
     inputs: (random) => ({
       logits: random.values(rows * cols, 8),
       labels: Array.from({ length: rows }, (_, i) => (i % 4 === 2 ? IGNORED : random.integer(cols))),
-      loss_scale: [16],
+      state: STATE,
     }),
     outputs: { logits: rows * cols, losses: rows },
     bound: lossBound(16 / rows, 8 + Math.log(cols)),
@@ -313,7 +316,7 @@ export const spanLossCases: Table<SpanLossShape> = {
         logits: random.values(2 * tokens, 8),
         cu_seqlens: starts,
         labels: Array.from({ length: 2 * sequences }, (_, i) => (i === 1 ? IGNORED : random.integer(lengths[i >> 1]!))),
-        loss_scale: [16],
+        state: STATE,
       }),
       outputs: { logits: 2 * tokens, losses: 2 * sequences },
       bound: lossBound(8, 8 + Math.log(tokens)),
@@ -327,7 +330,7 @@ const elements = (labelled: "0 to 1" | "any", counts: readonly number[]): Case<E
     inputs: (random) => ({
       logits: random.values(count, 8),
       labels: random.values(count).map((value) => (labelled === "any" ? 4 * value : Number(value > 0))),
-      loss_scale: [16],
+      state: STATE,
     }),
     outputs: { logits: count, losses: count },
     bound: lossBound(400 / count, 144),

@@ -1,9 +1,10 @@
 // Binary cross entropy of logits, each label by itself, and its gradient, which takes the logits' place.
 //   logits      [count]  replaced by (sigmoid(logit) - label) * scale * loss_scale
 //   labels      [count]  f32, 0 to 1
-//   loss_scale  [1]      f32, by which all gradients are multiplied
-//   losses      [count]  max(x, 0) - x * label + log(1 + exp(-|x|))
+//   state       State of the optimizer, whose loss_scale multiplies all gradients
+//   losses      [count]  (max(x, 0) - x * label + log(1 + exp(-|x|))) * scale
 // One thread owns an element. Computes in f32.
+// #import "optimizer/state.wgsl"
 
 alias Scalar = f32;
 const WORKGROUP_SIZE = 64;
@@ -15,7 +16,7 @@ struct Params {
 
 @group(0) @binding(0) var<storage, read_write> logits: array<Scalar>;
 @group(0) @binding(1) var<storage, read> labels: array<f32>;
-@group(0) @binding(2) var<storage, read> loss_scale: array<f32>;
+@group(0) @binding(2) var<storage, read> state: State;
 @group(0) @binding(3) var<storage, read_write> losses: array<f32>;
 @group(0) @binding(4) var<uniform> params: Params;
 
@@ -29,7 +30,7 @@ fn main(
   if (i >= params.count) { return; }
   let x = f32(logits[i]);
   let tail = exp(-abs(x));
-  losses[i] = max(x, 0.0) - x * labels[i] + log(1.0 + tail);
+  losses[i] = (max(x, 0.0) - x * labels[i] + log(1.0 + tail)) * params.scale;
   let sigmoid = select(tail, 1.0, x > 0.0) / (1.0 + tail);
-  logits[i] = Scalar((sigmoid - labels[i]) * params.scale * loss_scale[0]);
+  logits[i] = Scalar((sigmoid - labels[i]) * params.scale * state.loss_scale);
 }

@@ -1,13 +1,14 @@
 // Cross entropy of rows of logits and its gradient, which takes the logits' place: no row is stored twice.
 //   logits      [rows, cols]  replaced by (softmax(logits) - onehot(label)) * scale * loss_scale, zeros if ignored
 //   labels      [rows]        a column, or 0xffffffff: the row is ignored
-//   loss_scale  [1]           f32, by which all gradients are multiplied, so that small ones do not vanish in f16
-//   losses      [rows]        log(sum(exp(logits))) - logit of the label; 0 if ignored
+//   state       State of the optimizer, whose loss_scale multiplies all gradients
+//   losses      [rows]        (log(sum(exp(logits))) - logit of the label) * scale; 0 if ignored
 // LANES threads own a row, each every LANES-th vector of it. The row is read twice: once for its maximum and its sum,
 // which is rescaled as the maximum rises, once for the gradient. Computes in f32.
 // #import "losses/fours.wgsl"
 // #import "shared/reduce.wgsl"
 // #import "losses/workgroup_max.wgsl"
+// #import "optimizer/state.wgsl"
 
 const LANES = 64; // threads of a row
 const WORKGROUP_SIZE = 64;
@@ -22,7 +23,7 @@ struct Params {
 
 @group(0) @binding(0) var<storage, read_write> logits: array<Vector>;
 @group(0) @binding(1) var<storage, read> labels: array<u32>;
-@group(0) @binding(2) var<storage, read> loss_scale: array<f32>;
+@group(0) @binding(2) var<storage, read> state: State;
 @group(0) @binding(3) var<storage, read_write> losses: array<f32>;
 @group(0) @binding(4) var<uniform> params: Params;
 
@@ -55,7 +56,7 @@ fn main(
   for (var i = thread % LANES; i < vectors; i += LANES) {
     let softmax = exp(Sum(logits[start + i]) - highest) / both.x;
     let gradient = softmax - select(Sum(), Sum(1.0), i * WIDTH + PLACES == label + 0 * PLACES);
-    logits[start + i] = Vector(select(Sum(), gradient * (params.scale * loss_scale[0]), seen));
+    logits[start + i] = Vector(select(Sum(), gradient * (params.scale * state.loss_scale), seen));
   }
-  if (thread % LANES == 0) { losses[row] = select(0.0, log(both.x) + highest - both.y, seen); }
+  if (thread % LANES == 0) { losses[row] = select(0.0, (log(both.x) + highest - both.y) * params.scale, seen); }
 }

@@ -1,6 +1,7 @@
 /**
- * Losses and their gradients, which take the place of the logits. All are sums: `scale` makes them means, so that batches
- * that belong together are divided by what they have together. `loss_scale` f32 [1] multiplies gradients, not losses.
+ * Losses and their gradients, which take the place of the logits. `scale`, 1 over a number of labels, makes their sum a mean:
+ * batches that belong together are divided by what they have together. The optimizer's `state` (`STATE_BYTES`) has the
+ * loss scale, which multiplies gradients, not losses.
  */
 import {
   foldWorkgroups,
@@ -33,7 +34,7 @@ export interface CrossEntropyShape {
 }
 
 /**
- * Bindings: logits [rows, cols], replaced by their gradient; labels u32 [rows], `IGNORED` or a column; loss_scale f32 [1];
+ * Bindings: logits [rows, cols], replaced by their gradient; labels u32 [rows], `IGNORED` or a column; state;
  * losses f32 [rows].
  * @param cols of the rows: by how they divide, they are read in fours, in pairs or one by one
  */
@@ -59,7 +60,7 @@ export interface ElementLossShape {
   readonly scale: number;
 }
 
-/** Bindings: logits [count], replaced by their gradient; labels f32 [count], 0 to 1; loss_scale f32 [1]; losses f32 [count]. */
+/** Bindings: logits [count], replaced by their gradient; labels f32 [count], 0 to 1; state; losses f32 [count]. */
 export const binaryCrossEntropy: Kernel<ElementLossShape> = /* @__PURE__ */ elementLoss(
   "binary_cross_entropy",
   binaryWgsl,
@@ -99,7 +100,7 @@ export interface SpanLossShape {
 
 /**
  * Bindings: logits [tokens, 2], replaced by their gradient; cu_seqlens u32 [sequences + 1]; labels u32 [sequences, 2]:
- * tokens counted in the sequence, or `IGNORED`; loss_scale f32 [1]; losses f32 [sequences, 2].
+ * tokens counted in the sequence, or `IGNORED`; state; losses f32 [sequences, 2].
  */
 export function spanLossBy(owner: RowOwner): Kernel<SpanLossShape> {
   return {

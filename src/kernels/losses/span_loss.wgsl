@@ -3,11 +3,12 @@
 //   logits      [tokens, 2]      start and end; replaced by (softmax over the sequence - onehot) * scale * loss_scale
 //   cu_seqlens  [sequences + 1]  row of logits where each sequence begins, and the end of the last
 //   labels      [sequences, 2]   token of the sequence, or 0xffffffff: ignored, its gradient zeros
-//   loss_scale  [1]              f32, by which all gradients are multiplied
-//   losses      [sequences, 2]   0 if ignored
+//   state       State of the optimizer, whose loss_scale multiplies all gradients
+//   losses      [sequences, 2]   times scale; 0 if ignored
 // LANES threads own one of the two columns of a sequence. Computes in f32.
 // #import "shared/reduce.wgsl"
 // #import "losses/workgroup_max.wgsl"
+// #import "optimizer/state.wgsl"
 
 alias Scalar = f32;
 const LANES = 64; // threads of a column
@@ -24,7 +25,7 @@ struct Params {
 @group(0) @binding(0) var<storage, read_write> logits: array<Scalar>;
 @group(0) @binding(1) var<storage, read> cu_seqlens: array<u32>;
 @group(0) @binding(2) var<storage, read> labels: array<u32>;
-@group(0) @binding(3) var<storage, read> loss_scale: array<f32>;
+@group(0) @binding(3) var<storage, read> state: State;
 @group(0) @binding(4) var<storage, read_write> losses: array<f32>;
 @group(0) @binding(5) var<uniform> params: Params;
 
@@ -54,11 +55,11 @@ fn main(
   }
   let both = workgroup_sum2(vec2f(sum, at_label), thread);
   if (row >= params.rows) { return; }
-  let scale = select(params.start_scale, params.end_scale, item % 2 == 1) * loss_scale[0];
+  let scale = select(params.start_scale, params.end_scale, item % 2 == 1);
   for (var i = thread % LANES; i < count; i += LANES) {
     let softmax = exp(f32(logits[start + i * 2]) - greatest) / both.x;
-    let gradient = (softmax - select(0.0, 1.0, i == label)) * scale;
+    let gradient = (softmax - select(0.0, 1.0, i == label)) * (scale * state.loss_scale);
     logits[start + i * 2] = Scalar(select(0.0, gradient, seen));
   }
-  if (thread % LANES == 0) { losses[row] = select(0.0, log(both.x) + greatest - both.y, seen); }
+  if (thread % LANES == 0) { losses[row] = select(0.0, (log(both.x) + greatest - both.y) * scale, seen); }
 }

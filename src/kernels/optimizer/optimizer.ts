@@ -58,8 +58,6 @@ export interface OptimizerStepShape {
   readonly maxNorm: number;
   /** Steps after which the loss scale doubles; 0: it stays what it is. */
   readonly growAfter: number;
-  /** Of the sum of the losses. */
-  readonly lossFactor: number;
 }
 
 /** Bindings: partials f32 [count], losses f32 [1], state (`STATE_BYTES`). */
@@ -67,7 +65,7 @@ export const optimizerStep: Kernel<OptimizerStepShape> = {
   name: "optimizer_step",
   source: stepWgsl,
   plan(shape) {
-    const { count, learningRate, schedule, warmupSteps, totalSteps, betas, maxNorm, growAfter, lossFactor } = shape;
+    const { count, learningRate, schedule, warmupSteps, totalSteps, betas, maxNorm, growAfter } = shape;
     requireSizes("optimizer_step", { count });
     return {
       constants: { WORKGROUP_SIZE },
@@ -81,7 +79,6 @@ export const optimizerStep: Kernel<OptimizerStepShape> = {
         log_beta2: Math.log(betas[1]),
         max_norm: maxNorm,
         grow_after: growAfter,
-        loss_factor: lossFactor,
       },
       workgroups: [1, 1, 1],
       label: `${count}`,

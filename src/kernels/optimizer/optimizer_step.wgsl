@@ -26,7 +26,6 @@ struct Params {
   log_beta2: f32,
   max_norm: f32, // 0: the gradient is not clipped
   grow_after: u32, // good steps; 0: the loss scale stays
-  loss_factor: f32, // of the sum of the losses
 }
 
 @group(0) @binding(0) var<storage, read> partials: array<f32>;
@@ -45,7 +44,7 @@ fn main(@builtin(local_invocation_index) thread: u32) {
   let norm = sqrt(squares) / scale;
   state.norm = norm;
   state.finite = u32(finite);
-  state.loss = losses[0] * params.loss_factor;
+  state.loss = losses[0];
   losses[0] = 0.0;
   state.learning_rate = learning_rate_at(f32(state.steps));
   var factor = 1.0 / scale;

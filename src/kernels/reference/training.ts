@@ -4,6 +4,11 @@ import { type CrossEntropyShape, type ElementLossShape, IGNORED, type SpanLossSh
 import type { AdamWShape, SumSquaresShape } from "../optimizer/optimizer.ts";
 import { type Inputs, type Outputs, slice, sum, valuesOf } from "./values.ts";
 
+/** In the binding `state`. */
+function lossScaleOf(inputs: Inputs): number {
+  return valuesOf(inputs, "state")[4]!;
+}
+
 /** -log softmax at the label, and its gradient; zeros where the label is ignored. */
 function crossEntropyOf(logits: Float64Array, label: number): { loss: number; gradient: Float64Array } {
   if (label === IGNORED) return { loss: 0, gradient: new Float64Array(logits.length) };
@@ -17,11 +22,11 @@ function crossEntropyOf(logits: Float64Array, label: number): { loss: number; gr
 export function crossEntropy({ rows, cols, scale }: CrossEntropyShape, inputs: Inputs): Outputs {
   const logits = Float64Array.from(valuesOf(inputs, "logits"));
   const labels = valuesOf(inputs, "labels");
-  const factor = scale * valuesOf(inputs, "loss_scale")[0]!;
+  const factor = scale * lossScaleOf(inputs);
   const losses = new Float64Array(rows);
   for (let row = 0; row < rows; row++) {
     const { loss, gradient } = crossEntropyOf(slice(logits, row * cols, cols), labels[row]!);
-    losses[row] = loss;
+    losses[row] = loss * scale;
     logits.set(
       gradient.map((value) => value * factor),
       row * cols,
@@ -34,32 +39,34 @@ export function spanLoss({ sequences, startScale, endScale }: SpanLossShape, inp
   const logits = Float64Array.from(valuesOf(inputs, "logits"));
   const starts = valuesOf(inputs, "cu_seqlens");
   const labels = valuesOf(inputs, "labels");
-  const scale = valuesOf(inputs, "loss_scale")[0]!;
   const losses = new Float64Array(2 * sequences);
   for (let item = 0; item < 2 * sequences; item++) {
     const [first, end] = [starts[item >> 1]!, starts[(item >> 1) + 1]!];
     const places = Array.from({ length: end - first }, (_, i) => 2 * (first + i) + (item % 2));
     const column = Float64Array.from(places, (at) => logits[at]!);
     const { loss, gradient } = crossEntropyOf(column, labels[item]!);
-    losses[item] = loss;
-    for (const [i, at] of places.entries()) logits[at] = gradient[i]! * scale * (item % 2 ? endScale : startScale);
+    const scale = item % 2 ? endScale : startScale;
+    losses[item] = loss * scale;
+    for (const [i, at] of places.entries()) logits[at] = gradient[i]! * scale * lossScaleOf(inputs);
   }
   return { logits, losses };
 }
 
 export function binaryCrossEntropy({ count, scale }: ElementLossShape, inputs: Inputs): Outputs {
   const labels = valuesOf(inputs, "labels");
-  const factor = scale * valuesOf(inputs, "loss_scale")[0]!;
+  const factor = scale * lossScaleOf(inputs);
   const x = slice(valuesOf(inputs, "logits"), 0, count);
-  const losses = x.map((value, i) => Math.max(value, 0) - value * labels[i]! + Math.log1p(Math.exp(-Math.abs(value))));
+  const losses = x.map(
+    (value, i) => (Math.max(value, 0) - value * labels[i]! + Math.log1p(Math.exp(-Math.abs(value)))) * scale,
+  );
   return { logits: x.map((value, i) => (1 / (1 + Math.exp(-value)) - labels[i]!) * factor), losses };
 }
 
 export function squaredError({ count, scale }: ElementLossShape, inputs: Inputs): Outputs {
   const labels = valuesOf(inputs, "labels");
-  const factor = scale * valuesOf(inputs, "loss_scale")[0]!;
+  const factor = scale * lossScaleOf(inputs);
   const apart = slice(valuesOf(inputs, "logits"), 0, count).map((value, i) => value - labels[i]!);
-  return { logits: apart.map((value) => 2 * value * factor), losses: apart.map((value) => value * value) };
+  return { logits: apart.map((value) => 2 * value * factor), losses: apart.map((value) => value * value * scale) };
 }
 
 /** All partial sums together: how they are shared out is the kernel's. */
