@@ -1,6 +1,23 @@
 /** As cases.ts, for the kernels of training: shapes, inputs, and the error that is allowed against the CPU twin. */
 
-import type { Scalar } from "../src/kernels/kernel.ts";
+import {
+  type AttentionBackwardShape,
+  attentionBackwardExtents,
+  attentionBackwardKV,
+  attentionBackwardKVBroadcastBy,
+  attentionBackwardKVUnaligned,
+  attentionBackwardQ,
+  attentionBackwardQBroadcastBy,
+  attentionBackwardQUnaligned,
+} from "../src/kernels/attention/attention_backward.ts";
+import {
+  type AttentionDropout,
+  type AttentionTrainingShape,
+  attentionTraining,
+  attentionTrainingBroadcastBy,
+  attentionTrainingUnaligned,
+} from "../src/kernels/attention/attention_training.ts";
+import type { Kernel, Scalar } from "../src/kernels/kernel.ts";
 import {
   binaryCrossEntropy,
   type CrossEntropyShape,
@@ -12,6 +29,7 @@ import {
   spanLossBy,
   squaredError,
 } from "../src/kernels/losses/losses.ts";
+import * as attention from "../src/kernels/reference/attention_training.ts";
 import * as backward from "../src/kernels/reference/backward.ts";
 import * as training from "../src/kernels/reference/training.ts";
 import {
@@ -44,6 +62,7 @@ import {
 } from "../src/kernels/tokens/backward.ts";
 import type { PoolShape } from "../src/kernels/tokens/pool.ts";
 import { absolute, type Bound, type Case, type CaseTable, exact, type Random, UNIT, UNITS } from "./case.ts";
+import { attentionCase } from "./cases.ts";
 
 type Table<Shape extends { readonly dtype: Scalar }> = Omit<CaseTable<Shape>, "typical">;
 
@@ -346,4 +365,136 @@ export const squaredErrorCases: Table<ElementLossShape> = {
   kernels: () => [squaredError],
   reference: training.squaredError,
   cases: elements("any", [1, 129]),
+};
+
+interface AttentionOptions extends Omit<Partial<AttentionBackwardShape>, "dtype"> {
+  /** No query of the first sequence sees a key. */
+  readonly blind?: boolean;
+}
+
+/** The shapes of attention's gradients; what goes into them, lse and out as well, comes from the twin. */
+function attentionBackwardCase(
+  side: "q" | "kv",
+  lengths: readonly number[],
+  heads: number,
+  headDim: number,
+  { blind = false, ...options }: AttentionOptions = {},
+): Case<AttentionBackwardShape> {
+  const starts = [0];
+  for (const length of lengths) starts.push(starts.at(-1)! + length);
+  const [tokens, count] = [starts.at(-1)!, starts.at(-1)! * heads * headDim];
+  const shape = { tokens, sequences: lengths.length, heads, headDim, mask: blind, ...options };
+  const { stride, qOffset, kOffset, vOffset } = attentionBackwardExtents("", { ...shape, dtype: "f32" });
+  const size = tokens * stride + Math.max(qOffset, kOffset, vOffset);
+  return {
+    shape,
+    inputs(random) {
+      const qkv = random.values(size, 2);
+      const given = {
+        ...{ qkv, d_out: random.values(count), cu_seqlens: starts },
+        tokens: Array.from({ length: 4 * tokens }, (_, i) =>
+          Number(i % 4 === 3 && random.integer(3) > 0 && !(blind && i < 4 * lengths[0]!)),
+        ),
+      };
+      const forward = { ...shape, dtype: "f32", qStride: stride, kStride: stride, vStride: stride } as const;
+      const packed = { q: qkv, k: qkv, v: qkv, cu_seqlens_k: starts };
+      const { out, lse } = attention.attentionTraining(
+        { ...forward, qOffset, kOffset, vOffset },
+        { ...given, ...packed },
+      );
+      const all = { ...given, out: out!, lse: lse! };
+      if (side === "q") return all;
+      return { ...all, delta: attention.attentionBackwardQ({ ...shape, dtype: "f32" }, all).delta! };
+    },
+    outputs: side === "q" ? { d_q: size, delta: tokens * heads } : { d_kv: size },
+    // A score sums headDim terms of up to 4, divided by sqrt(headDim): with the roundings of exp2, a probability is right
+    // to some 4 sqrt(headDim) + 64 units. The gradients of probabilities are sums of headDim terms of up to 2, of random
+    // signs and so of the size of 2 sqrt(headDim), right to 2 headDim units. Both meet values of up to 2, in sums whose
+    // probabilities add up to 1; those of one key for all queries to more, here up to 8.
+    bound: absolute(
+      ((side === "q" ? 1 : 8) * (24 * Math.sqrt(headDim) + 256) + Math.max(...lengths)) / (1 - (options.dropout ?? 0)),
+    ),
+  };
+}
+
+const attentionBackwardShapes = (side: "q" | "kv"): Case<AttentionBackwardShape>[] => [
+  attentionBackwardCase(side, [1], 1, 1),
+  attentionBackwardCase(side, [3, 5], 2, 5, { mask: true }),
+  attentionBackwardCase(side, [17, 1, 16], 3, 8, { causal: true }),
+  attentionBackwardCase(side, [33, 0, 15], 2, 32),
+  attentionBackwardCase(side, [70, 40], 2, 64, { mask: true }),
+  attentionBackwardCase(side, [129, 20], 1, 16, { causal: true, mask: true, scale: 0.3 }),
+  attentionBackwardCase(side, [19], 2, 80),
+  { ...attentionBackwardCase(side, [7], 1, 300), why: "several workgroups for the columns of a head" },
+  attentionBackwardCase(side, [9, 6], 2, 12, { blind: true }),
+  attentionBackwardCase(side, [21, 4], 2, 8, { stride: 60, vOffset: 4, kOffset: 24, qOffset: 40 }),
+  attentionBackwardCase(side, [6, 8], 2, 5, { stride: 41, qOffset: 3, kOffset: 14, vOffset: 27 }),
+  attentionBackwardCase(side, [70, 3], 2, 64, { mask: true, dropout: 0.3, seed: 5, step: 2, tensor: 9 }),
+  attentionBackwardCase(side, [37], 3, 32, { causal: true, dropout: 0.6, seed: 1 }),
+  attentionBackwardCase(side, [18, 9], 2, 5, { dropout: 0.1, step: 1 }),
+];
+
+/** Those that any size takes, and of the aligned ones those that the device can run. */
+function attentionKernels<Shape extends AttentionBackwardShape | AttentionTrainingShape>(
+  aligned: Kernel<Shape>,
+  broadcastBy: (subgroup: number) => Kernel<Shape>,
+  unaligned: Kernel<Shape>,
+): CaseTable<Shape>["kernels"] {
+  return (shape, traits) => {
+    const { headDim } = shape;
+    const places = Object.entries(shape).filter(([field]) => /stride|offset/i.test(field));
+    if (![headDim, ...places.map(([, value]) => value as number)].every((size) => size % 4 === 0)) return [unaligned];
+    const size = traits?.subgroupSize;
+    return [aligned, ...(size === 4 || size === 8 ? [broadcastBy(size)] : []), unaligned];
+  };
+}
+
+export const attentionBackwardQCases: Table<AttentionBackwardShape> = {
+  kernels: attentionKernels(attentionBackwardQ, attentionBackwardQBroadcastBy, attentionBackwardQUnaligned),
+  reference: attention.attentionBackwardQ,
+  cases: attentionBackwardShapes("q"),
+};
+
+export const attentionBackwardKVCases: Table<AttentionBackwardShape> = {
+  kernels: attentionKernels(attentionBackwardKV, attentionBackwardKVBroadcastBy, attentionBackwardKVUnaligned),
+  reference: attention.attentionBackwardKV,
+  cases: attentionBackwardShapes("kv"),
+};
+
+const drawn = { dropout: 0.3, seed: 5, step: 2, tensor: 9 };
+
+/** As without dropout, of what is divided by 1 - p. */
+function trainingCase(
+  lengths: readonly number[],
+  heads: number,
+  headDim: number,
+  {
+    dropout = 0,
+    seed = 0,
+    step = 0,
+    tensor = 0,
+    ...options
+  }: Parameters<typeof attentionCase>[3] & AttentionDropout = {},
+): Case<AttentionTrainingShape> {
+  const of = attentionCase(lengths, heads, headDim, options);
+  const units = of.bound("f32").absolute / UNIT;
+  return {
+    ...of,
+    shape: { ...of.shape, dropout, seed, step, tensor },
+    outputs: { ...of.outputs, lse: of.shape.tokens * heads },
+    bound: absolute(units / (1 - dropout)),
+  };
+}
+
+export const attentionTrainingCases: Table<AttentionTrainingShape> = {
+  kernels: attentionKernels(attentionTraining, attentionTrainingBroadcastBy, attentionTrainingUnaligned),
+  reference: attention.attentionTraining,
+  cases: [
+    trainingCase([1], 1, 1),
+    trainingCase([9, 0, 40], 2, 8, { keyLengths: [5, 1, 0] }),
+    trainingCase([70, 3], 2, 64, { mask: true, ...drawn }),
+    trainingCase([37], 3, 32, { causal: true, dropout: 0.6, seed: 1 }),
+    trainingCase([18, 9], 2, 5, { ...drawn, valueDim: 3, keyLengths: [40, 7] }),
+    trainingCase([7], 1, 16, { ...drawn, valueDim: 300, keyLengths: [70] }),
+  ],
 };

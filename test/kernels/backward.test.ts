@@ -5,12 +5,15 @@ import * as backward from "../../src/kernels/reference/backward.ts";
 import * as training from "../../src/kernels/reference/training.ts";
 import * as forward from "../../src/kernels/reference/twins.ts";
 import type { Inputs, Outputs } from "../../src/kernels/reference/values.ts";
+import { subgroupSizeOf } from "../../src/runtime/device.ts";
 import * as tables from "../backward_cases.ts";
 import { randomNumbers } from "../case.ts";
 import { hasF16, testDevice } from "../device.ts";
 import { check } from "./harness.ts";
 
 const { device } = await testDevice();
+const subgroupSize = subgroupSizeOf(device);
+const traits = subgroupSize === undefined ? {} : { subgroupSize };
 const NONE = 0xffffffff;
 
 describe.each<Scalar>(["f32", "f16"])("%s", (dtype) => {
@@ -26,6 +29,9 @@ describe.each<Scalar>(["f32", "f16"])("%s", (dtype) => {
     checkAll("spread_rows", tables.spreadRowsCases);
     checkAll("embedding_sums", tables.embeddingSumsCases);
     checkAll("pool_backward", tables.poolBackwardCases);
+    checkAll("attention_training", tables.attentionTrainingCases);
+    checkAll("attention_backward_q", tables.attentionBackwardQCases);
+    checkAll("attention_backward_kv", tables.attentionBackwardKVCases);
     checkAll("cross_entropy", tables.crossEntropyCases);
     checkAll("span_loss", tables.spanLossCases);
     checkAll("binary_cross_entropy", tables.binaryCrossEntropyCases);
@@ -38,7 +44,8 @@ describe.each<Scalar>(["f32", "f16"])("%s", (dtype) => {
   ): void {
     test.each(table.cases.map((of) => [JSON.stringify(of.shape), of] as const))(`${name} %s`, async (_, of) => {
       const shape = { ...of.shape, dtype } as Shape;
-      for (const kernel of table.kernels(shape)) await check(device, kernel, { ...table, typical: [] }, of, dtype);
+      for (const kernel of table.kernels(shape, traits))
+        await check(device, kernel, { ...table, typical: [] }, of, dtype);
     });
   }
 });
