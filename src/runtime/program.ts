@@ -222,7 +222,7 @@ export class Program {
     const encoder = device.createCommandEncoder({ label: this.label });
     this.#encode(encoder, timed?.passOf);
     for (const { ref, offset, bytes } of outputs) {
-      encoder.copyBufferToBuffer(bufferOf(this.#place, ref), 0, staging, offset, bytes);
+      encoder.copyBufferToBuffer(bufferOf(this.#place, ref), ref.tensor?.offset ?? 0, staging, offset, bytes);
     }
     timed?.resolve(encoder);
     device.queue.submit([encoder.finish()]);

@@ -44,8 +44,8 @@ export interface FlatWeights {
   readonly places: ReadonlyMap<string, FlatPlace>;
   /** What kernels read: in f16 the copies. */
   readonly weights: BertWeights;
-  /** Which stored tensors go where, in f32. */
-  readonly contents: readonly Content[];
+  /** Which stored tensors go where, in f32, and in f16 where there are copies. */
+  readonly contents: Readonly<Record<"f32" | "f16", readonly Content[]>>;
   /** Of a tensor of `weights`. */
   gradientOf(tensor: Tensor): Tensor;
   readonly bytes: number;
@@ -109,14 +109,14 @@ export async function allocateFlat(
     allocation.dispose();
     throw error;
   }
-  const contents: Content[] = [];
-  const masters = tree(roomOf("weights"), "f32", contents);
+  const contents: Record<"f32" | "f16", Content[]> = { f32: [], f16: [] };
+  const masters = tree(roomOf("weights"), "f32", contents.f32);
   const gradients = roomOf("gradients");
   const made = new Map<string, Tensor>();
   return {
     parts,
     places,
-    weights: dtype === "f16" ? tree(roomOf("copies"), "f16") : masters,
+    weights: dtype === "f16" ? tree(roomOf("copies"), "f16", contents.f16) : masters,
     contents,
     gradientOf({ label, shape }) {
       const known = made.get(label) ?? gradients.tensor(label, shape, "f32");
