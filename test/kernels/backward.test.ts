@@ -1,6 +1,7 @@
 /** The kernels of training against their CPU twins, and these against differences of the twins of what they differentiate. */
 import { describe, expect, test } from "vitest";
 import type { Scalar } from "../../src/kernels/kernel.ts";
+import * as attention from "../../src/kernels/reference/attention_training.ts";
 import * as backward from "../../src/kernels/reference/backward.ts";
 import * as training from "../../src/kernels/reference/training.ts";
 import * as forward from "../../src/kernels/reference/twins.ts";
@@ -131,6 +132,39 @@ describe("twins against central differences", () => {
       differences((x) => forward.pool(shape, { ...others, x }).out!, x, d_out),
     );
   });
+
+  test.each([{ mask: true }, { causal: true, scale: 0.7, dropout: 0.4, seed: 3, step: 4, tensor: 1 }])(
+    "attention, %j",
+    (options) => {
+      const [heads, headDim] = [2, 3];
+      const stride = 3 * heads * headDim + 2;
+      const places = { qOffset: 13, kOffset: 1, vOffset: 7 };
+      const shape = { tokens: 10, sequences: 4, heads, headDim, dtype, mask: false, ...places, ...options } as const;
+      const starts = [0, 4, 4, 9, 10];
+      const tokens = Array.from({ length: 40 }, (_, i) => Number(i % 4 === 3 && i !== 7 && i < 36));
+      const given = { cu_seqlens: starts, tokens };
+      const [qkv, d_out] = [random.values(10 * stride + 13, 2), random.values(10 * heads * headDim)];
+      const strides = { qStride: stride, kStride: stride, vStride: stride };
+      const run = (qkv: Float64Array): Outputs =>
+        attention.attentionTraining(
+          { ...shape, ...strides },
+          { ...given, q: qkv, k: qkv, v: qkv, cu_seqlens_k: starts },
+        );
+      const { out, lse } = run(qkv);
+      const operands = { ...given, qkv, d_out, out: out!, lse: lse! };
+      const { d_q, delta } = attention.attentionBackwardQ({ ...shape, stride }, operands);
+      const before = new Float64Array(qkv.length);
+      before.set(d_q!);
+      const { d_kv } = attention.attentionBackwardKV(
+        { ...shape, stride },
+        { ...operands, delta: delta!, d_kv: before },
+      );
+      expectClose(
+        d_kv!,
+        differences((qkv) => run(qkv).out!, qkv, d_out),
+      );
+    },
+  );
 
   test("gathering rows is undone by segments of them, and by spreading", () => {
     const indices = [2, 0, 2, 1, 2];
