@@ -1,18 +1,17 @@
 /**
- * Builds dist/ with esbuild. `--types` adds the declarations with tsc, which only the published package needs.
+ * Builds dist/ with esbuild. `--types` adds the declarations with tsc, which only the package needs.
  *
  *   dist/index.js, dist/kernels.js   one file each, for bundlers: no imports, WGSL inlined, what is not used falls away
  *   dist/*.min.js                    the same for pages without a bundler
  *   dist/node/*.js                   for Node, sharing chunks, so that every entry means the same Engine
  *   dist/checks/*.js                 conformance, reference and the checks on wgpu; not part of the package
+ *   dist/types/*.d.ts                the declarations
  *   dist/report.js                   what draws the plots in the HTML report of the bench
  *   dist/kernels/NAME.wgsl           each kernel with all that it imports, to paste into any WebGPU page
  *   dist/examples/                   the examples as a web site, and what serves it; not part of the package
  */
 
-import { spawnSync } from "node:child_process";
 import { chmod, copyFile, mkdir, readdir, readFile, rm, writeFile } from "node:fs/promises";
-import { createRequire } from "node:module";
 import { dirname, join, relative } from "node:path";
 import { gzipSync } from "node:zlib";
 import { build } from "esbuild";
@@ -20,6 +19,8 @@ import { build } from "esbuild";
 const ROOT = import.meta.dirname;
 const DIST = join(ROOT, "dist");
 
+const { writeDeclarations } = await typescript("declarations.ts");
+const typed = process.argv.includes("--types") ? writeDeclarations(ROOT, join(DIST, "types")) : 0; // meanwhile
 const { kernelTexts, wgslModules } = await typescript("wgsl.ts");
 // minified, a module would lose the PURE annotations by which a bundler leaves out what an app does not use
 const modules = [
@@ -95,7 +96,7 @@ const texts = [...kernelTexts(ROOT)].map(([name, contents]) => ({
 await write(join(DIST, "kernels"), texts, ".wgsl");
 await writeExamples([...examples.outputFiles, ...server.outputFiles]);
 await report(join(DIST, "index.min.js"));
-if (process.argv.includes("--types")) await declarations();
+if ((await typed) !== 0) process.exit(1); // tsc has said why
 
 /** One file for browsers. Shaders come first, then what belongs together: 2% less after gzip, which looks back 32 kB. */
 async function browserModule(name, entry, options) {
@@ -219,21 +220,4 @@ async function report(file) {
   const bytes = await readFile(file);
   const kilobytes = ({ length }) => `${(length / 1000).toFixed(1)} kB`;
   console.log(`${relative(ROOT, file)} ${kilobytes(bytes)}, gzip ${kilobytes(gzipSync(bytes))}`);
-}
-
-async function declarations() {
-  const folder = join(DIST, "types");
-  await rm(folder, { recursive: true, force: true });
-  const tsc = join(dirname(createRequire(import.meta.url).resolve("typescript/package.json")), "bin/tsc");
-  const { status } = spawnSync(process.execPath, [tsc, "-p", "tsconfig.build.json"], { cwd: ROOT, stdio: "inherit" });
-  if (status !== 0) process.exit(1); // tsc has said why
-  for (const name of await readdir(folder, { recursive: true })) {
-    if (!name.endsWith(".d.ts")) continue;
-    const text = await readFile(join(folder, name), "utf8");
-    // tsc rewrites the extensions of imports in JavaScript only
-    const rewritten = text.replace(/((?:\bfrom|\bimport)\s*\(?\s*"\.[^"]*)\.ts"/g, '$1.js"');
-    if (/"[^"]+\.wgsl"/.test(rewritten))
-      throw new Error(`dist/types/${name} imports a .wgsl file: give its export a type`);
-    await writeFile(join(folder, name), rewritten);
-  }
 }

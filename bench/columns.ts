@@ -7,9 +7,16 @@ export interface Column<T> {
   readonly name: string;
   /** Text reads from the left, numbers from the right. */
   readonly text?: true;
+  /** Where alone it stands: with `--wide` and on the page, or in tables of 100 characters; left out, in both. */
+  readonly only?: "wide" | "narrow";
   /** Characters that it has at least in the terminal, where rows come one by one. */
   readonly width?: number;
   cell(row: T, index: number): string;
+}
+
+/** Those of the page and of `--wide`, or those that fit a terminal of 100 characters. */
+export function columnsOf<T>(columns: readonly Column<T>[], wide: boolean): readonly Column<T>[] {
+  return columns.filter(({ only }) => only === undefined || (only === "wide") === wide);
 }
 
 export const LEGEND = "* what the engine launches on this device";
@@ -23,19 +30,29 @@ export const KERNEL_COLUMNS: readonly Column<KernelRow>[] = [
     cell: ({ kernel, variant, chosen }) => [kernel, variant, chosen ? "*" : ""].filter(Boolean).join(" "),
   },
   { name: "shape", text: true, width: 20, cell: ({ shape }) => shape },
-  { name: "type", text: true, cell: ({ dtype }) => dtype },
-  { name: "clock", text: true, cell: ({ timing }) => timing.clock },
+  { name: "type", only: "wide", text: true, cell: ({ dtype }) => dtype },
+  { name: "clock", only: "wide", text: true, cell: ({ timing }) => timing.clock },
   { name: "p50 ms", width: 8, cell: ({ timing }) => milliseconds(timing.p50) },
-  { name: "min ms", width: 8, cell: ({ timing }) => milliseconds(timing.min) },
-  { name: "noise", cell: ({ timing }) => percent(timing.noise) },
-  { name: "others", cell: othersCell },
-  { name: "GFLOP/s", cell: ({ flops, flopsPerSecond }) => (flops > 0 ? short(flopsPerSecond / 1e9) : "-") },
-  { name: "GB/s", width: 7, cell: ({ bytesPerSecond }) => short(bytesPerSecond / 1e9) },
-  { name: "copy ms", width: 8, cell: ({ copyMs }) => (copyMs === undefined ? "-" : milliseconds(copyMs)) },
+  { name: "min ms", only: "wide", width: 8, cell: ({ timing }) => milliseconds(timing.min) },
+  { name: "noise", only: "wide", cell: ({ timing }) => percent(timing.noise) },
+  { name: "others", only: "wide", cell: othersCell },
+  {
+    name: "GFLOP/s",
+    only: "wide",
+    cell: ({ flops, flopsPerSecond }) => (flops > 0 ? short(flopsPerSecond / 1e9) : "-"),
+  },
+  { name: "GB/s", only: "wide", width: 7, cell: ({ bytesPerSecond }) => short(bytesPerSecond / 1e9) },
+  { name: "speed", only: "narrow", width: 11, cell: speedCell },
+  {
+    name: "copy ms",
+    only: "wide",
+    width: 8,
+    cell: ({ copyMs }) => (copyMs === undefined ? "-" : milliseconds(copyMs)),
+  },
   { name: "/ copy", cell: ({ copyMs, timing }) => (copyMs === undefined ? "-" : (timing.p50 / copyMs).toFixed(2)) },
   { name: "share", cell: ({ share }) => percent(share) },
-  { name: "of", text: true, width: 10, cell: ({ boundBy }) => boundBy },
-  { name: "verified", text: true, cell: ({ check }) => check.how },
+  { name: "of", only: "wide", text: true, width: 10, cell: ({ boundBy }) => boundBy },
+  { name: "verified", only: "wide", text: true, cell: ({ check }) => check.how },
 ];
 
 export const MODEL_COLUMNS: readonly Column<ModelRow>[] = [
@@ -44,16 +61,16 @@ export const MODEL_COLUMNS: readonly Column<ModelRow>[] = [
   { name: "type", text: true, cell: ({ dtype }) => dtype },
   { name: "p50 ms", width: 8, cell: ({ timing }) => milliseconds(timing.p50) },
   { name: "p90 ms", width: 8, cell: ({ timing }) => milliseconds(timing.p90) },
-  { name: "min ms", width: 8, cell: ({ timing }) => milliseconds(timing.min) },
-  { name: "noise", cell: ({ timing }) => percent(timing.noise) },
-  { name: "others", cell: othersCell },
+  { name: "min ms", only: "wide", width: 8, cell: ({ timing }) => milliseconds(timing.min) },
+  { name: "noise", only: "wide", cell: ({ timing }) => percent(timing.noise) },
+  { name: "others", only: "wide", cell: othersCell },
   { name: "seq/s", width: 7, cell: ({ sequencesPerSecond }) => short(sequencesPerSecond) },
   { name: "GFLOP/s", cell: ({ flopsPerSecond }) => short(flopsPerSecond / 1e9) },
   { name: "share", cell: ({ share }) => percent(share) },
-  { name: "runs", cell: ({ timing }) => String(timing.repeats) },
+  { name: "runs", only: "wide", cell: ({ timing }) => String(timing.repeats) },
   { name: "GPU ms", width: 8, cell: ({ gpu }) => (gpu ? milliseconds(gpu.ms) : "-") },
   { name: "first ms", cell: ({ firstRun }) => milliseconds(firstRun) },
-  { name: "GPU MB", width: 7, cell: ({ gpuBytes }) => short(gpuBytes / 1e6) },
+  { name: "GPU MB", only: "wide", width: 7, cell: ({ gpuBytes }) => short(gpuBytes / 1e6) },
 ];
 
 /** @param ours the row that they are compared with, where there is a single one */
@@ -65,17 +82,22 @@ export function peerColumns(ours?: PeerRow): Column<PeerRow>[] {
     { name: "engine", text: true, cell: ({ peer }) => peer },
     { name: "computes on", text: true, cell: ({ adapter }) => adapter },
     { name: "p50 ms", cell: ({ timing }) => milliseconds(timing.median) },
-    { name: "min", cell: ({ timing }) => milliseconds(timing.min) },
-    { name: "max", cell: ({ timing }) => milliseconds(timing.max) },
-    { name: "runs", cell: ({ timing }) => String(timing.n) },
+    { name: "min", only: "wide", cell: ({ timing }) => milliseconds(timing.min) },
+    { name: "max", only: "wide", cell: ({ timing }) => milliseconds(timing.max) },
+    { name: "runs", only: "wide", cell: ({ timing }) => String(timing.n) },
     ...ratio,
     { name: "seq/s", cell: ({ sequencesPerSecond }) => short(sequencesPerSecond) },
     { name: "cold ms", cell: ({ firstAnswerColdMs }) => milliseconds(firstAnswerColdMs) },
     { name: "MB", cell: ({ peakBytes }) => short(peakBytes / 1e6) },
-    { name: "error", cell: ({ check }) => check.error.toExponential(1) },
+    { name: "error", only: "wide", cell: ({ check }) => check.error.toExponential(1) },
   ];
 }
 
 function othersCell({ timing: { others } }: KernelRow | ModelRow): string {
   return others === undefined ? "" : percent(others);
+}
+
+/** By what bounds the kernel. */
+function speedCell({ boundBy, flopsPerSecond, bytesPerSecond }: KernelRow): string {
+  return boundBy === "arithmetic" ? `${short(flopsPerSecond / 1e9)} GFLOP/s` : `${short(bytesPerSecond / 1e9)} GB/s`;
 }

@@ -25,6 +25,7 @@ export function measures(command: Command, dtypes: readonly CommonOptions["dtype
     .option("--budget <MS>", "time for each row, of at least 3 repeats", positiveInteger, 2000)
     .option("--json [FILE]", "write JSON: a file, or - or nothing: JSON Lines to stdout in place of the tables")
     .option("--html <FILE>", "write a page with plots and tables")
+    .option("--wide", "tables with all columns; without it they fit 100 characters")
     .option("--force", "replace files of --json and --html that are there")
     .option("--tuned", "choose matmuls by what bert-webgpu tune stored for the adapter, not by the built-in choice");
 }

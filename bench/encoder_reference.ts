@@ -15,7 +15,7 @@ type Activation = Parameters<typeof matmul>[0]["activation"];
  */
 export async function encodeOnCpu(folder: Folder, { inputIds }: Sequence, int8 = false): Promise<Float64Array> {
   const { config, checkpoint } = await openModel(folder);
-  const { stored } = nameTensors(checkpoint);
+  const { stored } = nameTensors(checkpoint, config);
   const { hiddenSize: hidden, intermediateSize, numAttentionHeads: heads, layerNormEps: eps } = config;
   const tokens = inputIds.length;
   const dtype = "f32";

@@ -20,6 +20,7 @@ import {
   type LayernormShape,
   layernormBy,
 } from "../src/kernels/rows/layernorm.ts";
+import { type NonFiniteShape, nonFiniteBy } from "../src/kernels/rows/non_finite.ts";
 import { type SoftmaxShape, softmaxKernelFor } from "../src/kernels/rows/softmax.ts";
 import type { TopKShape } from "../src/kernels/rows/top_k.ts";
 import type { GatherRowsShape } from "../src/kernels/tokens/gather_rows.ts";
@@ -35,6 +36,7 @@ import {
   layernormCases,
   matmulCases,
   matmulQ8Cases,
+  nonFiniteCases,
   poolCases,
   softmaxCases,
   topKCases,
@@ -119,6 +121,7 @@ export interface EngineTables {
   readonly pool: BenchTable<PoolShape>;
   readonly gatherRows: BenchTable<GatherRowsShape>;
   readonly topK: BenchTable<TopKShape>;
+  readonly nonFinite: BenchTable<NonFiniteShape>;
   /** Alone it is never launched: the engine's matmuls apply it. */
   readonly activation: BenchTable<ActivationShape>;
 }
@@ -141,6 +144,7 @@ export function engineTables(traits: DeviceTraits): EngineTables {
     pool: engineFirst("pool", poolCases, traits),
     gatherRows: engineFirst("gather_rows", gatherRowsCases, traits),
     topK: engineFirst("top_k", topKCases, traits),
+    nonFinite: engineFirst("non_finite", nonFiniteCases, traits, () => nonFiniteBy(owner)),
     activation: { ...activationCases, operation: "activation" },
   };
 }

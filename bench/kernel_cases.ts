@@ -4,7 +4,7 @@ import type { DeviceTraits, Scalar } from "../src/kernels/kernel.ts";
 import { INDEXABLE } from "../src/kernels/kernel.ts";
 import type { MatmulShape } from "../src/kernels/matmul/matmul.ts";
 import { matmul, matmulQ8, type Outputs } from "../src/kernels/reference/twins.ts";
-import { attentionCase, linear, linearQ8, poolCase } from "../test/cases.ts";
+import { attentionCase, linear, linearQ8, nonFiniteCase, poolCase } from "../test/cases.ts";
 import { engineTables } from "./engine_choice.ts";
 import { type BenchTable, type KernelTask, kernelTask } from "./kernels.ts";
 import {
@@ -42,6 +42,7 @@ export const OPERATIONS: Readonly<Record<string, readonly number[]>> = {
   gather_rows: ROWS,
   softmax: ROWS,
   top_k: ROWS,
+  non_finite: ROWS,
 };
 
 /** Every kernel on the shapes of BERT-base with 128 tokens; of several for one operation, the engine's choice first. */
@@ -62,6 +63,7 @@ export function typicalTasks(traits: DeviceTraits): KernelTask[] {
     ...tasks(tables.gatherRows),
     ...tasks(tables.softmax),
     ...tasks(tables.topK),
+    ...tasks(tables.nonFinite),
   ];
 }
 
@@ -96,6 +98,7 @@ export function shapedTask(operation: string, sizes: readonly number[], traits: 
     gather_rows: () => kernelTask(tables.gatherRows, gatherRowsSized(a, b)),
     softmax: () => kernelTask(tables.softmax, rowsCase(tables.softmax.typical[0]!, a, b)),
     top_k: () => kernelTask(tables.topK, topKSized(a, b)),
+    non_finite: () => kernelTask(tables.nonFinite, nonFiniteCase(a * b, 0)),
   };
   return tasks[operation]!();
 }

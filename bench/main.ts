@@ -26,7 +26,7 @@ import { MODEL_SHAPES, type ModelShapeName } from "./random_model.ts";
 import { parseRows } from "./report.ts";
 import { ceilingOf, type Row } from "./rows.ts";
 import { type Session, withSession } from "./session.ts";
-import { authorTask, type WorkbenchOptions, watchFile } from "./workbench.ts";
+import { type AuthorTask, authorTask, type WorkbenchOptions, watchFile } from "./workbench.ts";
 import { readAuthorFile } from "./workbench_file.ts";
 
 const STANDARD_BATCHES: readonly BatchTask[] = [{ batch: 1, tokens: 128 }, { batch: 8, tokens: 128 }, "ragged"];
@@ -114,11 +114,16 @@ async function benchFile(
   { watch, ...options }: KernelOptions & WorkbenchOptions & { readonly watch?: true },
 ): Promise<void> {
   const { dtype } = options;
-  const taskFor = async (engine: Session["engine"]): Promise<KernelTask> =>
+  const taskFor = async (engine: Session["engine"]): Promise<AuthorTask> =>
     authorTask(await readAuthorFile(path), options, engine, dtype);
   await withSession(
     options,
-    (engine) => (watch ? undefined : taskFor(engine)),
+    async (engine) => {
+      if (watch) return undefined; // who saves it again is told each time
+      const task = await taskFor(engine);
+      await task.compile();
+      return task;
+    },
     async (session, task) => {
       const { engine, options } = session;
       if (task) return runKernels(session, dtype, [task], () => true);
@@ -245,6 +250,8 @@ measures(program.command("model"), ["f32", "f16", "q8"])
 program.addCommand(peersCommand().copyInheritedSettings(program));
 program.allowExcessArguments(); // a command that there is not, which `benchAll` tells by its name
 
+process.on("SIGINT", () => process.exit(130)); // until there is something to write: see `withReport`
+process.on("SIGTERM", () => process.exit(143));
 process.stdout.on("error", () => process.exit()); // whoever read us has had enough, as `| head` has
 await program.parseAsync().catch((error: unknown) => {
   process.exitCode = reportFailure(error);

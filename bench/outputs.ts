@@ -16,6 +16,8 @@ export interface OutputOptions {
   /** `true` for standard output. */
   readonly json: Claim | true | undefined;
   readonly html?: Claim | "-";
+  /** All columns in the terminal. */
+  readonly wide?: boolean;
 }
 
 /**
@@ -48,12 +50,12 @@ export async function claimResults(
   });
 }
 
-/** Lets `work` fill a report, which is written whatever ends it, Ctrl-C included. One without a row leaves files alone. */
+/** Lets `work` fill a report, which is written whatever ends it, Ctrl-C and SIGTERM included. One without a row leaves files alone. */
 export async function withReport(
-  { json, html }: OutputOptions,
+  { json, html, wide }: OutputOptions,
   work: (report: Report) => Promise<void>,
 ): Promise<void> {
-  const report = openReport(json, (line) => console.log(harmless(line)));
+  const report = openReport(json, (line) => console.log(harmless(line)), wide);
   let written: Promise<void> | undefined;
   const write = async (): Promise<void> => {
     if (report.rows.length > 0) written ??= writeResults(report, html);
@@ -65,8 +67,16 @@ export async function withReport(
       (error: unknown) => process.exit(reportFailure(error)),
     );
   };
-  process.once("SIGINT", () => stop(130));
-  process.once("SIGTERM", () => stop(143));
+  let stopped = false;
+  // Ctrl-C comes twice, from the terminal and from the command that started us: the second must not end the writing
+  const on = (signal: NodeJS.Signals, code: number): void => {
+    process.removeAllListeners(signal).on(signal, () => {
+      if (!stopped) stop(code);
+      stopped = true;
+    });
+  };
+  on("SIGINT", 130);
+  on("SIGTERM", 143);
   try {
     await work(report);
   } finally {

@@ -2,7 +2,7 @@
 
 import { messageOf } from "../src/node/cli/failure.ts";
 import { type Claim, writeOutput } from "../src/node/data/claim.ts";
-import { type Column, KERNEL_COLUMNS, LEGEND, MODEL_COLUMNS, peerColumns } from "./columns.ts";
+import { type Column, columnsOf, KERNEL_COLUMNS, LEGEND, MODEL_COLUMNS, peerColumns } from "./columns.ts";
 import { profileByKernel } from "./html/figures.ts";
 import { milliseconds, percent, short } from "./numbers.ts";
 import { adapterText, machineText, type OriginRow } from "./origin.ts";
@@ -37,12 +37,17 @@ export interface Report {
 /**
  * @param json the file, written at the end; `true` for JSON Lines on stdout in place of the tables; `undefined` for none
  * @param print takes a line of stdout
+ * @param wide all columns, not those that fit 100 characters
  */
-export function openReport(json: Claim | true | undefined, print: (line: string) => void): Report {
+export function openReport(
+  json: Claim | true | undefined,
+  print: (line: string) => void,
+  wide: boolean = false,
+): Report {
   const rows: Row[] = [];
   const terminal = process.stderr.isTTY === true;
   const clear = (): void => void (terminal && process.stderr.write("\r\x1b[K"));
-  const table = tables();
+  const table = tables(wide);
   let section: Row["type"] = "origin";
   let finished: Promise<void> | undefined;
   const add = (row: Row): void => {
@@ -63,7 +68,7 @@ export function openReport(json: Claim | true | undefined, print: (line: string)
     add,
     addPeers(peers) {
       for (const row of peers) add(row);
-      if (json !== true && peers.length > 0) for (const line of peersTable(peers)) print(line);
+      if (json !== true && peers.length > 0) for (const line of peersTable(peers, wide)) print(line);
     },
     fail(name, error) {
       add({ type: "failure", name, message: messageOf(error) });
@@ -101,7 +106,7 @@ export function parseRows(text: string, where: string): Row[] {
 }
 
 /** The lines of each row as it comes, below a heading where it begins a table or needs wider columns. */
-function tables(): (row: Row) => string[] {
+function tables(wide: boolean): (row: Row) => string[] {
   let begun: Row["type"] | undefined;
   let widths: readonly number[] = [];
   const inTable = <R extends KernelRow | ModelRow>(row: R, columns: readonly Column<R>[]): string[] => {
@@ -117,9 +122,9 @@ function tables(): (row: Row) => string[] {
   return (row) => {
     switch (row.type) {
       case "kernel":
-        return inTable(row, KERNEL_COLUMNS);
+        return inTable(row, columnsOf(KERNEL_COLUMNS, wide));
       case "model":
-        return [...inTable(row, MODEL_COLUMNS), ...modelNotes(row).map((note) => `  ${note}`)];
+        return [...inTable(row, columnsOf(MODEL_COLUMNS, wide)), ...modelNotes(row).map((note) => `  ${note}`)];
       case "peer":
         return []; // see `addPeers`
       default:
@@ -129,8 +134,8 @@ function tables(): (row: Row) => string[] {
 }
 
 /** The engines on one batch, fastest first. CPU engines are in the same table and say so. */
-export function peersTable(rows: readonly PeerRow[]): string[] {
-  const columns = peerColumns(rows.find(({ peer }) => peer === OURS.name));
+export function peersTable(rows: readonly PeerRow[], wide: boolean = false): string[] {
+  const columns = columnsOf(peerColumns(rows.find(({ peer }) => peer === OURS.name)), wide);
   const sorted = [...rows].sort((a, b) => a.timing.median - b.timing.median);
   const lines = [namesOf(columns), ...sorted.map((row) => columns.map((column) => column.cell(row, 0)))];
   const widths = columns.map((_, i) => Math.max(...lines.map((line) => line[i]!.length)));
@@ -181,7 +186,8 @@ function modelNotes({ gpu, check, overEven, dispatches, bytes, tokens, load, pea
   const kernels = profileByKernel(gpu?.kernels ?? []).slice(0, 4);
   return [
     `verified: ${check.how}`,
-    `${dispatches} dispatches binding ${short(bytes / 1e6)} MB; ${tokens} tokens; loaded in ${milliseconds(load)} ms; peak of the bench's process, its checks included, ${short(peakMemory / 1e6)} MB`,
+    `${dispatches} dispatches binding ${short(bytes / 1e6)} MB; ${tokens} tokens; loaded in ${milliseconds(load)} ms`,
+    `peak of the bench's process, its checks included, ${short(peakMemory / 1e6)} MB`,
     ...(overEven === undefined ? [] : [`takes ${overEven.toFixed(2)} x the time of equal lengths, token for token`]),
     ...(gpu ? [`on the GPU: ${kernels.map(({ label, share }) => `${label} ${percent(share)}`).join(", ")}`] : []),
   ];

@@ -1,5 +1,6 @@
 /** A run that measures: the engine, the ceilings of its adapter, and what becomes of the results. */
 
+import { quietTerminal } from "../src/node/cli/quiet_terminal.ts";
 import { createEngine, type Engine } from "../src/node/index.ts";
 import { copyTimes, measureCeilings } from "./ceilings.ts";
 import type { CommonOptions } from "./command_line.ts";
@@ -22,7 +23,8 @@ export async function withSession<T>(
   prepare: (engine: Engine) => T | Promise<T>,
   work: (session: Session, prepared: T) => Promise<void>,
 ): Promise<void> {
-  const engine = await createEngine({ adapter, preciseTimestamps: true, tuning: tuned ? undefined : false });
+  const settings = { adapter, preciseTimestamps: true, tuning: tuned ? undefined : (false as const) };
+  const engine = await quietTerminal(() => createEngine(settings));
   const { name } = engine.adapter;
   try {
     if (dtype === "f16" && !engine.hasF16) {

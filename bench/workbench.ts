@@ -8,9 +8,12 @@ import {
   type KernelPlan,
   paramsOf,
   type Scalar,
+  specialize,
   type Workgroups,
 } from "../src/kernels/kernel.ts";
 import { ACTIVATION_CODES } from "../src/kernels/rows/activation.ts";
+import { Checks } from "../src/runtime/checks.ts";
+import { describeMessages } from "../src/runtime/context.ts";
 import type { Engine } from "../src/runtime/engine.ts";
 import { lackOfRoom } from "./buffer_limits.ts";
 import { elementOf } from "./case_data.ts";
@@ -31,33 +34,49 @@ export interface WorkbenchOptions {
   readonly workgroups?: Workgroups;
 }
 
+export interface AuthorTask extends KernelTask {
+  /** @throws RangeError with what the compiler says of the file, by its lines */
+  compile(): Promise<void>;
+}
+
 /**
  * The project's kernel for what a file claims, and the file's own, planned for this device.
  * @throws RangeError for a claim that there is not, for a file whose bindings, params or launch do not fit its claim, and
  * for sizes that the device has no room for
  */
-export function authorTask(file: AuthorFile, asked: WorkbenchOptions, engine: Engine, dtype: Scalar): KernelTask {
+export function authorTask(file: AuthorFile, asked: WorkbenchOptions, engine: Engine, dtype: Scalar): AuthorTask {
   const { operation, sizes, options } = claimOf(file, asked);
   const lack = lackOfRoom(file.name, operation, sizes, dtype, engine.device.limits);
   if (lack) throw lack;
+  let { source } = file; // as it is launched
   const task = shapedTask(operation, sizes, engine.traits).beside(options, (own, shape) => {
     const author = authorKernel(file, own, asked.workgroups);
-    if (shape.dtype === dtype) author.plan(shape, engine.traits.limits); // what it lacks is told before anything runs
+    if (shape.dtype === dtype) {
+      source = specialize(source, author.plan(shape, engine.traits.limits).constants); // what it lacks is told here
+    }
     return author;
   });
   return {
     ...task,
+    async compile() {
+      const checks = new Checks(engine.device);
+      const module = checks.within(file.name, () => engine.device.createShaderModule({ code: source }));
+      const faults = describeMessages(source, (await module.getCompilationInfo()).messages);
+      if (faults === "") return;
+      const { message } = ownLines(file, new Error(faults), dtype);
+      throw new RangeError(`${file.name} does not compile: ${message}`);
+    },
     measure: (engine, select, dtype, { onFailure, ...options }) =>
       task.measure(engine, select, dtype, {
         ...options,
-        onFailure: (name, error) => onFailure(name, dtype === "f16" ? ownLines(file, error) : error),
+        onFailure: (name, error) => onFailure(name, ownLines(file, error, dtype)),
       }),
   };
 }
 
 /** Specialising for f16 puts a line `enable f16;` before the source: the author counts without it. */
-function ownLines({ source }: AuthorFile, error: Error): Error {
-  if (!declares(source, "Scalar", "f16")) return error;
+function ownLines({ source }: AuthorFile, error: Error, dtype: Scalar): Error {
+  if (dtype !== "f16" || !declares(source, "Scalar", "f16")) return error;
   return new Error(error.message.replace(/\bline (\d+):/g, (_, line: string) => `line ${Number(line) - 1}:`));
 }
 

@@ -11,10 +11,11 @@ export * from "./bert/metrics/entities.ts";
 export * from "./bert/metrics/f1.ts";
 export * from "./bert/metrics/squad.ts";
 export * from "./bert/model.ts";
+export { NonFiniteError } from "./bert/non_finite.ts";
 export * from "./bert/outputs.ts";
 export * from "./bert/tasks/attention_maps.ts";
 export * from "./bert/tasks/feature_extraction.ts";
-export * from "./bert/tasks/fill_mask.ts";
+export { type FillMaskOptions, fillMask, type MaskFill, planFillMask } from "./bert/tasks/fill_mask.ts";
 export * from "./bert/tasks/multiple_choice.ts";
 export * from "./bert/tasks/next_sentence.ts";
 export * from "./bert/tasks/pipeline.ts";
@@ -28,14 +29,32 @@ export {
   type TaskOptions,
   type TextInput,
 } from "./bert/tasks/pretrained.ts";
-export * from "./bert/tasks/question_answering.ts";
+export {
+  type Answer,
+  answerQuestions,
+  planQuestionAnswering,
+  type Question,
+  type QuestionAnsweringOptions,
+} from "./bert/tasks/question_answering.ts";
 export * from "./bert/tasks/rerank.ts";
 export { type EmbedOptions, embedText, type VectorOptions } from "./bert/tasks/sentence_embedding.ts";
-export { type DenseLayer, readSentenceModules, type SentenceModules } from "./bert/tasks/sentence_modules.ts";
+export {
+  type PoolingModule,
+  readSentenceModules,
+  type SentenceModule,
+  type SentenceModules,
+  type VectorModule,
+} from "./bert/tasks/sentence_modules.ts";
 export * from "./bert/tasks/similarity.ts";
 export { embedSparse, type SparseEntry, type SparseOptions } from "./bert/tasks/sparse_embedding.ts";
 export { type Progress, runPlan, type StreamOptions, streamPlan } from "./bert/tasks/stream.ts";
-export * from "./bert/tasks/summarization.ts";
+export {
+  planSummarization,
+  type Summary,
+  type SummaryOptions,
+  type SummarySentence,
+  summarize,
+} from "./bert/tasks/summarization.ts";
 export * from "./bert/tasks/task.ts";
 export {
   type Classification,
@@ -43,9 +62,18 @@ export {
   classifyText,
   type LabelFunction,
 } from "./bert/tasks/text_classification.ts";
-export * from "./bert/tasks/token_classification.ts";
+export {
+  type AggregationStrategy,
+  classifyTokens,
+  type Entity,
+  type EntityGroup,
+  planTokenClassification,
+  type TaggedInput,
+  type TokenClassificationOptions,
+  type TokenEntity,
+} from "./bert/tasks/token_classification.ts";
 export { cosine, dot, maxSim, SIMILARITIES, type SimilarityName } from "./bert/tasks/vectors.ts";
-export * from "./bert/tasks/zero_shot.ts";
+export { classifyZeroShot, planZeroShot, type ZeroShot, type ZeroShotOptions } from "./bert/tasks/zero_shot.ts";
 export { loadTokenizer } from "./bert/tokenizer/load.ts";
 export type { TokenizerInput } from "./bert/tokenizer/sequencer.ts";
 export type { DecodeOptions, EncodeInput, EncodeOptions, Encoding, Tokenizer } from "./bert/tokenizer/tokenizer.ts";
@@ -78,7 +106,7 @@ export {
   subgroupSizeOf,
 } from "./runtime/device.ts";
 export * from "./runtime/engine.ts";
-export { DeviceLostError, GpuError, NoWebGpuError } from "./runtime/errors.ts";
+export { DeviceLostError, DisposedError, GpuError, NoWebGpuError } from "./runtime/errors.ts";
 export type { MemoryUse } from "./runtime/memory.ts";
 export {
   type TunedCandidate,

@@ -12,7 +12,7 @@ export interface Case<Shape> {
   readonly shape: Omit<Shape, "dtype">;
   /** What the case is for, where its shape does not say it. */
   readonly why?: string;
-  /** Values of the bindings that the kernel reads, before they are rounded to the dtype. */
+  /** Values of the bindings that the kernel reads or adds to, before they are rounded to the dtype. */
   inputs(random: Random): reference.Inputs;
   /** Elements of the bindings that it writes. */
   readonly outputs: Readonly<Record<string, number>>;

@@ -25,7 +25,12 @@ import {
   matmulUnaligned,
   matmulWorkgroupTiled,
 } from "../src/kernels/matmul/matmul.ts";
-import type { WorkgroupTile } from "../src/kernels/matmul/matmul_config.ts";
+import {
+  type BackwardOperands,
+  matmulBackwardKernelOf,
+  matmulNaiveBackward,
+} from "../src/kernels/matmul/matmul_backward.ts";
+import type { MatmulConfig, WorkgroupTile } from "../src/kernels/matmul/matmul_config.ts";
 import { matmulQ8 } from "../src/kernels/matmul/matmul_q8.ts";
 import * as reference from "../src/kernels/reference/twins.ts";
 import { type ActivationShape, activation } from "../src/kernels/rows/activation.ts";
@@ -55,6 +60,7 @@ import {
 } from "./case.ts";
 
 export * from "./case.ts";
+export * from "./non_finite_cases.ts";
 
 function throughSubgroups<Shape>(
   traits: Pick<DeviceTraits, "subgroupSize"> | undefined,
@@ -130,6 +136,72 @@ export const matmulCases: CaseTable<MatmulShape> = {
     linear(128, 768, 3072, { bias: true }),
     linear(1, 768, 768, pooler),
   ],
+};
+
+// ---- matmul for gradients
+
+type BackwardShape = MatmulShape & { readonly operands: BackwardOperands };
+
+/** A product of a Linear layer's gradients, and its bound. */
+export function product(
+  operands: BackwardOperands,
+  m: number,
+  n: number,
+  k: number,
+  options: Partial<MatmulShape> = {},
+): Case<BackwardShape> {
+  const { shape, inputs, outputs, bound } = linear(m, n, k, options);
+  const { accumulate = false } = shape;
+  return {
+    shape: { ...shape, operands },
+    inputs: (random) => ({ ...inputs(random), ...(accumulate && { out: random.values(outputs.out!, 3) }) }),
+    outputs,
+    // What is added to is f32 of up to 3: one more rounding, and none to the dtype.
+    bound: accumulate ? () => bound("f32") : bound,
+  };
+}
+
+export const matmulBackwardCases: CaseTable<BackwardShape> = {
+  kernels({ operands, m, n, k }, traits) {
+    const aligned = (operands === "nn" ? k : m) % 4 === 0 && n % 4 === 0;
+    const configs = (vec4: boolean): MatmulConfig[] => [
+      { kind: "register" },
+      ...(vec4 && traits?.subgroupSize ? [{ kind: "broadcast", subgroup: traits.subgroupSize } as const] : []),
+      { kind: "workgroup", tile: vec4 ? WIDE : SQUARE },
+      { kind: "split_k", split: vec4 ? 16 : 32 },
+    ];
+    return [
+      ...(aligned ? configs(true).map((config) => matmulBackwardKernelOf(config, operands, true)) : []),
+      ...configs(false).map((config) => matmulBackwardKernelOf(config, operands, false)),
+      matmulNaiveBackward,
+    ];
+  },
+  reference: reference.matmul,
+  cases: [
+    product("nn", 1, 1, 1),
+    product("nn", 2, 36, 64),
+    product("nn", 3, 2, 5, { residual: true }),
+    product("nn", 9, 33, 31),
+    product("nn", 8, 68, 32, { residual: true }),
+    product("nn", 17, 20, 23, { residual: true }),
+    product("nn", 65, 44, 36),
+    product("nn", 5, 8, 12, { residual: true, outStride: 17, outOffset: 6 }),
+    product("nn", 131, 101, 100),
+    product("nn", 31, 64, 768),
+    product("nn", 7, 12, 8, { accumulate: true, outStride: 13, outOffset: 2 }),
+    product("tn", 1, 1, 1, { accumulate: true }),
+    product("tn", 2, 37, 64, { accumulate: true }),
+    product("tn", 4, 4, 1, { accumulate: true }),
+    product("tn", 33, 9, 31, { accumulate: true }),
+    product("tn", 68, 36, 30, { accumulate: true }),
+    product("tn", 20, 44, 37), // a gradient of what is not a weight
+    product("tn", 8, 12, 7, { accumulate: true, outStride: 15, outOffset: 5 }),
+    product("tn", 100, 132, 101, { accumulate: true }),
+    product("tn", 31, 65, 769, { accumulate: true }),
+    product("tn", 36, 64, 771, { accumulate: true }),
+  ],
+  // 128 tokens through a layer that widens; its bias and its residual are others' work
+  typical: [product("nn", 128, 768, 3072), product("tn", 3072, 768, 128, { accumulate: true })],
 };
 
 // ---- matmul with int8 weights

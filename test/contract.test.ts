@@ -18,7 +18,7 @@ import { findAdapter } from "../src/node/adapter.ts";
 import { requestDevice } from "../src/node/device.ts";
 import { createEngine } from "../src/node/index.ts";
 import { Engine } from "../src/runtime/engine.ts";
-import { DeviceLostError, NoWebGpuError } from "../src/runtime/errors.ts";
+import { DeviceLostError, DisposedError, NoWebGpuError } from "../src/runtime/errors.ts";
 import { tinyModel } from "./bert/tiny.ts";
 import { testDevice } from "./device.ts";
 import { countingDevice } from "./runtime/counting.ts";
@@ -251,6 +251,34 @@ describe("on a device of the app", () => {
     expect([destroyed, guest.memoryUse]).toEqual([made.length, { buffers: 0, bytes: 0 }]);
     expect(() => bound.encode(device.createCommandEncoder())).toThrow("the engine was disposed");
     await expect(there.forward(sequences([7], 11), WANTED)).rejects.toThrow("the engine was disposed");
+    expect((await model.forward(sequences([7], 11), WANTED)).logits!.data.every(Number.isFinite)).toBe(true);
+  });
+
+  it("rejects what is pending with DisposedError when its model or engine goes", async () => {
+    const { device, adapter, idle } = await testDevice();
+    for (const whole of [false, true]) {
+      const guest = await Engine.create({ device, adapter, idle });
+      const there = await BertModel.load(guest, tinyModel());
+      await there.forward(sequences([7], 11), WANTED);
+      const before = guest.memoryUse;
+      const pending = [
+        ...[1, 2, 3, 4, 5].map((length) => there.forward(sequences([length], 11), WANTED)),
+        there.bind(sequences([7], 11), WANTED),
+        there.program(sequences([9], 11), WANTED),
+        ...(whole ? [BertModel.load(guest, tinyModel())] : []),
+      ];
+      if (whole) guest.dispose();
+      else there.dispose();
+      for (const outcome of await Promise.allSettled(pending)) {
+        expect(outcome).toMatchObject({ status: "rejected", reason: { name: "DisposedError" } });
+        expect((outcome as PromiseRejectedResult).reason).toBeInstanceOf(DisposedError);
+      }
+      await expect(there.forward(sequences([7], 11), WANTED)).rejects.toBeInstanceOf(DisposedError);
+      await guest.releaseMemory().catch(() => {});
+      expect(guest.memoryUse.bytes).toBeLessThan(whole ? 1 : before.bytes);
+      guest.dispose();
+      expect(guest.memoryUse).toEqual({ buffers: 0, bytes: 0 });
+    }
     expect((await model.forward(sequences([7], 11), WANTED)).logits!.data.every(Number.isFinite)).toBe(true);
   });
 

@@ -125,12 +125,12 @@ describe("names", () => {
     ).toEqual([]);
   });
 
-  test("environment variables are read to find folders and drivers, never as switches", () => {
+  test("environment variables are read to find folders, drivers and the network, never as switches", () => {
     const readers = [
       "src/node/adapter.ts",
       "src/node/swiftshader.ts",
       "src/node/hub/environment.ts",
-      "src/node/hub/environment.ts",
+      "src/node/hub/proxy.ts",
     ];
     const others = sources.filter(({ path }) => !readers.includes(path));
     expect(finds(others, mentions(/\bprocess\.env\b.*/))).toEqual([]);

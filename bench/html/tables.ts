@@ -1,19 +1,19 @@
 /** The numbers behind each plot, as HTML tables that need no script. */
 
-import { type Column, KERNEL_COLUMNS, MODEL_COLUMNS, peerColumns } from "../columns.ts";
+import { type Column, columnsOf, KERNEL_COLUMNS, MODEL_COLUMNS, peerColumns } from "../columns.ts";
 import { milliseconds, percent } from "../numbers.ts";
 import { profileByKernel } from "./figures.ts";
 import type { Run } from "./runs.ts";
 
 export function kernelTable({ kernels }: Run): string {
-  return table(kernels, [{ name: "#", cell: (_, index) => String(index + 1) }, ...KERNEL_COLUMNS]);
+  return table(kernels, [{ name: "#", cell: (_, index) => String(index + 1) }, ...columnsOf(KERNEL_COLUMNS, true)]);
 }
 
 export function modelTable(runs: readonly Run[]): string {
   const rows = runs.flatMap(({ letter, models }) => models.map((row) => ({ ...row, letter })));
   return table(rows, [
     ...letterColumn(runs),
-    ...MODEL_COLUMNS,
+    ...columnsOf(MODEL_COLUMNS, true),
     { name: "tokens", cell: ({ tokens }) => String(tokens) },
     { name: "verified", text: true, cell: ({ check }) => check.how },
   ]);

@@ -22,7 +22,7 @@ export async function writeModelFiles(folder: Folder, target: string): Promise<v
   }
   const { config, checkpoint } = await openModel(folder);
   try {
-    const { stored, shapes } = nameTensors(checkpoint);
+    const { stored, shapes } = nameTensors(checkpoint, config);
     const graph = await bertGraph(config, async (name) => ({
       shape: shapes.get(name)!,
       data: await checkpoint.readFloats(stored.get(name)!),

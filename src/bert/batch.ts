@@ -7,7 +7,7 @@ export interface Sequence {
   readonly tokenTypeIds?: ArrayLike<number> | undefined;
   /** 0, 1, 2, ... where not given. */
   readonly positionIds?: ArrayLike<number> | undefined;
-  /** 1: others attend to this token. 0: it is computed, but nobody sees it. All 1 where not given. */
+  /** 1: others attend to this token. 0: it is computed, but nobody sees it. Nothing else; all 1 where not given. */
   readonly attentionMask?: ArrayLike<number> | undefined;
 }
 

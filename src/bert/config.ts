@@ -1,6 +1,6 @@
 /** config.json of a BERT checkpoint: read, checked, and turned into what the encoder needs. */
 
-import { FaultsError, quote } from "../files/faults.ts";
+import { FaultsError, quote, type Report } from "../files/faults.ts";
 import { parseJson } from "../files/json.ts";
 import type { Activation } from "../runtime/ops.ts";
 
@@ -24,6 +24,10 @@ export interface BertConfig {
   /** Label names by class; `LABEL_0`, `LABEL_1` where the file names none. */
   readonly labels: readonly string[];
   readonly problemType: ProblemType | undefined;
+  /** What is wrong with parts that only some tasks use, which refuse the model then: by the key of config.json. */
+  readonly flaws?: Readonly<Partial<Record<"id2label" | "problem_type", string>>>;
+  /** Where sentence-transformers' CrossEncoder wrote the file: the path of torch's class from logits to scores. */
+  readonly activationFn?: string | undefined;
 }
 
 /** Everything wrong with a model, in one message. */
@@ -49,15 +53,22 @@ const PROBLEM_TYPES: readonly unknown[] = ["single_label_classification", "multi
 /** Upper bounds that no BERT comes near: what lies above is a broken or hostile file, refused before any allocation. */
 const MOST = { vocab: 4_194_304, hidden: 16_384, layers: 256, heads: 1_024, positions: 1_048_576, types: 4_096 };
 
+/** Keys of models that call themselves "bert" and compute something else, and what else says so as the value of a `_type`. */
+const FORKS =
+  /^(?!_)(auto_map|custom_code|is_decoder|add_cross_attention|\w*(alibi|rotary(?!\w*base)|(?<![a-z])rope_|flash_att|rms_?norm(?!_eps)|pre_?norm|norm_first|qk_(layer_?)?norm|num_loras|experts|(sliding|attention)_window|local_att)\w*)$/;
+const FORK_VALUES = /^(\w*glu|alibi|rope|rotary)$/i;
+
 /**
  * @param text the content of config.json
  * @param where its name, for messages
- * @throws ModelError with every fault
+ * @param warn told of what is wrong with parts that not every task uses
+ * @throws ModelError with every fault of what every task uses
  */
-export function parseConfig(text: string, where: string = "config.json"): BertConfig {
+export function parseConfig(text: string, where: string = "config.json", warn?: Report): BertConfig {
   let json: unknown;
+  const odd = new Set<string>();
   try {
-    json = parseJson(text);
+    json = parseJson(text, (key) => odd.size < 9 && odd.add(key));
   } catch (error) {
     throw new ModelError(where, [`not JSON: ${(error as Error).message}`]);
   }
@@ -66,6 +77,7 @@ export function parseConfig(text: string, where: string = "config.json"): BertCo
   }
   const file = json as Record<string, unknown>;
   const faults: string[] = [];
+  if (odd.size > 0) warn?.(`NaN or Infinity, which JSON does not have, in ${[...odd].map(quote)}`);
   const integer = (key: string, least: number, most: number, fallback?: number): number => {
     const value = file[key] ?? fallback;
     if (typeof value === "number" && Number.isInteger(value) && value >= least && value <= most) return value;
@@ -79,7 +91,13 @@ export function parseConfig(text: string, where: string = "config.json"): BertCo
   if (positions !== "absolute") {
     faults.push(`position_embedding_type is ${quote(positions)}, only "absolute" is run`);
   }
-  if (file.is_decoder === true) faults.push("is_decoder is true, only the encoder is run");
+  for (const [key, value] of Object.entries(file)) {
+    const off = !value || (typeof value === "object" && Object.keys(value).length === 0);
+    const forked = /_type$/.test(key) && key !== "position_embedding_type" && FORK_VALUES.test(String(value));
+    if (forked || (!off && key.length < 64 && FORKS.test(key))) {
+      faults.push(`${key} is ${quote(value)}, only BERT's own encoder is run`);
+    }
+  }
   const act = file.hidden_act ?? "gelu";
   const hiddenAct = typeof act === "string" && Object.hasOwn(ACTIVATIONS, act) ? ACTIVATIONS[act]! : undefined;
   if (hiddenAct === undefined) {
@@ -95,9 +113,19 @@ export function parseConfig(text: string, where: string = "config.json"): BertCo
     faults.push(`hidden_size ${hiddenSize} is not a multiple of num_attention_heads ${numAttentionHeads}`);
   }
   const problemType = file.problem_type ?? undefined;
-  if (problemType !== undefined && !PROBLEM_TYPES.includes(problemType)) {
-    faults.push(`problem_type is ${quote(problemType)}, there are ${PROBLEM_TYPES.join(", ")}`);
-  }
+  const known = problemType === undefined || PROBLEM_TYPES.includes(problemType);
+  const { labels, flaw, odd: oddLabels } = labelsOf(file);
+  const flaws: Record<string, string> = flaw ? { id2label: flaw } : {};
+  if (!known) flaws.problem_type = `problem_type is ${quote(problemType)}, there are ${PROBLEM_TYPES.join(", ")}`;
+  for (const found of Object.values(flaws)) warn?.(`${found}: tasks that need it are refused`);
+  if (oddLabels) warn?.(`${oddLabels}: no string, its text is taken`);
+  const pad = file.pad_token_id ?? 0;
+  const isPad = Number.isInteger(pad) && (pad as number) >= 0 && (pad as number) <= MOST.vocab;
+  if (!isPad) warn?.(`pad_token_id is ${quote(pad)}, no token: 0 is taken`);
+  const architectures = file.architectures ?? null;
+  const named = Array.isArray(architectures) && architectures.every((name) => typeof name === "string");
+  if (architectures !== null && !named)
+    warn?.(`architectures is ${quote(architectures)}, no list of strings: left out`);
   const config: BertConfig = {
     vocabSize: integer("vocab_size", 1, MOST.vocab),
     hiddenSize,
@@ -108,45 +136,72 @@ export function parseConfig(text: string, where: string = "config.json"): BertCo
     maxPositionEmbeddings: integer("max_position_embeddings", 1, MOST.positions),
     typeVocabSize: integer("type_vocab_size", 1, MOST.types, 2),
     layerNormEps: eps as number,
-    padTokenId: integer("pad_token_id", 0, MOST.vocab, 0),
+    padTokenId: isPad ? (pad as number) : 0,
     tieWordEmbeddings: file.tie_word_embeddings !== false,
-    architectures: stringArray(file.architectures, "architectures", faults),
-    labels: labelsOf(file, faults),
-    problemType: problemType as ProblemType | undefined,
+    architectures: named ? architectures : [],
+    labels,
+    problemType: known ? (problemType as ProblemType | undefined) : undefined,
+    activationFn: activationIn(file, faults),
+    ...((flaw || !known) && { flaws }),
   };
   if (faults.length > 0) throw new ModelError(where, faults);
   return config;
 }
 
-function stringArray(value: unknown, key: string, faults: string[]): string[] {
-  if (value === undefined || value === null) return [];
-  if (Array.isArray(value) && value.every((entry) => typeof entry === "string")) return value;
-  faults.push(`${key} must be a list of strings`);
-  return [];
+/** Its older key is read where there is none of the newer. */
+function activationIn(file: Record<string, unknown>, faults: string[]): string | undefined {
+  const own = file.sentence_transformers as Record<string, unknown> | null | undefined;
+  const newer = typeof own === "object" && own !== null && Object.hasOwn(own, "activation_fn");
+  const value = (newer ? own.activation_fn : file.sbert_ce_default_activation_function) ?? undefined;
+  if (value === undefined || typeof value === "string") return value;
+  faults.push(`activation_fn is ${quote(value)}, it must be the path of a class`);
+  return undefined;
 }
 
-/** id2label as a list; ids must be 0, 1, ... without a gap. Two unnamed labels is transformers' own default. */
-function labelsOf(file: Record<string, unknown>, faults: string[]): string[] {
-  const { id2label, num_labels: count } = file;
-  if (id2label === undefined || id2label === null) {
+/**
+ * id2label as a list; ids must be 0, 1, ... without a gap. Two unnamed labels is transformers' own default. Both the `flaw`,
+ * that ids are not, and the `odd`, that labels are no strings, name the first and count the others.
+ */
+function labelsOf({ id2label, num_labels: count }: Record<string, unknown>): {
+  labels: string[];
+  flaw: string | undefined;
+  odd: string | undefined;
+} {
+  const faults = some();
+  const odd = some();
+  const named = (length: number): string[] => Array.from({ length }, (_, i) => `LABEL_${i}`);
+  if (typeof id2label !== "object" || id2label === null || Array.isArray(id2label)) {
+    if (id2label !== undefined && id2label !== null) {
+      faults.add(`id2label is ${quote(id2label)}, it must be an object from class number to label`);
+    }
     const n = typeof count === "number" && Number.isInteger(count) && count > 0 && count < 1 << 20 ? count : 2;
-    return Array.from({ length: n }, (_, i) => `LABEL_${i}`);
-  }
-  if (typeof id2label !== "object" || Array.isArray(id2label)) {
-    faults.push("id2label must be an object from class number to label");
-    return [];
+    return { labels: named(n), flaw: faults.text(), odd: undefined };
   }
   const entries = Object.entries(id2label);
-  const labels: string[] = [];
+  const labels = named(entries.length);
   for (const [id, label] of entries) {
     const index = Number(id);
     const plain = String(index) === id; // not "01" or "1.0", which would name a label twice
-    if (plain && Number.isInteger(index) && index >= 0 && index < entries.length && typeof label === "string") {
-      labels[index] = label;
-    } else {
-      const what = `id2label[${quote(id)}] = ${quote(label)}`;
-      faults.push(`${what}: ids must run from 0 to ${entries.length - 1}${plain ? "" : ", in plain digits"}`);
+    const what = `id2label[${quote(id)}] = ${quote(label)}`;
+    if (!(plain && Number.isInteger(index) && index >= 0 && index < entries.length)) {
+      faults.add(`${what}: ids must run from 0 to ${entries.length - 1}${plain ? "" : ", in plain digits"}`);
+      continue;
     }
+    if (typeof label !== "string") odd.add(what);
+    labels[index] = typeof label === "string" ? label : JSON.stringify(label);
   }
-  return labels;
+  return { labels, flaw: faults.text(), odd: odd.text() };
+}
+
+/** The first of many, and how many more. */
+function some(): { add: Report; text(): string | undefined } {
+  let first: string | undefined;
+  let more = -1;
+  return {
+    add(text) {
+      first ??= text;
+      more++;
+    },
+    text: () => (more > 0 ? `${first} (and ${more} more)` : first),
+  };
 }

@@ -3,17 +3,30 @@
  * encoder, and of the heads those that are asked for.
  */
 
-import { attentionProbabilities, embed, layerNorm, linear, type PackedTokens, selfAttention } from "../runtime/ops.ts";
+import { requireKnown } from "../files/options.ts";
+import {
+  attentionProbabilities,
+  embed,
+  layerNorm,
+  linear,
+  nonFinite,
+  type PackedTokens,
+  selfAttention,
+} from "../runtime/ops.ts";
 import type { OutputData } from "../runtime/program.ts";
 import type { Recorder, Ref } from "../runtime/recorder.ts";
 import type { Batch, Sequence } from "./batch.ts";
 import type { BertConfig } from "./config.ts";
 import type { AnyHead, Prepared, Raw, RawOutputs, Refs } from "./heads/head.ts";
 import { ALL_HEADS, type HeadName } from "./heads/index.ts";
+import { blocksOf, requireFinite } from "./non_finite.ts";
 import type { Forward, Wanted } from "./outputs.ts";
 import type { BertWeights, LayerWeights } from "./weights.ts";
 
-/** @throws RangeError naming the sequence, the token, its value and the bound */
+/** Masked and not, and the same as booleans. */
+const MASKS: readonly unknown[] = [0, 1, false, true];
+
+/** @throws RangeError naming the sequence, the token, its value and the bound; TypeError for a mask that is no 0 or 1 */
 export function packBatch(sequences: readonly Sequence[], config: BertConfig): Batch {
   if (sequences.length === 0) throw new RangeError("the batch has no sequences, at least 1 is needed");
   const cuSeqlens = new Uint32Array(sequences.length + 1);
@@ -35,8 +48,14 @@ export function packBatch(sequences: readonly Sequence[], config: BertConfig): B
     for (let i = 0; i < length; i++) {
       const at = (cuSeqlens[s]! + i) * 4;
       const id = bounded(inputIds[i]!, config.vocabSize, "inputIds", "vocab_size", s, i);
-      const keep = attentionMask && !attentionMask[i] ? 0 : 1;
-      if (keep === 0) masked = true;
+      const seen = attentionMask ? MASKS.indexOf(attentionMask[i]) : 1;
+      if (seen < 0) {
+        throw new TypeError(
+          `sequence ${s}: attentionMask[${i}] is ${attentionMask![i]}; 1: others attend to this token, 0: masked; additive masks are not taken`,
+        );
+      }
+      const keep = seen & 1;
+      if (!keep) masked = true;
       wordIds[cuSeqlens[s]! + i] = id;
       tokens[at] = id;
       tokens[at + 1] = bounded(tokenTypeIds?.[i] ?? 0, config.typeVocabSize, "tokenTypeIds", "type_vocab_size", s, i);
@@ -61,6 +80,8 @@ function bounded(value: number, end: number, name: string, bound: string, sequen
 /** A batch and what is wanted of it, checked; nothing is on the GPU yet. */
 export interface PreparedForward extends Prepared<Wanted> {
   readonly sizes: Partial<Readonly<Record<HeadName, number>>>;
+  /** Whether outputs that are not finite are an error. */
+  readonly checked: boolean;
   /** All that a recording depends on beside the model. */
   readonly key: string;
 }
@@ -79,13 +100,19 @@ export function askedOf({ outputs }: AnyHead, wanted: Wanted): string[] {
   return Object.keys(outputs).filter((output) => (wanted[output as keyof Wanted] ?? false) !== false); // 0 is refused later
 }
 
-/** The heads of which something is wanted. */
+/** The heads of which something is wanted. @throws TypeError for what none of them has, with all that they have */
 export function headsFor(wanted: Wanted): (readonly [name: HeadName, head: AnyHead])[] {
+  requireKnown("wanted", wanted, Object.assign({}, ...ALL_HEADS.map(([, { outputs }]) => outputs)));
   return ALL_HEADS.filter(([, head]) => askedOf(head, wanted).length > 0);
 }
 
-/** @throws RangeError for ids, types or positions out of range, and for what cannot be asked of these sequences */
-export function prepareForward(sequences: readonly Sequence[], wanted: Wanted, config: BertConfig): PreparedForward {
+/** @throws as `packBatch` and `headsFor`, and RangeError for what cannot be asked of these sequences */
+export function prepareForward(
+  sequences: readonly Sequence[],
+  wanted: Wanted,
+  config: BertConfig,
+  checked: boolean = false,
+): PreparedForward {
   const batch = packBatch(sequences, config);
   const inputs: Record<string, Uint32Array> = {};
   const sizes: Partial<Record<HeadName, number>> = {};
@@ -102,8 +129,9 @@ export function prepareForward(sequences: readonly Sequence[], wanted: Wanted, c
     masked,
     sizes,
     { ...wanted, predictionRows: undefined },
+    checked,
   ]);
-  return { batch, wanted, inputs, sizes, key };
+  return { batch, wanted, inputs, sizes, checked, key };
 }
 
 /** What a program for `prepared` is run with. */
@@ -119,12 +147,12 @@ function readsWordIds({ embeddings }: BertWeights): boolean {
 
 export function recordForward(r: Recorder, prepared: PreparedForward, model: ForwardModel): Collect {
   const { config, weights } = model;
-  const { batch, wanted, sizes } = prepared;
+  const { batch, wanted, sizes, checked } = prepared;
   const count = batch.wordIds.length;
   const packed: PackedTokens = {
     tokens: r.input("tokens", [count, 4], "u32"),
     cuSeqlens: r.input("cuSeqlens", [batch.cuSeqlens.length], "u32"),
-    masked: batch.masked,
+    masked: batch.masked || r.traits.batchInvariant === true, // one kernel for both
   };
   const wordIds = readsWordIds(weights) ? r.input("wordIds", [count], "u32") : undefined;
   const own = Object.entries(prepared.inputs).map(([name, { length }]) => [name, r.input(name, [length], "u32")]);
@@ -143,9 +171,13 @@ export function recordForward(r: Recorder, prepared: PreparedForward, model: For
     const refs = head.record(r, wanted, { ...context, weights: weights.heads[name], size: sizes[name] });
     return { head, read: readBack(r, refs) };
   });
+  const floats = new Map([...(checked ? r.outputs : [])].filter(([, { dtype }]) => dtype !== "u32"));
+  for (const [name, ref] of floats) r.output(blocksOf(name), nonFinite(r, ref));
   return (outputs, prepared) => {
     const parts = recorded.map(({ head, read }) => head.give?.(read(outputs), prepared, config) ?? read(outputs));
-    return Object.assign({ cuSeqlens: prepared.batch.cuSeqlens }, ...parts);
+    const forward: Forward = Object.assign({ cuSeqlens: prepared.batch.cuSeqlens }, ...parts);
+    requireFinite(floats, outputs, forward);
+    return forward;
   };
 }
 

@@ -5,9 +5,11 @@
 
 import { type Folder, readText } from "../files/bytes.ts";
 import type { Checkpoint } from "../files/checkpoint.ts";
+import { requireKnown } from "../files/options.ts";
 import type { Allocation } from "../runtime/allocation.ts";
 import type { BoundProgram } from "../runtime/bound.ts";
 import type { Engine } from "../runtime/engine.ts";
+import { DisposedError } from "../runtime/errors.ts";
 import { type Program, type RunOptions, untilAborted } from "../runtime/program.ts";
 import { missingForInt8 } from "../runtime/quantize.ts";
 import type { Batch, Sequence } from "./batch.ts";
@@ -33,6 +35,7 @@ import {
   type FillOptions,
   fillWeights,
   type Parts,
+  settleConfig,
 } from "./weights.ts";
 
 export interface LoadOptions extends FillOptions {
@@ -43,6 +46,13 @@ export interface LoadOptions extends FillOptions {
   readonly dtype?: WeightStorage | undefined;
   /** What will be asked for: its kernels compile while the weights load. The encoder's do in any case. */
   readonly wanted?: Wanted | undefined;
+  /** Told once of each thing that is wrong with the model's files and does not keep it from being used. */
+  readonly onWarning?: ((message: string) => void) | undefined;
+}
+
+export interface ForwardOptions extends RunOptions {
+  /** Whether an output that holds NaN or an infinity is an error. Default true. */
+  readonly checkFinite?: boolean | undefined;
 }
 
 /** A forward pass with GPU memory of its own: see `BertModel.bind`. */
@@ -79,7 +89,7 @@ export class BertModel {
   #loaded: LoadedWeights;
   #reloading: Promise<void> | undefined;
   readonly #recorded = new Map<string, Promise<Recorded>>();
-  #disposed = false;
+  readonly #disposal = new AbortController();
 
   private constructor(
     engine: Engine,
@@ -101,10 +111,13 @@ export class BertModel {
 
   /**
    * Loads a model folder in Hugging Face layout: config.json beside model.safetensors or its shards.
-   * @throws ModelError or SafetensorsError with every fault, before anything is allocated on the GPU
+   * @throws ModelError or SafetensorsError with every fault, before anything is allocated on the GPU; TypeError for an
+   * unknown option or output
    */
   static async load(engine: Engine, folder: Folder, options: LoadOptions = {}): Promise<BertModel> {
+    requireKnown("load", options, { dtype: 1, wanted: 1, onProgress: 1, signal: 1, onWarning: 1 });
     const { dtype = "f32", wanted = {}, signal } = options;
+    headsFor(wanted); // refuses what no head has, before a file is read
     signal?.throwIfAborted();
     if (dtype === "f16" && !engine.hasF16) {
       throw new ModelError(folder.name, [
@@ -117,7 +130,7 @@ export class BertModel {
         `dtype q8 needs the WGSL language feature ${missing}, which this browser lacks; use f32 or f16`,
       ]);
     }
-    const opened = await openModel(folder, wanted);
+    const opened = await openModel(folder, wanted, options);
     return new BertModel(engine, folder, opened, dtype, await loadWeights(engine, opened, dtype, options));
   }
 
@@ -126,18 +139,35 @@ export class BertModel {
     return this.#loaded.allocation.bytes;
   }
 
-  /** Which outputs this checkpoint has weights for. */
+  /** Which outputs this checkpoint has weights for. @throws TypeError for what is no output of any */
   has(output: keyof Wanted): boolean {
     return headsFor({ [output]: true }).every(([name]) => this.#parts.heads.has(name));
   }
 
+  /** What is wrong with the weights of an output that this checkpoint has some for, and so does not have. */
+  flaws(output: keyof Wanted): readonly string[] {
+    return headsFor({ [output]: true }).flatMap(([name]) => this.#parts.flaws.get(name) ?? []);
+  }
+
   /**
-   * Computes what is wanted for a batch. Sequences do not see each other: a batched row equals the same row alone.
-   * @throws RangeError for ids, types or positions out of range, ModelError for an output the checkpoint has no head for
+   * Computes what is wanted for a batch. Sequences do not see each other: a batched row equals the same row alone, up to
+   * rounding, or to the bit on an engine that is `batchInvariant`.
+   * @throws RangeError for ids, types or positions out of range and for outputs that are more than the device can hold,
+   * ModelError for an output the checkpoint has no head for, TypeError for an unknown output or option and for an attention
+   * mask that is not of 0 and 1, DisposedError when the model is disposed meanwhile, NonFiniteError for an output with NaN
+   * or an infinity
    */
-  async forward(sequences: readonly Sequence[], wanted: Wanted, options: RunOptions = {}): Promise<Forward> {
-    const { prepared, program, collect, inputs } = await this.#prepare(sequences, wanted);
-    return collect(await program.run(inputs, options), prepared);
+  async forward<const W extends Wanted>(
+    sequences: readonly Sequence[],
+    wanted: W & Readonly<Record<Exclude<keyof W, keyof Wanted>, never>>, // no other names
+    options: ForwardOptions = {},
+  ): Promise<Forward<W>> {
+    requireKnown("forward", options, { signal: 1, profile: 1, checkFinite: 1 });
+    const { checkFinite = true, ...run } = options;
+    return this.#untilDisposed(async () => {
+      const { prepared, program, collect, inputs } = await this.#prepare(sequences, wanted, checkFinite);
+      return collect(await program.run(inputs, run), prepared) as Forward<W>;
+    });
   }
 
   /**
@@ -147,9 +177,31 @@ export class BertModel {
    * @throws as `forward`
    */
   async bind(sequences: readonly Sequence[], wanted: Wanted): Promise<BoundForward> {
-    const { prepared, program, inputs } = await this.#prepare(sequences, wanted);
+    return this.#untilDisposed(() => this.#bind(sequences, wanted));
+  }
+
+  /** The recorded program for these shapes, without the check for NaN, and its inputs: for benches and for profiling. */
+  async program(
+    sequences: readonly Sequence[],
+    wanted: Wanted,
+  ): Promise<{ program: Program; inputs: Record<string, Uint32Array> }> {
+    return this.#untilDisposed(() => this.#prepare(sequences, wanted, false));
+  }
+
+  /** Frees the weights; calls that are pending reject with DisposedError. Safe to call twice. */
+  dispose(): void {
+    this.#disposal.abort(new DisposedError(`${this.name}: the model was disposed; load it again`));
+    this.#recorded.clear();
+    this.#loaded.allocation.dispose();
+  }
+
+  async #bind(sequences: readonly Sequence[], wanted: Wanted): Promise<BoundForward> {
+    const { signal } = this.#disposal;
+    const { prepared, program, inputs } = await this.#prepare(sequences, wanted, false);
     const { batch } = prepared;
     const bound = await program.bind();
+    if (signal.aborted) bound.dispose(); // nobody is there to do it
+    signal.throwIfAborted();
     bound.write(inputs);
     return {
       ...bound,
@@ -170,42 +222,28 @@ export class BertModel {
         );
       },
       encode: (target) => {
-        this.#requireAlive();
+        signal.throwIfAborted();
         bound.encode(target);
       },
     };
   }
 
-  /** The recorded program for these shapes, its inputs and what it will do: for benches and for profiling. */
-  async program(
-    sequences: readonly Sequence[],
-    wanted: Wanted,
-  ): Promise<{ program: Program; inputs: Record<string, Uint32Array> }> {
-    return this.#prepare(sequences, wanted);
-  }
-
-  /** Frees the weights. Safe to call twice. */
-  dispose(): void {
-    if (this.#disposed) return;
-    this.#disposed = true;
-    this.#recorded.clear();
-    this.#loaded.allocation.dispose();
-  }
-
   async #prepare(
     sequences: readonly Sequence[],
     wanted: Wanted,
+    checked: boolean,
   ): Promise<Recorded & { prepared: PreparedForward; inputs: Record<string, Uint32Array> }> {
-    this.#requireAlive();
     await this.#onDevice();
     requireHeads(this.name, this.#parts, wanted);
-    const prepared = prepareForward(sequences, wanted, this.config);
+    const prepared = prepareForward(sequences, wanted, this.config, checked);
     const { weights } = this.#loaded;
     return { ...(await this.#recordedFor(prepared)), prepared, inputs: inputsOf(prepared, weights) };
   }
 
-  #requireAlive(): void {
-    if (this.#disposed) throw new Error(`${this.name}: the model was disposed; load it again`);
+  /** Does `work`. @throws DisposedError at once when the model is disposed, before it or meanwhile */
+  #untilDisposed<T>(work: () => Promise<T>): Promise<T> {
+    const { signal } = this.#disposal;
+    return untilAborted(signal.aborted ? Promise.reject(signal.reason) : work(), signal);
   }
 
   /** Loads the weights again where the engine had to open another device. */
@@ -216,7 +254,6 @@ export class BertModel {
       this.#reloading = undefined;
     });
     await this.#reloading;
-    this.#requireAlive();
   }
 
   async #reload(): Promise<void> {
@@ -227,7 +264,7 @@ export class BertModel {
     }
     this.#loaded = loaded;
     this.#recorded.clear();
-    if (this.#disposed) this.#loaded.allocation.dispose();
+    if (this.#disposal.signal.aborted) this.#loaded.allocation.dispose();
   }
 
   #recordedFor(prepared: PreparedForward): Promise<Recorded> {
@@ -274,7 +311,7 @@ interface LoadedWeights {
  */
 async function loadWeights(
   engine: Engine,
-  { config, checkpoint }: OpenedModel,
+  { config, checkpoint, parts }: OpenedModel,
   storage: WeightStorage,
   { wanted = {}, ...options }: LoadOptions,
 ): Promise<LoadedWeights> {
@@ -282,11 +319,11 @@ async function loadWeights(
   try {
     const short = { inputIds: new Uint8Array(Math.min(16, config.maxPositionEmbeddings)) };
     const rows = wanted.predictionRows && { predictionRows: wanted.predictionRows.map(() => 0) };
-    const warmUp = prepareForward([short], { ...wanted, ...rows }, config);
+    const warmUp = prepareForward([short], { ...wanted, ...rows }, config, true);
     await engine.ready();
     const { generation } = engine;
     allocation = engine.allocate();
-    const allocated = allocateWeights(allocation, config, checkpoint, storage);
+    const allocated = allocateWeights(allocation, config, checkpoint, parts, storage);
     await allocation.done(); // the memory is there
     const dtype = activationsOf(storage);
     const weights = { ...allocated.weights, layers: allocated.weights.layers.slice(0, 1) };
@@ -309,14 +346,23 @@ async function loadWeights(
  * Reads and checks a model folder without touching the GPU. The caller closes the checkpoint.
  * @param wanted what its heads must be able to
  */
-export async function openModel(folder: Folder, wanted: Wanted = {}): Promise<OpenedModel> {
+export async function openModel(
+  folder: Folder,
+  wanted: Wanted = {},
+  { onWarning, signal }: Pick<LoadOptions, "onWarning" | "signal"> = {},
+): Promise<OpenedModel> {
   const text = await readText(folder, "config.json");
   if (text === undefined) throw new ModelError(folder.name, ["there is no config.json; is it a model folder?"]);
-  const config = parseConfig(text, `${folder.name}/config.json`);
-  const checkpoint = await openWeights(folder, config.architectures);
+  const warnings = new Set<string>();
+  const warn = (warning: string): unknown => warnings.add(`${folder.name}: ${warning}`);
+  const written = parseConfig(text, `${folder.name}/config.json`, (warning) => warn(`config.json: ${warning}`));
+  const checkpoint = await openWeights(folder, written.architectures);
   try {
-    const parts = checkWeights(config, checkpoint);
+    checkpoint.warnings.forEach(warn);
+    const config = await settleConfig(written, checkpoint, warn, signal);
+    const parts = checkWeights(config, checkpoint, warn);
     requireHeads(folder.name, parts, wanted);
+    for (const warning of warnings) onWarning?.(warning);
     return { config, checkpoint, parts };
   } catch (error) {
     await checkpoint.close();
@@ -324,14 +370,15 @@ export async function openModel(folder: Folder, wanted: Wanted = {}): Promise<Op
   }
 }
 
-/** @throws ModelError for each output that the checkpoint has no weights for */
-function requireHeads(name: string, { heads, titles }: Parts, wanted: Wanted): void {
+/** @throws ModelError for each output that the checkpoint has no weights for, or none that can be used */
+function requireHeads(name: string, { heads, flaws, titles }: Parts, wanted: Wanted): void {
   const faults = headsFor(wanted)
     .filter(([head]) => !heads.has(head))
-    .flatMap(([, head]) => askedOf(head, wanted))
-    .map((output) => {
+    .flatMap(([name, head]) => {
       const has = ["the encoder", ...titles].join(", ");
-      return `${output} asked, but the checkpoint has no weights for it (it has ${has})`;
+      const lacks = (output: string): string =>
+        `${output} asked, but the checkpoint has no weights for it (it has ${has})`;
+      return flaws.get(name) ?? askedOf(head, wanted).map(lacks);
     });
   if (faults.length > 0) throw new ModelError(name, faults);
 }

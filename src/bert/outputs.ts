@@ -18,8 +18,22 @@ type Together<Union> = (Union extends unknown ? (part: Union) => void : never) e
 /** What to compute. Only what is asked for is computed and read back. */
 export type Wanted = Together<Asked<EachHead>>;
 
-/** What was computed. */
-export type Forward = Together<Given<EachHead>> & {
+type Computed = Together<Given<EachHead>>;
+/** What is surely there: `boolean` or what may be `undefined` says no more than that it may be. */
+type Sure<W> = { [Name in keyof W]: false extends W[Name] ? never : undefined extends W[Name] ? never : Name }[keyof W];
+/** The names under which a head gives what it is asked for: the same, or where it has no such output its others. */
+type GivenNames<Name, H> = H extends AnyHead
+  ? Name extends keyof Asked<H>
+    ? Name extends keyof Given<H>
+      ? Name
+      : Exclude<keyof Given<H>, keyof Asked<H>>
+    : never
+  : never;
+
+/** What was computed. What `W` asks for is defined: of `Forward<{ logits: true }>` the `logits` are. */
+export type Forward<W extends Wanted = Wanted> = Computed & {
+  readonly [Name in GivenNames<Sure<W>, EachHead>]: Name extends keyof Computed ? NonNullable<Computed[Name]> : never;
+} & {
   /** Where each sequence's tokens begin, [sequences + 1]. */
   readonly cuSeqlens: Uint32Array;
 };

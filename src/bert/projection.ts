@@ -13,7 +13,10 @@ import { flagOf, parseFields, textOf } from "./tokenizer/fields.ts";
 export async function openWeights(folder: Folder, architectures: readonly string[]): Promise<Checkpoint> {
   const headed = architectures.some((name) => name.startsWith("BertFor"));
   const config = headed ? undefined : await readText(folder, "1_Dense/config.json");
-  if (config === undefined) return openCheckpoint(folder);
+  // what is pooled afterwards is a sentence's vector, not ColBERT's
+  if (config === undefined || /\.Pooling"/.test((await readText(folder, "modules.json")) ?? "")) {
+    return openCheckpoint(folder);
+  }
   const fields = parseFields(config, `${folder.name}/1_Dense/config.json`);
   const activation = textOf(fields, "activation_function", "");
   if (flagOf(fields, "bias", true) || flagOf(fields, "use_residual", false) || !activation.endsWith("Identity")) {

@@ -4,6 +4,7 @@
  */
 
 import type { Checkpoint } from "../files/checkpoint.ts";
+import type { Report } from "../files/faults.ts";
 import type { Allocation } from "../runtime/allocation.ts";
 import type { LinearWeights, NormWeights } from "../runtime/ops.ts";
 import { streamQuantized } from "../runtime/quantize.ts";
@@ -44,8 +45,8 @@ export interface BertWeights {
   readonly heads: Partial<Readonly<Record<HeadName, unknown>>>;
 }
 
-/** All weights: the encoder's, and those of the heads that the checkpoint has. */
-function weightsIn(stored: Stored, config: BertConfig, shapes: StoredShapes): BertWeights {
+/** All weights of the encoder. */
+function encoderIn(stored: Stored, config: BertConfig): Omit<BertWeights, "heads"> {
   const { hiddenSize: h, intermediateSize: f } = config;
   const layer = (_: unknown, i: number): LayerWeights => {
     const name = `encoder.layer.${i}`;
@@ -67,19 +68,16 @@ function weightsIn(stored: Stored, config: BertConfig, shapes: StoredShapes): Be
       norm: norm(stored, h, "embeddings.LayerNorm"),
     },
     layers: Array.from({ length: config.numHiddenLayers }, layer),
-    heads: Object.fromEntries(
-      headsIn(config, shapes).map(([name, head]) => [name, head.weights?.(stored, config, shapes)]),
-    ),
   };
-}
-
-function headsIn(config: BertConfig, shapes: StoredShapes): typeof ALL_HEADS {
-  return ALL_HEADS.filter(([, { found }]) => found?.(shapes, config) ?? true);
 }
 
 /** What a checkpoint holds beside the encoder. */
 export interface Parts {
   readonly heads: ReadonlySet<HeadName>;
+  /** What is wrong with the others that it has something of. */
+  readonly flaws: ReadonlyMap<HeadName, readonly string[]>;
+  /** The encoder's tensors, by their names in the file. */
+  readonly encoder: ReadonlySet<string>;
   /** The heads with weights of their own, in words. */
   readonly titles: readonly string[];
 }
@@ -89,54 +87,135 @@ export interface NamedTensors {
   /** Our name -> the name in the file. */
   readonly stored: ReadonlyMap<string, string>;
   readonly shapes: StoredShapes;
+  /** Our names that several in the file have, and what is wrong with that. */
+  readonly twice: ReadonlyMap<string, string>;
 }
 
-export function nameTensors(checkpoint: Checkpoint): NamedTensors {
+export function nameTensors({ tensors }: Checkpoint, { tieWordEmbeddings }: BertConfig): NamedTensors {
   const stored = new Map<string, string>();
   const shapes = new Map<string, Shape>();
-  const faults: string[] = [];
-  for (const [name, { shape }] of checkpoint.tensors) {
+  const twice = new Map<string, string>();
+  for (const [name, { shape }] of tensors) {
     const ours = name
       .replace(/^bert\./, "")
       .replace(/LayerNorm\.gamma$/, "LayerNorm.weight")
       .replace(/LayerNorm\.beta$/, "LayerNorm.bias");
-    if (stored.has(ours)) faults.push(`${name} and ${stored.get(ours)} are the same tensor`);
+    if (stored.has(ours)) twice.set(ours, `${name} and ${stored.get(ours)} are the same tensor`);
     stored.set(ours, name);
     shapes.set(ours, shape);
   }
-  if (faults.length > 0) throw new ModelError(checkpoint.name, faults);
-  return { stored, shapes };
+  // what is tied is one tensor, and writers keep it under one name or the other
+  if (tieWordEmbeddings && !stored.has(WORD) && stored.has(DECODER)) {
+    stored.set(WORD, stored.get(DECODER)!);
+    shapes.set(WORD, shapes.get(DECODER)!);
+  }
+  return { stored, shapes, twice };
 }
+
+const WORD = "embeddings.word_embeddings.weight";
+const DECODER = "cls.predictions.decoder.weight";
+
+/**
+ * The configuration with what the weights alone can tell. Where config.json names no architecture, a classifier without a
+ * pooler below it, or with a label O, is one of tokens. A decoder that is said to be the word table and is stored with
+ * other values is not: transformers 5 does not tie them either.
+ */
+export async function settleConfig(
+  config: BertConfig,
+  checkpoint: Checkpoint,
+  warn?: Report,
+  signal?: AbortSignal,
+): Promise<BertConfig> {
+  const { stored, shapes } = nameTensors(checkpoint, config);
+  const settled: { -readonly [Key in keyof BertConfig]: BertConfig[Key] } = { ...config };
+  if (config.architectures.length === 0) {
+    const classifies = shapes.has("classifier.weight");
+    const tokens = classifies && (!shapes.has("pooler.dense.weight") || config.labels.includes("O"));
+    if (tokens) settled.architectures = ["BertForTokenClassification"];
+    const taken = `: its classifier is taken for one of ${tokens ? "tokens" : "sequences"}`;
+    warn?.(`config.json names no architectures${classifies ? taken : ""}`);
+  }
+  const [word, decoder] = [stored.get(WORD), stored.get(DECODER)];
+  if (
+    config.tieWordEmbeddings &&
+    word &&
+    decoder &&
+    word !== decoder &&
+    !(await same(checkpoint, word, decoder, signal))
+  ) {
+    settled.tieWordEmbeddings = false;
+    warn?.(`tie_word_embeddings is true, but ${decoder} and ${word} differ: each is used as it is stored`);
+  }
+  return settled;
+}
+
+/** Whether two tensors are the same, also in their type; of one that is refused anyway nothing is read. */
+async function same(checkpoint: Checkpoint, one: string, other: string, signal?: AbortSignal): Promise<boolean> {
+  const [a, b] = [one, other].map((name) => checkpoint.tensors.get(name)!);
+  if (a!.dtype !== b!.dtype || a!.shape.join() !== b!.shape.join()) return false;
+  if (!FLOATS.includes(a!.dtype)) return true;
+  for (let offset = 0; offset < a!.elements; offset += SLICE) {
+    signal?.throwIfAborted();
+    const range = { offset, count: Math.min(SLICE, a!.elements - offset) };
+    const [x, y] = [await checkpoint.read(one, range), await checkpoint.read(other, range)];
+    if (!x.every((value, i) => Object.is(value, y[i]))) return false;
+  }
+  return true;
+}
+
+/** Elements that are compared at once. */
+const SLICE = 1 << 20;
+
+const FLOATS: readonly string[] = ["F32", "F16", "BF16", "F64"];
 
 /**
  * Holds a checkpoint against its configuration: every tensor the model needs is there, in a float type, with the shape
- * that config.json implies. Touches no GPU.
+ * that config.json implies. A head of which that is not true is left out. Touches no GPU.
+ * @param warn told of what is left out
  * @throws ModelError with every fault
  */
-export function checkWeights(config: BertConfig, checkpoint: Checkpoint): Parts {
-  const { stored, shapes } = nameTensors(checkpoint);
-  const faults: string[] = [];
-  const needed = new Map<string, Shape>();
-  weightsIn(listInto(needed), config, shapes);
-  for (const [name, shape] of needed) {
-    const found = shapes.get(name);
-    const wanted = `[${shape.join(", ")}]`;
-    if (found === undefined) {
-      faults.push(`${name} ${wanted} is missing`);
-      continue;
-    }
-    if (found.join() !== shape.join()) faults.push(`${name} is [${found.join(", ")}], config.json asks for ${wanted}`);
-    const { dtype } = checkpoint.tensors.get(stored.get(name)!)!;
-    if (!["F32", "F16", "BF16", "F64"].includes(dtype)) faults.push(`${name} is ${dtype}, a float type is needed`);
-  }
+export function checkWeights(config: BertConfig, checkpoint: Checkpoint, warn?: Report): Parts {
+  const { stored, shapes, twice } = nameTensors(checkpoint, config);
+  const encoder = new Set<string>();
+  const faultsIn = (spell: (into: Stored) => unknown, used?: Set<string>): string[] => {
+    const needed = new Map<string, Shape>();
+    spell(listInto(needed));
+    return [...needed].flatMap(([name, shape]) => {
+      const found = shapes.get(name);
+      const wanted = `[${shape.join(", ")}]`;
+      if (found === undefined) return [`${name} ${wanted} is missing`];
+      const own = twice.has(name) ? [twice.get(name)!] : [];
+      if (found.join() !== shape.join()) own.push(`${name} is [${found.join(", ")}], config.json asks for ${wanted}`);
+      used?.add(stored.get(name)!);
+      const { dtype } = checkpoint.tensors.get(stored.get(name)!)!;
+      if (!FLOATS.includes(dtype)) own.push(`${name} is ${dtype}, a float type is needed`);
+      return own;
+    });
+  };
+  const faults = faultsIn((into) => encoderIn(into, config), encoder);
+  const flaws = new Map<HeadName, readonly string[]>();
+  const heads = ALL_HEADS.filter(([name, head]) => {
+    if (head.found?.(shapes, config) === false) return false;
+    const own = faultsIn((into) => head.weights?.(into, config, shapes));
+    if (own.length > 0) flaws.set(name, own);
+    return own.length === 0;
+  });
+  const flawed = new Set([...flaws.values()].flat());
+  if (faults.length > 0) throw new ModelError(checkpoint.name, [...new Set([...faults, ...flawed])]);
+  for (const flaw of flawed) warn?.(`${flaw}: tasks that need it are refused`);
   const beyond = [...stored.keys()].find(
     (name) => Number(/^encoder\.layer\.(\d+)\./.exec(name)?.[1] ?? -1) >= config.numHiddenLayers,
   );
-  if (beyond) faults.push(`${beyond} is stored, but config.json has num_hidden_layers ${config.numHiddenLayers}`);
-  if (faults.length > 0) throw new ModelError(checkpoint.name, faults);
-  const heads = headsIn(config, shapes);
+  if (beyond) {
+    const { numHiddenLayers: layers } = config;
+    warn?.(
+      `${beyond} is stored, but config.json has num_hidden_layers ${layers}: no layer after the first ${layers} is used`,
+    );
+  }
   return {
     heads: new Set(heads.map(([name]) => name)),
+    flaws,
+    encoder,
     titles: heads.flatMap(([, { title }]) => (typeof title === "function" ? title(shapes, config) : (title ?? []))),
   };
 }
@@ -145,6 +224,8 @@ export function checkWeights(config: BertConfig, checkpoint: Checkpoint): Parts 
 export interface AllocatedWeights {
   readonly weights: BertWeights;
   readonly contents: readonly Content[];
+  /** Our names -> those in the file. */
+  readonly stored: ReadonlyMap<string, string>;
 }
 
 /** Allocates everything that `checkWeights` has accepted. */
@@ -152,11 +233,17 @@ export function allocateWeights(
   allocation: Allocation,
   config: BertConfig,
   checkpoint: Checkpoint,
+  parts: Parts,
   storage: WeightStorage,
 ): AllocatedWeights {
   const contents: Content[] = [];
-  const stored = allocateInto(contents, allocation, storage);
-  return { weights: weightsIn(stored, config, nameTensors(checkpoint).shapes), contents };
+  const into = allocateInto(contents, allocation, storage);
+  const { stored, shapes } = nameTensors(checkpoint, config);
+  const heads = ALL_HEADS.filter(([name]) => parts.heads.has(name)).map(([name, head]) => [
+    name,
+    head.weights?.(into, config, shapes),
+  ]);
+  return { weights: { ...encoderIn(into, config), heads: Object.fromEntries(heads) }, contents, stored };
 }
 
 export interface FillOptions {
@@ -172,11 +259,10 @@ export interface FillOptions {
 export async function fillWeights(
   allocation: Allocation,
   checkpoint: Checkpoint,
-  { contents }: AllocatedWeights,
+  { contents, stored }: AllocatedWeights,
   dtype: "f32" | "f16",
   { onProgress, signal }: FillOptions = {},
 ): Promise<number> {
-  const { stored } = nameTensors(checkpoint);
   const bytesOf = (name: string): number => checkpoint.tensors.get(stored.get(name)!)!.bytes;
   const total = contents.reduce((sum, { names }) => names.reduce((part, name) => part + bytesOf(name), sum), 0);
   let [loaded, fingerprint] = [0, 0];

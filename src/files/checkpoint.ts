@@ -12,6 +12,7 @@ import {
   type TargetDType,
 } from "./dtype.ts";
 import { CheckpointError, quote } from "./faults.ts";
+import { requireKnown } from "./options.ts";
 import { isPyTorch, openPyTorch } from "./pytorch/state_dict.ts";
 import { gather } from "./pytorch/strided.ts";
 import { openSafetensors, type TensorInfo } from "./safetensors.ts";
@@ -38,6 +39,7 @@ export interface Checkpoint {
   /**
    * The elements as stored; possibly a view of the source's memory, not to be written to.
    * @throws RangeError for an unknown tensor or a range outside it, TypeError for a type that cannot be read (F8, F4, C64)
+   * or for what a range has beside offset and count
    */
   read(tensor: string, range?: ElementRange): Promise<StoredElements>;
   /** The elements as f32. @throws as `read`, and OverflowError for an F64 beyond f32 */
@@ -147,6 +149,7 @@ function checkpointOf(name: string, { files, warnings }: Shards): Checkpoint {
   }
 
   async function read(key: string, range: ElementRange = {}): Promise<StoredElements> {
+    requireKnown("read", range, { offset: 1, count: 1 });
     const { tensor, dtype } = find(key);
     const { offset = 0, count = tensor.elements - offset } = range;
     const whole = Number.isSafeInteger(offset) && Number.isSafeInteger(count);

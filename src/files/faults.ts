@@ -42,7 +42,8 @@ export function faultList(): { readonly list: readonly string[]; readonly add: R
 
 /** What an untrusted file has, for a message: escaped and cut. */
 export function quote(value: unknown): string {
-  return `${JSON.stringify(value)}`.slice(0, 200);
+  // JSON has no Infinity
+  return `${typeof value === "number" ? value : JSON.stringify(value)}`.slice(0, 200);
 }
 
 /** What people have instead of the weights, told by its first bytes, with the remedy. */

@@ -1,6 +1,7 @@
 /** A folder on a web server, read by ranges: what browsers load models with. */
 import { type ByteSource, bytesSource, type Folder, unsafePath } from "./bytes.ts";
-import { HttpError, type RetryPolicy, reach, readBody, retrying, statusError } from "./request.ts";
+import { type Names, requireKnown } from "./options.ts";
+import { HttpError, type RetryPolicy, reach, readBody, retrying, shownUrl, statusError } from "./request.ts";
 
 export interface HttpOptions {
   /**
@@ -24,6 +25,16 @@ export interface HttpOptions {
   readonly refusal?: ((response: Response) => HttpError) | undefined;
 }
 
+/** What is asked of any folder of the web. */
+export const READING: Names<Omit<HttpOptions, "headers" | "refusal">> = {
+  cache: 1,
+  files: 1,
+  fetch: 1,
+  signal: 1,
+  retry: 1,
+  maxWhole: 1,
+};
+
 /** Bytes per request. A configuration file comes with one, and a header of safetensors. */
 const BLOCK = 4_194_304;
 
@@ -43,12 +54,15 @@ interface Part {
 /**
  * The files below an address. A file that answers 404 is not there; every other refusal is an error.
  * @param baseUrl of the folder; relative ones are taken from the page
- * @throws RangeError when it is not an http(s) address, or has a query
+ * @throws RangeError when it is not an http(s) address, or has a query or a password; TypeError for an unknown option
  */
 export function httpFolder(baseUrl: string | URL, options: HttpOptions = {}): Folder {
+  requireKnown("httpFolder", options, { ...READING, headers: 1, refusal: 1 });
   const base = new URL(baseUrl, globalThis.location?.href);
-  if (!/^https?:$/.test(base.protocol) || base.search !== "" || base.hash !== "") {
-    throw new RangeError(`${base.href}: give an http or https address of a folder, without ? and #`);
+  if (!/^https?:$/.test(base.protocol) || base.username + base.password + base.search + base.hash !== "") {
+    throw new RangeError(
+      `${shownUrl(base.href)}: give an http or https address of a folder, without password, ? and #`,
+    );
   }
   const root = base.href.replace(/\/*$/, "/");
   return {

@@ -1,7 +1,8 @@
 /** The Hugging Face hub as a web site: names, addresses, refusals; and a model of it as a folder, for browsers. */
 import type { Folder } from "./bytes.ts";
 import { unsafePath } from "./bytes.ts";
-import { type HttpOptions, httpFolder, pathInUrl } from "./http.ts";
+import { type HttpOptions, httpFolder, pathInUrl, READING } from "./http.ts";
+import { requireKnown } from "./options.ts";
 import { HttpError, isTransient, reach, readBody, retrying, statusError } from "./request.ts";
 
 /** The hub's own address; mirrors and private hubs have others. */
@@ -14,7 +15,7 @@ export interface HubModel {
   readonly revision: string;
 }
 
-export interface HubFolderOptions extends Omit<HttpOptions, "headers"> {
+export interface HubFolderOptions extends Omit<HttpOptions, "headers" | "refusal"> {
   /** Branch, tag or commit. Default main. */
   readonly revision?: string | undefined;
   /** Default https://huggingface.co. */
@@ -110,9 +111,10 @@ export function hubRefusal(
  * A model of the hub, read by ranges with `fetch`. A branch or tag is looked up once, at the first `open`; from then on
  * everything comes from that commit, so that a cache never mixes two of them. With a cache, what was read once can be
  * read again without a network.
- * @throws RangeError for what is no name; its `open` rejects with HttpError where the hub refuses
+ * @throws RangeError for what is no name, TypeError for an unknown option; its `open` rejects with HttpError where the hub refuses
  */
 export function hubFolder(name: string, options: HubFolderOptions = {}): Folder {
+  requireKnown("hubFolder", options, { revision: 1, endpoint: 1, token: 1, ...READING });
   const { revision, endpoint: given = HUB_ENDPOINT, token, ...http } = options;
   const endpoint = given.replace(/\/+$/, "");
   const model = hubModel(name, revision);

@@ -26,20 +26,33 @@ const MAX_DEPTH = 127;
 /** Values of a file that is parsed whole: the largest vocabulary in use has half a million, and more take seconds. */
 const MOST_VALUES = 750_000;
 
-/** JSON.parse for a file that nobody vouches for. @throws SyntaxError also where it is too deep, or has too many values */
-export function parseJson(text: string): unknown {
-  let depth = 0;
-  let values = 0;
+/**
+ * JSON.parse for a file that nobody vouches for. NaN and Infinity, which Python writes, are read as well: NaN as a string,
+ * so that nothing takes it for a number.
+ * @param odd told of each, with the string before it, which is its key
+ * @throws SyntaxError also where it is too deep, or has too many values
+ */
+export function parseJson(text: string, odd?: (key: string) => unknown): unknown {
+  let [depth, values, begin, end, done] = [0, 0, 0, 0, 0];
+  let json = "";
   for (let at = 0; at < text.length; at++) {
     const char = text[at]!;
-    if (char === '"') at = endOfString(text, at);
-    else if ("]}".includes(char)) depth--;
+    if (char === '"') {
+      begin = at + 1;
+      end = at = endOfString(text, at);
+    } else if ("]}".includes(char)) depth--;
     else if (",[{".includes(char)) {
       if (char !== "," && ++depth > MAX_DEPTH) throw tooDeep(at);
       if (++values > MOST_VALUES) throw tooMany();
+    } else if ("NI".includes(char)) {
+      const word = /^[^\w.](NaN|Infinity)(?![\w.])/.exec(text.slice(at - 1, at + 9))?.[1];
+      if (!word) continue;
+      odd?.(text.slice(begin, end));
+      json += text.slice(done, at) + (word === "NaN" ? '"NaN"' : "1e999"); // beyond all numbers, so read as Infinity
+      done = at + word.length;
     }
   }
-  return JSON.parse(text);
+  return JSON.parse(json + text.slice(done));
 }
 
 /** The place of the quote that ends the string begun at `at`; beyond the text where there is none. */

@@ -1,5 +1,7 @@
 /** HTTP requests: what a failure is called, which failures pass by themselves, and how long to wait for that. */
 
+import { requireKnown } from "./options.ts";
+
 /** A server refused, broke off, or could not be reached. */
 export class HttpError extends Error {
   override readonly name = "HttpError";
@@ -39,6 +41,7 @@ export function isTransient(error: unknown): error is HttpError {
  * @throws the last failure; at once any other, and one that asks for more than a minute
  */
 export async function retrying<T>(work: () => Promise<T>, policy: RetryPolicy = {}): Promise<T> {
+  requireKnown("retry", policy, { tries: 1, delay: 1, signal: 1 });
   const { tries = 5, delay = 250, signal } = policy;
   for (let n = 1; ; n++) {
     try {
@@ -72,13 +75,17 @@ export async function pause(milliseconds: number, signal?: AbortSignal): Promise
   });
 }
 
-/** `fetch`, with an HttpError of status 0 where no answer comes. @throws the signal's reason when it is aborted */
+/**
+ * `fetch`, with an HttpError of status 0 where no answer comes. From https to http, to which only Node follows a redirect,
+ * is an error. @throws the signal's reason when it is aborted
+ */
 export async function reach(fetch: typeof globalThis.fetch, url: string, init: RequestInit): Promise<Response> {
-  try {
-    return await fetch(url, init);
-  } catch (error) {
+  const response = await fetch(url, init).catch((error: unknown) => {
     throw noAnswer(error, url, init.signal ?? undefined);
-  }
+  });
+  if (!/^https:.* http:/.test(`${url} ${response.url}`)) return response;
+  await response.body?.cancel();
+  throw new HttpError(`${shownUrl(url)}: sent on to ${shownUrl(response.url)}, which is not https`, 302);
 }
 
 /**
@@ -119,14 +126,14 @@ export async function readBody(
 /** The error for a response that is none of those the caller can use. */
 export function statusError({ status, statusText, headers }: Response, url: string): HttpError {
   const retryAfter = parseRetryAfter(headers.get("retry-after"));
-  return new HttpError(`${shownUrl(url)}: the server answers ${`${status} ${statusText}`.trim()}`, status, {
+  return new HttpError(`${shownUrl(url)}: the server answers ${`${status} ${statusText ?? ""}`.trim()}`, status, {
     retryAfter,
   });
 }
 
-/** For messages: without the query, which may hold a signature. */
+/** For messages: without the query, which may hold a signature, and without a password. */
 export function shownUrl(url: string): string {
-  return url.replace(/[?#].*$/s, "");
+  return url.replace(/[?#].*$/s, "").replace(/\/\/[^/]*@/, "//");
 }
 
 /** Milliseconds from now; the header gives seconds, or a date. */
@@ -141,7 +148,7 @@ function noAnswer(error: unknown, url: string, signal: AbortSignal | undefined):
   // fetch says "fetch failed", and keeps what matters in the cause
   const { cause } = error as { cause?: unknown };
   const reason = [cause, error].find((e) => e instanceof Error && e.message !== "") as Error | undefined;
-  return new HttpError(`${shownUrl(url)}: no answer, or not all of it: ${reason?.message ?? String(error)}`, 0, {
-    cause: error,
-  });
+  // which may repeat the address
+  const told = (reason?.message ?? String(error)).replaceAll(url, shownUrl(url));
+  return new HttpError(`${shownUrl(url)}: no answer, or not all of it: ${told}`, 0, { cause: error });
 }

@@ -41,8 +41,10 @@ export {
   matmulUnaligned,
   matmulWorkgroup,
   matmulWorkgroupTiled,
+  type Operands,
   planLinear,
 } from "./matmul/matmul.ts";
+export * from "./matmul/matmul_backward.ts";
 export * from "./matmul/matmul_choice.ts";
 export * from "./matmul/matmul_config.ts";
 export * from "./matmul/matmul_q8.ts";
@@ -51,6 +53,7 @@ export * as reference from "./reference/twins.ts";
 export * from "./rows/activation.ts";
 export * from "./rows/l2_normalize.ts";
 export * from "./rows/layernorm.ts";
+export * from "./rows/non_finite.ts";
 export * from "./rows/softmax.ts";
 export * from "./rows/top_k.ts";
 export * from "./tokens/gather_rows.ts";

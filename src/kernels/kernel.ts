@@ -49,6 +49,8 @@ export interface DeviceTraits {
   readonly subgroupSize?: number;
   /** Measured on this device: goes before what is known of its kind. */
   readonly tuning?: Tuning;
+  /** Whether no choice may depend on the number of rows, so that a row is the same bits whatever comes with it. */
+  readonly batchInvariant?: boolean | undefined;
 }
 
 /** A value for a top-level `const` (number, boolean) or `alias` (type name) of a .wgsl file. */

@@ -1,5 +1,6 @@
 /** A GPU device in Node, through Dawn (the npm package `webgpu`). */
 
+import { type Names, requireKnown } from "../files/options.ts";
 import {
   type AdapterSummary,
   adapterSummary,
@@ -24,6 +25,14 @@ export interface DeviceOptions extends DeviceNeeds {
   readonly preciseTimestamps?: boolean | undefined;
 }
 
+export const DEVICE_OPTIONS: Names<DeviceOptions> = {
+  adapter: 1,
+  toggles: 1,
+  preciseTimestamps: 1,
+  features: 1,
+  limits: 1,
+};
+
 export interface NodeDevice {
   readonly device: GPUDevice;
   readonly adapter: AdapterSummary;
@@ -35,11 +44,13 @@ export interface NodeDevice {
 
 /**
  * @throws NoAdapterError with what was tried and what to install.
- * @throws RangeError when `features` or `limits` ask for more than the adapter has.
+ * @throws RangeError when `features` or `limits` ask for more than the adapter has, TypeError for an unknown option.
  */
 export async function requestDevice(options: DeviceOptions = {}): Promise<NodeDevice> {
+  requireKnown("requestDevice", options, DEVICE_OPTIONS);
+  const { features, limits } = options;
   const adapter = await findAdapter(await loadDawn(options.adapter), options.adapter, dawnFlags(options));
-  const device = await adapter.requestDevice(deviceDescriptor(adapter, options));
+  const device = await adapter.requestDevice(deviceDescriptor(adapter, { features, limits }));
   const summary = adapterSummary(adapter.info);
   // In Dawn's binding a collected device is a destroyed one, whatever buffers of it are in use. A timer that is never
   // due holds it until it is closed and, unreferenced, lets the process end.

@@ -58,8 +58,11 @@ for (const command of [
 }
 program.command("bench", "verify and time the kernels and the model", { executableFile: "bench.js" });
 
-process.on("SIGINT", () => process.exit(130));
-process.on("SIGTERM", () => process.exit(143)); // what is unfinished is removed as the process exits
+// the bench, a process of its own, is handed signals by commander; it writes what it has, and we end as it does
+if (process.argv[2] !== "bench") {
+  process.on("SIGINT", () => process.exit(130));
+  process.on("SIGTERM", () => process.exit(143)); // what is unfinished is removed as the process exits
+}
 process.on("uncaughtException", (error) => process.exit(reportFailure(error)));
 process.stdout.on("error", (error: NodeJS.ErrnoException) => {
   // EPIPE: whoever read us has had enough, as `| head` has

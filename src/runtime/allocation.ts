@@ -2,7 +2,7 @@
 
 import { Checks } from "./checks.ts";
 import type { DeviceContext } from "./context.ts";
-import { USAGE } from "./memory.ts";
+import { requireBytes, USAGE } from "./memory.ts";
 import { bytesOf, type DType, type Shape, Tensor } from "./tensor.ts";
 
 /** What is written before the GPU is awaited. */
@@ -35,12 +35,7 @@ export class Allocation {
     const context = this.#context;
     context.requireAlive();
     const bytes = bytesOf(shape, dtype);
-    const most = this.mostBytes;
-    if (bytes > most) {
-      throw new RangeError(
-        `${label} [${shape}] takes ${bytes} bytes, a storage binding of this device holds at most ${most}`,
-      );
-    }
+    requireBytes(`${label} [${shape}]`, bytes, this.mostBytes, "storage binding");
     const buffer = context.memory.create(this.#checks, label, bytes, USAGE.storage);
     const tensor = new Tensor(label, shape, dtype, buffer, context, this.#checks);
     this.#tensors.push(tensor);

@@ -5,6 +5,7 @@
 
 import { Checks } from "./checks.ts";
 import type { DeviceContext } from "./context.ts";
+import { DisposedError } from "./errors.ts";
 import { Arena } from "./memory.ts";
 import type { Recording, Ref } from "./recorder.ts";
 import {
@@ -34,7 +35,7 @@ export interface BoundProgram {
   write(inputs: ProgramInputs): void;
   /**
    * Adds the program to the app's work: in a compute pass of its own, or within one that is open. Nothing is submitted.
-   * @throws DeviceLostError, or Error after `dispose`
+   * @throws DeviceLostError, or DisposedError after `dispose`
    */
   encode(target: GPUCommandEncoder | GPUComputePassEncoder): void;
   /** Frees the buffers. What was submitted before still runs. Safe to call twice. */
@@ -68,7 +69,7 @@ export async function bindProgram(
     Object.fromEntries([...refs].map(([name, ref]) => [name, bufferOf(place, ref)]));
   let disposed = false;
   const requireSound = (): void => {
-    if (disposed) throw new Error(`${label}: it was disposed; bind it again`);
+    if (disposed) throw new DisposedError(`${label}: it was disposed; bind it again`);
     context.requireAlive();
     if (checks.fault) throw checks.fault;
   };

@@ -6,7 +6,7 @@
 import { type Binding, bindingsOf, type DeviceTraits } from "../kernels/kernel.ts";
 import { Checks } from "./checks.ts";
 import { type AdapterSummary, adapterSummary, infoOf, type OpenedDevice, traitsOf } from "./device.ts";
-import { DeviceLostError, GpuError } from "./errors.ts";
+import { DeviceLostError, DisposedError, GpuError } from "./errors.ts";
 import { Arena, Memory } from "./memory.ts";
 
 export class DeviceContext {
@@ -48,7 +48,7 @@ export class DeviceContext {
     });
   }
 
-  /** @throws DeviceLostError when the device is lost, Error when its engine was disposed */
+  /** @throws DeviceLostError when the device is lost, DisposedError when its engine was disposed */
   requireAlive(): void {
     if (this.#gone) throw this.#gone;
   }
@@ -101,7 +101,7 @@ export class DeviceContext {
 
   /** Frees all buffers, and the device if the engine opened it. Safe to call twice. */
   dispose(): void {
-    this.#end(new Error("the engine was disposed; create a new one"));
+    this.#end(new DisposedError("the engine was disposed; create a new one"));
     this.memory.destroyAll();
     this.#opened.close?.();
   }
@@ -187,7 +187,7 @@ export class PipelineCache {
 }
 
 /** The compiler's errors, each with its line of the source. */
-function describeMessages(source: string, messages: readonly GPUCompilationMessage[]): string {
+export function describeMessages(source: string, messages: readonly GPUCompilationMessage[]): string {
   const lines = source.split("\n");
   return messages
     .filter(({ type }) => type === "error")

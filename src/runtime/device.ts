@@ -1,5 +1,6 @@
 /** What to ask of an adapter, how to name it, and the device of a browser; that of Node is made by src/node. */
 
+import { requireKnown } from "../files/options.ts";
 import type { DeviceTraits, MatrixUnit, Scalar } from "../kernels/kernel.ts";
 import { NoWebGpuError } from "./errors.ts";
 
@@ -62,9 +63,10 @@ const RAISED_LIMITS = [
 /**
  * The descriptor of a device with everything the engine can use of `adapter`. For an app that makes its own device:
  * `adapter.requestDevice(deviceDescriptor(adapter))`.
- * @throws RangeError when `needs` asks for a feature the adapter lacks or a limit beyond its own.
+ * @throws RangeError when `needs` asks for a feature the adapter lacks or a limit beyond its own, TypeError for an unknown option.
  */
 export function deviceDescriptor(adapter: GPUAdapter, needs: DeviceNeeds = {}): GPUDeviceDescriptor {
+  requireKnown("deviceDescriptor", needs, { features: 1, limits: 1 });
   const offered = adapter.limits as unknown as Readonly<Record<string, number | undefined>>;
   const limits = new Map<string, number>(RAISED_LIMITS.map((name) => [name, adapter.limits[name]]));
   for (const [name, asked] of Object.entries(needs.limits ?? {})) {

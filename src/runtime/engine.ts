@@ -1,5 +1,6 @@
 /** The engine: what an app has of one GPU device, and gets again on another one when that is lost. */
 
+import { type Names, requireKnown } from "../files/options.ts";
 import type { DeviceTraits } from "../kernels/kernel.ts";
 import { Allocation } from "./allocation.ts";
 import { DeviceContext } from "./context.ts";
@@ -7,6 +8,7 @@ import { type AdapterSummary, type OpenedDevice, openBrowserDevice } from "./dev
 import type { MemoryUse } from "./memory.ts";
 import { Program } from "./program.ts";
 import { Recorder, SourceCache } from "./recorder.ts";
+import { requireRoom } from "./steps.ts";
 import type { DType, Shape, Tensor } from "./tensor.ts";
 
 export interface EngineOptions extends Partial<Omit<OpenedDevice, "device">> {
@@ -19,12 +21,22 @@ export interface EngineOptions extends Partial<Omit<OpenedDevice, "device">> {
   readonly open?: (() => Promise<OpenedDevice>) | undefined;
   /** What `tuneMatmul` found on this device, as `parseMatmulTuning` reads it from wherever it was kept. */
   readonly tuning?: DeviceTraits["tuning"];
+  /**
+   * Whether a sequence's outputs are the same bits whatever it is batched with: kernels are then chosen for a usual number
+   * of rows, which takes longer for a few. Default false: the same up to rounding.
+   */
+  readonly batchInvariant?: boolean | undefined;
   /** Chooses kernels as for this other device, within the limits of its own: for tests and tools. */
   readonly traits?: OtherTraits | undefined;
 }
 
 /** What sets the choice of kernels for a device apart, less what every device has of its own. */
-export type OtherTraits = Omit<DeviceTraits, "limits" | "tuning">;
+export type OtherTraits = Omit<DeviceTraits, "limits" | "tuning" | "batchInvariant">;
+
+const OPTIONS: Names<EngineOptions> = {
+  ...{ device: 1, open: 1, adapter: 1, idle: 1, close: 1 },
+  ...{ tuning: 1, traits: 1, batchInvariant: 1 },
+};
 
 type Open = (() => Promise<OpenedDevice>) | undefined;
 
@@ -33,24 +45,27 @@ export class Engine {
   tuning: DeviceTraits["tuning"];
   readonly #open: Open;
   readonly #otherTraits: OtherTraits | undefined;
+  readonly #batchInvariant: boolean | undefined;
   readonly #sources = new SourceCache();
   #context: DeviceContext;
   #generation = 0;
   #renewal: Promise<void> | undefined;
   #disposed = false;
 
-  private constructor(context: DeviceContext, open: Open, { tuning, traits }: EngineOptions) {
+  private constructor(context: DeviceContext, open: Open, { tuning, traits, batchInvariant }: EngineOptions) {
     this.#context = context;
     this.#open = open;
     this.#otherTraits = traits;
+    this.#batchInvariant = batchInvariant;
     this.tuning = tuning;
   }
 
   /**
    * @throws NoWebGpuError when no device is given and this environment has no WebGPU or no adapter. In Node use
-   * `createEngine` of `bert-webgpu/node`, which brings WebGPU with it.
+   * `createEngine` of `bert-webgpu/node`, which brings WebGPU with it. TypeError for an unknown option.
    */
   static async create(options: EngineOptions = {}): Promise<Engine> {
+    requireKnown("Engine.create", options, OPTIONS);
     const { device } = options;
     const open = device ? undefined : (options.open ?? openBrowserDevice);
     return new Engine(new DeviceContext(open ? await open() : { ...options, device: device! }, !!open), open, options);
@@ -78,7 +93,8 @@ export class Engine {
   get traits(): DeviceTraits {
     const { tuning } = this;
     const { traits } = this.#context;
-    return { ...(this.#otherTraits ?? traits), limits: traits.limits, ...(tuning && { tuning }) };
+    const own = { limits: traits.limits, batchInvariant: this.#batchInvariant };
+    return { ...(this.#otherTraits ?? traits), ...own, ...(tuning && { tuning }) };
   }
 
   /** Live buffers and bytes. */
@@ -112,7 +128,8 @@ export class Engine {
 
   /**
    * Records a program and compiles its kernels, all at the same time.
-   * @throws GpuError for a kernel that does not compile, TypeError for what cannot be recorded, DeviceLostError
+   * @throws GpuError for a kernel that does not compile, TypeError for what cannot be recorded, RangeError for a value
+   * that a binding of the device cannot hold, DeviceLostError
    */
   async record(label: string, build: (recorder: Recorder) => void): Promise<Program> {
     await this.ready();
@@ -120,6 +137,7 @@ export class Engine {
     const recorder = new Recorder(this.traits, this.#sources);
     build(recorder);
     const recording = recorder.finish();
+    requireRoom(recording, context.device.limits);
     const compiling = recording.dispatches.map(({ source, label }) => context.pipelines.get(source, label));
     return new Program(context, label, recording, await context.wait(Promise.all(compiling)));
   }

@@ -25,6 +25,11 @@ export class DeviceLostError extends Error {
   }
 }
 
+/** What was asked of is disposed, or was while the call was pending. The message says what was, and the remedy. */
+export class DisposedError extends Error {
+  override readonly name = "DisposedError";
+}
+
 /** WebGPU is missing, or has no adapter for us. The message says what to do about it. */
 export class NoWebGpuError extends Error {
   override readonly name = "NoWebGpuError";

@@ -20,6 +20,12 @@ export const USAGE: Readonly<Record<"storage" | "uniform" | "readBack" | "querie
   queries: 0x200 | 0x04, // QUERY_RESOLVE | COPY_SRC
 };
 
+/** @throws RangeError with both numbers for what is more than a `holder` of the device holds */
+export function requireBytes(what: string, bytes: number, most: number, holder: "buffer" | "storage binding"): void {
+  if (bytes > most)
+    throw new RangeError(`${what} takes ${bytes} bytes, a ${holder} of this device holds at most ${most}`);
+}
+
 export class Memory {
   readonly device: GPUDevice;
   readonly #live = new Map<GPUBuffer, number>();
@@ -40,8 +46,7 @@ export class Memory {
    */
   create(checks: Checks, label: string, bytes: number, usage: number): GPUBuffer {
     const most = this.#closed ? 0 : this.device.limits.maxBufferSize; // of a closed one others say why first
-    if (bytes > most)
-      throw new RangeError(`${label}: ${bytes} bytes asked, a buffer of this device holds at most ${most}`);
+    requireBytes(label, bytes, most, "buffer");
     const buffer = checks.within(label, () => this.device.createBuffer({ label, size: bytes, usage }));
     this.#live.set(buffer, bytes);
     this.#bytes += bytes;
@@ -71,9 +76,17 @@ export interface Need {
   readonly usage: number;
 }
 
+/** After so many runs buffers are looked over: one that a rare giant grew is given back. */
+const RUNS = 16;
+/** Smaller ones are kept in any case. */
+const KEPT_BYTES = 1_048_576;
+
 export class Arena {
   readonly #memory: Memory;
   readonly #buffers = new Map<string, GPUBuffer>();
+  /** The most bytes of each buffer that a run needed, and how many runs there were, since the last look. */
+  readonly #needed = new Map<string, number>();
+  #runs = 0;
   /** Changes whenever a buffer handed out before has been replaced. */
   version = 0;
   /** The program whose parameters stand in their buffer. */
@@ -90,6 +103,24 @@ export class Arena {
   /** Those of `needs` that are longer than what is there. */
   lacking(needs: readonly Need[]): Need[] {
     return needs.filter(({ label, bytes }) => this.#bytes(label) < bytes);
+  }
+
+  /**
+   * To be told of every run. Buffers of which the last sixteen or so needed less than a quarter are given back; the next
+   * run that needs more makes it anew.
+   * @param idle waits until no run is under way
+   */
+  async shrink(needs: readonly Need[], idle: () => Promise<void>): Promise<void> {
+    for (const { label, bytes } of needs) this.#needed.set(label, Math.max(bytes, this.#needed.get(label) ?? 0));
+    if (++this.#runs < RUNS) return;
+    const spare = [...this.#buffers].filter(
+      ([label, { size }]) => size > KEPT_BYTES && size > 4 * (this.#needed.get(label) ?? 0),
+    );
+    this.#runs = 0;
+    this.#needed.clear();
+    if (spare.length === 0) return;
+    await idle();
+    for (const [label] of spare) this.#free(label);
   }
 
   /**

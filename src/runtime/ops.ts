@@ -12,15 +12,16 @@ import { matmulKernelFor } from "../kernels/matmul/matmul_choice.ts";
 import { matmulQ8 } from "../kernels/matmul/matmul_q8.ts";
 import { l2NormalizeBy } from "../kernels/rows/l2_normalize.ts";
 import { embedLayernormBy, layernormBy } from "../kernels/rows/layernorm.ts";
+import { NON_FINITE_BLOCK, nonFiniteBy } from "../kernels/rows/non_finite.ts";
 import { softmaxKernelFor } from "../kernels/rows/softmax.ts";
 import { topK as topKKernel } from "../kernels/rows/top_k.ts";
 import { gatherRows as gatherRowsKernel } from "../kernels/tokens/gather_rows.ts";
 import { type PoolMode, pool as poolKernel } from "../kernels/tokens/pool.ts";
 import type { Recorder, Ref } from "./recorder.ts";
 import type { Table } from "./table.ts";
-import type { Tensor } from "./tensor.ts";
+import { sizeOf, type Tensor } from "./tensor.ts";
 
-export type { PoolMode };
+export { NON_FINITE_BLOCK, type PoolMode };
 /** Activations a linear layer can apply. */
 export type Activation = MatmulShape["activation"];
 
@@ -49,6 +50,9 @@ export interface PackedTokens {
   readonly masked: boolean;
 }
 
+/** What kernels are chosen for where the choice must not depend on the batch: eight texts of 128 tokens. */
+const USUAL_ROWS = 1024;
+
 /** [rows, in] -> [rows, out] */
 export function linear(
   r: Recorder,
@@ -69,6 +73,7 @@ export function linear(
       activation,
       outStride: weight.rows,
       outOffset: i * weight.rowsPerPart,
+      usualRows: r.traits.batchInvariant ? USUAL_ROWS : undefined,
     };
     const operands = { x, weight: part, bias: bias?.parts[i], residual, out };
     if (scales) r.dispatch(matmulQ8, shape, { ...operands, scales: scales.parts[i] });
@@ -216,6 +221,14 @@ export function topK(r: Recorder, x: Ref, k: number): { values: Ref; indices: Re
   const indices = r.temporary("top indices", [rows, k], "u32");
   r.dispatch(topKKernel, { rows, cols, k, dtype: scalar(x) }, { x, values, indices });
   return { values, indices };
+}
+
+/** u32: for each 1,024 elements 0, or 1,024 less the place of the first that is not finite. */
+export function nonFinite(r: Recorder, x: Ref): Ref {
+  const count = sizeOf(x.shape);
+  const out = r.temporary("not finite", [Math.ceil(count / NON_FINITE_BLOCK)], "u32");
+  r.dispatch(nonFiniteBy(rowOwnerFor(r.traits)), { count, dtype: scalar(x) }, { x, out });
+  return out;
 }
 
 function rowsAndCols({ name, shape }: Ref): [rows: number, cols: number] {

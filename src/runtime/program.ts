@@ -5,6 +5,7 @@
  */
 
 import { float16ToFloat32 } from "../files/float16.ts";
+import { requireKnown } from "../files/options.ts";
 import { flopsOf } from "../kernels/work.ts";
 import { type BoundProgram, bindProgram } from "./bound.ts";
 import { Checks } from "./checks.ts";
@@ -101,7 +102,8 @@ export class Program {
     }
     const staging = STAGING.map((label) => ({ label, bytes: this.#stagingBytes, usage: USAGE.readBack }));
     const needs = [...needsOf(this.#place, this.#steps), ...staging];
-    this.#needs = needs.map((need) => ({ ...need, bytes: roundUp(need.bytes) }));
+    const { maxBufferSize: most } = context.device.limits;
+    this.#needs = needs.map((need) => ({ ...need, bytes: Math.min(most, roundUp(need.bytes)) }));
   }
 
   /** One for each dispatch, in the order of a profile. */
@@ -122,10 +124,13 @@ export class Program {
    * Runs with these inputs and scalars, by name. Runs of one engine queue up; they never fail for coming at the same time.
    * Inputs are read when the run's turn comes: leave them as they are until it is over.
    * @returns the outputs by name, flat and row-major.
-   * @throws GpuError for what this run asked of the device, DeviceLostError, TypeError and RangeError for inputs
+   * @throws GpuError for what this run asked of the device, DeviceLostError, TypeError and RangeError for inputs,
+   * TypeError for an unknown option
    */
-  run(inputs: ProgramInputs, { signal, profile }: RunOptions = {}): Promise<Record<string, OutputData>> {
+  run(inputs: ProgramInputs, options: RunOptions = {}): Promise<Record<string, OutputData>> {
+    const { signal, profile } = options;
     const run = async (): Promise<Record<string, OutputData>> => {
+      requireKnown("run", options, { signal: 1, profile: 1 });
       const { outputs, timed } = await this.#submit(inputs, { signal, profiled: profile !== undefined });
       try {
         const values = await outputs;
@@ -145,6 +150,7 @@ export class Program {
    */
   submit(inputs: ProgramInputs, options: SubmitOptions = {}): Promise<Submission> {
     const submit = async (): Promise<Submission> => {
+      requireKnown("submit", options, { signal: 1, readBack: 1 });
       const { outputs } = await this.#submit(inputs, options);
       return { read: () => outputs };
     };
@@ -195,6 +201,7 @@ export class Program {
   async #prepare(checks: Checks): Promise<void> {
     const context = this.#context;
     const { arena } = context;
+    await arena.shrink(this.#needs, () => context.idle());
     const lacking = arena.lacking(this.#needs);
     if (lacking.length > 0) {
       await context.idle(); // what is read back from may be mapped

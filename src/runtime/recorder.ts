@@ -123,6 +123,11 @@ export class Recorder {
     return ref;
   }
 
+  /** What is marked so far. */
+  get outputs(): ReadonlyMap<string, Ref> {
+    return this.#outputs;
+  }
+
   /** Marks a value to be read back, under this name. */
   output(name: string, ref: Ref): void {
     requireNew(name, this.#outputs);

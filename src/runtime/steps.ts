@@ -3,7 +3,7 @@
 import type { Checks } from "./checks.ts";
 import type { CompiledKernel, DeviceContext } from "./context.ts";
 import type { Arena, Need } from "./memory.ts";
-import { USAGE } from "./memory.ts";
+import { requireBytes, USAGE } from "./memory.ts";
 import type { Dispatch, Operand, Recording, Ref, ScalarPlace } from "./recorder.ts";
 import { bytesOf, type InputData, requireType, sizeOf, Tensor, writeElements } from "./tensor.ts";
 
@@ -171,6 +171,22 @@ export function checkInputs(
     if (all && inputs[name] === undefined) throw new TypeError(`${label}: input ${name} is missing`);
   }
   return { values, numbers };
+}
+
+/**
+ * Refuses what a device cannot hold, before memory is asked for.
+ * @throws RangeError by the name of the value that no binding can hold, or of outputs that one buffer cannot be read from
+ */
+export function requireRoom({ refs, outputs }: Recording, limits: GPUSupportedLimits): void {
+  const names = new Map([...outputs].map(([name, ref]) => [ref, name]));
+  let read = 0;
+  for (const ref of refs) {
+    const bytes = bytesOf(ref.shape, ref.dtype);
+    const output = names.get(ref);
+    if (output) read += bytes;
+    requireBytes(`${output ?? ref.name} [${ref.shape}]`, bytes, limits.maxStorageBufferBindingSize, "storage binding");
+  }
+  requireBytes(`what is read back (${[...names.values()]})`, read, limits.maxBufferSize, "buffer");
 }
 
 /** Where every ref of a recording lives. */

@@ -267,7 +267,7 @@ describe("results", () => {
     try {
       const file = join(folder, "a.json");
       const lines: string[] = [];
-      const report = openReport(await claimOutput(file), (line) => lines.push(line));
+      const report = openReport(await claimOutput(file), (line) => lines.push(line), true);
       const rows = await rowsOf();
       for (const row of rows) report.add(row);
       await report.finish();

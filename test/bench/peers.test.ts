@@ -258,7 +258,7 @@ test("the table has the fastest first, each with its ratio to ours", () => {
     sequencesPerSecond: 8e3 / median,
   });
   const rows = [row("bert-webgpu", "webgpu", 20), row("jax-js webgpu", "webgpu", 50), row("x cpu", "cpu", 10)];
-  const lines = peersTable(rows).slice(1);
+  const lines = peersTable(rows, true).slice(1);
   expect(lines.map((line) => line.split(/ {2,}/)[0])).toEqual([
     "mini 4x256, 8 x 128",
     "engine",

@@ -1,11 +1,12 @@
 /** The terminal's tables, on made-up rows. */
 
+import { readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
 import { engineTables } from "../../bench/engine_choice.ts";
 import { typicalTasks } from "../../bench/kernel_cases.ts";
 import { variantOf } from "../../bench/kernels.ts";
 import type { OriginRow } from "../../bench/origin.ts";
-import { openReport } from "../../bench/report.ts";
+import { openReport, parseRows, peersTable } from "../../bench/report.ts";
 import { type CeilingRow, ceilingWarning, type KernelRow, type Row } from "../../bench/rows.ts";
 import type { Timing } from "../../bench/timing.ts";
 import { DEFAULT_LIMITS } from "../../src/kernels/kernel.ts";
@@ -53,8 +54,12 @@ const kernel = (name: string, fields: Partial<KernelRow> = {}): KernelRow => ({
 });
 
 function linesOf(...rows: Row[]): string[] {
+  return linesIn(true, ...rows);
+}
+
+function linesIn(wide: boolean, ...rows: Row[]): string[] {
   const lines: string[] = [];
-  const report = openReport(undefined, (line) => lines.push(line));
+  const report = openReport(undefined, (line) => lines.push(line), wide);
   for (const row of rows) report.add(row);
   return lines;
 }
@@ -125,8 +130,29 @@ describe("kernels", () => {
       chosen: true as const,
     }));
     expect(rows.map((row) => row.kernel)).toContain("matmul_subgroup");
-    expect(linesOf(origin(false), ...rows).filter((line) => line.startsWith("kernel"))).toHaveLength(1);
+    for (const wide of [true, false]) {
+      expect(linesIn(wide, origin(false), ...rows).filter((line) => line.startsWith("kernel"))).toHaveLength(1);
+    }
+    const slow = { ...rows[0]!, shape: "1234567x12345x123456", timing: { ...timing, p50: 12345678 }, share: 0.999 };
+    const narrow = linesIn(false, origin(false), ...rows, slow, { ...slow, boundBy: "memory", copyMs: 1e7 });
+    expect(narrow.filter((line) => line.length > 100)).toEqual([]);
+    expect(narrow.at(-1)).toMatch(/ 12345678 +0\.60 GB\/s +1\.23 +100%$/);
   });
+});
+
+test("tables of models and peers fit 100 characters, and have all columns where they are asked for", () => {
+  const rows = ["lavapipe-model-minilm", "lavapipe-model-mini", "lavapipe-peers", "swiftshader-peers-base"].flatMap(
+    (name) =>
+      parseRows(readFileSync(new URL(`../../bench/results/2026-11-24-${name}.json`, import.meta.url), "utf8"), name),
+  );
+  const models = rows.filter((row) => row.type === "model");
+  const peers = rows.filter((row) => row.type === "peer");
+  expect(Math.min(models.length, peers.length)).toBeGreaterThan(3);
+  const tables = (wide: boolean): string[] => [...linesIn(wide, ...models), ...peersTable(peers, wide)];
+  expect(tables(false).filter((line) => line.length > 100)).toEqual([]);
+  const heads = (wide: boolean): string[] => tables(wide).filter((line) => /^(model|engine) /.test(line));
+  expect(heads(false).join()).not.toMatch(/noise|runs|error/);
+  expect(heads(true)).toEqual([expect.stringMatching(/noise.* runs /), expect.stringMatching(/ runs .*error$/)]);
 });
 
 describe("ceilings", () => {

@@ -1,15 +1,17 @@
 /** The bench's command line as it is built: what it refuses, by which exit code, and that it measures a file. */
 
-import { spawnSync } from "node:child_process";
+import { spawn, spawnSync } from "node:child_process";
+import { once } from "node:events";
 import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterAll, describe, expect, test } from "vitest";
+import { afterAll, describe, expect, onTestFinished, test } from "vitest";
 import { writeResults } from "../../bench/outputs.ts";
 import { openReport, parseRows } from "../../bench/report.ts";
 import { claimOutput } from "../../src/node/data/claim.ts";
 
 const BENCH = new URL("../../dist/node/bench.js", import.meta.url).pathname;
+const MAIN = new URL("../../dist/node/main.js", import.meta.url).pathname;
 const DOCS = new URL("../../docs/bench.md", import.meta.url).pathname;
 const ADAPTER = process.env.BERT_WEBGPU_ADAPTER || "auto";
 
@@ -73,11 +75,11 @@ test("a command's help has the options that it makes something of", () => {
   const optionsOf = (command: string): string[] =>
     [...bench(command, "--help").stdout.matchAll(/^ {2}(?:-h, )?--(\w+)/gm)].map(([, option]) => option!);
   expect(optionsOf("peers")).toEqual(
-    "adapter budget json html force tuned shape batch tokens peers install help".split(" "),
+    "adapter budget json html wide force tuned shape batch tokens peers install help".split(" "),
   );
-  expect(optionsOf("kernels")).toEqual("adapter dtype budget json html force tuned shape help".split(" "));
+  expect(optionsOf("kernels")).toEqual("adapter dtype budget json html wide force tuned shape help".split(" "));
   expect(optionsOf("model")).toEqual(
-    "adapter dtype budget json html force tuned model shape batch tokens ragged full help".split(" "),
+    "adapter dtype budget json html wide force tuned model shape batch tokens ragged full help".split(" "),
   );
 });
 
@@ -96,6 +98,33 @@ test("results of peers are compared; with those of kernels they have nothing in 
   expect(shown).not.toMatch(/(?!\n)\p{Cc}/u);
   const { status, error } = bench("--compare", peers, results("2026-11-24-lavapipe-kernels.json"));
   expect([status, error]).toEqual([2, [expect.stringMatching(/no row in common: A has \d+ peer rows, B has 2 ceil/)]]);
+});
+
+test.each([
+  ["SIGINT", 130],
+  ["SIGTERM", 143],
+] as const)("%s to the command ends the bench, which writes what there is", async (signal, code) => {
+  const file = join(folder, `${signal}.json`);
+  const args = ["bench", "kernels", "--budget", "600000", "--adapter", ADAPTER, "--json", file];
+  const child = spawn(process.execPath, [MAIN, ...args], { stdio: ["ignore", "pipe", "ignore"], detached: true });
+  const group = -child.pid!;
+  onTestFinished(() => {
+    try {
+      process.kill(group, "SIGKILL");
+    } catch {} // they have ended
+  });
+  let said = "";
+  child.stdout.setEncoding("utf8").on("data", (text: string) => {
+    if (!said.includes("commit") && (said + text).includes("commit")) {
+      // the first row is there; of Ctrl-C a terminal tells both processes
+      process.kill(signal === "SIGINT" ? group : child.pid!, signal);
+    }
+    said += text;
+  });
+  // closed, its standard output is held by none: the bench itself, a child of the command, has ended as well
+  const [ended] = await once(child, "close");
+  expect(ended).toBe(code);
+  expect(parseRows(readFileSync(file, "utf8"), file)[0]).toMatchObject({ type: "origin" });
 });
 
 test("a JSON file that cannot be written is no reason to lose the page", async () => {
@@ -120,9 +149,10 @@ describe("the example of the documentation", () => {
   };
 
   test("is verified, timed, and written as JSON and as a page; the page can be made again", () => {
-    const { status, stdout } = measure(example!, "--json", "a.json", "--html", "a.html");
+    const { status, stdout } = measure(example!, "--json", "a.json", "--html", "a.html", "--wide");
     expect(status).toBe(0);
     expect(stdout).toMatch(/^matmul_mine\.wgsl +12x16x20 +f32 .* all 192, error/m);
+    expect(stdout).toMatch(/^kernel .* verified$/m);
     const rows = parseRows(readFileSync(join(folder, "a.json"), "utf8"), "a.json");
     expect(rows[0]).toMatchObject({ type: "origin", tuned: false });
     const kernels = rows.flatMap((row) => (row.type === "kernel" ? [row.kernel] : []));
@@ -140,6 +170,17 @@ describe("the example of the documentation", () => {
     expect(bench("--report", "a.json", "--html", "-").stdout).toContain("matmul_mine.wgsl");
     expect(readdirSync(folder).filter((name) => /lock|tmp/.test(name))).toEqual([]);
     expect(readFileSync(join(folder, "b.html"), "utf8")).toContain("matmul_mine.wgsl");
+  });
+
+  test("with a slip of the pen is told by its line before anything is measured, by exit code 2", () => {
+    const { status, stdout, error } = measure(example!.replace("var sum", "vary sum"), "--json", "slip.json");
+    const line = example!.split("\n").findIndex((text) => text.includes("var sum")) + 1;
+    expect([status, stdout, error]).toEqual([
+      2,
+      "",
+      [expect.stringContaining(`matmul_mine.wgsl does not compile: line ${line}: `)],
+    ]);
+    expect(readdirSync(folder)).not.toContain("slip.json");
   });
 
   test("made wrong, is not timed, by exit code 1", () => {

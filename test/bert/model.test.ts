@@ -61,6 +61,38 @@ describe("BertModel", () => {
     expect(cosine(b.embedding!.data, a.embedding!.data)).toBeGreaterThan(0.999999);
   });
 
+  it("takes masks of 0 and 1, or of booleans, and refuses what else may pass for one", async () => {
+    const inputIds = [1, 2, 3];
+    const masks: readonly ArrayLike<number | boolean>[] = [
+      [1, 1, 0],
+      [true, true, false],
+      new Float32Array([1, 1, -0]),
+      new Uint8Array([1, 1, 0]),
+    ];
+    const states = await Promise.all(
+      masks.map(async (attentionMask) => {
+        const sequence = { inputIds, attentionMask: attentionMask as ArrayLike<number> };
+        return (await model.forward([sequence], { lastHiddenState: true })).lastHiddenState!.data;
+      }),
+    );
+    for (const state of states) expect(state).toEqual(states[0]);
+    const all = (await model.forward([{ inputIds }], { lastHiddenState: true })).lastHiddenState!.data;
+    expect(all).not.toEqual(states[0]);
+    const remedy = "1: others attend to this token, 0: masked; additive masks are not taken";
+    for (const value of [NaN, -Infinity, -10_000, 0.5, 2, -1, undefined, null, "1", 1n]) {
+      const attentionMask = [1, value, 0] as number[];
+      const refusal = new TypeError(`sequence 1: attentionMask[1] is ${value}; ${remedy}`);
+      await expect(model.forward([{ inputIds }, { inputIds, attentionMask }], { logits: true })).rejects.toThrow(
+        refusal,
+      );
+      await expect(model.bind([{ inputIds }, { inputIds, attentionMask }], { logits: true })).rejects.toThrow(refusal);
+    }
+    const additive = new Float32Array([0, 0, -3.4028234663852886e38]);
+    await expect(model.forward([{ inputIds, attentionMask: additive }], { logits: true })).rejects.toThrow(
+      "sequence 0: attentionMask[2] is -3.4028234663852886e+38",
+    );
+  });
+
   it("returns hidden states and attentions on request, and attentions that sum to 1", async () => {
     const { hiddenStates, attentions, lastHiddenState } = await model.forward(sequences([5, 8], 3), {
       hiddenStates: true,

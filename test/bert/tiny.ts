@@ -58,10 +58,11 @@ export function tinyTensors(config: TinyConfig): Record<string, number[]> {
   return { ...prefixed, "classifier.weight": [2, h], "classifier.bias": [2] };
 }
 
-/** A folder of config.json and model.safetensors; `edit` may rename, add or drop tensors first. */
+/** A folder of config.json and model.safetensors; `edit` may rename, add or drop tensors first, `fill` change values. */
 export function tinyModel(
   overrides: Partial<TinyConfig> = {},
   edit: (tensors: Record<string, number[]>) => Record<string, number[]> = (tensors) => tensors,
+  fill?: (name: string, values: Float32Array) => void,
 ): Folder {
   const config = { ...TINY, ...overrides };
   const next = random(42);
@@ -71,6 +72,7 @@ export function tinyModel(
       { length: size },
       () => (next() - 0.5) * 0.4 + (/(Norm.weight|gamma)$/.test(name) ? 1 : 0),
     );
+    fill?.(name, values);
     return [name, { dtype: "F32", shape, data: values }];
   });
   return memoryFolder({

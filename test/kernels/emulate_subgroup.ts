@@ -22,30 +22,14 @@ const REWRITES: readonly (readonly [RegExp, string])[] = [
   [/^diagnostic\(off, chromium\.subgroup_matrix_uniformity\);$/m, ""],
   // <type, columns, rows>, all three row by row
   [/subgroup_matrix_(?:left|right|result)<(\w+), (\w+), (\w+)>/g, "array<array<$1, $2>, $3>"],
-  [/subgroupMatrixLoad<Left, row_major>\(&x_tile,/, "load_left("],
-  [/subgroupMatrixLoad<Right, col_major>\(&weight_tile,/, "load_right("],
+  [/subgroupMatrixLoad<Left, (row|col)_major>\(&x_tile,/, "load_left_$1("],
+  [/subgroupMatrixLoad<Right, (row|col)_major>\(&weight_tile,/, "load_right_$1("],
   [/subgroupMatrixMultiplyAccumulate\(/, "multiply_accumulate("],
   [/subgroupMatrixStore<row_major>\(&sums_tile,/, "store_sums(thread % SUBGROUP,"],
 ];
 
 const FUNCTIONS = `
-fn load_left(start: u32, stride: u32) -> Left {
-  var result: Left;
-  for (var r = 0u; r < MATRIX_ROWS; r++) {
-    for (var c = 0u; c < MATRIX_DEPTH; c++) { result[r][c] = x_tile[start + r * stride + c]; }
-  }
-  return result;
-}
-
-fn load_right(start: u32, stride: u32) -> Right {
-  var result: Right;
-  for (var r = 0u; r < MATRIX_DEPTH; r++) {
-    for (var c = 0u; c < MATRIX_COLS; c++) { result[r][c] = weight_tile[start + c * stride + r]; }
-  }
-  return result;
-}
-
-fn multiply_accumulate(left: Left, right: Right, before: Sums) -> Sums {
+${["row", "col"].map(loads).join("")}fn multiply_accumulate(left: Left, right: Right, before: Sums) -> Sums {
   var a = left;
   var b = right;
   var sums = before;
@@ -64,3 +48,25 @@ fn store_sums(lane: u32, start: u32, value: Sums, stride: u32) {
   }
 }
 `;
+
+/** The functions that load matrices of a layout: `[row, column]` of a row-major one is at row * stride + column. */
+function loads(layout: string): string {
+  const at = layout === "row" ? "start + r * stride + c" : "start + c * stride + r";
+  return `
+fn load_left_${layout}(start: u32, stride: u32) -> Left {
+  var result: Left;
+  for (var r = 0u; r < MATRIX_ROWS; r++) {
+    for (var c = 0u; c < MATRIX_DEPTH; c++) { result[r][c] = x_tile[${at}]; }
+  }
+  return result;
+}
+
+fn load_right_${layout}(start: u32, stride: u32) -> Right {
+  var result: Right;
+  for (var r = 0u; r < MATRIX_DEPTH; r++) {
+    for (var c = 0u; c < MATRIX_COLS; c++) { result[r][c] = weight_tile[${at}]; }
+  }
+  return result;
+}
+`;
+}

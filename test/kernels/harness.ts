@@ -71,7 +71,7 @@ export async function runKernel<Shape extends { readonly dtype: Scalar }>(
       const bytes = new Uint8Array(packParams(paramsOf(source), plan.params));
       return { binding, resource: { buffer: upload(bytes, USAGE.uniform) } };
     }
-    const element = elementOf(type, shape.dtype);
+    const element = elementOf(resolved(type, source), shape.dtype);
     const given = access === "read_write" ? outputs[name] : inputs[name];
     const values = typeof given === "number" ? new Float64Array(given).fill(UNWRITTEN) : (given ?? []);
     const buffer = upload(encode(values, element), USAGE.storage | USAGE.copySource);
@@ -156,9 +156,14 @@ async function create(
 
 type Element = "f32" | "f16" | "u32";
 
+/** With the type in place that `Out` is an alias of in a source. */
+function resolved(type: string, source: string): string {
+  return type.replace(/\bOut\b/, () => /^alias Out = (\w+);/m.exec(source)?.[1] ?? "Out");
+}
+
 function elementOf(type: string, dtype: Scalar): Element {
   if (/u32/.test(type)) return "u32";
-  return /Scalar|Vec4|Vector|Word/.test(type) ? dtype : "f32";
+  return /Scalar|Vec4|Vector|Word|f16/.test(type) ? dtype : "f32";
 }
 
 /** The buffer's bytes, at least 16 of them, for a dummy binding too. */
@@ -192,13 +197,14 @@ export async function check<Shape extends { readonly dtype: Scalar }>(
 ): Promise<void> {
   const shape = { ...of.shape, dtype } as Shape;
   const given = of.inputs(randomNumbers(7));
+  const source = specialize(kernel.source, kernel.plan(shape, device.limits).constants);
   const inputs = Object.fromEntries(
-    bindingsOf(kernel.source)
+    bindingsOf(source)
       .filter(({ name }) => given[name] !== undefined)
-      .map(({ name, type }) => [name, quantize(given[name]!, elementOf(type, dtype))]),
+      .map(({ name, type }) => [name, quantize(given[name]!, elementOf(resolved(type, source), dtype))]),
   );
   const before = Object.fromEntries(
-    Object.entries(of.outputs).map(([name, elements]) => [name, new Float64Array(elements).fill(UNWRITTEN)]),
+    Object.entries(of.outputs).map(([name, count]) => [name, inputs[name] ?? new Float64Array(count).fill(UNWRITTEN)]),
   );
   const want = table.reference(shape, { ...inputs, ...before });
   const got = await runKernel(device, kernel, shape, inputs, before);

@@ -8,10 +8,11 @@ import {
   specialize,
 } from "../../src/kernels/kernel.ts";
 import { type MatmulShape, matmulSubgroup } from "../../src/kernels/matmul/matmul.ts";
+import { matmulBackwardKernelOf } from "../../src/kernels/matmul/matmul_backward.ts";
 import { subgroupTileFor } from "../../src/kernels/matmul/matmul_choice.ts";
 import type { SubgroupTile } from "../../src/kernels/matmul/matmul_config.ts";
 import { type NodeDevice, requestDevice } from "../../src/node/device.ts";
-import { linear, matmulCases } from "../cases.ts";
+import { linear, matmulBackwardCases, matmulCases, product } from "../cases.ts";
 import { hasF16, testDevice } from "../device.ts";
 import { emulateSubgroupMatrices } from "./emulate_subgroup.ts";
 import { check, compile, runKernel } from "./harness.ts";
@@ -66,12 +67,28 @@ describe("on a device with the feature", () => {
     const { constants } = kernel.plan(shape, device.limits);
     await compile(device, kernel.name, specialize(kernel.source, constants));
   });
+
+  test.each(tiles)("$unit.componentType $unit.M x $unit.N x $unit.K compiles for gradients", async (tile) => {
+    const { device } = nulls;
+    for (const operands of ["nn", "tn"] as const) {
+      const shape = { m: 100, n: 72, k: 60, dtype: tile.unit.componentType, ...plain, operands };
+      const kernel = matmulBackwardKernelOf({ kind: "subgroup", tile }, operands, true);
+      expect(kernel.name).toBe(`matmul_${operands}_subgroup`);
+      const { constants } = kernel.plan({ ...shape, accumulate: operands === "tn" }, device.limits);
+      await compile(device, kernel.name, specialize(kernel.source, constants));
+    }
+  });
 });
 
 // More than one of everything, few threads, and small units: a software adapter unrolls them, for minutes if it must.
 const emulated: Readonly<Record<Scalar, SubgroupTile[]>> = {
   f32: [tile(unit("f32", 4, 8, 4), 4, [2, 2], [1, 2], 16), tile(unit("f32", 8, 4, 2), 3, [1, 2], [3, 1], 12)],
   f16: [tile(unit("f16", 8, 4, 4), 4, [2, 2], [2, 1], 16), tile(unit("f16", 4, 4, 8), 8, [2, 1], [1, 2], 32)],
+};
+/** For gradients no deeper than they are high and wide. */
+const emulatedBackward: typeof emulated = {
+  f32: [tile(unit("f32", 4, 8, 4), 4, [2, 1], [2, 2], 16), tile(unit("f32", 8, 4, 2), 3, [1, 2], [2, 2], 12)],
+  f16: [tile(unit("f16", 8, 4, 4), 4, [2, 2], [1, 2], 16), tile(unit("f16", 4, 4, 8), 8, [2, 1], [2, 4], 16)],
 };
 const cases = [
   linear(1, 5, 4),
@@ -89,6 +106,22 @@ describe.each([
   describe.each(emulated[dtype])("$unit.M x $unit.N x $unit.K, depth $depth", (tile) => {
     test.skipIf(reason !== "").each(cases)("$shape.m x $shape.n x $shape.k", async (of) => {
       await check(device, emulateSubgroupMatrices(matmulSubgroup(tile)), matmulCases, of, dtype);
+    });
+  });
+
+  describe.each(emulatedBackward[dtype])("for gradients, $unit.M x $unit.N x $unit.K, depth $depth", (tile) => {
+    test
+      .skipIf(reason !== "")
+      .each([
+        product("nn", 33, 72, 100, { residual: true }),
+        product("nn", 1, 4, 4),
+        product("tn", 68, 32, 35, { accumulate: true }),
+        product("tn", 4, 8, 1, { accumulate: true, outStride: 16, outOffset: 7 }),
+        product("tn", 32, 64, 769, { accumulate: true }),
+      ])("$shape.operands $shape.m x $shape.n x $shape.k", async (of) => {
+      const kernel = matmulBackwardKernelOf({ kind: "subgroup", tile }, of.shape.operands, true);
+      expect(kernel.name).toBe(`matmul_${of.shape.operands}_subgroup`);
+      await check(device, emulateSubgroupMatrices(kernel), matmulBackwardCases, of, dtype);
     });
   });
 
@@ -123,6 +156,13 @@ describe.each([
     );
     expect(out!.every((value) => value === 8)).toBe(true);
   });
+});
+
+test("a tile of rows across k that would not lie in the memory of one along it is not taken", () => {
+  const deep = tile(unit("f16", 16, 16, 16), 32, [1, 2], [1, 1], 32);
+  expect(matmulBackwardKernelOf({ kind: "subgroup", tile: deep }, "tn", true).name).toBe("matmul_tn");
+  const odd = tile(unit("f16", 6, 8, 4), 32, [1, 1], [3, 4], 16);
+  expect(matmulBackwardKernelOf({ kind: "subgroup", tile: odd }, "nn", true).name).toBe("matmul_nn");
 });
 
 describe("the plan", () => {

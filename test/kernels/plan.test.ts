@@ -21,6 +21,7 @@ import {
   matmulUnaligned,
   matmulWorkgroupTiled,
 } from "../../src/kernels/matmul/matmul.ts";
+import { matmulBackwardKernelFor, matmulNaiveBackward } from "../../src/kernels/matmul/matmul_backward.ts";
 import {
   matmulCandidates,
   matmulConfigFor,
@@ -34,6 +35,7 @@ import { parseMatmulTuning } from "../../src/kernels/matmul/matmul_tuning.ts";
 import { activation } from "../../src/kernels/rows/activation.ts";
 import { l2Normalize } from "../../src/kernels/rows/l2_normalize.ts";
 import { embedLayernorm, layernorm } from "../../src/kernels/rows/layernorm.ts";
+import { nonFinite } from "../../src/kernels/rows/non_finite.ts";
 import { softmax } from "../../src/kernels/rows/softmax.ts";
 import { topK } from "../../src/kernels/rows/top_k.ts";
 import { gatherRows } from "../../src/kernels/tokens/gather_rows.ts";
@@ -58,6 +60,9 @@ const subjects: readonly Subject[] = [
   subject(matmul, linear, "m", "n", "k"),
   subject(matmulUnaligned, linear, "m", "n", "k"),
   subject(matmulNaive, linear, "m", "n", "k"),
+  subject(matmulBackwardKernelFor({ ...linear, operands: "nn" }), { ...linear, operands: "nn" }, "m", "n", "k"),
+  subject(matmulBackwardKernelFor({ ...linear, m: 6, operands: "tn" }), { ...linear, operands: "tn" }, "m", "n", "k"),
+  subject(matmulNaiveBackward, { ...linear, operands: "tn" }, "m", "n", "k"),
   subject(softmax, { rows: 8, cols: 8, dtype }, "rows", "cols"),
   subject(layernorm, { rows: 8, cols: 8, eps: 1e-12, dtype, residual: false }, "rows", "cols"),
   subject(activation, { rows: 8, cols: 8, dtype, bias: false, activation: "gelu" }, "rows", "cols"),
@@ -68,6 +73,7 @@ const subjects: readonly Subject[] = [
   subject(gatherRows, { count: 8, cols: 8, tableRows: 8, dtype }, "count", "cols", "tableRows"),
   subject(pool, { sequences: 8, hidden: 8, dtype, mode: "mean", mask: false }, "sequences", "hidden"),
   subject(l2Normalize, { rows: 8, cols: 8, dtype }, "rows", "cols"),
+  subject(nonFinite, { count: 8, dtype }, "count"),
   subject(topK, { rows: 8, cols: 8, k: 3, dtype }, "rows", "cols", "k"),
 ];
 
@@ -106,6 +112,41 @@ describe("the choice among matmuls", () => {
     expect(choose(1024, 768, 101).name).toBe("matmul_workgroup_unaligned");
     const cramped = { ...gpu, limits: { ...DEFAULT_LIMITS, maxComputeWorkgroupStorageSize: 8192 } };
     expect(choose(4096, 4096, 4096, cramped).tile).toBe(64);
+  });
+
+  test.each([
+    ["nn", 1024, 256, 1024, "matmul_nn", "matmul_nn_workgroup"],
+    ["nn", 1024, 256, 1022, "matmul_nn_unaligned", "matmul_nn_workgroup_unaligned"],
+    ["nn", 1024, 254, 1024, "matmul_nn_unaligned", "matmul_nn_workgroup_unaligned"],
+    ["nn", 1023, 256, 1024, "matmul_nn", "matmul_nn_workgroup"],
+    ["nn", 3, 256, 1024, "matmul_nn", "matmul_nn_split_k"],
+    ["tn", 1024, 256, 1021, "matmul_tn", "matmul_tn_workgroup"],
+    ["tn", 1022, 256, 1024, "matmul_tn_unaligned", "matmul_tn_workgroup_unaligned"],
+    ["tn", 1024, 255, 1024, "matmul_tn_unaligned", "matmul_tn_workgroup_unaligned"],
+    ["tn", 2, 256, 1024, "matmul_tn_unaligned", "matmul_tn_split_k_unaligned"],
+  ] as const)("is made for the operands of gradients: %s %d x %d x %d", (operands, m, n, k, software, hardware) => {
+    const shape = { ...linear, m, n, k, operands };
+    expect(matmulBackwardKernelFor(shape).name).toBe(software);
+    const broadcast = /unaligned/.test(software) || m <= 8 ? software : `${software}_broadcast`;
+    const traits = { ...gpu, software: true, subgroupSize: 8 };
+    expect(matmulBackwardKernelFor(shape, traits).name).toBe(broadcast);
+    expect(matmulBackwardKernelFor(shape, traits).plan(shape, DEFAULT_LIMITS).workgroups[0]).toBeGreaterThan(0);
+    expect(matmulBackwardKernelFor(shape, gpu).name).toBe(hardware);
+    const tuning = { [`${shapeClass(linear)} ${operands}`]: { kind: "register" } };
+    const few = { ...linear, operands };
+    expect(shapeClass(few)).toBe(`${shapeClass(linear)} ${operands}`);
+    expect(matmulBackwardKernelFor(few, { ...gpu, tuning }).name).toBe(`matmul_${operands}`);
+    expect(matmulKernelFor(linear, { ...gpu, tuning }).name).toBe("matmul_split_k");
+  });
+
+  test("is of matrix units for gradients too", () => {
+    const traits = { ...gpu, matrixUnits: [unit], subgroupMaxSize: 32, subgroupSize: 32 };
+    const shape = { ...linear, m: 256, n: 256, k: 1021, dtype: "f16" as const, operands: "tn" as const };
+    const kernel = matmulBackwardKernelFor(shape, traits);
+    expect(kernel.name).toBe("matmul_tn_subgroup");
+    expect(kernel.features).toEqual(["chromium-experimental-subgroup-matrix"]);
+    const { constants } = kernel.plan({ ...shape, accumulate: true }, DEFAULT_LIMITS);
+    expect(constants).toMatchObject({ Scalar: "f16", Out: "f32", ACCUMULATE: true, MATRIX_ROWS: 16 });
   });
 
   const config = (m: number, n: number, k: number, more: Partial<DeviceTraits>, dtype: "f32" | "f16" = "f32") =>
@@ -263,6 +304,27 @@ describe("what else plans refuse", () => {
     expect(attentionKernelFor(heads)).toBe(attention);
   });
 
+  test("operands and options of other matmuls", () => {
+    const [nn, tn] = [
+      { ...linear, operands: "nn" as const },
+      { ...linear, operands: "tn" as const },
+    ];
+    const kernel = matmulBackwardKernelFor(nn);
+    expect(() => matmul.plan(tn, limits)).toThrow(/matmul: gradients need matmulBackwardKernelFor/);
+    expect(() => matmul.plan({ ...linear, accumulate: true }, limits)).toThrow(/matmulBackwardKernelFor/);
+    expect(() => matmulBackwardKernelFor(linear)).toThrow(/operands are nt, not nn or tn; use matmulKernelFor/);
+    expect(() => kernel.plan(tn, limits)).toThrow(/matmul_nn: operands are tn, not nn/);
+    expect(() => kernel.plan(linear, limits)).toThrow(/matmul_nn: operands are nt, not nn/);
+    expect(() => matmulNaiveBackward.plan(linear, limits)).toThrow(/operands are nt, not nn or tn/);
+    expect(() => kernel.plan({ ...nn, bias: true }, limits)).toThrow(/matmul_nn: .*no bias/);
+    expect(() => kernel.plan({ ...nn, activation: "gelu" }, limits)).toThrow(/no activation/);
+    expect(() => kernel.plan({ ...nn, accumulate: true, residual: true }, limits)).toThrow(/not both/);
+    expect(() => kernel.plan({ ...nn, n: 6 }, limits)).toThrow(/n is 6, not a multiple of 4; matmul_nn_unaligned/);
+    expect(() => kernel.plan({ ...nn, outStride: 7 }, limits)).toThrow(/matmul_nn: outStride is 7/);
+    expect(() => matmulBackwardKernelFor(tn).plan({ ...tn, m: 6 }, limits)).toThrow(/m is 6, not a multiple of 4/);
+    expect(matmulBackwardKernelFor(tn).plan({ ...tn, k: 7 }, limits).label).toBe("8x8x7");
+  });
+
   test("an eps or a scale that is not a number", () => {
     const rows = { rows: 8, cols: 8, dtype, residual: false };
     expect(() => layernorm.plan({ ...rows, eps: -1 }, limits)).toThrow(/layernorm: eps is -1/);
@@ -353,6 +415,7 @@ describe("sources agree with their plans", () => {
   agrees("pool", tables.poolCases);
   agrees("l2_normalize", tables.l2NormalizeCases);
   agrees("top_k", tables.topKCases);
+  agrees("non_finite", tables.nonFiniteCases);
 
   function agrees<Shape extends { readonly dtype: Scalar }>(name: string, table: tables.CaseTable<Shape>): void {
     test.each(["f32", "f16"] as const)(`${name} %s`, (type) => {

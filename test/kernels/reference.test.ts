@@ -14,6 +14,7 @@ describe.each<Scalar>(["f32", "f16"])("%s", (dtype) => {
   const reason = dtype === "f16" && !hasF16(device) ? " (skipped: the adapter has no shader-f16)" : "";
   describe.skipIf(reason !== "")(`against the CPU twin${reason}`, () => {
     checkAll("matmul", tables.matmulCases, dtype);
+    checkAll("matmul for gradients", tables.matmulBackwardCases, dtype);
     checkAll("softmax", tables.softmaxCases, dtype);
     checkAll("layernorm", tables.layernormCases, dtype);
     checkAll("activation", tables.activationCases, dtype);
@@ -24,6 +25,7 @@ describe.each<Scalar>(["f32", "f16"])("%s", (dtype) => {
     checkAll("pool", tables.poolCases, dtype);
     checkAll("l2_normalize", tables.l2NormalizeCases, dtype);
     checkAll("top_k", tables.topKCases, dtype);
+    checkAll("non_finite", tables.nonFiniteCases, dtype);
   });
 });
 

@@ -12,23 +12,42 @@ import { compile, runKernel } from "./harness.ts";
 
 const ROOT = join(import.meta.dirname, "../..");
 const WORKGROUP_TILE = { rows: 64, cols: 64, depth: 16, rowFours: 1, colFours: 1 };
+const SUBGROUP_TILE: kernels.SubgroupTile = {
+  ...{ unit: { componentType: "f32", resultType: "f32", M: 8, N: 8, K: 8 }, subgroup: 32, depth: 16 },
+  ...{ subgroupsDown: 2, subgroupsAcross: 2, matricesDown: 4, matricesAcross: 4 },
+};
+/** First those whose kernels are for any sizes too. */
+const CONFIGS: readonly kernels.MatmulConfig[] = [
+  { kind: "register" },
+  { kind: "workgroup", tile: WORKGROUP_TILE },
+  { kind: "split_k", split: 32 },
+  { kind: "broadcast", subgroup: 8 },
+  { kind: "subgroup", tile: SUBGROUP_TILE },
+];
 const all: readonly Kernel<never>[] = [
   ...Object.values(kernels).filter(
     (value): value is Kernel<never> => typeof value === "object" && "source" in value && "plan" in value,
   ),
-  kernels.matmulSubgroup({
-    ...{ unit: { componentType: "f32", resultType: "f32", M: 8, N: 8, K: 8 }, subgroup: 32, depth: 16 },
-    ...{ subgroupsDown: 2, subgroupsAcross: 2, matricesDown: 4, matricesAcross: 4 },
-  }),
+  kernels.matmulSubgroup(SUBGROUP_TILE),
   kernels.matmulWorkgroupTiled(WORKGROUP_TILE, false),
   kernels.matmulSplitKBy(32, false),
   kernels.softmaxBy("workgroup", "vec2"),
+  ...(["nn", "tn"] as const).flatMap((operands) => [
+    ...CONFIGS.map((config) => kernels.matmulBackwardKernelOf(config, operands, true)),
+    ...CONFIGS.slice(0, 3).map((config) => kernels.matmulBackwardKernelOf(config, operands, false)),
+  ]),
 ];
 
 /** Directives of the kernels that ask for a feature; all others are plain WGSL. */
 const DIRECTIVES: Readonly<Record<string, readonly string[]>> = {
   "attention/attention_broadcast.wgsl": ["enable subgroups;"],
   "matmul/matmul_broadcast.wgsl": ["enable subgroups;"],
+  ...Object.fromEntries(
+    ["nn_broadcast", "nn_subgroup", "tn_broadcast", "tn_subgroup"].map((name) => [
+      `matmul/backward/matmul_${name}.wgsl`,
+      [], // by what it imports
+    ]),
+  ),
   "matmul/matmul_subgroup.wgsl": [
     "enable chromium_experimental_subgroup_matrix;",
     "diagnostic(off, chromium.subgroup_matrix_uniformity);",

@@ -55,7 +55,7 @@ async function run(args: readonly string[], { input, closeEarly, signal }: Run =
     child.on("close", (code) => resolve({ code, lingered }));
   });
   expect(output.stdout + output.stderr).not.toMatch(/^\s+at /m);
-  return { ...ended, ...output, stderr: output.stderr.replace(/^Warning: max.*\n/gm, "") };
+  return { ...ended, ...output, stderr: output.stderr.replace(/^(Warning: max|adapter: ).*\n/gm, "") };
 }
 
 function jsonLines(text: string): Record<string, unknown>[] {
@@ -165,6 +165,63 @@ describe("without a GPU", () => {
     expect(stderr.match(/^error: .*$/gm)).toHaveLength(4);
     const human = await run(["check", bare!]);
     expect(human.stdout).toMatch(/refused as a model folder, 2 faults\n {2}- config\.json.*\n {2}- neither/);
+  });
+
+  /** The bundled model with another configuration, and with values of its F16 tensors set to these bits. */
+  async function flawed(name: string, change: object, values: Readonly<Record<string, number>> = {}): Promise<string> {
+    const folder = join(scratch, name);
+    await cp(MODEL, folder, { recursive: true });
+    const config = JSON.parse(await readFile(join(MODEL, "config.json"), "utf8")) as object;
+    await writeFile(join(folder, "config.json"), JSON.stringify({ ...config, ...change }));
+    const file = await readFile(join(MODEL, "model.safetensors"));
+    const length = Number(file.readBigUInt64LE());
+    const header = JSON.parse(file.toString("utf8", 8, 8 + length)) as Record<string, { data_offsets: number[] }>;
+    for (const [tensor, bits] of Object.entries(values)) {
+      file.writeUInt16LE(bits, 8 + length + header[tensor]!.data_offsets[0]! + 2 * 5);
+    }
+    await writeFile(join(folder, "model.safetensors"), file);
+    return folder;
+  }
+
+  test("check tells flaws that refuse nothing; other commands do so once", async () => {
+    const change = { num_hidden_layers: 2, id2label: { 0: 0, 1: 1 }, architectures: null };
+    const folder = await flawed("odd", change, { "bert.encoder.layer.2.output.dense.bias": 0x7e00 });
+    const warnings = [
+      'config.json: id2label["0"] = 0 (and 1 more): no string, its text is taken',
+      "config.json names no architectures",
+      expect.stringMatching(/^encoder\.layer\.2\..* num_hidden_layers 2: no layer after the first 2 is used$/),
+    ];
+    const unused = 'tensor "bert.encoder.layer.2.output.dense.bias": 1 value is NaN, the first at element 5';
+    const { code, stdout, stderr } = await run(["check", "--json", folder]);
+    expect([code, stderr]).toEqual([0, ""]);
+    const [found] = jsonLines(stdout) as { warnings: string[] }[];
+    expect(found).toMatchObject({
+      ok: true,
+      faults: [],
+      warnings: [warnings[0], expect.anything(), warnings[2], unused],
+    });
+    expect(found!.warnings[1]).toContain(warnings[1]);
+    const human = await run(["check", folder]);
+    expect(human.stdout.match(/^ {2}warning: /gm)).toHaveLength(4);
+    const used = await run(["embed", "--pooling", "mean", "a film", "dull", "--model", folder, ...ADAPTER]);
+    expect(used.code).toBe(0);
+    expect(used.stderr.match(/^warning: .*$/gm)).toHaveLength(3);
+    expect(used.stderr).toContain(`warning: ${folder}: ${warnings[0]}\n`);
+  });
+
+  test("check finds NaN and infinities in weights", async () => {
+    const nan = "bert.encoder.layer.1.output.dense.bias";
+    const infinite = "bert.encoder.layer.0.attention.output.dense.bias";
+    const folder = await flawed("nan", {}, { [nan]: 0xfe01, [infinite]: 0x7c00 });
+    const fault = `tensor "${nan}": 1 value is NaN, the first at element 5`;
+    const warning = `tensor "${infinite}": 1 value is infinite, the first at element 5`;
+    const { code, stdout, stderr } = await run(["check", "--json", folder, join(folder, "model.safetensors")]);
+    expect(code).toBe(2);
+    expect(jsonLines(stdout)).toMatchObject([
+      { ok: false, faults: [fault], warnings: [warning] },
+      { ok: true, faults: [], warnings: [warning, fault] },
+    ]);
+    expect(stderr).toContain(fault);
   });
 
   test("no control character of a foreign file is printed", async () => {

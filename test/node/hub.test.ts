@@ -94,7 +94,7 @@ describe("a model of the hub", () => {
   });
 
   test("of sentence-transformers comes with its modules", async () => {
-    const modules = ["", "1_Pooling", "2_Dense", "3_Dense", "4_Normalize"].map((path) => ({
+    const modules = ["", "1_Pooling", "2_Dense", "3_Dense", "4_LayerNorm", "5_Normalize"].map((path) => ({
       path,
       type: `sentence_transformers.models.${path.replace(/^\d_/, "") || "Transformer"}`,
     }));
@@ -108,6 +108,8 @@ describe("a model of the hub", () => {
       "2_Dense/pytorch_model.bin": "not needed",
       "3_Dense/config.json": '{"in_features":3}',
       "3_Dense/pytorch_model.bin": noise(100, 6),
+      "4_LayerNorm/config.json": '{"dimension":3}',
+      "4_LayerNorm/model.safetensors": noise(100, 7),
     });
     await resolve(name, { weights: false });
     const files = async (): Promise<string[]> =>
@@ -115,11 +117,14 @@ describe("a model of the hub", () => {
         .filter((entry) => !entry.isDirectory())
         .map(({ parentPath, name }) => join(parentPath, name).split(`${commit}/`)[1]!)
         .sort();
-    const small = ["1_Pooling/config.json", "2_Dense/config.json", "3_Dense/config.json", "modules.json"];
+    const small = [
+      "modules.json",
+      ...["1_Pooling", "2_Dense", "3_Dense", "4_LayerNorm"].map((at) => `${at}/config.json`),
+    ];
     const others = NEEDED.filter((path) => path !== "model.safetensors");
     expect(await files()).toEqual([...small, ...others].sort());
     await resolve(name);
-    const weights = ["2_Dense/model.safetensors", "3_Dense/pytorch_model.bin"];
+    const weights = ["2_Dense/model.safetensors", "3_Dense/pytorch_model.bin", "4_LayerNorm/model.safetensors"];
     expect(await files()).toEqual([...small, ...weights, ...NEEDED].sort());
     at.hub.seen.length = 0;
     await resolve(name, { revision: commit });

@@ -55,7 +55,7 @@ describe("a scan", () => {
     const snapshot = join(at.cacheDir, "models--acme--odd/snapshots", "0".repeat(40));
     await mkdir(join(snapshot, "..", "not a commit"), { recursive: true });
     await mkdir(snapshot);
-    await writeFile(join(snapshot, "config.json"), '{"architectures":[7,"A"]}');
+    await writeFile(join(snapshot, "config.json"), '{"architectures":[7,"A"],"x":NaN}');
     await symlink("../../../nowhere", join(snapshot, "model.safetensors"));
     const odd = (await scanHubCache(at.cacheDir)).find((model) => model.name === "acme/odd");
     expect(odd!.revisions).toMatchObject([{ architectures: ["A"], files: 1, missing: ["model.safetensors"] }]);

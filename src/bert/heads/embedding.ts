@@ -1,5 +1,6 @@
 /** One vector for each sequence out of those of its tokens, without weights. */
 
+import { requireKnown } from "../../files/options.ts";
 import { l2Normalize, type PoolMode, pool } from "../../runtime/ops.ts";
 import type { Head } from "./head.ts";
 
@@ -10,6 +11,7 @@ export interface EmbeddingWanted {
 
 export const embedding: Head<EmbeddingWanted> = {
   outputs: { embedding: "sequence" },
+  prepare: ({ embedding }) => void requireKnown("embedding", embedding!, { pooling: 1, normalize: 1 }),
   record(r, wanted, context) {
     const { pooling, normalize } = wanted.embedding!;
     const pooled = pool(r, context.hidden, context, pooling);

@@ -131,21 +131,22 @@ export function hasMaskedLm(shapes: StoredShapes): boolean {
   return shapes.has("cls.predictions.transform.dense.weight");
 }
 
-/** A tied decoder reads the word table; an untied one has a matrix and a bias of its own, and leaves the tied bias unused. */
+/** A tied decoder reads the word table, an untied one has a matrix of its own; its bias has either name, or both. */
 export function maskedLmWeights(
   stored: Stored,
   { hiddenSize: h, vocabSize, tieWordEmbeddings: tied }: BertConfig,
   shapes: StoredShapes,
 ): MaskedLmWeights {
   const decoder = "cls.predictions.decoder";
-  const biases = ["cls.predictions.bias", `${decoder}.bias`] as const;
-  const [bias, other] = tied ? biases : ([biases[1], biases[0]] as const);
   return {
     transform: storedLinear(stored, [h, h], "cls.predictions.transform.dense"),
     norm: storedNorm(stored, h, "cls.predictions.transform.LayerNorm"),
     decoder: storedLinear(stored, [vocabSize, h], decoder, {
       weight: tied ? "embeddings.word_embeddings.weight" : `${decoder}.weight`,
-      bias: shapes.has(bias) ? bias : other,
+      bias:
+        shapes.has(`${decoder}.bias`) || !shapes.has("cls.predictions.bias")
+          ? `${decoder}.bias`
+          : "cls.predictions.bias",
     }),
   };
 }

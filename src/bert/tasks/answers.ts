@@ -4,7 +4,7 @@
  */
 
 import type { Encoding } from "../tokenizer/tokenizer.ts";
-import { softmaxOf } from "./text_classification.ts";
+import { softmaxOf } from "./activations.ts";
 
 export interface Answer {
   /** Probability of the start times that of the end, summed over the places where the answer stands. */

@@ -2,8 +2,8 @@
 
 import type { Values } from "../outputs.ts";
 import type { Plan } from "./plan.ts";
-import { type Pretrained, sequenceOf, type TaskOptions, type TextInput } from "./pretrained.ts";
-import { runPlan } from "./stream.ts";
+import { type Pretrained, requireOptions, sequenceOf, type TaskOptions, type TextInput } from "./pretrained.ts";
+import { runTask } from "./stream.ts";
 import { encodeInput } from "./text_classification.ts";
 
 export interface AttentionMaps {
@@ -20,10 +20,11 @@ export function mapAttention(
   inputs: readonly TextInput[],
   options: TaskOptions = {},
 ): Promise<AttentionMaps[]> {
-  return runPlan(pretrained.model, planAttentionMaps(pretrained, options), inputs, options);
+  return runTask(planAttentionMaps, pretrained, inputs, options);
 }
 
 export function planAttentionMaps(pretrained: Pretrained, options: TaskOptions = {}): Plan<TextInput, AttentionMaps> {
+  requireOptions("attention-maps", options, {});
   return {
     wanted: { attentions: true },
     prepare(input) {

@@ -2,8 +2,8 @@
 
 import type { Values } from "../outputs.ts";
 import type { Plan } from "./plan.ts";
-import { type Pretrained, sequenceOf, type TaskOptions, type TextInput } from "./pretrained.ts";
-import { runPlan } from "./stream.ts";
+import { type Pretrained, requireOptions, sequenceOf, type TaskOptions, type TextInput } from "./pretrained.ts";
+import { runTask } from "./stream.ts";
 import { encodeInput } from "./text_classification.ts";
 
 /** @returns per text the last hidden state of its tokens, special tokens included: [tokens, hidden] */
@@ -12,10 +12,11 @@ export function extractFeatures(
   inputs: readonly TextInput[],
   options: TaskOptions = {},
 ): Promise<Values[]> {
-  return runPlan(pretrained.model, planFeatureExtraction(pretrained, options), inputs, options);
+  return runTask(planFeatureExtraction, pretrained, inputs, options);
 }
 
 export function planFeatureExtraction(pretrained: Pretrained, options: TaskOptions = {}): Plan<TextInput, Values> {
+  requireOptions("feature-extraction", options, {});
   return {
     wanted: { lastHiddenState: true },
     prepare: (input) => ({

@@ -7,13 +7,15 @@ import {
   defaultStride,
   encodeCut,
   encodeWindows,
+  type OwnNames,
   type Pretrained,
   requireCount,
   requireHead,
+  requireOptions,
   sequenceOf,
   type TaskOptions,
 } from "./pretrained.ts";
-import { runPlan } from "./stream.ts";
+import { runTask } from "./stream.ts";
 import { argmax } from "./text_classification.ts";
 
 /** One candidate; the names are those of transformers' pipelines. */
@@ -38,6 +40,8 @@ export interface FillMaskOptions extends TaskOptions {
   readonly truncation?: boolean | undefined;
 }
 
+export const FILL_MASK: OwnNames<FillMaskOptions> = { topK: 1, targets: 1, truncation: 1 };
+
 /**
  * @returns per text, per mask, the candidates, best first
  * @throws RangeError for a text without a mask, or for topK below 1
@@ -47,10 +51,11 @@ export function fillMask(
   texts: readonly string[],
   options: FillMaskOptions = {},
 ): Promise<MaskFill[][][]> {
-  return runPlan(pretrained.model, planFillMask(pretrained, options), texts, options);
+  return runTask(planFillMask, pretrained, texts, options);
 }
 
 export function planFillMask(pretrained: Pretrained, options: FillMaskOptions = {}): Plan<string, MaskFill[][]> {
+  requireOptions("fill-mask", options, FILL_MASK);
   const { model, tokenizer } = pretrained;
   const topK = requireCount("topK", options.topK ?? 5);
   requireHead(pretrained, "predictionLogits", "fill-mask", "a masked-LM head");

@@ -1,9 +1,17 @@
 /** multiple-choice: which ending goes best with a beginning (BertForMultipleChoice). */
 
+import { softmaxOf } from "./activations.ts";
 import type { Plan } from "./plan.ts";
-import { encodeCut, type Pretrained, requireClassifier, sequenceOf, type TaskOptions } from "./pretrained.ts";
-import { runPlan } from "./stream.ts";
-import { argmax, softmaxOf } from "./text_classification.ts";
+import {
+  encodeCut,
+  type Pretrained,
+  requireClassifier,
+  requireOptions,
+  sequenceOf,
+  type TaskOptions,
+} from "./pretrained.ts";
+import { runTask } from "./stream.ts";
+import { argmax } from "./text_classification.ts";
 
 export interface ChoiceQuestion {
   /** A beginning, or a question. */
@@ -27,13 +35,14 @@ export function choose(
   inputs: readonly ChoiceQuestion[],
   options: TaskOptions = {},
 ): Promise<ChoiceResult[]> {
-  return runPlan(pretrained.model, planMultipleChoice(pretrained, options), inputs, options);
+  return runTask(planMultipleChoice, pretrained, inputs, options);
 }
 
 export function planMultipleChoice(
   pretrained: Pretrained,
   options: TaskOptions = {},
 ): Plan<ChoiceQuestion, ChoiceResult> {
+  requireOptions("multiple-choice", options, {});
   requireClassifier(pretrained, "choice", "multiple choice");
   return {
     wanted: { logits: true },

@@ -1,9 +1,9 @@
 /** next-sentence prediction: whether one text follows another (the head that BERT was pre-trained with). */
 
+import { softmaxOf } from "./activations.ts";
 import type { Plan } from "./plan.ts";
-import { encodeCut, type Pretrained, requireHead, sequenceOf, type TaskOptions } from "./pretrained.ts";
-import { runPlan } from "./stream.ts";
-import { softmaxOf } from "./text_classification.ts";
+import { encodeCut, type Pretrained, requireHead, requireOptions, sequenceOf, type TaskOptions } from "./pretrained.ts";
+import { runTask } from "./stream.ts";
 
 export interface SentencePair {
   readonly text: string;
@@ -24,10 +24,11 @@ export function predictNextSentence(
   inputs: readonly SentencePair[],
   options: TaskOptions = {},
 ): Promise<NextSentence[]> {
-  return runPlan(pretrained.model, planNextSentence(pretrained, options), inputs, options);
+  return runTask(planNextSentence, pretrained, inputs, options);
 }
 
 export function planNextSentence(pretrained: Pretrained, options: TaskOptions = {}): Plan<SentencePair, NextSentence> {
+  requireOptions("next-sentence-prediction", options, {});
   requireHead(pretrained, "seqRelationshipLogits", "next-sentence prediction", "a next-sentence head");
   return {
     wanted: { seqRelationshipLogits: true },

@@ -5,17 +5,33 @@
 
 import type { Folder } from "../../files/bytes.ts";
 import { hubFolder } from "../../files/hub.ts";
+import { type Names, requireKnown } from "../../files/options.ts";
 import { Engine } from "../../runtime/engine.ts";
 import { extractFeatures } from "./feature_extraction.ts";
-import { type FillMaskOptions, fillMask, type MaskFill } from "./fill_mask.ts";
+import { FILL_MASK, type FillMaskOptions, fillMask, type MaskFill } from "./fill_mask.ts";
 import type { Pooling } from "./pooling.ts";
-import { loadPretrained, type Pretrained, type TaskOptions } from "./pretrained.ts";
-import { type Answer, answerQuestions, type QuestionAnsweringOptions } from "./question_answering.ts";
-import { embedText, type VectorOptions } from "./sentence_embedding.ts";
-import { type Summary, type SummaryOptions, summarize } from "./summarization.ts";
-import { type Classification, type ClassificationOptions, classifyText } from "./text_classification.ts";
-import { classifyTokens, type Entity, type TokenClassificationOptions } from "./token_classification.ts";
-import { classifyZeroShot, type ZeroShot, type ZeroShotOptions } from "./zero_shot.ts";
+import { loadPretrained, type OwnNames, type Pretrained, TASK_OPTIONS, type TaskOptions } from "./pretrained.ts";
+import {
+  type Answer,
+  answerQuestions,
+  QUESTION_ANSWERING,
+  type QuestionAnsweringOptions,
+} from "./question_answering.ts";
+import { embedText, VECTOR_OPTIONS, type VectorOptions } from "./sentence_embedding.ts";
+import { SUMMARY, type Summary, type SummaryOptions, summarize } from "./summarization.ts";
+import {
+  CLASSIFICATION,
+  type Classification,
+  type ClassificationOptions,
+  classifyText,
+} from "./text_classification.ts";
+import {
+  classifyTokens,
+  type Entity,
+  TOKEN_CLASSIFICATION,
+  type TokenClassificationOptions,
+} from "./token_classification.ts";
+import { classifyZeroShot, ZERO_SHOT, type ZeroShot, type ZeroShotOptions } from "./zero_shot.ts";
 
 type SnakeCase<Name extends string> = Name extends `${infer First}${infer Rest}`
   ? First extends Lowercase<First>
@@ -69,6 +85,7 @@ export interface ResultTensor {
   tolist(): unknown[];
 }
 
+/** Other options of `VectorOptions` than `normalize`, which does nothing then, are refused without `pooling`. */
 export interface FeatureSettings extends SnakeOptions<Omit<VectorOptions, "pooling">> {
   /** Default `none`: a vector per token. */
   readonly pooling?: Pooling | "none" | "first_token" | "eos" | undefined;
@@ -78,6 +95,9 @@ export interface FeatureSettings extends SnakeOptions<Omit<VectorOptions, "pooli
   /** With `quantize`; default `binary`. */
   readonly precision?: "binary" | "ubinary" | undefined;
 }
+
+type OfVectors = SnakeOptions<Omit<VectorOptions, "pooling" | "normalize">>;
+const FEATURE: Names<Omit<FeatureSettings, keyof OfVectors>> = { pooling: 1, normalize: 1, quantize: 1, precision: 1 };
 
 interface ExtractFeatures {
   /** [1, tokens, hidden], pooled [1, hidden] */
@@ -118,6 +138,8 @@ export interface PipelineOptions {
   readonly progress_callback?:
     | ((progress: { status: "progress"; loaded: number; total: number; progress: number }) => void)
     | undefined;
+  /** Told of each thing that is wrong with the model's files and does not keep it from being used. */
+  readonly on_warning?: ((message: string) => void) | undefined;
 }
 
 export type Pipeline<Name extends PipelineName> = Calls[Resolved<Name>] & {
@@ -127,13 +149,14 @@ export type Pipeline<Name extends PipelineName> = Calls[Resolved<Name>] & {
 
 /**
  * @param model `org/name` of the Hugging Face hub, a folder, or what is loaded already
- * @throws RangeError for a task that there is not, and what `loadPretrained` throws
+ * @throws RangeError for a task that there is not, TypeError for an unknown option, and what `loadPretrained` throws
  */
 export async function pipeline<Name extends PipelineName>(
   task: Name,
   model: string | Folder | Pretrained,
   options: PipelineOptions = {},
 ): Promise<Pipeline<Name>> {
+  requireKnown("pipeline", options, { engine: 1, dtype: 1, revision: 1, progress_callback: 1, on_warning: 1 });
   const name = (Object.hasOwn(ALIASES, task) ? ALIASES[task as keyof Aliases] : task) as Resolved<Name>;
   if (!Object.hasOwn(CALLS, name)) {
     const all = [...Object.keys(CALLS), ...Object.keys(ALIASES)].join(", ");
@@ -146,6 +169,7 @@ export async function pipeline<Name extends PipelineName>(
   try {
     const pretrained = await loadPretrained(engine, folder, {
       dtype: options.dtype === "fp16" ? "f16" : "f32",
+      onWarning: options.on_warning,
       onProgress: ({ loaded, total }) =>
         report?.({ status: "progress", loaded, total, progress: (100 * loaded) / total }),
     });
@@ -166,32 +190,40 @@ const CALLS: { readonly [Name in keyof Calls]: (pretrained: Pretrained) => Calls
       const inputs = listOf(texts).map((input) =>
         typeof input === "string" ? input : { text: input.text, pair: input.text_pair },
       );
-      const results = await classifyText(pretrained, inputs, camelCased(options));
+      const results = await classifyText(
+        pretrained,
+        inputs,
+        camelCased("text-classification", CLASSIFICATION, options),
+      );
       return (options?.top_k ?? 1) === 1 && options?.top_k !== null ? results.flat() : asGiven(texts, results);
     }) as Classify,
-  "token-classification": (pretrained) => oneOrMany(pretrained, classifyTokens),
+  "token-classification": (pretrained) =>
+    oneOrMany("token-classification", TOKEN_CLASSIFICATION, pretrained, classifyTokens),
   "question-answering": (pretrained) =>
     (async (question: string, context: string, options?: SnakeOptions<QuestionAnsweringOptions>) => {
-      const [answers] = await answerQuestions(pretrained, [{ question, context }], camelCased(options));
+      const settings = camelCased("question-answering", QUESTION_ANSWERING, options);
+      const [answers] = await answerQuestions(pretrained, [{ question, context }], settings);
       return (options?.top_k ?? 1) === 1 ? answers![0] : answers;
     }) as AnswerQuestion,
   "fill-mask": (pretrained) =>
-    oneOrMany(pretrained, async (_, texts: readonly string[], options: FillMaskOptions) => {
+    oneOrMany("fill-mask", FILL_MASK, pretrained, async (_, texts: readonly string[], options: FillMaskOptions) => {
       const results = await fillMask(pretrained, texts, options);
       return results.map((masks): MaskFill[] | MaskFill[][] => (masks.length === 1 ? masks[0]! : masks));
     }),
   "zero-shot-classification": (pretrained) =>
     (async (texts: string | readonly string[], labels: string | readonly string[], options?: ZeroShotSettings) => {
       const candidateLabels = typeof labels === "string" ? splitLabels(labels) : labels;
-      const settings: Omit<ZeroShotOptions, "candidateLabels"> = camelCased(options);
+      const { candidateLabels: _, ...own } = ZERO_SHOT;
+      const settings = camelCased<Omit<ZeroShotOptions, "candidateLabels">>("zero-shot-classification", own, options);
       return asGiven(texts, await classifyZeroShot(pretrained, listOf(texts), { ...settings, candidateLabels }));
     }) as ClassifyByLabels,
   "feature-extraction": (pretrained) =>
     (async (texts: string | readonly string[], given: FeatureSettings = {}) => {
       const { pooling = "none", normalize = false, quantize = false, precision = "binary", ...rest } = given;
-      const options: TaskOptions = camelCased(rest);
       const inputs = listOf(texts);
+      const task = "feature-extraction";
       if (pooling === "none") {
+        const options = camelCased<TaskOptions>(`${task} without pooling`, FEATURE, rest);
         const features = await extractFeatures(pretrained, inputs, options);
         return asGiven(
           texts,
@@ -200,7 +232,7 @@ const CALLS: { readonly [Name in keyof Calls]: (pretrained: Pretrained) => Calls
       }
       const same = { first_token: "cls", eos: "last_token" } as const;
       const vectors = await embedText(pretrained, inputs, {
-        ...options,
+        ...camelCased<VectorOptions>(task, { ...FEATURE, ...VECTOR_OPTIONS }, rest),
         pooling: pooling === "first_token" || pooling === "eos" ? same[pooling] : pooling,
         normalize,
         precision: quantize ? precision : "float32",
@@ -208,17 +240,27 @@ const CALLS: { readonly [Name in keyof Calls]: (pretrained: Pretrained) => Calls
       return stacked(vectors);
     }) as ExtractFeatures,
   summarization: (pretrained) =>
-    oneOrMany(pretrained, async (_, texts: readonly string[], options: SummaryOptions) =>
-      (await summarize(pretrained, texts, options)).map((summary) => [summary]),
+    oneOrMany(
+      "summarization",
+      { ...SUMMARY, ...VECTOR_OPTIONS },
+      pretrained,
+      async (_, texts: readonly string[], options: SummaryOptions) =>
+        (await summarize(pretrained, texts, options)).map((summary) => [summary]),
     ),
 };
 
-function oneOrMany<Input, Options, Result>(
+function oneOrMany<Input, Options extends TaskOptions, Result>(
+  name: string,
+  own: OwnNames<Options>,
   pretrained: Pretrained,
   run: (pretrained: Pretrained, inputs: readonly Input[], options: Options) => Promise<Result[]>,
 ): OneOrMany<Input, Options, Result> {
   return (async (inputs: Input | readonly Input[], options?: SnakeOptions<Options>) =>
-    asGiven(inputs, await run(pretrained, listOf(inputs), camelCased(options)))) as OneOrMany<Input, Options, Result>;
+    asGiven(inputs, await run(pretrained, listOf(inputs), camelCased(name, own, options)))) as OneOrMany<
+    Input,
+    Options,
+    Result
+  >;
 }
 
 function splitLabels(labels: string): string[] {
@@ -236,12 +278,18 @@ function asGiven<Result>(inputs: unknown, results: Result[]): Result | Result[] 
   return Array.isArray(inputs) ? results : results[0]!;
 }
 
-function camelCased<Options>(options: SnakeOptions<Options> | undefined): Options {
-  const entries = Object.entries(options ?? {}).map(([name, value]) => [
-    name.replace(/_([a-z])/g, (_, letter: string) => letter.toUpperCase()),
-    value,
-  ]);
-  return Object.fromEntries(entries) as Options;
+/** @throws TypeError for an unknown option, which one in camel case is as well, with those that there are, in snake case */
+function camelCased<Options extends TaskOptions>(
+  name: string,
+  own: OwnNames<Options>,
+  options: SnakeOptions<Options> | undefined,
+): Options {
+  const names = Object.keys({ ...own, ...TASK_OPTIONS });
+  const camel = Object.fromEntries(
+    names.map((name) => [name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`), name]),
+  );
+  requireKnown<object>(name, options ?? {}, camel);
+  return Object.fromEntries(Object.entries(options ?? {}).map(([name, value]) => [camel[name], value])) as Options;
 }
 
 function stacked(vectors: readonly (Float32Array | Int8Array | Uint8Array)[]): ResultTensor {

@@ -21,4 +21,6 @@ export interface Job<Result> {
   readonly rows?: readonly (readonly number[])[] | undefined;
   /** @param outputs in the order of `sequences`; views of a batch's memory, to be copied if kept */
   finish(outputs: readonly SequenceOutput[]): Result;
+  /** What stands in place of a result where outputs are not finite; left out, the error ends the stream. */
+  fail?(error: Error): Result;
 }

@@ -4,7 +4,7 @@
 export const POOLINGS = ["cls", "max", "mean", "mean_sqrt_len", "weighted_mean", "last_token"] as const;
 
 /**
- * - `cls`: the first token's vector, which is [CLS]
+ * - `cls`: the first token's vector, which is [CLS], or the first behind a prompt that is not pooled
  * - `max`: per dimension the largest
  * - `mean`, and `mean_sqrt_len`: the sum divided by the square root of the number of tokens
  * - `weighted_mean`: the mean, the n-th token counting n times
@@ -13,22 +13,20 @@ export const POOLINGS = ["cls", "max", "mean", "mean_sqrt_len", "weighted_mean",
 export type Pooling = (typeof POOLINGS)[number];
 
 /**
- * @param states [tokens, hidden]
- * @param from tokens before it are left out, but [CLS] is the first all the same
- * @returns [hidden]
+ * @param rows a vector for each token
+ * @param from tokens before it are left out
+ * @returns one as long as each
  */
-export function poolTokens(states: Float32Array, hidden: number, pooling: Pooling, from = 0): Float64Array {
-  const tokens = states.length / hidden;
-  const row = (token: number): Float32Array => states.subarray(token * hidden, (token + 1) * hidden);
-  if (pooling === "cls") return Float64Array.from(row(0));
-  if (pooling === "last_token") return Float64Array.from(row(tokens - 1));
-  const pooled = new Float64Array(hidden).fill(pooling === "max" ? Number.NEGATIVE_INFINITY : 0);
+export function poolTokens(rows: readonly ArrayLike<number>[], pooling: Pooling, from = 0): Float64Array {
+  if (pooling === "cls") return Float64Array.from(rows[from]!);
+  if (pooling === "last_token") return Float64Array.from(rows.at(-1)!);
+  const pooled = new Float64Array(rows[0]!.length).fill(pooling === "max" ? Number.NEGATIVE_INFINITY : 0);
   let weights = 0;
-  for (let token = from; token < tokens; token++) {
-    const values = row(token);
+  for (let token = from; token < rows.length; token++) {
+    const values = rows[token]!;
     const weight = pooling === "weighted_mean" ? token + 1 : 1;
     weights += weight;
-    for (let i = 0; i < hidden; i++) {
+    for (let i = 0; i < pooled.length; i++) {
       if (pooling === "max") pooled[i] = Math.max(pooled[i]!, values[i]!);
       else pooled[i]! += weight * values[i]!;
     }

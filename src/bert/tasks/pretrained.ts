@@ -1,16 +1,17 @@
 /** A model and its tokenizer, and how texts become the sequences that it takes. */
 
 import { type Folder, readText } from "../../files/bytes.ts";
+import { type Names, requireKnown } from "../../files/options.ts";
 import type { Engine } from "../../runtime/engine.ts";
 import type { Sequence } from "../batch.ts";
-import { ModelError } from "../config.ts";
+import { type BertConfig, ModelError } from "../config.ts";
 import { BertModel, type LoadOptions } from "../model.ts";
 import type { Wanted } from "../outputs.ts";
 import { loadTokenizer } from "../tokenizer/load.ts";
 import type { TokenizerInput } from "../tokenizer/sequencer.ts";
 import type { Encoding, Tokenizer } from "../tokenizer/tokenizer.ts";
 import type { TruncationStrategy } from "../tokenizer/truncation.ts";
-import { MODULES, readSentenceModules, type SentenceModules } from "./sentence_modules.ts";
+import { folderAt, MODULES, readSentenceModules, type SentenceModules } from "./sentence_modules.ts";
 import { loadSettings, type Settings } from "./settings.ts";
 import type { StreamOptions } from "./stream.ts";
 
@@ -35,12 +36,21 @@ export interface TaskOptions extends StreamOptions {
   readonly onWarning?: ((message: string) => void) | undefined;
 }
 
+/** Names of a task's own options. */
+export type OwnNames<Options, Common = TaskOptions> = Names<Omit<Options, keyof Common>>;
+
+export const TASK_OPTIONS: Names<TaskOptions> = {
+  ...{ tokenBudget: 1, signal: 1, onProgress: 1 },
+  ...{ checkFinite: 1, onWarning: 1 },
+};
+
 /** Loads a model folder in Hugging Face layout. @throws ModelError or CheckpointError with every fault, or what `loadTokenizer` throws */
 export async function loadPretrained(engine: Engine, folder: Folder, options: LoadOptions = {}): Promise<Pretrained> {
-  const tokenizer = await loadTokenizer(folder);
   const modules = (await readText(folder, MODULES)) ?? "";
   const sentence = await readSentenceModules(folder, modules);
-  const model = await BertModel.load(engine, folder, options);
+  const own = folderAt(folder, sentence?.path ?? "");
+  const tokenizer = await loadTokenizer(own);
+  const model = await BertModel.load(engine, own, options);
   try {
     if (tokenizer.vocabSize > model.config.vocabSize) {
       throw new ModelError(folder.name, [
@@ -109,9 +119,29 @@ export function sequenceOf({ ids, typeIds }: Encoding): Sequence {
   return { inputIds: ids, tokenTypeIds: typeIds };
 }
 
+/** @throws TypeError for options that neither the task `name` has nor every task */
+export function requireOptions<Options extends TaskOptions>(
+  name: string,
+  options: Options,
+  own: OwnNames<NoInfer<Options>>,
+): void {
+  requireKnown<object>(name, options, { ...own, ...TASK_OPTIONS });
+}
+
 /** @throws ModelError when the model lacks the head that `task` needs */
 export function requireHead({ model }: Pretrained, output: keyof Wanted, task: string, head: string): void {
-  if (!model.has(output)) throw new ModelError(model.name, [`${task} needs ${head}, the checkpoint has none`]);
+  if (model.has(output)) return;
+  const flaws = model.flaws(output);
+  throw new ModelError(model.name, [
+    `${task} needs ${head}, the checkpoint has none${flaws.length > 0 ? " that can be used" : ""}`,
+    ...flaws,
+  ]);
+}
+
+/** @throws ModelError when that part of config.json cannot be used */
+export function requireSound({ model }: Pretrained, part: keyof NonNullable<BertConfig["flaws"]>): void {
+  const flaw = model.config.flaws?.[part];
+  if (flaw) throw new ModelError(model.name, [flaw]);
 }
 
 /** @throws ModelError when the model's classifier is not of that kind */
@@ -122,7 +152,7 @@ export function requireClassifier(
 ): void {
   if (model.has("logits") && model.classifierKind === kind) return;
   const found = model.classifierKind ? `its classifier is of ${model.classifierKind}s` : "it has no classifier";
-  throw new ModelError(model.name, [`${task} needs a classifier of ${kind}s; ${found}`]);
+  throw new ModelError(model.name, [`${task} needs a classifier of ${kind}s; ${found}`, ...model.flaws("logits")]);
 }
 
 /** @throws RangeError unless it is an integer from 1 */

@@ -2,8 +2,17 @@
 
 import { type Answer, type AnswerWindow, answerSpans } from "./answers.ts";
 import type { Plan } from "./plan.ts";
-import { maxLength, type Pretrained, requireCount, requireHead, sequenceOf, type TaskOptions } from "./pretrained.ts";
-import { runPlan } from "./stream.ts";
+import {
+  maxLength,
+  type OwnNames,
+  type Pretrained,
+  requireCount,
+  requireHead,
+  requireOptions,
+  sequenceOf,
+  type TaskOptions,
+} from "./pretrained.ts";
+import { runTask } from "./stream.ts";
 
 export type { Answer };
 
@@ -29,6 +38,16 @@ export interface QuestionAnsweringOptions extends TaskOptions {
   readonly alignToWords?: boolean | undefined;
 }
 
+export const QUESTION_ANSWERING: OwnNames<QuestionAnsweringOptions> = {
+  topK: 1,
+  maxSeqLen: 1,
+  docStride: 1,
+  maxAnswerLen: 1,
+  maxQuestionLen: 1,
+  handleImpossibleAnswer: 1,
+  alignToWords: 1,
+};
+
 /**
  * A long context is read in windows, and the answers of all compete.
  * @returns per question its answers, best first; offsets are in UTF-16 units of the context
@@ -40,13 +59,14 @@ export function answerQuestions(
   inputs: readonly Question[],
   options: QuestionAnsweringOptions = {},
 ): Promise<Answer[][]> {
-  return runPlan(pretrained.model, planQuestionAnswering(pretrained, options), inputs, options);
+  return runTask(planQuestionAnswering, pretrained, inputs, options);
 }
 
 export function planQuestionAnswering(
   pretrained: Pretrained,
   options: QuestionAnsweringOptions = {},
 ): Plan<Question, Answer[]> {
+  requireOptions("question-answering", options, QUESTION_ANSWERING);
   requireHead(pretrained, "spanLogits", "question answering", "a head for start and end");
   const { tokenizer } = pretrained;
   const most = requireCount("maxSeqLen", Math.min(options.maxSeqLen ?? 384, maxLength(pretrained)));

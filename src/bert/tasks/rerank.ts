@@ -1,12 +1,15 @@
 /** text-ranking: documents in the order in which they answer a query. */
 
+import { ModelError } from "../config.ts";
 import { lateInteractionOf } from "./late_interaction.ts";
+import { taken } from "./module_chain.ts";
 import type { Plan } from "./plan.ts";
-import { encodeCut, type Pretrained, requireClassifier, requireCount, sequenceOf } from "./pretrained.ts";
-import { createEmbedder } from "./sentence_embedding.ts";
+import { type Pretrained, requireCount, requireOptions } from "./pretrained.ts";
+import { createEmbedder, VECTOR_OPTIONS } from "./sentence_embedding.ts";
+import { SPLADE_CONFIG } from "./settings.ts";
 import type { SimilarityOptions } from "./similarity.ts";
-import { runPlan } from "./stream.ts";
-import { defaultFunction, type LabelFunction, scoresOf } from "./text_classification.ts";
+import { runTask } from "./stream.ts";
+import { activationOf, type LabelFunction, scorerOf } from "./text_classification.ts";
 import { SIMILARITIES } from "./vectors.ts";
 
 export interface RankingInput {
@@ -30,10 +33,10 @@ export interface RankingOptions extends SimilarityOptions {
   /**
    * `cross-encoder` reads query and document together, which needs a classifier with one label. `late-interaction` compares
    * their tokens' vectors, which needs ColBERT's projection. `embeddings` compares a vector of each. Default: what the model
-   * has been made for, else `embeddings`.
+   * has been made for, of an encoder alone `embeddings`; a model made for something else is refused.
    */
   readonly method?: RankingMethod | undefined;
-  /** For a cross-encoder; default sigmoid, none for regression. */
+  /** For a cross-encoder; default: as the model says, else sigmoid, none for regression. The order is that of the logits. */
   readonly functionToApply?: LabelFunction | undefined;
 }
 
@@ -46,53 +49,73 @@ export function rerank(
   inputs: readonly RankingInput[],
   options: RankingOptions = {},
 ): Promise<RankedDocument[][]> {
-  return runPlan(pretrained.model, planRanking(pretrained, options), inputs, options);
+  return runTask(planRanking, pretrained, inputs, options);
 }
 
 export function planRanking(
   pretrained: Pretrained,
   options: RankingOptions = {},
 ): Plan<RankingInput, RankedDocument[]> {
-  const { model } = pretrained;
+  requireOptions("text-ranking", options, { topK: 1, method: 1, functionToApply: 1, similarity: 1, ...VECTOR_OPTIONS });
   const topK = options.topK === undefined ? undefined : requireCount("topK", options.topK);
-  const able = model.has("logits") && model.classifierKind === "sequence" && model.config.labels.length === 1;
-  const interacts = model.has("tokenEmbeddings") ? "late-interaction" : undefined;
-  const method = options.method ?? interacts ?? (able ? "cross-encoder" : "embeddings");
-  const plan = SCORERS[method](pretrained, options);
+  const { wanted, prepare, score } = SCORERS[options.method ?? methodFor(pretrained)](pretrained, options);
   return {
-    wanted: plan.wanted,
+    wanted,
     prepare(input, index) {
-      const { sequences, finish } = plan.prepare(input, index);
+      const { sequences, finish } = prepare(input, index);
       return {
         sequences,
         finish: (outputs) =>
           finish(outputs)
-            .map((score, i): RankedDocument => ({ corpus_id: i, score, text: input.documents[i]! }))
-            .sort((a, b) => b.score - a.score)
+            .map((rank, i) => ({ rank, document: { corpus_id: i, score: score(rank), text: input.documents[i]! } }))
+            // what a function makes equal, such as a sigmoid near 1, is told apart by its logits
+            .sort((a, b) => b.document.score - a.document.score || b.rank - a.rank)
+            .map(({ document }) => document)
             .slice(0, topK),
       };
     },
   };
 }
 
-function crossEncoder(pretrained: Pretrained, options: RankingOptions): Plan<RankingInput, number[]> {
-  requireClassifier(pretrained, "sequence", "ranking with a cross-encoder");
-  const { length } = pretrained.model.config.labels;
-  if (length !== 1) throw new RangeError(`ranking with a cross-encoder needs 1 label, the model has ${length}`);
-  const apply = options.functionToApply ?? defaultFunction(pretrained, 1);
+function methodFor({ model, sentence, settings }: Pretrained): RankingMethod {
+  if (model.has("tokenEmbeddings")) return "late-interaction";
+  if (sentence) return sentence.crossEncoder ? "cross-encoder" : "embeddings";
+  if (settings?.has(SPLADE_CONFIG)) {
+    throw new ModelError(model.name, ["ranking does not compare sparse embeddings; name another method"]);
+  }
+  return model.classifierKind === "sequence" ? "cross-encoder" : "embeddings";
+}
+
+/** A query's documents by what they rank by, and the score of that. */
+interface Scorer extends Plan<RankingInput, number[]> {
+  score(rank: number): number;
+}
+
+const asItIs = (rank: number): number => rank;
+
+function crossEncoder(pretrained: Pretrained, options: RankingOptions): Scorer {
+  const { wanted, size, encode, run } = scorerOf(pretrained, "ranking with a cross-encoder", options);
+  if (size !== 1) {
+    throw new RangeError(
+      `ranking with a cross-encoder needs 1 label, the model has ${size}; the method "embeddings" compares vectors`,
+    );
+  }
+  const apply = activationOf(pretrained, 1, options.functionToApply);
   return {
-    wanted: { logits: true },
+    wanted,
     prepare: ({ query, documents }) => ({
-      sequences: documents.map((text) => sequenceOf(encodeCut(pretrained, query, text, options))),
-      finish: (outputs) => outputs.map(({ logits }) => scoresOf(logits!, apply)[0]!),
+      sequences: documents.map((pair) => encode({ text: query, pair })),
+      finish: (outputs) => outputs.map((output) => run(output)[0]!),
     }),
+    score: (logit) => apply([logit])[0]!,
   };
 }
 
-function lateInteraction(pretrained: Pretrained, options: RankingOptions): Plan<RankingInput, number[]> {
+function lateInteraction(pretrained: Pretrained, options: RankingOptions): Scorer {
   const { encodeQuery, encodeDocument, score } = lateInteractionOf(pretrained, options);
   return {
     wanted: { tokenEmbeddings: true },
+    score: asItIs,
     prepare({ query, documents }) {
       const encoded = documents.map(encodeDocument);
       return {
@@ -104,7 +127,8 @@ function lateInteraction(pretrained: Pretrained, options: RankingOptions): Plan<
 }
 
 /** Query and documents with the prompts that the folder has for them. */
-function biEncoder(pretrained: Pretrained, options: RankingOptions): Plan<RankingInput, number[]> {
+function biEncoder(given: Pretrained, options: RankingOptions): Scorer {
+  const pretrained = taken(given, false);
   const own = pretrained.sentence?.prompts ?? {};
   const asked = options.prompt !== undefined || options.promptName !== undefined;
   const named = (...names: string[]) =>
@@ -116,6 +140,7 @@ function biEncoder(pretrained: Pretrained, options: RankingOptions): Plan<Rankin
   const similarity = SIMILARITIES[options.similarity ?? pretrained.sentence?.similarity ?? "cosine"];
   return {
     wanted: asking.wanted,
+    score: asItIs,
     prepare: ({ query, documents }) => ({
       sequences: [asking.encode(query), ...documents.map(answering.encode)],
       finish([first, ...others]) {

@@ -2,33 +2,37 @@
 
 import type { Sequence } from "../batch.ts";
 import type { SequenceOutput, Wanted } from "../outputs.ts";
+import { chainOf, type PromptOptions, taken } from "./module_chain.ts";
 import type { Plan } from "./plan.ts";
-import { normalized, type Pooling, poolTokens } from "./pooling.ts";
+import { normalized, type Pooling } from "./pooling.ts";
 import { type Precision, quantize, type Ranges, type VectorOf } from "./precision.ts";
 import {
-  encodeCut,
-  maxLength,
+  type OwnNames,
   type Pretrained,
   requireCount,
-  sequenceOf,
+  requireOptions,
   type TaskOptions,
   type TextInput,
 } from "./pretrained.ts";
-import type { DenseLayer } from "./sentence_modules.ts";
-import { runPlan } from "./stream.ts";
+import type { SentenceModule } from "./sentence_modules.ts";
+import { runTask } from "./stream.ts";
 
-export interface VectorOptions extends TaskOptions {
+export interface VectorOptions extends TaskOptions, PromptOptions {
   /** How tokens become one vector; of several, their vectors one after another. Default: as the folder says, else `mean`. */
   readonly pooling?: Pooling | readonly Pooling[] | undefined;
   /** Scale vectors to length 1, after truncation, so that a dot product is the cosine. Default: as the folder says, else true. */
   readonly normalize?: boolean | undefined;
-  /** Put before every text. */
-  readonly prompt?: string | undefined;
-  /** One of the folder's prompts. Default: the folder's default prompt, if it has one. */
-  readonly promptName?: string | undefined;
   /** Keep only the first dimensions: for models trained for that (Matryoshka). */
   readonly truncateDim?: number | undefined;
 }
+
+export const VECTOR_OPTIONS: OwnNames<VectorOptions> = {
+  pooling: 1,
+  normalize: 1,
+  prompt: 1,
+  promptName: 1,
+  truncateDim: 1,
+};
 
 export interface EmbedOptions<P extends Precision = Precision> extends VectorOptions {
   /** Default `float32`. */
@@ -39,22 +43,23 @@ export interface EmbedOptions<P extends Precision = Precision> extends VectorOpt
 
 /**
  * `cls`, `mean`, `max` and `mean_sqrt_len` are pooled on the GPU and only vectors are read back; the other poolings,
- * several at once, and prompts that are not pooled read all tokens back and pool on the CPU.
+ * several at once, modules before pooling, and prompts that are not pooled read all tokens back and pool on the CPU.
  * @returns one vector per text
- * @throws RangeError for an unknown prompt or a truncateDim beyond the vector
+ * @throws RangeError for an unknown prompt, a truncateDim beyond the vector, or modules whose sizes do not fit
  */
 export function embedText<P extends Precision = "float32">(
   pretrained: Pretrained,
   inputs: readonly TextInput[],
   options: EmbedOptions<P> = {},
 ): Promise<VectorOf<P>[]> {
-  return runPlan(pretrained.model, planSentenceEmbedding(pretrained, options), inputs, options);
+  return runTask(planSentenceEmbedding<P>, pretrained, inputs, options);
 }
 
 export function planSentenceEmbedding<P extends Precision = "float32">(
   pretrained: Pretrained,
   options: EmbedOptions<P> = {},
 ): Plan<TextInput, VectorOf<P>> {
+  requireOptions("sentence-embedding", options, { precision: 1, ranges: 1, ...VECTOR_OPTIONS });
   const embedder = createEmbedder(pretrained, options);
   const { precision = "float32" as P, ranges } = options;
   return {
@@ -74,84 +79,28 @@ export interface Embedder {
   vector(output: SequenceOutput): Float32Array;
 }
 
+const POOLED = { includePrompt: true, input: "token_embeddings", output: "sentence_embedding" } as const;
+
 /** @throws as `embedText` */
-export function createEmbedder(pretrained: Pretrained, options: VectorOptions = {}): Embedder {
-  const { model, sentence } = pretrained;
-  const { hiddenSize } = model.config;
-  const chosen = options.pooling ?? sentence?.poolings ?? "mean";
-  const poolings = typeof chosen === "string" ? [chosen] : chosen;
-  if (poolings.length === 0) throw new RangeError("pooling is an empty list, at least 1 is needed");
-  const dense = sentence?.dense ?? [];
-  const dimension = dense.reduce((size, layer) => sizeAfter(layer, size), poolings.length * hiddenSize);
+export function createEmbedder(given: Pretrained, options: VectorOptions = {}): Embedder {
+  const pretrained = taken(given, false);
+  const { sentence } = pretrained;
+  const chosen = typeof options.pooling === "string" ? [options.pooling] : options.pooling;
+  if (chosen?.length === 0) throw new RangeError("pooling is an empty list, at least 1 is needed");
+  const own: readonly SentenceModule[] = sentence?.modules ?? [{ ...POOLED, poolings: ["mean"] }];
+  const modules = own.map((module) => ("poolings" in module && chosen ? { ...module, poolings: chosen } : module));
+  const { wanted, size, encode, run } = chainOf(pretrained, modules, "sentence_embedding", options);
   const { truncateDim } = options;
-  if (truncateDim !== undefined && requireCount("truncateDim", truncateDim) > dimension) {
-    throw new RangeError(`truncateDim is ${truncateDim}, the vectors have ${dimension} dimensions`);
+  if (truncateDim !== undefined && requireCount("truncateDim", truncateDim) > size) {
+    throw new RangeError(`truncateDim is ${truncateDim}, the vectors have ${size} dimensions`);
   }
   const normalize = options.normalize ?? sentence?.normalize ?? true;
-  const prompt = promptOf(pretrained, options);
-  const skipped = sentence?.includePrompt === false && prompt !== "" ? promptTokens(pretrained, prompt) : 0;
-  const most = Math.min(sentence?.maxSeqLength ?? Number.POSITIVE_INFINITY, maxLength(pretrained));
-  const spelt = (text: string): string => (sentence?.lowercase ? (prompt + text).toLowerCase() : prompt + text);
-  const onGpu = skipped === 0 && poolings.length === 1 ? GPU_POOLINGS[poolings[0]!] : undefined;
-
-  const pooled = ({ embedding, lastHiddenState, length }: SequenceOutput): Float64Array => {
-    if (embedding) {
-      const scale = poolings[0] === "mean_sqrt_len" ? Math.sqrt(length) : 1;
-      return Float64Array.from(embedding, (x) => x * scale);
-    }
-    const parts = poolings.map((pooling) =>
-      poolTokens(lastHiddenState!, hiddenSize, pooling, Math.min(skipped, length - 1)),
-    );
-    return parts.length === 1 ? parts[0]! : Float64Array.from(parts.flatMap((part) => [...part]));
-  };
   return {
-    wanted: onGpu ? { embedding: { pooling: onGpu, normalize: false } } : { lastHiddenState: true },
-    encode(input) {
-      const [text, pair] = typeof input === "string" ? [input] : [input.text, input.pair];
-      return sequenceOf(encodeCut(pretrained, spelt(text), pair, { most, onWarning: options.onWarning }));
-    },
+    wanted,
+    encode,
     vector(output) {
-      const whole = dense.reduce((vector, layer) => applied(layer, vector), pooled(output));
-      const kept = truncateDim === undefined ? whole : whole.subarray(0, truncateDim);
-      return Float32Array.from(normalize ? normalized(kept) : kept);
+      const kept = run(output).subarray(0, truncateDim);
+      return Float32Array.from(normalize ? normalized(Float64Array.from(kept)) : kept);
     },
   };
-}
-
-/** What the GPU computes for a pooling; `mean_sqrt_len` is a multiple of the mean. */
-const GPU_POOLINGS: Readonly<Partial<Record<Pooling, "cls" | "max" | "mean">>> = {
-  cls: "cls",
-  max: "max",
-  mean: "mean",
-  mean_sqrt_len: "mean",
-};
-
-function promptOf({ sentence }: Pretrained, { prompt, promptName }: VectorOptions): string {
-  if (prompt !== undefined) return prompt;
-  const name = promptName ?? sentence?.defaultPrompt;
-  if (name === undefined) return "";
-  const known = sentence?.prompts ?? {};
-  if (Object.hasOwn(known, name)) return known[name]!;
-  const names = Object.keys(known).join(", ") || "none";
-  throw new RangeError(`the model has no prompt named ${JSON.stringify(name)}; there are: ${names}`);
-}
-
-/** As sentence-transformers counts: [CLS] and the prompt, without [SEP]. */
-function promptTokens({ tokenizer }: Pretrained, prompt: string): number {
-  return tokenizer.encode(prompt).ids.length - 1;
-}
-
-function sizeAfter({ weight, bias }: DenseLayer, size: number): number {
-  const outputs = bias?.length ?? weight.length / size;
-  if (outputs * size === weight.length) return outputs;
-  throw new RangeError(`a Dense module takes vectors of ${weight.length / outputs} dimensions, pooling gives ${size}`);
-}
-
-function applied({ weight, bias, activation }: DenseLayer, vector: Float64Array): Float64Array {
-  const inputs = vector.length;
-  return Float64Array.from({ length: weight.length / inputs }, (_, row) => {
-    let sum = bias?.[row] ?? 0;
-    for (let i = 0; i < inputs; i++) sum += weight[row * inputs + i]! * vector[i]!;
-    return activation(sum);
-  });
 }

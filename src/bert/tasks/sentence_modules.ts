@@ -1,6 +1,6 @@
 /**
- * What sentence-transformers keeps beside a model: modules.json with the steps from tokens to a vector, their
- * configurations, and config_sentence_transformers.json with prompts. Mirrors SentenceTransformer._load_sbert_model.
+ * What sentence-transformers keeps beside a model: modules.json with the steps from tokens to a vector or to scores, their
+ * configurations, and config_sentence_transformers.json with prompts. Mirrors BaseModel._load_config_modules.
  */
 
 import { type Folder, readText } from "../../files/bytes.ts";
@@ -18,27 +18,43 @@ import {
   textOf,
   wrong,
 } from "../tokenizer/fields.ts";
-import type { Pooling } from "./pooling.ts";
+import { type Activation, activationAt, activationNames } from "./activations.ts";
+import { normalized, POOLINGS, type Pooling } from "./pooling.ts";
 import { SIMILARITIES, type SimilarityName } from "./vectors.ts";
 
-/** y = activation(W x + b) */
-export interface DenseLayer {
-  /** [out, in] */
-  readonly weight: Float32Array;
-  /** [out] */
-  readonly bias: Float32Array | undefined;
-  readonly activation: (x: number) => number;
-}
-
-export interface SentenceModules {
-  /** In the order in which their vectors stand. */
+/** Of tokens' vectors one: those of several poolings stand one after another. */
+export interface PoolingModule {
   readonly poolings: readonly Pooling[];
   /** Whether the tokens of a prompt are pooled with the others. */
   readonly includePrompt: boolean;
-  /** After pooling. */
-  readonly dense: readonly DenseLayer[];
+  readonly input: "token_embeddings";
+  readonly output: "sentence_embedding";
+}
+
+/** Of each vector another. */
+export interface VectorModule {
+  /** The feature that is read; `token_embeddings` are the encoder's, `scores` a classifier's. */
+  readonly input: string;
+  readonly output: string;
+  /** @throws RangeError for a vector of another size than the module's */
+  readonly apply: (vector: Vector) => Vector;
+}
+
+export type Vector = Float32Array | Float64Array;
+
+export type SentenceModule = PoolingModule | VectorModule;
+
+export interface SentenceModules {
+  /** Where the encoder, its configuration and its tokenizer are; "" is the folder itself. */
+  readonly path: string;
+  /** Whether they score pairs of texts, instead of giving vectors. */
+  readonly crossEncoder: boolean;
+  /** Behind the encoder, or, where they read `scores` and none makes them, behind its classifier; in this order. */
+  readonly modules: readonly SentenceModule[];
   /** At the end. */
   readonly normalize: boolean;
+  /** Of a cross-encoder: the path of torch's class of the function from logits to scores. */
+  readonly activationFn: string | undefined;
   /** Tokens; undefined: what the model takes. */
   readonly maxSeqLength: number | undefined;
   readonly lowercase: boolean;
@@ -47,29 +63,27 @@ export interface SentenceModules {
   readonly similarity: SimilarityName;
 }
 
-/** The keys of 1_Pooling/config.json, in the order in which sentence-transformers puts the vectors together. */
+/** The older keys of 1_Pooling/config.json, in the order in which their vectors stand; the newer names are parts of them. */
 const POOLING_KEYS: readonly (readonly [key: string, pooling: Pooling])[] = [
-  ["pooling_mode_cls_token", "cls"],
-  ["pooling_mode_max_tokens", "max"],
-  ["pooling_mode_mean_tokens", "mean"],
-  ["pooling_mode_mean_sqrt_len_tokens", "mean_sqrt_len"],
-  ["pooling_mode_weightedmean_tokens", "weighted_mean"],
-  ["pooling_mode_lasttoken", "last_token"],
+  ["cls_token", "cls"],
+  ["max_tokens", "max"],
+  ["mean_tokens", "mean"],
+  ["mean_sqrt_len_tokens", "mean_sqrt_len"],
+  ["weightedmean_tokens", "weighted_mean"],
+  ["lasttoken", "last_token"],
 ];
-
-const ACTIVATIONS: Readonly<Record<string, (x: number) => number>> = {
-  Identity: (x) => x,
-  Tanh: Math.tanh,
-  ReLU: (x) => Math.max(0, x),
-  Sigmoid: (x) => 1 / (1 + Math.exp(-x)),
-};
 
 export const MODULES = "modules.json";
 
 const MOST_FEATURES = 16_384;
+const MOST_MODULES = 32;
+const MOST_DENSE = 9;
 
 /** Of all Dense modules, which may share a file: 256 MB. */
 const MOST_WEIGHTS = 1 << 26;
+
+/** torch's, which LayerNorm modules do not store. */
+const EPS = 1e-5;
 
 /**
  * @returns undefined when the folder has no modules.json, or one of a sparse encoder or of ColBERT
@@ -86,67 +100,181 @@ export async function readSentenceModules(folder: Folder, modules?: string): Pro
   }
 }
 
+/** A folder within a folder; "" is that folder itself. */
+export function folderAt(folder: Folder, path: string): Folder {
+  return path === "" ? folder : { name: `${folder.name}/${path}`, open: (file) => folder.open(`${path}/${file}`) };
+}
+
 async function readModules(folder: Folder, text: string): Promise<SentenceModules | undefined> {
   const file = `${folder.name}/${MODULES}`;
   // the file is an array, and only objects have fields
-  const modules = listOf(parseFields(`{"modules":${text}}`, file), "modules").map((value, i) => {
+  const all = listOf(parseFields(`{"modules":${text}}`, file), "modules").map((value, i) => {
     const fields = fieldsOf(value, `${file}: [${i}]`);
     return { kind: textOf(fields, "type").replace(/^.*\./, ""), path: textOf(fields, "path", "") };
   });
-  const kinds = modules.map(({ kind }) => kind);
-  if (/^(MLMTransformer SpladePooling|Transformer Dense)$/.test(kinds.join(" "))) return undefined; // no sentence vectors
-  if (!/^Transformer Pooling( Dense){0,9}( Normalize)?$/.test(kinds.join(" "))) {
-    throw new ModelError(folder.name, [
-      `modules.json has ${kinds.join(", ")}; expected Transformer, Pooling, at most 9 Dense, Normalize`,
-    ]);
+  const kinds = all.map(({ kind }) => kind);
+  const found = `${MODULES} has ${kinds.join(", ")}`;
+  if (/^(MLM)?Transformer SpladePooling$/.test(kinds.join(" "))) return undefined; // sparse vectors
+  const [first, ...rest] = all;
+  if (
+    !/^(Transformer|BERT)$/.test(first?.kind ?? "") ||
+    rest.some(({ kind }) => !Object.hasOwn(READERS, kind)) ||
+    rest.length > MOST_MODULES ||
+    kinds.filter((kind) => kind === "Dense").length > MOST_DENSE
+  ) {
+    const known = Object.keys(READERS).join(", ");
+    const expected = `Transformer, then at most ${MOST_MODULES} of ${known}, at most ${MOST_DENSE} Dense`;
+    throw new TypeError(`${found}; expected ${expected}`);
   }
-  const [transformer, pooling, ...rest] = modules;
-  if (transformer!.path !== "") {
-    throw new ModelError(folder.name, [
-      `modules.json keeps the model in ${JSON.stringify(transformer!.path)}; move its files beside it, and set the path to ""`,
-    ]);
-  }
-  const poolingConfig = await fieldsIn(folder, `${pooling!.path}/config.json`);
-  if (!poolingConfig) throw new ModelError(folder.name, [`${pooling!.path}/config.json is missing`]);
-  const dense: DenseLayer[] = [];
-  let left = MOST_WEIGHTS;
-  for (const { kind, path } of rest) {
-    if (kind !== "Dense") continue;
-    dense.push(await readDense(folder, path, left));
-    left -= dense.at(-1)!.weight.length;
-  }
-  const transformerConfig = await fieldsIn(folder, "sentence_bert_config.json");
+  const { path } = first!;
+  const encoder = await fieldsIn(folderAt(folder, path), "sentence_bert_config.json");
   const model = await fieldsIn(folder, "config_sentence_transformers.json");
+  const classifies = textOf(encoder, "transformer_task", "") === "sequence-classification";
+  const crossEncoder = classifies || textOf(model, "model_type", "") === "CrossEncoder";
+  if (!crossEncoder && kinds.join(" ") === "Transformer Dense") return undefined; // vectors of tokens
+  const features = new Set([classifies ? "scores" : "token_embeddings"]);
+  const modules: SentenceModule[] = [];
+  const budget = { weights: MOST_WEIGHTS };
+  for (const { kind, path } of rest) {
+    const made = await READERS[kind]!(folderAt(folder, path), budget);
+    if (!made) continue;
+    if (!features.has(made.input)) throw new TypeError(`${found}; nothing before ${kind} gives its ${made.input}`);
+    features.add(made.output);
+    modules.push(made);
+  }
+  const end = crossEncoder ? "scores" : "sentence_embedding";
+  if (!features.has(end)) throw new TypeError(`${found}; none of them gives ${end}`);
+  const last = modules.at(-1);
+  const normalize =
+    !crossEncoder && last?.input === end && last.output === end && "apply" in last && last.apply === unit;
   return {
-    ...readPooling(poolingConfig),
-    dense,
-    normalize: kinds.at(-1) === "Normalize",
-    maxSeqLength:
-      transformerConfig && has(transformerConfig, "max_seq_length")
-        ? countOf(transformerConfig, "max_seq_length", 3, 1 << 20)
-        : undefined,
-    lowercase: transformerConfig !== undefined && flagOf(transformerConfig, "do_lower_case", false),
+    path,
+    crossEncoder,
+    modules: normalize ? modules.slice(0, -1) : modules,
+    normalize,
+    activationFn: crossEncoder && has(model, "activation_fn") ? textOf(model, "activation_fn") : undefined,
+    maxSeqLength: has(encoder, "max_seq_length") ? countOf(encoder, "max_seq_length", 3, 1 << 20) : undefined,
+    lowercase: flagOf(encoder, "do_lower_case", false),
     ...readPrompts(model),
   };
 }
 
-function readPooling(fields: Fields): Pick<SentenceModules, "poolings" | "includePrompt"> {
-  const named = has(fields, "pooling_mode") ? textOf(fields, "pooling_mode") : undefined;
-  const poolings = POOLING_KEYS.filter(([key, pooling]) =>
-    named === undefined
-      ? flagOf(fields, key, false)
-      : named === pooling || key === `pooling_mode_${named}` || key === `pooling_mode_${named}_tokens`,
-  ).map(([, pooling]) => pooling);
-  if (poolings.length === 0) {
-    throw new TypeError(
-      `${fields.where} asks for no pooling; there are ${POOLING_KEYS.map(([key]) => key).join(", ")}`,
-    );
-  }
-  return { poolings, includePrompt: flagOf(fields, "include_prompt", true) };
+interface Budget {
+  /** Of Dense modules; what is read is taken off. */
+  weights: number;
 }
 
-function readPrompts(fields: Fields | undefined): Pick<SentenceModules, "prompts" | "defaultPrompt" | "similarity"> {
-  if (!fields) return { prompts: {}, defaultPrompt: undefined, similarity: "cosine" };
+/** The modules that are run, by the last part of their type; what does nothing outside training is left out. */
+const READERS: Readonly<Record<string, (folder: Folder, budget: Budget) => Promise<SentenceModule | undefined>>> = {
+  Pooling: readPooling,
+  Dense: readDense,
+  LayerNorm: readLayerNorm,
+  Normalize: async (folder) => ({ ...featuresOf(await fieldsIn(folder, CONFIG)), apply: unit }),
+  Dropout: async () => undefined,
+};
+
+const CONFIG = "config.json";
+const MOST_TEXT = 1 << 22;
+
+async function readPooling(folder: Folder): Promise<PoolingModule> {
+  const fields = await configIn(folder);
+  const named = fields.values.pooling_mode ?? undefined;
+  const names = Array.isArray(named) ? named : [named];
+  if (names.length === 0 || names.length > MOST_MODULES) {
+    throw wrong(at(fields, "pooling_mode"), `a list of ${names.length}`, `1 to ${MOST_MODULES} poolings`);
+  }
+  const flagged = POOLING_KEYS.filter(([key]) => flagOf(fields, `pooling_mode_${key}`, false)).map(([, own]) => own);
+  const poolings = (named === undefined ? [] : names).map((name): Pooling => {
+    const known = POOLING_KEYS.find(([key, own]) => [own, key, key.replace(/_tokens?$/, "")].includes(name));
+    if (known) return known[1];
+    throw wrong(at(fields, "pooling_mode"), name, POOLINGS.join(", "));
+  });
+  return {
+    poolings: named !== undefined ? poolings : flagged.length > 0 ? flagged : ["mean"],
+    includePrompt: flagOf(fields, "include_prompt", true),
+    input: "token_embeddings",
+    output: "sentence_embedding",
+  };
+}
+
+async function readDense(folder: Folder, budget: Budget): Promise<VectorModule> {
+  const fields = await configIn(folder);
+  const inputs = countOf(fields, "in_features", 1, MOST_FEATURES);
+  const projects = flagOf(fields, "use_residual", false);
+  const most = Math.min(MOST_FEATURES, Math.floor(budget.weights / inputs / (projects ? 2 : 1)));
+  const outputs = countOf(fields, "out_features", 1, most);
+  const path = textOf(fields, "activation_function", "torch.nn.modules.activation.Tanh");
+  const known = activationAt(path);
+  if (!known) throw wrong(at(fields, "activation_function"), path, activationNames());
+  const own = path.endsWith(".PReLU");
+  const square = inputs === outputs;
+  const [weight, bias, residual, slope] = await readWeights(folder, [
+    ["linear.weight", [outputs, inputs]],
+    flagOf(fields, "bias", true) && ["linear.bias", [outputs]],
+    projects && !square && ["residual.weight", [outputs, inputs]],
+    own && ["activation_function.weight", [1]],
+  ]);
+  budget.weights -= weight!.length + (residual?.length ?? 0);
+  const activation: Activation = slope
+    ? (values) => Float64Array.from(values, (x) => (x > 0 ? x : x * slope[0]!))
+    : known;
+  return {
+    ...featuresOf(fields),
+    apply(vector) {
+      requireSize("Dense", inputs, vector);
+      const made = activation(product(weight!, vector, bias));
+      const added = projects && (square ? vector : product(residual!, vector));
+      return added ? made.map((x, i) => x + added[i]!) : made;
+    },
+  };
+}
+
+async function readLayerNorm(folder: Folder): Promise<VectorModule> {
+  const fields = await configIn(folder);
+  const size = countOf(fields, "dimension", 1, MOST_FEATURES);
+  const [weight, bias] = await readWeights(folder, [
+    ["norm.weight", [size]],
+    ["norm.bias", [size]],
+  ]);
+  const mean = (values: Float64Array): number => values.reduce((sum, x) => sum + x, 0) / size;
+  return {
+    ...featuresOf(fields),
+    apply(vector) {
+      requireSize("LayerNorm", size, vector);
+      const values = Float64Array.from(vector);
+      const middle = mean(values);
+      const scale = 1 / Math.sqrt(mean(values.map((x) => (x - middle) ** 2)) + EPS);
+      return values.map((x, i) => (x - middle) * scale * weight![i]! + bias![i]!);
+    },
+  };
+}
+
+function unit(vector: Vector): Vector {
+  return normalized(Float64Array.from(vector));
+}
+
+function requireSize(kind: string, size: number, { length }: Vector): void {
+  if (length !== size)
+    throw new RangeError(`a ${kind} module takes vectors of ${size} dimensions, it is given ${length}`);
+}
+
+/** W x + b; W is [out, in]. */
+function product(weight: Float32Array, vector: Vector, bias?: Float32Array): Float64Array {
+  const inputs = vector.length;
+  return Float64Array.from({ length: weight.length / inputs }, (_, row) => {
+    let sum = bias?.[row] ?? 0;
+    for (let i = 0; i < inputs; i++) sum += weight[row * inputs + i]! * vector[i]!;
+    return sum;
+  });
+}
+
+/** The features that a module reads and makes. */
+function featuresOf(fields: Fields): Pick<VectorModule, "input" | "output"> {
+  const input = textOf(fields, "module_input_name", "sentence_embedding");
+  return { input, output: textOf(fields, "module_output_name", input) };
+}
+
+function readPrompts(fields: Fields): Pick<SentenceModules, "prompts" | "defaultPrompt" | "similarity"> {
   const own = has(fields, "prompts") ? fieldsOf(fields.values.prompts, at(fields, "prompts")) : undefined;
   const names = Object.keys(own?.values ?? {});
   const prompts = Object.fromEntries(names.map((name) => [name, textOf(own!, name)]));
@@ -161,42 +289,36 @@ function readPrompts(fields: Fields | undefined): Pick<SentenceModules, "prompts
   return { prompts, defaultPrompt, similarity: similarity as SimilarityName };
 }
 
-async function readDense(folder: Folder, path: string, most: number): Promise<DenseLayer> {
-  const fields = await fieldsIn(folder, `${path}/config.json`);
-  if (!fields) throw new ModelError(folder.name, [`${path}/config.json is missing`]);
-  const inputs = countOf(fields, "in_features", 1, MOST_FEATURES);
-  const outputs = countOf(fields, "out_features", 1, Math.min(MOST_FEATURES, Math.floor(most / inputs)));
-  const name = textOf(fields, "activation_function", "torch.nn.modules.activation.Tanh").replace(/^.*\./, "");
-  const activation = Object.hasOwn(ACTIVATIONS, name) ? ACTIVATIONS[name] : undefined;
-  if (!activation) {
-    throw wrong(at(fields, "activation_function"), name, Object.keys(ACTIVATIONS).join(", "));
-  }
-  const checkpoint = await openCheckpoint({
-    name: `${folder.name}/${path}`,
-    open: (file) => folder.open(`${path}/${file}`),
-  });
-  const read = (tensor: string, shape: readonly number[]): Promise<Float32Array> => {
-    const found = checkpoint.tensors.get(tensor)?.shape;
-    if (found?.join() !== shape.join()) {
-      throw new ModelError(checkpoint.name, [
-        `${tensor} is ${found ? `[${found.join(", ")}]` : "missing"}, config.json asks for [${shape.join(", ")}]`,
-      ]);
-    }
-    return checkpoint.readFloats(tensor);
-  };
+/** @returns the tensors in the order asked for, undefined for what is not */
+async function readWeights(
+  folder: Folder,
+  wanted: readonly (false | readonly [name: string, shape: readonly number[]])[],
+): Promise<(Float32Array | undefined)[]> {
+  const checkpoint = await openCheckpoint(folder);
+  const read: (Float32Array | undefined)[] = [];
   try {
-    const weight = await read("linear.weight", [outputs, inputs]);
-    return {
-      weight,
-      bias: flagOf(fields, "bias", true) ? await read("linear.bias", [outputs]) : undefined,
-      activation,
-    };
+    for (const asked of wanted) {
+      const found = asked ? checkpoint.tensors.get(asked[0])?.shape : undefined;
+      if (asked && found?.join() !== asked[1].join()) {
+        throw new ModelError(folder.name, [
+          `${asked[0]} is ${found ? `[${found.join(", ")}]` : "missing"}, config.json asks for [${asked[1].join(", ")}]`,
+        ]);
+      }
+      read.push(asked ? await checkpoint.readFloats(asked[0]) : undefined);
+    }
   } finally {
     await checkpoint.close();
   }
+  return read;
 }
 
-async function fieldsIn(folder: Folder, path: string): Promise<Fields | undefined> {
-  const text = await readText(folder, path, 1 << 22);
-  return text === undefined ? undefined : parseFields(text, `${folder.name}/${path}`);
+async function configIn(folder: Folder): Promise<Fields> {
+  const text = await readText(folder, CONFIG, MOST_TEXT);
+  if (text === undefined) throw new TypeError(`${folder.name}/${CONFIG} is missing`);
+  return parseFields(text, `${folder.name}/${CONFIG}`);
+}
+
+/** Of a file that may be missing. */
+async function fieldsIn(folder: Folder, path: string): Promise<Fields> {
+  return parseFields((await readText(folder, path, MOST_TEXT)) ?? "{}", `${folder.name}/${path}`);
 }

@@ -15,13 +15,14 @@ export async function loadSettings(
 ): Promise<Settings> {
   const paths = [
     ...(model.has("tokenEmbeddings") ? ["artifact.metadata", "config_sentence_transformers.json"] : []),
-    ...(modules.includes(SPLADE) ? [`1_${SPLADE}/config.json`, "sentence_bert_config.json"] : []),
+    ...(modules.includes(SPLADE) ? [SPLADE_CONFIG, "sentence_bert_config.json"] : []),
   ];
   const texts = await Promise.all(paths.map(async (path) => [path, await readText(folder, path)] as const));
   return new Map(texts.flatMap(([path, text]) => (text === undefined ? [] : [[path, text]])));
 }
 
 const SPLADE = "SpladePooling";
+export const SPLADE_CONFIG = "1_SpladePooling/config.json";
 
 /** @throws ModelError for what `read` finds wrong with the file */
 export function readSetting<T>(

@@ -1,9 +1,9 @@
 /** sentence-similarity: how close sentences are to one (the task of that name on the Hugging Face hub). */
 
 import type { Plan } from "./plan.ts";
-import type { Pretrained } from "./pretrained.ts";
-import { createEmbedder, type VectorOptions } from "./sentence_embedding.ts";
-import { runPlan } from "./stream.ts";
+import { type Pretrained, requireOptions } from "./pretrained.ts";
+import { createEmbedder, VECTOR_OPTIONS, type VectorOptions } from "./sentence_embedding.ts";
+import { runTask } from "./stream.ts";
 import { SIMILARITIES, type SimilarityName } from "./vectors.ts";
 
 /** The field names are those of the hub. */
@@ -23,13 +23,14 @@ export function compareSentences(
   inputs: readonly SimilarityInput[],
   options: SimilarityOptions = {},
 ): Promise<number[][]> {
-  return runPlan(pretrained.model, planSimilarity(pretrained, options), inputs, options);
+  return runTask(planSimilarity, pretrained, inputs, options);
 }
 
 export function planSimilarity(
   pretrained: Pretrained,
   options: SimilarityOptions = {},
 ): Plan<SimilarityInput, number[]> {
+  requireOptions("sentence-similarity", options, { similarity: 1, ...VECTOR_OPTIONS });
   const embedder = createEmbedder(pretrained, options);
   const similarity = SIMILARITIES[options.similarity ?? pretrained.sentence?.similarity ?? "cosine"];
   return {

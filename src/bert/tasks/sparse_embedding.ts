@@ -8,11 +8,12 @@ import {
   type Pretrained,
   requireCount,
   requireHead,
+  requireOptions,
   sequenceOf,
   type TaskOptions,
 } from "./pretrained.ts";
-import { choiceOf, readSetting } from "./settings.ts";
-import { runPlan } from "./stream.ts";
+import { choiceOf, readSetting, SPLADE_CONFIG } from "./settings.ts";
+import { runTask } from "./stream.ts";
 
 /** A word piece's weight; those that are not there weigh nothing. */
 export interface SparseEntry {
@@ -38,13 +39,14 @@ export function embedSparse(
   texts: readonly string[],
   options: SparseOptions = {},
 ): Promise<SparseEntry[][]> {
-  return runPlan(pretrained.model, planSparseEmbedding(pretrained, options), texts, options);
+  return runTask(planSparseEmbedding, pretrained, texts, options);
 }
 
 export function planSparseEmbedding(pretrained: Pretrained, options: SparseOptions = {}): Plan<string, SparseEntry[]> {
+  requireOptions("sparse-embedding", options, { topK: 1 });
   requireHead(pretrained, "sparseEmbedding", "a sparse embedding", "a masked-LM head");
   const topK = options.topK === undefined ? undefined : requireCount("topK", options.topK);
-  const twice = readSetting(pretrained, "1_SpladePooling/config.json", (fields) => {
+  const twice = readSetting(pretrained, SPLADE_CONFIG, (fields) => {
     choiceOf(fields, "pooling_strategy", ["max"]);
     return choiceOf(fields, "activation_function", ["relu", "log1p_relu"]) === "log1p_relu";
   });

@@ -8,11 +8,13 @@
  * handful of programs. Sorted batches would differ in their numbers of sequences.
  */
 
+import { type Names, requireKnown } from "../../files/options.ts";
 import type { Sequence } from "../batch.ts";
 import type { BertConfig } from "../config.ts";
 import { headsFor } from "../forward.ts";
 import type { SequencePlace } from "../heads/head.ts";
 import type { BertModel } from "../model.ts";
+import { faultIn, NonFiniteError } from "../non_finite.ts";
 import type { Forward, SequenceOutput, Wanted } from "../outputs.ts";
 import type { Job, Plan } from "./plan.ts";
 import { ReadAhead } from "./read_ahead.ts";
@@ -33,7 +35,11 @@ export interface StreamOptions {
   readonly signal?: AbortSignal | undefined;
   /** Called after every batch that completes an input. */
   readonly onProgress?: ((progress: Progress) => void) | undefined;
+  /** Whether an input whose outputs hold NaN or an infinity is an error. Default true. */
+  readonly checkFinite?: boolean | undefined;
 }
+
+const STREAM_OPTIONS: Names<StreamOptions> = { tokenBudget: 1, signal: 1, onProgress: 1, checkFinite: 1 };
 
 const DEFAULT_BUDGET = 8192;
 
@@ -41,6 +47,7 @@ interface Pending<Result> {
   readonly job: Job<Result>;
   readonly outputs: SequenceOutput[];
   missing: number;
+  fault: Error | undefined;
 }
 
 /** A sequence of a job; `undefined` stands for a job that has none, and keeps its place. */
@@ -52,7 +59,8 @@ interface Unit<Result> {
 
 /**
  * Holds at most two batches, and the windows of a text that is in both.
- * @throws what the source or `plan.prepare` threw, after the results of all inputs before; the signal's reason
+ * @throws what the source or `plan.prepare` threw, after the results of all inputs before; the signal's reason; TypeError
+ * for an unknown option
  */
 export async function* streamPlan<Input, Result>(
   model: BertModel,
@@ -60,7 +68,8 @@ export async function* streamPlan<Input, Result>(
   inputs: AsyncIterable<Input> | Iterable<Input>,
   options: StreamOptions = {},
 ): AsyncGenerator<Result, void, undefined> {
-  const { tokenBudget: budget = DEFAULT_BUDGET, signal, onProgress } = options;
+  requireKnown("stream", options, STREAM_OPTIONS);
+  const { tokenBudget: budget = DEFAULT_BUDGET, signal, onProgress, checkFinite } = options;
   if (!Number.isInteger(budget) || budget < 1) {
     throw new RangeError(`tokenBudget is ${budget}, it must be an integer from 1`);
   }
@@ -71,7 +80,7 @@ export async function* streamPlan<Input, Result>(
   const prepare = (input: Input): Unit<Result>[] => {
     const job = plan.prepare(input, seen++);
     const { sequences } = job;
-    const of: Pending<Result> = { job, outputs: [], missing: Math.max(1, sequences.length) };
+    const of: Pending<Result> = { job, outputs: [], missing: Math.max(1, sequences.length), fault: undefined };
     open.push(of);
     if (sequences.length === 0) return [{ of, sequence: undefined, index: 0 }];
     return sequences.map((sequence, index) => ({ of, sequence, index }));
@@ -85,14 +94,20 @@ export async function* streamPlan<Input, Result>(
   let running: Promise<void> | undefined;
   try {
     for (;;) {
-      const { items, full, ended, failure } = await source.take(running);
+      const { items, full, ended, failure: broken } = await source.take(running);
       await running;
-      running = items.length > 0 ? runBatch(model, plan, items, full ? budget : 0, signal) : undefined;
+      running = items.length > 0 ? runBatch(model, plan, items, full ? budget : 0, { signal, checkFinite }) : undefined;
       running?.catch(() => {}); // raised in the next round, or not at all when nobody asks for more
       const results: Result[] = [];
+      let failure = broken;
       while (open[0]?.missing === 0) {
-        const { job, outputs } = open.shift()!;
-        results.push(job.finish(outputs));
+        const { job, outputs, fault } = open.shift()!;
+        if (!fault) results.push(job.finish(outputs));
+        else if (job.fail) results.push(job.fail(fault));
+        else {
+          failure = { error: fault };
+          break;
+        }
       }
       done += results.length;
       if (results.length > 0) onProgress?.({ done, total, rate: (done * 1000) / (performance.now() - begin) });
@@ -117,13 +132,28 @@ export async function runPlan<Input, Result>(
   return results;
 }
 
+/** What every task's function does, whose options its plan has looked at. @throws as `plan`, at once; else as `runPlan` */
+export function runTask<Given extends { readonly model: BertModel }, Input, Result, Options extends StreamOptions>(
+  plan: (pretrained: Given, options: Options) => Plan<Input, Result>,
+  pretrained: Given,
+  inputs: readonly Input[],
+  options: Options,
+): Promise<Result[]> {
+  return runPlan(pretrained.model, plan(pretrained, options), inputs, streamOptions(options));
+}
+
+/** A task's options less what is its own. */
+export function streamOptions({ tokenBudget, signal, onProgress, checkFinite }: StreamOptions): StreamOptions {
+  return { tokenBudget, signal, onProgress, checkFinite };
+}
+
 /** @param fill tokens up to which fillers may bring the batch; 0: it stays as it is */
 async function runBatch<Result>(
   model: BertModel,
   { wanted }: Plan<never, Result>,
   units: readonly Unit<Result>[],
   fill: number,
-  signal: AbortSignal | undefined,
+  options: Pick<StreamOptions, "signal" | "checkFinite">,
 ): Promise<void> {
   const sequences: Sequence[] = [];
   const rows: number[] = [];
@@ -143,13 +173,25 @@ async function runBatch<Result>(
     sequences.push(...fillers(tokens, sequences.length, fill, longest));
     for (let most = ladder(rows.length); withRows && rows.length < most; ) rows.push(rows[0]!);
   }
+  let faulty = false; // whoever is concerned has it told, the others their results
   const forward =
     sequences.length > 0
-      ? await model.forward(sequences, { ...wanted, predictionRows: withRows ? rows : undefined }, { signal })
+      ? await model
+          .forward(sequences, { ...wanted, predictionRows: withRows ? rows : undefined }, options)
+          .catch((error: unknown) => {
+            if (!(error instanceof NonFiniteError)) throw error;
+            faulty = true;
+            return error.forward!;
+          })
       : undefined;
+  const heads = headsFor(wanted);
   let at = 0;
   for (const { of, sequence, index } of units) {
-    if (sequence) of.outputs[index] = outputOf(forward!, wanted, model.config, at, rowRanges[at++]!);
+    if (sequence) {
+      const output = outputOf(forward!, heads, model.config, at, rowRanges[at++]!);
+      of.outputs[index] = output;
+      if (faulty) of.fault ??= faultIn(output);
+    }
     of.missing--;
   }
 }
@@ -162,7 +204,7 @@ interface Range {
 }
 
 /** @param row which of the rows that were asked for are this sequence's */
-function outputOf(forward: Forward, wanted: Wanted, config: BertConfig, index: number, row: Range): SequenceOutput {
+function outputOf(forward: Forward, heads: Heads, config: BertConfig, index: number, row: Range): SequenceOutput {
   const token = { begin: forward.cuSeqlens[index]!, end: forward.cuSeqlens[index + 1]! };
   const ranges = { token, row, sequence: { begin: index, end: index + 1 }, option: row };
   const cut: SequencePlace["cut"] = (data, width, per) => {
@@ -170,7 +212,7 @@ function outputOf(forward: Forward, wanted: Wanted, config: BertConfig, index: n
     return data.subarray(begin * width, end * width) as typeof data;
   };
   const output: Record<string, unknown> = { length: token.end - token.begin };
-  for (const [, { outputs, split }] of headsFor(wanted)) {
+  for (const [, { outputs, split }] of heads) {
     for (const [name, per] of Object.entries(outputs)) {
       const values = forward[name as keyof Forward];
       if (!values || !("data" in values)) continue;

@@ -4,9 +4,9 @@
  */
 
 import type { Plan } from "./plan.ts";
-import { type Pretrained, requireCount } from "./pretrained.ts";
-import { createEmbedder, type VectorOptions } from "./sentence_embedding.ts";
-import { runPlan } from "./stream.ts";
+import { type OwnNames, type Pretrained, requireCount, requireOptions } from "./pretrained.ts";
+import { createEmbedder, VECTOR_OPTIONS, type VectorOptions } from "./sentence_embedding.ts";
+import { runTask } from "./stream.ts";
 import { argmax } from "./text_classification.ts";
 import { cosine } from "./vectors.ts";
 
@@ -23,6 +23,8 @@ export interface SummaryOptions extends VectorOptions {
   /** Of the text, to tell where its sentences end, as in BCP 47. Default "en". */
   readonly language?: string | undefined;
 }
+
+export const SUMMARY: OwnNames<SummaryOptions, VectorOptions> = { sentences: 1, method: 1, relevance: 1, language: 1 };
 
 export interface SummarySentence {
   readonly text: string;
@@ -44,10 +46,11 @@ export function summarize(
   texts: readonly string[],
   options: SummaryOptions = {},
 ): Promise<Summary[]> {
-  return runPlan(pretrained.model, planSummarization(pretrained, options), texts, options);
+  return runTask(planSummarization, pretrained, texts, options);
 }
 
 export function planSummarization(pretrained: Pretrained, options: SummaryOptions = {}): Plan<string, Summary> {
+  requireOptions("summarization", options, { ...SUMMARY, ...VECTOR_OPTIONS });
   const embedder = createEmbedder(pretrained, options);
   const most = requireCount("sentences", options.sentences ?? 3);
   const { method = "mmr", relevance = 0.7, language = "en" } = options;

@@ -19,7 +19,7 @@ import { planRanking, type RankedDocument, type RankingInput, type RankingOption
 import { type EmbedOptions, planSentenceEmbedding } from "./sentence_embedding.ts";
 import { planSimilarity, type SimilarityInput, type SimilarityOptions } from "./similarity.ts";
 import { planSparseEmbedding, type SparseEntry, type SparseOptions } from "./sparse_embedding.ts";
-import { runPlan, type StreamOptions, streamPlan } from "./stream.ts";
+import { runPlan, type StreamOptions, streamOptions, streamPlan } from "./stream.ts";
 import { planSummarization, type Summary, type SummaryOptions } from "./summarization.ts";
 import { type Classification, type ClassificationOptions, planTextClassification } from "./text_classification.ts";
 import {
@@ -100,7 +100,8 @@ type Given<Options> = Record<never, never> extends Options ? [options?: Options]
 
 /**
  * Everything about the options and the model is checked here, about an input when it comes.
- * @throws ModelError when the model lacks the task's head; RangeError for a name or an option that makes no sense
+ * @throws ModelError when the model lacks the task's head; RangeError for a name or an option that makes no sense;
+ * TypeError for an unknown option
  */
 export function createTask<Name extends TaskName>(
   pretrained: Pretrained,
@@ -112,9 +113,10 @@ export function createTask<Name extends TaskName>(
   }
   const bound: Tasks[Name]["options"] = given ?? {};
   const plan = PLANS[name](pretrained, bound);
+  const own = streamOptions(bound);
   return {
     name,
-    run: (inputs, options) => runPlan(pretrained.model, plan, inputs, { ...bound, ...options }),
-    stream: (inputs, options) => streamPlan(pretrained.model, plan, inputs, { ...bound, ...options }),
+    run: (inputs, options) => runPlan(pretrained.model, plan, inputs, { ...own, ...options }),
+    stream: (inputs, options) => streamPlan(pretrained.model, plan, inputs, { ...own, ...options }),
   };
 }

@@ -1,17 +1,22 @@
 /** text-classification: labels of texts or of pairs (the `text-classification` pipeline of transformers), and scores of logits. */
 
+import { ModelError } from "../config.ts";
 import type { Encoding } from "../tokenizer/tokenizer.ts";
+import { type Activation, activationAt, activationNames } from "./activations.ts";
+import { type Chain, chainOf, type PromptOptions, taken } from "./module_chain.ts";
 import type { Plan } from "./plan.ts";
 import {
   encodeCut,
+  type OwnNames,
   type Pretrained,
   requireClassifier,
   requireCount,
-  sequenceOf,
+  requireOptions,
+  requireSound,
   type TaskOptions,
   type TextInput,
 } from "./pretrained.ts";
-import { runPlan } from "./stream.ts";
+import { runTask } from "./stream.ts";
 
 export interface Classification {
   readonly label: string;
@@ -22,9 +27,14 @@ export interface Classification {
 export interface ClassificationOptions extends TaskOptions {
   /** Labels per text, best first; default 1. `null`: all. */
   readonly topK?: number | null | undefined;
-  /** Default: none for regression, sigmoid for one label or several at once, else softmax. */
+  /**
+   * Default: none for regression, sigmoid for one label or several at once, else softmax; of a model of sentence-transformers'
+   * CrossEncoder its own function.
+   */
   readonly functionToApply?: LabelFunction | undefined;
 }
+
+export const CLASSIFICATION: OwnNames<ClassificationOptions> = { topK: 1, functionToApply: 1 };
 
 /**
  * @returns per text its labels, best first
@@ -35,30 +45,50 @@ export function classifyText(
   inputs: readonly TextInput[],
   options: ClassificationOptions = {},
 ): Promise<Classification[][]> {
-  return runPlan(pretrained.model, planTextClassification(pretrained, options), inputs, options);
+  return runTask(planTextClassification, pretrained, inputs, options);
 }
 
 export function planTextClassification(
   pretrained: Pretrained,
   options: ClassificationOptions = {},
 ): Plan<TextInput, Classification[]> {
+  requireOptions("text-classification", options, CLASSIFICATION);
   const { labels } = pretrained.model.config;
-  requireClassifier(pretrained, "sequence", "text classification");
   const { topK = 1, functionToApply } = options;
+  const { wanted, size, encode, run } = scorerOf(pretrained, "text classification", options);
+  requireSound(pretrained, "id2label");
   if (topK !== null) requireCount("topK", topK);
+  const apply = activationOf(pretrained, size, functionToApply);
   return {
-    wanted: { logits: true },
+    wanted,
     prepare: (input) => ({
-      sequences: [sequenceOf(encodeInput(pretrained, input, options))],
+      sequences: [encode(input)],
       finish([output]) {
-        const logits = output!.logits!;
-        const scores = scoresOf(logits, functionToApply ?? defaultFunction(pretrained, logits.length));
-        const ranked = Array.from(scores, (score, i) => ({ label: labels[i] ?? `LABEL_${i}`, score }));
+        const scores = apply(run(output!));
+        const ranked = Array.from(scores, (score, i) => ({
+          label: labels.length === size ? labels[i]! : `LABEL_${i}`,
+          score,
+        }));
         ranked.sort((a, b) => b.score - a.score);
         return topK === null ? ranked : ranked.slice(0, topK);
       },
     }),
   };
+}
+
+/**
+ * The logits of a classifier of sequences, or those of a cross-encoder that is made of modules.
+ * @throws ModelError when the model has neither
+ */
+export function scorerOf(
+  pretrained: Pretrained,
+  task: string,
+  options: PromptOptions & Pick<TaskOptions, "onWarning">,
+): Chain {
+  const own = taken(pretrained, true);
+  const chain = chainOf(own, own.sentence?.modules ?? [], "scores", options);
+  if ("logits" in chain.wanted) requireClassifier(pretrained, "sequence", task);
+  return chain;
 }
 
 /** A text or a pair, cut with a warning where it is too long. */
@@ -68,30 +98,32 @@ export function encodeInput(pretrained: Pretrained, input: TextInput, options: T
     : encodeCut(pretrained, input.text, input.pair, options);
 }
 
-/** As transformers chooses: a single label gets a sigmoid, since a softmax over it is always 1. */
-export function defaultFunction({ model: { config } }: Pretrained, labels: number): LabelFunction {
-  if (config.problemType === "regression") return "none";
-  return config.problemType === "multi_label_classification" || labels === 1 ? "sigmoid" : "softmax";
-}
-
+/** From a sequence's logits to scores. */
 export type LabelFunction = "softmax" | "sigmoid" | "none";
 
-export function softmaxOf(logits: ArrayLike<number>): Float64Array {
-  const values = Float64Array.from(logits);
-  const largest = values.reduce((most, x) => Math.max(most, x), Number.NEGATIVE_INFINITY);
-  const powers = values.map((x) => Math.exp(x - largest));
-  const sum = powers.reduce((total, x) => total + x, 0);
-  return powers.map((x) => x / sum);
+/**
+ * What is asked for, else what CrossEncoder of sentence-transformers would apply to a model of its own, else what
+ * transformers would: of a single label a sigmoid, since a softmax over it is always 1.
+ * @throws ModelError for a function that is unknown
+ */
+export function activationOf(pretrained: Pretrained, labels: number, asked?: LabelFunction): Activation {
+  const { config, name } = pretrained.model;
+  const own = pretrained.sentence?.activationFn ?? config.activationFn;
+  const path = asked || own === undefined ? TORCH[asked ?? usual(pretrained, labels)] : own;
+  const activation = activationAt(path);
+  if (activation) return activation;
+  throw new ModelError(name, [`its activation_fn is ${JSON.stringify(path)}; there are ${activationNames()}`]);
 }
 
-export function sigmoidOf(logits: ArrayLike<number>): Float64Array {
-  return Float64Array.from(logits, (x) => 1 / (1 + Math.exp(-x)));
+function usual(pretrained: Pretrained, labels: number): LabelFunction {
+  if (pretrained.sentence?.crossEncoder) return labels === 1 ? "sigmoid" : "none";
+  requireSound(pretrained, "problem_type");
+  const { problemType } = pretrained.model.config;
+  if (problemType === "regression") return "none";
+  return problemType === "multi_label_classification" || labels === 1 ? "sigmoid" : "softmax";
 }
 
-export function scoresOf(logits: ArrayLike<number>, apply: LabelFunction): Float64Array {
-  if (apply === "softmax") return softmaxOf(logits);
-  return apply === "sigmoid" ? sigmoidOf(logits) : Float64Array.from(logits);
-}
+const TORCH = { none: "torch.nn.Identity", sigmoid: "torch.nn.Sigmoid", softmax: "torch.nn.Softmax" };
 
 /** Where the largest value stands; the first of equals. */
 export function argmax(values: ArrayLike<number>): number {

@@ -1,6 +1,7 @@
 /** token-classification: named entities and other labels of words (the pipeline of that name in transformers). */
 
 import type { Encoding, Tokenizer } from "../tokenizer/tokenizer.ts";
+import { softmaxOf } from "./activations.ts";
 import {
   type AggregationStrategy,
   type Entity,
@@ -15,13 +16,15 @@ import {
   defaultStride,
   encodeCut,
   encodeWindows,
+  type OwnNames,
   type Pretrained,
   requireClassifier,
+  requireOptions,
+  requireSound,
   sequenceOf,
   type TaskOptions,
 } from "./pretrained.ts";
-import { runPlan } from "./stream.ts";
-import { softmaxOf } from "./text_classification.ts";
+import { runTask } from "./stream.ts";
 
 /** A text, or its words: a list of strings is one input, split already. */
 export type TaggedInput = string | readonly string[];
@@ -42,6 +45,14 @@ export interface TokenClassificationOptions extends TaskOptions {
   readonly delimiter?: string | undefined;
 }
 
+export const TOKEN_CLASSIFICATION: OwnNames<TokenClassificationOptions> = {
+  aggregationStrategy: 1,
+  ignoreLabels: 1,
+  stride: 1,
+  truncation: 1,
+  delimiter: 1,
+};
+
 /**
  * @returns per text its entities in order; offsets are in UTF-16 units of the text as given. With a strategy but `none`
  * they have `entity_group`, else `entity` and `index`, the token's place in its window.
@@ -52,14 +63,16 @@ export function classifyTokens(
   inputs: readonly TaggedInput[],
   options: TokenClassificationOptions = {},
 ): Promise<Entity[][]> {
-  return runPlan(pretrained.model, planTokenClassification(pretrained, options), inputs, options);
+  return runTask(planTokenClassification, pretrained, inputs, options);
 }
 
 export function planTokenClassification(
   pretrained: Pretrained,
   options: TokenClassificationOptions = {},
 ): Plan<TaggedInput, Entity[]> {
+  requireOptions("token-classification", options, TOKEN_CLASSIFICATION);
   requireClassifier(pretrained, "token", "token classification");
+  requireSound(pretrained, "id2label");
   const { model, tokenizer } = pretrained;
   const { aggregationStrategy: strategy = "none", ignoreLabels = ["O"], truncation, delimiter = " " } = options;
   const stride = options.stride ?? defaultStride(pretrained);

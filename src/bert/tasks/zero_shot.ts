@@ -1,10 +1,20 @@
 /** zero-shot-classification: any labels, judged by a model of entailment (the pipeline of that name in transformers). */
 
 import { ModelError } from "../config.ts";
+import { softmaxOf } from "./activations.ts";
 import type { Plan } from "./plan.ts";
-import { encodeCut, type Pretrained, requireClassifier, sequenceOf, type TaskOptions } from "./pretrained.ts";
-import { runPlan } from "./stream.ts";
-import { argmax, softmaxOf } from "./text_classification.ts";
+import {
+  encodeCut,
+  type OwnNames,
+  type Pretrained,
+  requireClassifier,
+  requireOptions,
+  requireSound,
+  sequenceOf,
+  type TaskOptions,
+} from "./pretrained.ts";
+import { runTask } from "./stream.ts";
+import { argmax } from "./text_classification.ts";
 
 /** The field names are those of transformers. */
 export interface ZeroShot {
@@ -24,6 +34,13 @@ export interface ZeroShotOptions extends TaskOptions {
   readonly entailmentId?: number | undefined;
 }
 
+export const ZERO_SHOT: OwnNames<ZeroShotOptions> = {
+  candidateLabels: 1,
+  hypothesisTemplate: 1,
+  multiLabel: 1,
+  entailmentId: 1,
+};
+
 /**
  * One sequence per text and label, all batched together.
  * @throws ModelError when the model has no classifier of sequences, or none of its labels is entailment; RangeError
@@ -34,10 +51,11 @@ export function classifyZeroShot(
   texts: readonly string[],
   options: ZeroShotOptions,
 ): Promise<ZeroShot[]> {
-  return runPlan(pretrained.model, planZeroShot(pretrained, options), texts, options);
+  return runTask(planZeroShot, pretrained, texts, options);
 }
 
 export function planZeroShot(pretrained: Pretrained, options: ZeroShotOptions): Plan<string, ZeroShot> {
+  requireOptions("zero-shot-classification", options, ZERO_SHOT);
   requireClassifier(pretrained, "sequence", "zero-shot classification");
   const { candidateLabels: candidates, hypothesisTemplate: template = "This example is {}.", multiLabel } = options;
   if (candidates.length === 0) throw new RangeError("candidateLabels is empty, at least 1 label is needed");
@@ -71,7 +89,9 @@ export function planZeroShot(pretrained: Pretrained, options: ZeroShotOptions): 
   };
 }
 
-function entailmentOf({ model }: Pretrained): number {
+function entailmentOf(pretrained: Pretrained): number {
+  requireSound(pretrained, "id2label");
+  const { model } = pretrained;
   const { labels } = model.config;
   const found = labels.findIndex((label) => label.toLowerCase().startsWith("entail"));
   if (found >= 0) return found;

@@ -66,6 +66,15 @@ export function countOf(fields: Fields, name: string, least: number, most: numbe
   return value as number;
 }
 
+/** The `type` of a component, one of `types`. */
+export function typeOf(fields: Fields, types: readonly string[], fallback?: string): string {
+  const type = textOf(fields, "type", fallback);
+  if (!types.includes(type)) {
+    throw wrong(at(fields, "type"), type, `${types.join(" or ")}: only BERT's WordPiece tokenizers are run`);
+  }
+  return type;
+}
+
 /** `file: outer.name` */
 export function at(fields: Fields, name: string): string {
   return fields.where.endsWith(":") ? `${fields.where} ${name}` : `${fields.where}.${name}`;

@@ -1,10 +1,12 @@
 /**
- * A text to its tokens, before special tokens: added tokens are taken out, the rest is normalised, split at white space
- * and punctuation, and every word is cut into pieces. Mirrors AddedVocabulary::extract_and_normalize,
- * pre_tokenizers/bert.rs and PreTokenizedString::into_encoding.
+ * A text to its tokens, before special tokens: added tokens are taken out, the rest is normalised, split into words,
+ * and every word is cut into pieces. Mirrors AddedVocabulary::extract_and_normalize and PreTokenizedString::into_encoding.
  */
 
-import { createNormalizer, LETTER, type NormalizedText, type NormalizerOptions, SPACE } from "./normalizer.ts";
+import { createNormalizer, type NormalizedText } from "./normalizer.ts";
+import { reachOf, type Step, TEXT } from "./normalizer_steps.ts";
+import { endsBetween, isGone, type KindOf } from "./pre_tokenizer.ts";
+import { isWord } from "./unicode.ts";
 import type { AddedToken, SpecialIds, Vocabulary } from "./vocabulary.ts";
 import { buildTrie, createWordPiece, emptyTokens, push, type TextTokens, truncate } from "./wordpiece.ts";
 
@@ -21,6 +23,8 @@ export interface Reading {
 export interface Sequencer {
   /** Tokens of `input`. Reading may end early once there are more than `most`, and then says that it is not complete. */
   read(input: TokenizerInput, most: number): Reading;
+  /** The normalised form of a text. */
+  spelt(text: string): string;
   /** Whether `a` has more tokens than `b`. Reads a few times as far as the shorter one goes, and keeps nothing. */
   isLonger(a: TokenizerInput, b: TokenizerInput): boolean;
 }
@@ -28,7 +32,8 @@ export interface Sequencer {
 export interface SequencerOptions {
   readonly vocabulary: Vocabulary;
   readonly special: SpecialIds;
-  readonly normalizer: NormalizerOptions;
+  readonly normalizer: readonly Step[];
+  readonly kindOf: KindOf;
   readonly continuingPrefix: string;
   readonly maxInputCharsPerWord: number;
 }
@@ -38,22 +43,27 @@ const SLICE = 1024;
 
 export function createSequencer(options: SequencerOptions): Sequencer {
   const { pieces, added, tokens } = options.vocabulary;
-  const normalize = createNormalizer(options.normalizer);
+  const normalize = createNormalizer(options.normalizer, options.kindOf);
   const cutWord = createWordPiece({ ...options, pieces, unk: options.special.unk });
-  const [normalized, raw] = [true, false].map((kind) => added.filter((token) => token.normalized === kind));
+  const [normalized, raw] = [true, false].map((kind) =>
+    [...added.values()].filter((token) => token.normalized === kind),
+  );
   const findRaw = createAddedFinder(raw!);
   const spelt = (content: string): string => spell(normalize(content, 0, content.length));
   const findNormalized = createAddedFinder(normalized!, spelt);
-  // One that reaches over white space, or takes it in, may be found only in the whole.
-  const reach = normalized!.some(({ content, lstrip, rstrip }) => lstrip || rstrip || SPACES.test(spelt(content)));
-  const byIdeographs = options.normalizer.handleChineseChars && findNormalized === undefined;
+  // What reaches over white space, or takes it in, may be found only in the whole.
+  const whole =
+    reachOf(options.normalizer) === TEXT ||
+    !isGone(options.kindOf(0x20)) ||
+    normalized!.some(({ content, lstrip, rstrip }) => lstrip || rstrip || SPACES.test(spelt(content)));
+  const byIdeographs = findNormalized === undefined && spelt("\u4e00").startsWith(" ");
 
   /**
    * Where a slice that begins at `start` may end: before a character at which words end, and across which neither
    * canonical ordering nor an added token reaches.
    */
   const sliceEnd = (text: string, start: number, end: number): number => {
-    for (let at = start + SLICE; at < end && !reach; at++) {
+    for (let at = start + SLICE; at < end && !whole; at++) {
       const char = text[at]!;
       if (" \n\r\t".includes(char) || (byIdeographs && char >= "\u4e00" && char <= "\u9fff")) return at;
     }
@@ -74,8 +84,8 @@ export function createSequencer(options: SequencerOptions): Sequencer {
       const { kinds } = text;
       for (let i = start; i < end; ) {
         const from = i++;
-        if (kinds[from] === SPACE) continue;
-        if (kinds[from] === LETTER) while (i < end && kinds[i] === LETTER) i++;
+        if (isGone(kinds[from]!)) continue;
+        while (i < end && !endsBetween(kinds[i - 1]!, kinds[i]!)) i++;
         cutWord(text, from, i, split ? word : word++, into);
       }
     };
@@ -128,6 +138,7 @@ export function createSequencer(options: SequencerOptions): Sequencer {
 
   return {
     read,
+    spelt,
     isLonger(a, b) {
       for (let most = 1024; ; most *= 4) {
         const [one, other] = [read(a, most, false), read(b, most, false)];
@@ -168,8 +179,8 @@ function* partsAround(matches: Iterable<Part>, length: number): Generator<Part, 
  */
 type FindAdded = (text: string) => Iterable<Part> | undefined;
 
-const WORD_BEFORE = /[\p{Alphabetic}\p{M}\p{Nd}\p{Pc}\p{Join_Control}]$/u;
-const WORD_AFTER = /^[\p{Alphabetic}\p{M}\p{Nd}\p{Pc}\p{Join_Control}]/u;
+/** Characters of all added tokens: a normaliser may make them many times as long. */
+const MOST_FORMS = 2_000_000;
 const SPACES = /\p{White_Space}/u;
 
 /**
@@ -181,9 +192,13 @@ function createAddedFinder(
   spelt: (content: string) => string = (content) => content,
 ): FindAdded | undefined {
   const forms = new Map<string, AddedToken>();
+  let characters = 0;
   // Special ones first: of two tokens of one form, the first wins.
   for (const token of [...tokens.filter((t) => t.special), ...tokens.filter((t) => !t.special)]) {
     const form = spelt(token.content);
+    characters += form.length;
+    if (characters > MOST_FORMS)
+      throw new RangeError(`added tokens: more than ${MOST_FORMS} characters once normalized`);
     if (form !== "" && !forms.has(form)) forms.set(form, token);
   }
   if (forms.size === 0) return undefined;
@@ -211,9 +226,8 @@ function createAddedFinder(
       let start = i;
       i = end - 1; // matches do not overlap, whatever becomes of this one
       if (end <= free) continue; // white space that the one before has taken
-      if (token.singleWord && (touchesWord(text, start, WORD_BEFORE, -2) || touchesWord(text, end, WORD_AFTER, 2))) {
-        continue;
-      }
+      const before = Array.from(text.slice(Math.max(0, start - 2), start)).at(-1);
+      if (token.singleWord && [before, text.slice(end, end + 2)].some((c) => c && isWord(c.codePointAt(0)!))) continue;
       if (token.lstrip) while (start > free && SPACES.test(text[start - 1]!)) start--;
       if (token.rstrip) while (end < text.length && SPACES.test(text[end]!)) end++;
       yield { start, end, id: token.id };
@@ -224,11 +238,6 @@ function createAddedFinder(
     for (let i = 0; i < text.length; i++) if (mayStart[text.charCodeAt(i)] === 1) return matchesFrom(text, i);
     return undefined;
   };
-}
-
-/** Two units are enough for one code point. */
-function touchesWord(text: string, at: number, pattern: RegExp, units: number): boolean {
-  return pattern.test(text.slice(Math.max(0, Math.min(at, at + units)), Math.max(at, at + units)));
 }
 
 function spell({ codes, length }: NormalizedText): string {

@@ -1,10 +1,10 @@
 /** The tokenizer: texts to encodings, put together from templates, and back. Mirrors tokenizers/src/tokenizer/mod.rs. */
 
+import { type Names, requireKnown } from "../../files/options.ts";
 import { cleanUp, type DecoderOptions, joinTokens } from "./decoding.ts";
-import type { NormalizerOptions } from "./normalizer.ts";
-import { createSequencer, type TokenizerInput } from "./sequencer.ts";
+import { createSequencer, type SequencerOptions, type TokenizerInput } from "./sequencer.ts";
 import { type Cut, cutsOf, keptLengths, type TruncationStrategy } from "./truncation.ts";
-import type { SpecialIds, Vocabulary } from "./vocabulary.ts";
+import type { SpecialIds } from "./vocabulary.ts";
 import type { TextTokens } from "./wordpiece.ts";
 
 /** One row of model input. All arrays have the same length: the tokens, special ones and padding included. */
@@ -151,6 +151,17 @@ export interface EncodeOptions {
   readonly padToMultipleOf?: number | undefined;
 }
 
+const ENCODE: Names<EncodeOptions> = {
+  addSpecialTokens: 1,
+  truncation: 1,
+  maxLength: 1,
+  stride: 1,
+  returnOverflow: 1,
+  onCut: 1,
+  padding: 1,
+  padToMultipleOf: 1,
+};
+
 export interface DecodeOptions {
   /** Default false. */
   readonly skipSpecialTokens?: boolean | undefined;
@@ -159,28 +170,26 @@ export interface DecodeOptions {
 }
 
 export interface Tokenizer {
-  /** Tokens known, added ones included. */
+  /**
+   * Tokens that the files list, added ones included. A special token that they only name has an id all the same, after
+   * these; a model may lack the row for it.
+   */
   readonly vocabSize: number;
   readonly special: SpecialIds;
   /** The most tokens that the model takes; undefined when its folder does not say. */
   readonly modelMaxLength: number | undefined;
-  /** @throws RangeError when truncation cannot reach `maxLength`, or an option makes no sense. */
+  /** @throws RangeError when truncation cannot reach `maxLength`, or an option makes no sense; TypeError for an unknown one */
   encode(text: TokenizerInput, pair?: TokenizerInput | undefined, options?: EncodeOptions): Encoding;
   /** Encodings in the order of the inputs, padded together. */
   encodeBatch(inputs: readonly EncodeInput[], options?: EncodeOptions): Encoding[];
-  /** Ids outside the vocabulary are skipped. */
+  /** Ids outside the vocabulary are skipped. @throws TypeError for an unknown option */
   decode(ids: Iterable<number>, options?: DecodeOptions): string;
   tokenToId(token: string): number | undefined;
   idToToken(id: number): string | undefined;
 }
 
 /** All that makes a tokenizer, as read from a model folder. */
-export interface TokenizerSpec {
-  readonly vocabulary: Vocabulary;
-  readonly special: SpecialIds;
-  readonly normalizer: NormalizerOptions;
-  readonly continuingPrefix: string;
-  readonly maxInputCharsPerWord: number;
+export interface TokenizerSpec extends SequencerOptions {
   readonly templates: Templates;
   readonly decoder: DecoderOptions;
   readonly cleanUpTokenizationSpaces: boolean;
@@ -193,7 +202,10 @@ const READ_FOR_MESSAGE = 4;
 export function createTokenizer(spec: TokenizerSpec): Tokenizer {
   const { vocabulary, special, modelMaxLength } = spec;
   const sequencer = createSequencer(spec);
-  const specialTokens = new Set(vocabulary.added.filter((token) => token.special).map((token) => token.id));
+  /** An added token that is looked for in the normalised text is decoded in its normalised form. */
+  const spellings = new Map(
+    [...vocabulary.added].map(([id, { content, normalized }]) => [id, normalized ? sequencer.spelt(content) : content]),
+  );
 
   const maxLengthFor = (what: string, options: EncodeOptions): number => {
     const maxLength = options.maxLength ?? modelMaxLength;
@@ -254,6 +266,7 @@ export function createTokenizer(spec: TokenizerSpec): Tokenizer {
   };
 
   const encodeBatch = (inputs: readonly EncodeInput[], options: EncodeOptions = {}): Encoding[] => {
+    requireKnown("encode", options, ENCODE);
     const encodings = inputs.map((input) => {
       if (typeof input === "string" || Array.isArray(input)) return encodeOne([input as TokenizerInput], options);
       const { text, pair } = input as { text: TokenizerInput; pair?: TokenizerInput };
@@ -264,16 +277,17 @@ export function createTokenizer(spec: TokenizerSpec): Tokenizer {
   };
 
   return {
-    vocabSize: vocabulary.ids.size,
+    vocabSize: vocabulary.listed,
     special,
     modelMaxLength,
     encode: (text, pair, options) => encodeBatch([{ text, pair }], options)[0]!,
     encodeBatch,
     decode(ids, options = {}) {
+      requireKnown("decode", options, { skipSpecialTokens: 1, cleanUpTokenizationSpaces: 1 });
       const tokens: string[] = [];
       for (const id of ids) {
-        const token = vocabulary.tokens[id];
-        if (token !== undefined && !(options.skipSpecialTokens && specialTokens.has(id))) tokens.push(token);
+        const token = spellings.get(id) ?? vocabulary.tokens[id];
+        if (token !== undefined && !(options.skipSpecialTokens && vocabulary.special.has(token))) tokens.push(token);
       }
       const text = joinTokens(tokens, spec.decoder);
       return (options.cleanUpTokenizationSpaces ?? spec.cleanUpTokenizationSpaces) ? cleanUp(text) : text;

@@ -1,59 +1,112 @@
-/** tokenizer_config.json: what transformers keeps beside the vocabulary. Mirrors PreTrainedTokenizerBase.__init__. */
+/**
+ * tokenizer_config.json and special_tokens_map.json: what transformers keeps beside the vocabulary. Mirrors
+ * PreTrainedTokenizerBase._from_pretrained and TokenizersBackend.__init__ of transformers 5.
+ */
 
-import { at, countOf, type Fields, fieldsOf, flagOf, has, listOf, parseFields, textOf, wrong } from "./fields.ts";
-import type { NormalizerOptions } from "./normalizer.ts";
+import {
+  at,
+  childOf,
+  countOf,
+  type Fields,
+  fieldsOf,
+  flagOf,
+  has,
+  listOf,
+  parseFields,
+  textOf,
+  wrong,
+} from "./fields.ts";
 import type { AddedToken, SpecialNames } from "./vocabulary.ts";
 
+/** Special tokens by key (`mask_token`), null where a file says that there is none. */
+export type NamedTokens = ReadonlyMap<string, AddedToken | null>;
+
 export interface TokenizerConfig {
-  /** What the file says of the normaliser; a field that it lacks is undefined. */
+  /** What the file says of BERT's normaliser; a field that it lacks is undefined. */
   readonly lowercase: boolean | undefined;
-  /** null: accents go with lower case. */
-  readonly stripAccents: boolean | null | undefined;
+  readonly stripAccents: boolean | undefined;
   readonly handleChineseChars: boolean | undefined;
-  readonly names: SpecialNames;
-  /** `additional_special_tokens` */
-  readonly moreSpecial: readonly string[];
-  /** `added_tokens_decoder` */
-  readonly addedTokens: readonly AddedToken[];
+  /** Those that the files give, in the order in which they are added. */
+  readonly named: NamedTokens;
+  /** Special tokens without a key. */
+  readonly extra: readonly AddedToken[];
+  /** Whether added_tokens.json, which only gives ids, may list it as a special token. */
+  readonly isSpecial: (content: string) => boolean;
+  /** `added_tokens_decoder`. Without it, added_tokens.json and tokenizer.json say which tokens are added. */
+  readonly addedTokens: readonly AddedToken[] | undefined;
   readonly cleanUpTokenizationSpaces: boolean;
   /** Tokens; undefined for none, which transformers writes as 1e30. */
   readonly modelMaxLength: number | undefined;
   readonly tokenizerClass: string | undefined;
 }
 
-/** The configuration in `text`; that of a folder without the file when it is undefined. */
-export function parseTokenizerConfig(text: string | undefined, file: string): TokenizerConfig {
+/** A file of the folder; `text` is undefined when it is not there. */
+export interface TextFile {
+  readonly text: string | undefined;
+  readonly file: string;
+}
+
+/** In the order in which transformers adds them. */
+export const ROLES: readonly string[] = [
+  "bos_token",
+  "eos_token",
+  "unk_token",
+  "sep_token",
+  "pad_token",
+  "cls_token",
+  "mask_token",
+];
+const EXTRA = "extra_special_tokens";
+const MORE = "additional_special_tokens";
+
+/**
+ * The configuration in `text`; that of a folder without the file when it is undefined. The special tokens of `map`
+ * (special_tokens_map.json) win, unless there is an `added_tokens_decoder`: then it is a leftover.
+ */
+export function parseTokenizerConfig(text: string | undefined, file: string, map?: TextFile): TokenizerConfig {
   const fields = parseFields(text ?? "{}", file);
+  const addedTokens = addedTokensOf(fields);
+  const mapped = addedTokens ? parseFields("{}", "") : parseFields(map?.text ?? "{}", map?.file ?? "");
   const optional = (name: string): boolean | undefined => (has(fields, name) ? flagOf(fields, name, false) : undefined);
-  const name = (role: string): string =>
-    contentOf(fields.values[`${role}_token`] ?? `[${role.toUpperCase()}]`, at(fields, `${role}_token`));
+
+  const named = new Map<string, AddedToken | null>();
+  const keys = [...Object.keys(fields.values), ...Object.keys(mapped.values)].filter((key) => key.endsWith("_token"));
+  for (const key of new Set([...ROLES, ...keys])) {
+    const from = Object.hasOwn(mapped.values, key) ? mapped : fields;
+    const value = from.values[key];
+    if (value === null) named.set(key, null);
+    else if (typeof value === "string" || (value !== undefined && ROLES.includes(key))) {
+      named.set(key, specialOf(value, at(from, key))); // add_bos_token and its like are no tokens
+    }
+  }
+  const roles = [...named].filter(([key]) => ROLES.includes(key)).map(([, token]) => token);
+
+  const listIn = (from: Fields, name: string): AddedToken[] | undefined =>
+    has(from, name) && !isDict(from, name)
+      ? listOf(from, name).map((token, i) => specialOf(token, `${at(from, name)}[${i}]`))
+      : undefined;
+  for (const from of [fields, mapped]) {
+    for (const [key, token] of isDict(from, EXTRA) ? Object.entries(childOf(from, EXTRA).values) : []) {
+      named.set(key, specialOf(token, `${at(from, EXTRA)}.${key}`));
+    }
+  }
+  // Of the two keys the new one counts, then the old one; the map's old one only where the configuration has none.
+  let extra = listIn(fields, EXTRA);
+  if (!extra?.length && !isDict(fields, EXTRA)) extra = listIn(fields, MORE) ?? extra;
+  const added = listIn(mapped, EXTRA);
+  if (added) extra = [...(extra ?? []), ...added];
+  const known = new Set([...roles, ...(extra ?? [])].map((token) => token?.content));
   return {
     lowercase: optional("do_lower_case"),
-    stripAccents: fields.values.strip_accents === null ? null : optional("strip_accents"),
+    stripAccents: optional("strip_accents"),
     handleChineseChars: optional("tokenize_chinese_chars"),
-    names: { unk: name("unk"), cls: name("cls"), sep: name("sep"), pad: name("pad"), mask: name("mask") },
-    moreSpecial: listOf(fields, "additional_special_tokens").map((token, i) =>
-      contentOf(token, at(fields, `additional_special_tokens[${i}]`)),
-    ),
-    addedTokens: addedTokensOf(fields),
+    named,
+    extra: extra ?? listIn(mapped, MORE) ?? listIn(fields, MORE) ?? [],
+    isSpecial: (content) => known.has(content),
+    addedTokens,
     cleanUpTokenizationSpaces: flagOf(fields, "clean_up_tokenization_spaces", false),
     modelMaxLength: maxLengthOf(fields),
     tokenizerClass: has(fields, "tokenizer_class") ? textOf(fields, "tokenizer_class") : undefined,
-  };
-}
-
-/** As a model folder writes it: stripAccents null follows lowercase. */
-export type WrittenNormalizer = Omit<NormalizerOptions, "stripAccents"> & { readonly stripAccents: boolean | null };
-
-/** The normaliser to use: as in transformers, a field that tokenizer_config.json gives wins over the one `written`. */
-export function configured(written: WrittenNormalizer, config: TokenizerConfig): NormalizerOptions {
-  const lowercase = config.lowercase ?? written.lowercase;
-  const stripAccents = config.stripAccents === undefined ? written.stripAccents : config.stripAccents;
-  return {
-    cleanText: written.cleanText,
-    handleChineseChars: config.handleChineseChars ?? written.handleChineseChars,
-    stripAccents: stripAccents ?? lowercase,
-    lowercase,
   };
 }
 
@@ -71,8 +124,55 @@ export function addedTokenOf(fields: Fields, id: number): AddedToken {
   };
 }
 
-function addedTokensOf(fields: Fields): AddedToken[] {
-  if (!has(fields, "added_tokens_decoder")) return [];
+/** A special token of which no file says more, or that it is special. */
+export function plainToken(content: string, id: number = 0, special: boolean = true): AddedToken {
+  return { id, content, special, lstrip: false, rstrip: false, singleWord: false, normalized: !special };
+}
+
+/**
+ * The added tokens that files list beside those of tokenizer.json, in the order of their ids.
+ * @param json `added_tokens` of tokenizer.json
+ * @param legacy added_tokens.json: `{ token: id }`
+ */
+export function listedTokens(config: TokenizerConfig, json: readonly AddedToken[], legacy?: TextFile): AddedToken[] {
+  const byId = new Map<number, AddedToken>();
+  if (config.addedTokens === undefined) {
+    const fields = parseFields(legacy?.text ?? "{}", legacy?.file ?? "");
+    for (const content of Object.keys(fields.values)) {
+      const id = countOf(fields, content, 0, 0x7fffffff);
+      byId.set(id, plainToken(content, id, config.isSpecial(content)));
+    }
+  }
+  for (const token of config.addedTokens ?? json) byId.set(token.id, token);
+  return [...byId.values()].sort((a, b) => a.id - b.id);
+}
+
+/** What the special tokens are called; where no file says it, as in BERT. */
+export function namesOf(named: NamedTokens): SpecialNames {
+  const name = (role: string): string => named.get(`${role}_token`)?.content ?? `[${role.toUpperCase()}]`;
+  return { unk: name("unk"), cls: name("cls"), sep: name("sep"), pad: name("pad"), mask: name("mask") };
+}
+
+/** The tokens to add, in order: those that are `listed`, named ones among them special; then the named, then the others. */
+export function addedTo(
+  listed: readonly AddedToken[],
+  named: NamedTokens,
+  extra: readonly AddedToken[],
+): { readonly listed: AddedToken[]; readonly named: AddedToken[] } {
+  const tokens = [...named.values()].filter((token) => token !== null);
+  const names = new Set(tokens.map(({ content }) => content));
+  return {
+    listed: listed.map((token) => (names.has(token.content) ? { ...token, special: true } : token)),
+    named: [...tokens, ...extra],
+  };
+}
+
+function isDict(fields: Fields, name: string): boolean {
+  return has(fields, name) && !Array.isArray(fields.values[name]);
+}
+
+function addedTokensOf(fields: Fields): AddedToken[] | undefined {
+  if (!has(fields, "added_tokens_decoder")) return undefined;
   const where = at(fields, "added_tokens_decoder");
   return Object.entries(fieldsOf(fields.values.added_tokens_decoder, where).values).map(([key, value]) => {
     if (!/^\d{1,9}$/.test(key)) throw wrong(`${where}: the key`, key, "an id");
@@ -81,8 +181,8 @@ function addedTokensOf(fields: Fields): AddedToken[] {
 }
 
 /** A special token is written as a string or as an object with `content`. */
-function contentOf(value: unknown, where: string): string {
-  return typeof value === "string" ? value : textOf(fieldsOf(value, where), "content");
+function specialOf(value: unknown, where: string): AddedToken {
+  return typeof value === "string" ? plainToken(value) : { ...addedTokenOf(fieldsOf(value, where), 0), special: true };
 }
 
 function maxLengthOf(fields: Fields): number | undefined {

@@ -1,44 +1,42 @@
 /** tokenizer.json, the file of Hugging Face's tokenizers library, as far as it describes a BERT WordPiece tokenizer. */
 
-import {
-  at,
-  childOf,
-  childrenOf,
-  countOf,
-  type Fields,
-  flagOf,
-  has,
-  listOf,
-  parseFields,
-  textOf,
-  wrong,
-} from "./fields.ts";
-import type { NormalizerOptions } from "./normalizer.ts";
+import { bertSpec, isBertClass } from "./bert_tokenizer.ts";
+import { childOf, childrenOf, countOf, type Fields, flagOf, has, parseFields, textOf, typeOf } from "./fields.ts";
+import { normalizerSteps } from "./normalizer_steps.ts";
+import { MOST_ID, templatesOf } from "./post_processor.ts";
+import { kindOfPreTokenizer } from "./pre_tokenizer.ts";
 import type { TokenizerSpec } from "./tokenizer.ts";
-import { bertTemplates, type Template, type TemplatePiece, type Templates } from "./tokenizer.ts";
-import { addedTokenOf, configured, type TokenizerConfig } from "./tokenizer_config.ts";
-import { createVocabulary, specialIds, type Vocabulary } from "./vocabulary.ts";
-
-const MOST_ID = 0x7fffffff;
+import {
+  addedTo,
+  addedTokenOf,
+  listedTokens,
+  namesOf,
+  type TextFile,
+  type TokenizerConfig,
+} from "./tokenizer_config.ts";
+import { createVocabulary, specialIds } from "./vocabulary.ts";
 
 /** Characters that a word may have where a piece has more: to cut it takes time in the product of the two. */
 const MOST_STEPS = 128;
 
-/** Special tokens that a template adds. */
-const MOST_SPECIAL = 100;
-
 /**
- * The tokenizer that the text of a tokenizer.json describes. Its `truncation` and `padding`, leftovers of whoever saved
- * it, are not read: they are options of a call.
+ * The tokenizer that the text of a tokenizer.json describes. Where the configuration names a class that is BERT's, that
+ * class says what it is made of; else the file alone does. Its `truncation` and `padding`, leftovers of whoever saved it,
+ * are not read: they are options of a call.
+ * @param legacy added_tokens.json, where there is one
  * @throws TypeError when it is not a BERT WordPiece tokenizer, or a field is malformed
  * @throws RangeError when ids or sizes are absurd
  */
-export function parseTokenizerJson(text: string, file: string, config: TokenizerConfig): TokenizerSpec {
+export function parseTokenizerJson(
+  text: string,
+  file: string,
+  config: TokenizerConfig,
+  legacy?: TextFile,
+): TokenizerSpec {
   const root = parseFields(text, file);
   const model = childOf(root, "model");
   // Files from before the type was written are known by their fields.
-  expectType(model, ["WordPiece"], has(model, "continuing_subword_prefix") ? "WordPiece" : undefined);
-  expectType(childOf(root, "pre_tokenizer"), ["BertPreTokenizer"]);
+  typeOf(model, ["WordPiece"], has(model, "continuing_subword_prefix") ? "WordPiece" : undefined);
 
   const { values } = childOf(model, "vocab");
   const pieces = new Map<string, number>();
@@ -48,13 +46,19 @@ export function parseTokenizerJson(text: string, file: string, config: Tokenizer
     pieces.set(token, values[token] as number);
     longest = Math.max(longest, token.length);
   }
-  const added = childrenOf(root, "added_tokens").map((token) => addedTokenOf(token, countOf(token, "id", 0, MOST_ID)));
-  const vocabulary = createVocabulary(pieces, added, file);
+  const json = childrenOf(root, "added_tokens").map((token) => addedTokenOf(token, countOf(token, "id", 0, MOST_ID)));
+  const listed = listedTokens(config, json, legacy);
+  if (isBertClass(config.tokenizerClass ?? "")) return bertSpec(pieces, listed, config, file);
+
+  const { named, cleanUpTokenizationSpaces, modelMaxLength } = config;
+  const more = addedTo(listed, named, config.extra);
+  const vocabulary = createVocabulary(pieces, [...json, ...more.listed], more.named, file);
   const continuingPrefix = textOf(model, "continuing_subword_prefix", "##");
   return {
     vocabulary,
-    special: specialIds({ ...config.names, unk: textOf(model, "unk_token", "[UNK]") }, vocabulary, file),
-    normalizer: normalizerOf(root, config),
+    special: specialIds({ ...namesOf(named), unk: textOf(model, "unk_token", "[UNK]") }, vocabulary, file),
+    normalizer: has(root, "normalizer") ? normalizerSteps(childOf(root, "normalizer")) : [],
+    kindOf: kindOfPreTokenizer(childOf(root, "pre_tokenizer")),
     continuingPrefix,
     maxInputCharsPerWord: countOf(
       model,
@@ -65,87 +69,14 @@ export function parseTokenizerJson(text: string, file: string, config: Tokenizer
     ),
     templates: templatesOf(root, vocabulary),
     decoder: decoderOf(root, continuingPrefix),
-    cleanUpTokenizationSpaces: config.cleanUpTokenizationSpaces,
-    modelMaxLength: config.modelMaxLength,
+    cleanUpTokenizationSpaces,
+    modelMaxLength,
   };
-}
-
-/** The `type` of a component, one of `types`. */
-function expectType(fields: Fields, types: readonly string[], fallback?: string): string {
-  const type = textOf(fields, "type", fallback);
-  if (!types.includes(type)) {
-    throw wrong(at(fields, "type"), type, `${types.join(" or ")}: only BERT's WordPiece tokenizers are run`);
-  }
-  return type;
-}
-
-function normalizerOf(root: Fields, config: TokenizerConfig): NormalizerOptions {
-  if (!has(root, "normalizer")) {
-    return { cleanText: false, handleChineseChars: false, stripAccents: false, lowercase: false };
-  }
-  const fields = childOf(root, "normalizer");
-  expectType(fields, ["BertNormalizer"]);
-  const written = {
-    cleanText: flagOf(fields, "clean_text", true),
-    handleChineseChars: flagOf(fields, "handle_chinese_chars", true),
-    stripAccents: has(fields, "strip_accents") ? flagOf(fields, "strip_accents", false) : null,
-    lowercase: flagOf(fields, "lowercase", true),
-  };
-  return configured(written, config);
 }
 
 function decoderOf(root: Fields, continuingPrefix: string): TokenizerSpec["decoder"] {
   if (!has(root, "decoder")) return { prefix: continuingPrefix, cleanup: true };
   const fields = childOf(root, "decoder");
-  expectType(fields, ["WordPiece"]);
+  typeOf(fields, ["WordPiece"]);
   return { prefix: textOf(fields, "prefix", "##"), cleanup: flagOf(fields, "cleanup", true) };
-}
-
-function templatesOf(root: Fields, vocabulary: Vocabulary): Templates {
-  if (!has(root, "post_processor")) {
-    return { single: [{ sequence: 0, typeId: 0 }], pair: [0, 1].map((i) => ({ sequence: i as 0 | 1, typeId: i })) };
-  }
-  const fields = childOf(root, "post_processor");
-  if (expectType(fields, ["TemplateProcessing", "BertProcessing"]) === "TemplateProcessing") {
-    return { single: templateOf(fields, "single", vocabulary), pair: templateOf(fields, "pair", vocabulary) };
-  }
-  const [cls, sep] = ["cls", "sep"].map((name) => {
-    const [token, id] = listOf(fields, name);
-    if (typeof token !== "string" || vocabulary.tokens[id as number] === undefined) {
-      throw wrong(at(fields, name), fields.values[name], "a token and its id in the vocabulary");
-    }
-    return { id: id as number, token };
-  });
-  return bertTemplates(cls!, sep!);
-}
-
-/** One template of TemplateProcessing: pieces `{ SpecialToken: { id, type_id } }` and `{ Sequence: { id, type_id } }`. */
-function templateOf(fields: Fields, name: "single" | "pair", vocabulary: Vocabulary): Template {
-  let special = 0;
-  const pieces = childrenOf(fields, name).map((piece): TemplatePiece => {
-    if (has(piece, "Sequence")) {
-      const text = childOf(piece, "Sequence");
-      const id = textOf(text, "id");
-      if (id !== "A" && id !== "B") throw wrong(at(text, "id"), id, '"A" or "B"');
-      return { sequence: id === "A" ? 0 : 1, typeId: countOf(text, "type_id", 0, MOST_ID) };
-    }
-    const token = childOf(piece, "SpecialToken");
-    const known = childOf(childOf(fields, "special_tokens"), textOf(token, "id"));
-    const spelled = listOf(known, "tokens");
-    const numbers = listOf(known, "ids");
-    special += numbers.length;
-    if (special > MOST_SPECIAL) throw wrong(at(known, "ids"), numbers, `at most ${MOST_SPECIAL}`);
-    if (spelled.length !== numbers.length || !spelled.every((t) => typeof t === "string")) {
-      throw wrong(at(known, "tokens"), spelled, `${numbers.length} strings, one for each of its ids`);
-    }
-    if (numbers.some((id) => vocabulary.tokens[id as number] === undefined)) {
-      throw wrong(at(known, "ids"), numbers, "ids of the vocabulary");
-    }
-    return { ids: numbers as number[], tokens: spelled as string[], typeId: countOf(token, "type_id", 0, MOST_ID) };
-  });
-  const texts = pieces.flatMap((piece) => ("sequence" in piece ? [piece.sequence] : [])).sort();
-  if (texts.join() !== (name === "single" ? "0" : "0,1")) {
-    throw wrong(at(fields, name), fields.values[name], name === "single" ? "one A and no B" : "one A and one B");
-  }
-  return pieces;
 }

@@ -31,6 +31,15 @@ const MARK: Ranges = /* @__PURE__ */ ranges(`
   2-1 4o 4-7 m-1 1n 4 12-6 4-4 8v-5 2 5-1 2-1 6n-3 7-1 2-1 s-1 2e-7 3 2-1 2z 2 3-5 2 2u-2 3-3 2-4 gjp-4 1o-6 ux-3
   f7v-1 43t-2 i-7 3-6 v-3 45-2 1j0-1i 5-1d 9 f n-4 2-e 2sh-6 gzl6-6n`);
 
+/** Mc and Me of Unicode 9, and its new Mn: what StripAccents drops beside those. */
+const SPACING: Ranges = /* @__PURE__ */ ranges(`
+  w8-1 uj-d y 1k 3-2 9-3 2-1 1f-1 1n-2 7-1 3-1 b 18 1n-2 1v 1n-2 9 2-1 1i-1 1n 2 7-1 3-1 b 2v-1 2-1 4-2 2-2 b 16-2
+  1q-3 1q-1 1n 2-4 3-1 2-1 a-1 18-1 1n-2 6-2 2-2 b 17-1 24-2 7-7 j-1 97-1 1s 4s-1 5 7 3-1 q-1 b-2 3-6 m-1 3-5 3 b-2
+  1ei 8-7 2-1 59-1 4d-3 3-2 5-1 2-5 69-1 1n 2 a 2-1 9-5 24 1y 1d 6 2-4 2-1 1q v 5-1 3 1p 3-2 2 4-1 1d-7 9-1 4s h-1 7c
+  ki-3 2-2 30q-1 ncx-2 c1-1 3 2h-1 1f-f 2 3x-1 1c 1d-1 5-1 2-3 33-1 3-1 p 1a 2 32 3-1 6 6m-1 2-1 2-1 2 jro 2 3k 1a-2
+  5-1 38 2e 1d-2 a-1 30-2 4-1 2 9 4i-2 w-1 1n-1 2-3 3-1 3-2 a b-1 5u-h 2y-2 7 2-3 3 6m-2 7-3 3 36-2 9-1 2 32 2-1 7
+  2y-1 5 zt-7 2-7 2b-l 2-d gbf-19 jc7-1 7-5 2vi-6 2-g 3-6 2-1 2-4 1sq-6`);
+
 /** The categories P* of Unicode 8, and ASCII's punctuation, whose `$+<=>^|~` and the backtick are symbols to Unicode. */
 const PUNCTUATION: Ranges = /* @__PURE__ */ ranges(`
   x-e b-6 r-5 r-3 z 6 4 b-1 4 4 jj 9 cz-5 16-1 1g 2 3 3 19-1 l-1 2-1 e 3-1 23-3 2v 18-d 6i-2 1j-e w 7a-1 b ao lg 2j
@@ -45,19 +54,40 @@ const YOUNGER: Ranges = /* @__PURE__ */ ranges(`
   1kt 4a-8 17-9 8b fy 73-1 am 1nf q2-u 3-b ln-4 raq ihp r 1fk-3 1u-4 8u-1 26-1 2-2 1z-a 1e-3 6j jv 20 2 9 3 1g 2-1 6-2
   3y rf-1 72 5-1 5 4d 2c j 2a ix 2-1 2a bu-1 d0f-7 7 2ex-2 hy-1 m8u 4h-6 ag 1q-3 e5-3 73-1 6s 3 8-1 6`);
 
+/** What decomposes in NFKD today, and did not in the original's. */
+const YOUNGER_COMPATIBLE: Ranges = /* @__PURE__ */ ranges("a2n n3m-3 ol i6w-4 2-15 2-8 12xo-z 3sn-1p 3cv 22s-9");
+
+const WORD = /[\p{Alphabetic}\p{M}\p{Nd}\p{Pc}\p{Join_Control}]/u;
+/** The word characters of Unicode 17, which the original does not know yet. */
+const YOUNGER_WORD: Ranges = /* @__PURE__ */ ranges(`
+  1ov r1 3k 2r7-e 3-b rtv-1 3 2 t j7z-p 12k-2 1f-1 2g5-7 g9-17 5-9 fxz-o 3-o 7z-4 4qq-7 zu-l 2q-36 hji-u 2-l 9-1
+  154r-5 4mb-b gsj-3bd`);
+
 /** Removed by `clean_text`. */
 export const isControl = (code: number): boolean => within(CONTROL, code);
 export const isSpace = (code: number): boolean => within(SPACE, code);
 export const isIdeograph = (code: number): boolean => within(IDEOGRAPH, code);
 /** Removed by `strip_accents`, after decomposition. */
 export const isMark = (code: number): boolean => within(MARK, code);
+/** Removed by the normaliser StripAccents. */
+export const isCombining = (code: number): boolean => within(MARK, code) || within(SPACING, code);
+/** `\w` of the crate regex. */
+export const isWord = (code: number): boolean => WORD.test(String.fromCodePoint(code)) && !within(YOUNGER_WORD, code);
 /** A token of its own. */
 export const isPunctuation = (code: number): boolean => within(PUNCTUATION, code);
 
-/** NFD of one code point. */
-export function decompose(code: number): string {
+/** NFD of one code point, or NFKD. */
+export function decompose(code: number, compatible: boolean = false): string {
   const char = String.fromCodePoint(code);
-  return within(YOUNGER, code) ? char : char.normalize("NFD");
+  if (within(YOUNGER, code) || (compatible && within(YOUNGER_COMPATIBLE, code))) return char;
+  return char.normalize(compatible ? "NFKD" : "NFD");
+}
+
+/** The code point that two make in NFC, if they make one. */
+export function compose(first: number, second: number): number | undefined {
+  if (second < 0x300) return undefined;
+  const [code, more] = Array.from(String.fromCodePoint(first, second).normalize("NFC"), (char) => char.codePointAt(0)!);
+  return more === undefined && !within(YOUNGER, code!) ? code : undefined;
 }
 
 /**

@@ -28,9 +28,10 @@ export interface SpecialIds {
 
 /** A string found in the text before it is cut into words, [MASK] first of all. */
 export interface AddedToken {
+  /** As a file writes it, it only gives an order: see `createVocabulary`. */
   readonly id: number;
   readonly content: string;
-  /** Left out of `decode` when special tokens are skipped. */
+  /** Left out of `decode` when special tokens are skipped, if its spelling there is its content. */
   readonly special: boolean;
   /** Takes the white space before (after) it into its offsets. */
   readonly lstrip: boolean;
@@ -45,67 +46,82 @@ export interface AddedToken {
 export interface Vocabulary {
   /** What WordPiece cuts words into. */
   readonly pieces: ReadonlyMap<string, number>;
-  readonly added: readonly AddedToken[];
+  /** By id. */
+  readonly added: ReadonlyMap<number, AddedToken>;
+  /** The contents of those that any file calls special. */
+  readonly special: ReadonlySet<string>;
   /** Pieces and added tokens. */
   readonly ids: ReadonlyMap<string, number>;
+  /** Where holes in the ids let a piece and an added token meet, the piece. */
   readonly tokens: readonly (string | undefined)[];
+  /** How many tokens the files list. More are in `ids` where they name a special token that is not among them. */
+  readonly listed: number;
 }
 
 /**
- * The vocabulary of pieces and added tokens read from `file`.
- * @throws RangeError when it is empty or absurdly large, when an id is far out, given twice, or contradicted
+ * The vocabulary of pieces and added tokens read from `file`. As in tokenizers, an added token has the id of the piece of
+ * its name, or else the next one after all; the last of one name wins. `named` ones are added where `added` lacks them.
+ * @throws RangeError when it is empty or absurdly large, when an id is far out or a piece's is given twice
  */
 export function createVocabulary(
   pieces: ReadonlyMap<string, number>,
   added: readonly AddedToken[],
+  named: readonly AddedToken[],
   file: string,
 ): Vocabulary {
   if (pieces.size === 0) throw new RangeError(`${file}: no tokens`);
   if (pieces.size > MOST_TOKENS)
     throw new RangeError(`${file}: ${pieces.size} tokens, at most ${MOST_TOKENS} are read`);
-  if (added.length > MOST_ADDED) {
-    throw new RangeError(`${file}: ${added.length} added tokens, at most ${MOST_ADDED} are read`);
-  }
+  const count = new Set([...added, ...named].map(({ content }) => content)).size;
+  if (count > MOST_ADDED) throw new RangeError(`${file}: ${count} added tokens, at most ${MOST_ADDED} are read`);
   // Ids index arrays and the rows of an embedding: some holes pass, the id 4,000,000,000 does not.
-  const limit = 4 * (pieces.size + added.length) + 1000;
+  const limit = 4 * (pieces.size + count) + 1000;
   const tokens: (string | undefined)[] = [];
-  const claim = (token: string, id: number): void => {
+  let characters = 0;
+  const check = (token: string, id: number): void => {
+    characters += token.length;
     if (!Number.isInteger(id) || id < 0 || id >= limit) {
       throw new RangeError(
         `${file}: the id of ${quote(token)} is ${quote(id)}; expected a whole number from 0 to ${limit - 1}`,
       );
     }
-    const owner = tokens[id];
-    if (owner !== undefined && owner !== token) {
-      throw new RangeError(`${file}: ${quote(owner)} and ${quote(token)} share the id ${id}`);
+  };
+  for (const [token, id] of pieces) {
+    check(token, id);
+    if (tokens[id] !== undefined) {
+      throw new RangeError(`${file}: ${quote(tokens[id])} and ${quote(token)} share the id ${id}`);
     }
     tokens[id] = token;
-  };
-
-  let characters = 0;
-  for (const [token, id] of pieces) {
-    characters += token.length;
-    claim(token, id);
   }
+
   const ids = new Map(pieces);
-  for (const { content, id } of added) {
+  const placed = new Map<number, AddedToken>();
+  const contents = new Set<string>();
+  const special = new Set<string>();
+  let last = -1;
+  const place = (token: AddedToken): void => {
+    const { content, id: written } = token;
     if (content === "" || content.length > LONGEST_ADDED) {
       throw new RangeError(
-        `${file}: added token ${id} has ${content.length} characters; expected 1 to ${LONGEST_ADDED}`,
+        `${file}: added token ${written} has ${content.length} characters; expected 1 to ${LONGEST_ADDED}`,
       );
     }
-    const known = ids.get(content);
-    if (known !== undefined && known !== id) {
-      throw new RangeError(`${file}: the added token ${quote(content)} has id ${id}, but ${known} before`);
-    }
-    characters += content.length;
-    claim(content, id);
+    if (!contents.has(content)) check(content, written);
+    const id = ids.get(content) ?? Math.max(last + 1, pieces.size);
+    last = Math.max(last, id);
     ids.set(content, id);
-  }
+    tokens[id] ??= content;
+    placed.set(id, { ...token, id });
+    contents.add(content);
+    if (token.special) special.add(content);
+  };
+  added.forEach(place);
+  const listed = ids.size;
+  for (const token of named) if (!contents.has(token.content)) place(token);
   if (characters > MOST_CHARACTERS) {
     throw new RangeError(`${file}: ${characters} characters in all, at most ${MOST_CHARACTERS} are read`);
   }
-  return { pieces, added, ids, tokens };
+  return { pieces, added: placed, special, ids, tokens, listed };
 }
 
 /** @throws RangeError when the unknown token is missing: texts would have no encoding. */

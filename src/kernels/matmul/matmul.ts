@@ -26,6 +26,9 @@ import registerTilesUnaligned from "./matmul_unaligned.wgsl";
 import workgroupTiles from "./matmul_workgroup.wgsl";
 import workgroupTilesUnaligned from "./matmul_workgroup_unaligned.wgsl";
 
+/** How x and weight lie: `t` is transposed, of what is multiplied as x [m, k] by weight [k, n]. */
+export type Operands = "nt" | "nn" | "tn";
+
 export interface MatmulShape {
   /** Rows of x and of the output. */
   readonly m: number;
@@ -43,10 +46,20 @@ export interface MatmulShape {
   readonly outStride?: number;
   /** Element of `out` where [0, 0] goes; default 0. */
   readonly outOffset?: number;
+  /**
+   * How the operands lie. `nt`, the default: x [m, k] and weight [n, k], a Linear layer. For its gradients, by the kernels
+   * of `matmulBackwardKernelFor`, which know no bias and no activation: `nn` is x [m, k] and weight [k, n], `tn` is x [k, m]
+   * and weight [k, n], so that `out` is x^T weight.
+   */
+  readonly operands?: Operands;
+  /** Whether the product is added to what `out` holds, which is f32 whatever `dtype` is; for `nn` and `tn`. */
+  readonly accumulate?: boolean;
+  /** Rows to choose a kernel and its tile for, in place of `m`: then no bit of a row depends on how many there are. */
+  readonly usualRows?: number | undefined;
 }
 
 /** How a kernel runs on a shape, or in words why it cannot. */
-type Launch = { readonly workgroups: number; readonly tile: Readonly<Record<string, Constant>> } | string;
+export type Launch = { readonly workgroups: number; readonly tile: Readonly<Record<string, Constant>> } | string;
 
 /** How `config` runs on a shape, or in words why it cannot, be it for the shape or for the device's limits. */
 export function launchOf(config: MatmulConfig, shape: MatmulShape, limits: KernelLimits): Launch {
@@ -102,8 +115,9 @@ export const matmulUnaligned: Kernel<MatmulShape> = /* @__PURE__ */ linearKernel
 
 /** Few rows (a head on one sequence) get a flat workgroup: a square one would mostly idle. */
 function launchRegister(shape: MatmulShape): Launch {
-  const rows = shape.m === 1 ? 1 : 4;
-  const rowThreads = shape.m === 1 ? 1 : shape.m <= 8 ? 2 : 16;
+  const { usualRows: m = shape.m } = shape;
+  const rows = m === 1 ? 1 : 4;
+  const rowThreads = m === 1 ? 1 : m <= 8 ? 2 : 16;
   const colThreads = 64 / rowThreads;
   return {
     workgroups: tilesOf(shape, rowThreads * rows, colThreads * 8),
@@ -175,7 +189,8 @@ export const matmulSplitK: Kernel<MatmulShape> = /* @__PURE__ */ matmulSplitKBy(
 function launchSplitK(split: number, shape: MatmulShape): Launch {
   if (!(split >= 1 && SPLIT_THREADS % split === 0)) return `split is ${split}, it must divide ${SPLIT_THREADS}`;
   const blocks = SPLIT_THREADS / split;
-  const rowThreads = shape.m > 4 && blocks >= 4 ? 2 : 1;
+  const { usualRows: m = shape.m } = shape;
+  const rowThreads = m > 4 && blocks >= 4 ? 2 : 1;
   const colThreads = blocks / rowThreads;
   return {
     workgroups: tilesOf(shape, 4 * rowThreads, 8 * colThreads),
@@ -228,8 +243,10 @@ function launchSubgroup(tile: SubgroupTile, shape: MatmulShape, limits: KernelLi
   return lack ?? { workgroups: tilesOf(shape, rows, cols), tile: constants };
 }
 
-function oddK({ k }: MatmulShape, remedy = ""): string | undefined {
-  return k % 4 === 0 ? undefined : `k is ${k}, not a multiple of 4${remedy}`;
+/** Whether vec4s do not fit the rows of both operands, in words: those of kernels for `nt`, as others have their own. */
+export function oddK({ m, n, k, operands }: MatmulShape, remedy = ""): string | undefined {
+  const along = operands === "tn" ? m | n : operands === "nn" ? k | n : k;
+  return along % 4 === 0 ? undefined : `k is ${k}, not a multiple of 4${remedy}`;
 }
 
 function lackOf(threads: number, bytes: number, limits: KernelLimits): string | undefined {
@@ -283,8 +300,9 @@ export function planLinear(
   tile: Readonly<Record<string, Constant>>,
   limits: KernelLimits,
 ): KernelPlan {
-  const { m, n, k, activation, outStride = n, outOffset = 0 } = shape;
+  const { m, n, k, activation, outStride = n, outOffset = 0, operands = "nt", accumulate } = shape;
   requireLinear(kernel, shape);
+  if (operands !== "nt" || accumulate) throw new RangeError(`${kernel}: gradients need matmulBackwardKernelFor`);
   return {
     constants: {
       Scalar: shape.dtype,

@@ -1,17 +1,19 @@
 // out = activation(x weight^T + bias) + residual, rows of x passed from thread to thread within a subgroup.
-//   x         [m, k]   vec4s, k a multiple of 4
-//   weight    [n, k]   vec4s
+//   x, weight   [m, k], [n, k], k a multiple of 4; read by x_part and weight_block
 //   bias, residual, out and Params as in matmul.wgsl
 // One workgroup, which is one subgroup of SUBGROUP threads, owns 16 rows by SUBGROUP * 4 * FOURS columns; one thread
-// its 16 by 4 * FOURS, held in registers. A thread loads four k of 16 / SUBGROUP rows and of its own columns; each row
-// then reaches all threads by a broadcast. So a load serves many more products than a thread could make of it alone,
-// which is what counts where a load costs more than arithmetic: on a CPU that plays GPU. Accumulates in f32.
+// its 16 by 4 * FOURS, held in registers. A thread loads its share of four k of the 16 rows, and four k of its own
+// columns; each row then reaches all threads by a broadcast. So a load serves many more products than a thread could
+// make of it alone, which is what counts where a load costs more than arithmetic: on a CPU that plays GPU. Accumulates
+// in f32.
 // #import "matmul/operands_vec4.wgsl"
+// #import "matmul/operands/parts_rows.wgsl"
 // #import "matmul/store.wgsl"
 // #import "shared/add_products.wgsl"
 
 enable subgroups;
 
+alias Scalar = f32;
 const SUBGROUP = 8; // threads of every subgroup of the device: 4 or 8
 const FOURS = 1; // of columns of a thread: 1 or 2
 const HAS_BIAS = false;
@@ -28,7 +30,6 @@ struct Params {
 
 @group(0) @binding(2) var<storage, read> bias: array<Scalar>;
 @group(0) @binding(3) var<storage, read> residual: array<Scalar>;
-@group(0) @binding(4) var<storage, read_write> out: array<Scalar>;
 @group(0) @binding(5) var<uniform> params: Params;
 
 @compute @workgroup_size(SUBGROUP)
@@ -52,36 +53,47 @@ fn main(
   var d4 = vec4f(); var d5 = vec4f(); var d6 = vec4f(); var d7 = vec4f();
   var d8 = vec4f(); var d9 = vec4f(); var d10 = vec4f(); var d11 = vec4f();
   var d12 = vec4f(); var d13 = vec4f(); var d14 = vec4f(); var d15 = vec4f();
-  var held: array<vec4f, 16 / SUBGROUP>; // row i by thread i % SUBGROUP
-  for (var k = 0u; k < params.k / 4; k++) {
-    for (var i = 0u; i < 16 / SUBGROUP; i++) { held[i] = x_at(min(row + i * SUBGROUP + lane, params.m - 1), k); }
-    let w = weights_at(col, k);
-    let x0 = subgroupBroadcast(held[0 / SUBGROUP], 0 % SUBGROUP); c0 = add_products(c0, x0, w);
-    let x1 = subgroupBroadcast(held[1 / SUBGROUP], 1 % SUBGROUP); c1 = add_products(c1, x1, w);
-    let x2 = subgroupBroadcast(held[2 / SUBGROUP], 2 % SUBGROUP); c2 = add_products(c2, x2, w);
-    let x3 = subgroupBroadcast(held[3 / SUBGROUP], 3 % SUBGROUP); c3 = add_products(c3, x3, w);
-    let x4 = subgroupBroadcast(held[4 / SUBGROUP], 4 % SUBGROUP); c4 = add_products(c4, x4, w);
-    let x5 = subgroupBroadcast(held[5 / SUBGROUP], 5 % SUBGROUP); c5 = add_products(c5, x5, w);
-    let x6 = subgroupBroadcast(held[6 / SUBGROUP], 6 % SUBGROUP); c6 = add_products(c6, x6, w);
-    let x7 = subgroupBroadcast(held[7 / SUBGROUP], 7 % SUBGROUP); c7 = add_products(c7, x7, w);
-    let x8 = subgroupBroadcast(held[8 / SUBGROUP], 8 % SUBGROUP); c8 = add_products(c8, x8, w);
-    let x9 = subgroupBroadcast(held[9 / SUBGROUP], 9 % SUBGROUP); c9 = add_products(c9, x9, w);
-    let x10 = subgroupBroadcast(held[10 / SUBGROUP], 10 % SUBGROUP); c10 = add_products(c10, x10, w);
-    let x11 = subgroupBroadcast(held[11 / SUBGROUP], 11 % SUBGROUP); c11 = add_products(c11, x11, w);
-    let x12 = subgroupBroadcast(held[12 / SUBGROUP], 12 % SUBGROUP); c12 = add_products(c12, x12, w);
-    let x13 = subgroupBroadcast(held[13 / SUBGROUP], 13 % SUBGROUP); c13 = add_products(c13, x13, w);
-    let x14 = subgroupBroadcast(held[14 / SUBGROUP], 14 % SUBGROUP); c14 = add_products(c14, x14, w);
-    let x15 = subgroupBroadcast(held[15 / SUBGROUP], 15 % SUBGROUP); c15 = add_products(c15, x15, w);
+  var held: array<vec4f, 16 / SUBGROUP>; // four blocks of four parts: part i by thread i % SUBGROUP
+  for (var k = 0u; k < (params.k + 3) / 4; k++) {
+    for (var i = 0u; i < 16 / SUBGROUP; i++) {
+      let at = i * SUBGROUP + lane;
+      held[i] = x_part(row + at / 4 * 4, at % 4, k);
+    }
+    let w = transpose(weight_block(col, k));
+    let x0 = rows_of(mat4x4f(
+      subgroupBroadcast(held[0 / SUBGROUP], 0 % SUBGROUP), subgroupBroadcast(held[1 / SUBGROUP], 1 % SUBGROUP),
+      subgroupBroadcast(held[2 / SUBGROUP], 2 % SUBGROUP), subgroupBroadcast(held[3 / SUBGROUP], 3 % SUBGROUP),
+    ));
+    c0 = add_products(c0, x0[0], w); c1 = add_products(c1, x0[1], w);
+    c2 = add_products(c2, x0[2], w); c3 = add_products(c3, x0[3], w);
+    let x1 = rows_of(mat4x4f(
+      subgroupBroadcast(held[4 / SUBGROUP], 4 % SUBGROUP), subgroupBroadcast(held[5 / SUBGROUP], 5 % SUBGROUP),
+      subgroupBroadcast(held[6 / SUBGROUP], 6 % SUBGROUP), subgroupBroadcast(held[7 / SUBGROUP], 7 % SUBGROUP),
+    ));
+    c4 = add_products(c4, x1[0], w); c5 = add_products(c5, x1[1], w);
+    c6 = add_products(c6, x1[2], w); c7 = add_products(c7, x1[3], w);
+    let x2 = rows_of(mat4x4f(
+      subgroupBroadcast(held[8 / SUBGROUP], 8 % SUBGROUP), subgroupBroadcast(held[9 / SUBGROUP], 9 % SUBGROUP),
+      subgroupBroadcast(held[10 / SUBGROUP], 10 % SUBGROUP), subgroupBroadcast(held[11 / SUBGROUP], 11 % SUBGROUP),
+    ));
+    c8 = add_products(c8, x2[0], w); c9 = add_products(c9, x2[1], w);
+    c10 = add_products(c10, x2[2], w); c11 = add_products(c11, x2[3], w);
+    let x3 = rows_of(mat4x4f(
+      subgroupBroadcast(held[12 / SUBGROUP], 12 % SUBGROUP), subgroupBroadcast(held[13 / SUBGROUP], 13 % SUBGROUP),
+      subgroupBroadcast(held[14 / SUBGROUP], 14 % SUBGROUP), subgroupBroadcast(held[15 / SUBGROUP], 15 % SUBGROUP),
+    ));
+    c12 = add_products(c12, x3[0], w); c13 = add_products(c13, x3[1], w);
+    c14 = add_products(c14, x3[2], w); c15 = add_products(c15, x3[3], w);
     if (FOURS > 1) {
-      let v = weights_at(next, k);
-      d0 = add_products(d0, x0, v); d1 = add_products(d1, x1, v);
-      d2 = add_products(d2, x2, v); d3 = add_products(d3, x3, v);
-      d4 = add_products(d4, x4, v); d5 = add_products(d5, x5, v);
-      d6 = add_products(d6, x6, v); d7 = add_products(d7, x7, v);
-      d8 = add_products(d8, x8, v); d9 = add_products(d9, x9, v);
-      d10 = add_products(d10, x10, v); d11 = add_products(d11, x11, v);
-      d12 = add_products(d12, x12, v); d13 = add_products(d13, x13, v);
-      d14 = add_products(d14, x14, v); d15 = add_products(d15, x15, v);
+      let v = transpose(weight_block(next, k));
+      d0 = add_products(d0, x0[0], v); d1 = add_products(d1, x0[1], v);
+      d2 = add_products(d2, x0[2], v); d3 = add_products(d3, x0[3], v);
+      d4 = add_products(d4, x1[0], v); d5 = add_products(d5, x1[1], v);
+      d6 = add_products(d6, x1[2], v); d7 = add_products(d7, x1[3], v);
+      d8 = add_products(d8, x2[0], v); d9 = add_products(d9, x2[1], v);
+      d10 = add_products(d10, x2[2], v); d11 = add_products(d11, x2[3], v);
+      d12 = add_products(d12, x3[0], v); d13 = add_products(d13, x3[1], v);
+      d14 = add_products(d14, x3[2], v); d15 = add_products(d15, x3[3], v);
     }
   }
 
@@ -97,12 +109,4 @@ fn main(
       c8 = c9; c9 = c10; c10 = c11; c11 = c12; c12 = c13; c13 = c14; c14 = c15;
     }
   }
-}
-
-// Four columns of weight's transpose; past the edge the last, never stored.
-fn weights_at(col: u32, k: u32) -> mat4x4f {
-  let cols = min(col + vec4u(0, 1, 2, 3), vec4u(params.n - 1));
-  return transpose(mat4x4f(
-    weight_at(cols.x, k), weight_at(cols.y, k), weight_at(cols.z, k), weight_at(cols.w, k),
-  ));
 }

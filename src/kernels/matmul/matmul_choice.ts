@@ -1,6 +1,6 @@
 /** Which kernel multiplies: what was measured on the device, else what is known of its kind. */
 import type { DeviceTraits, Kernel, MatrixUnit } from "../kernel.ts";
-import { launchOf, type MatmulShape, matmulKernelOf } from "./matmul.ts";
+import { launchOf, type MatmulShape, matmulKernelOf, oddK } from "./matmul.ts";
 import type { MatmulConfig, SubgroupTile } from "./matmul_config.ts";
 
 const REGISTER: MatmulConfig = { kind: "register" };
@@ -20,8 +20,8 @@ const FEW_ROWS = 8;
 
 /** The kernel for this shape. */
 export function matmulKernelFor(shape: MatmulShape, traits?: DeviceTraits): Kernel<MatmulShape> {
-  const config = matmulConfigFor(shape, traits);
-  return matmulKernelOf(config, shape.k % 4 === 0);
+  const config = matmulConfigFor({ ...shape, m: shape.usualRows ?? shape.m }, traits);
+  return matmulKernelOf(config, oddK(shape) === undefined);
 }
 
 /**
@@ -144,13 +144,22 @@ const M_BUCKETS = [1, 4, 8, 32, 128, 512];
 /** 512 x 512, 1024 x 1024, 2048 x 2048: of BERT's layers, those of hidden size 384, of 768, the wide ones, decoders. */
 const NK_BUCKETS = [262_144, 1_048_576, 4_194_304];
 
-/** Shapes that one config serves, such as `m<=128 nk<=2^20 f32`: by rows, by the size of the weight, by storage. */
-export function shapeClass({ m, n, k, dtype }: Pick<MatmulShape, "m" | "n" | "k" | "dtype">): string {
+/**
+ * Shapes that one config serves, such as `m<=128 nk<=2^20 f32`: by rows, by the size of the weight, by storage, and by how
+ * the operands lie where it is not as in a Linear layer.
+ */
+export function shapeClass({
+  m,
+  n,
+  k,
+  dtype,
+  operands = "nt",
+}: Pick<MatmulShape, "m" | "n" | "k" | "dtype" | "operands">): string {
   const rows = M_BUCKETS.find((most) => m <= most);
   const weight = NK_BUCKETS.find((most) => n * k <= most);
   return [
     rows === undefined ? `m>${M_BUCKETS.at(-1)}` : `m<=${rows}`,
     weight === undefined ? `nk>2^${Math.log2(NK_BUCKETS.at(-1)!)}` : `nk<=2^${Math.log2(weight)}`,
-    dtype,
+    dtype + (operands === "nt" ? "" : ` ${operands}`),
   ].join(" ");
 }

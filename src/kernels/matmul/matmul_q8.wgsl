@@ -33,7 +33,6 @@ struct Params {
 @group(0) @binding(1) var<storage, read> weight: array<u32>;
 @group(0) @binding(2) var<storage, read> bias: array<Scalar>;
 @group(0) @binding(3) var<storage, read> residual: array<Scalar>;
-@group(0) @binding(4) var<storage, read_write> out: array<Scalar>;
 @group(0) @binding(5) var<uniform> params: Params;
 @group(0) @binding(6) var<storage, read> scales: array<f32>;
 

@@ -1,12 +1,13 @@
 // out = activation(x weight^T + bias) + residual, with k shared out among the threads of a workgroup: for few rows,
 // where whole tiles would leave most of a GPU idle.
-//   x, weight   [m, k], [n, k], k a multiple of 4; read by x_at and weight_at
+//   x, weight   [m, k], [n, k], k a multiple of 4; read by x_block and weight_block
 //   bias, residual, out and Params as in matmul.wgsl
 // One workgroup owns 4 * ROW_THREADS x 8 * COL_THREADS outputs. One thread makes 4 x 8 of them, over every SPLIT-th
 // chunk of four k: neighbours read neighbouring chunks. Their sums meet in workgroup memory. Accumulates in f32.
 // #import "matmul/operands_vec4.wgsl"
 // #import "matmul/store.wgsl"
 
+alias Scalar = f32;
 const ROW_THREADS = 1;
 const COL_THREADS = 2;
 const SPLIT = 32;
@@ -26,7 +27,6 @@ struct Params {
 
 @group(0) @binding(2) var<storage, read> bias: array<Scalar>;
 @group(0) @binding(3) var<storage, read> residual: array<Scalar>;
-@group(0) @binding(4) var<storage, read_write> out: array<Scalar>;
 @group(0) @binding(5) var<uniform> params: Params;
 
 var<workgroup> sums: array<array<vec4f, 8>, THREADS>; // [owner, split]: rows 0-3, columns 0-3 and 4-7 of each
@@ -47,20 +47,14 @@ fn main(
   var c10 = vec4f(); var c11 = vec4f();
   var c20 = vec4f(); var c21 = vec4f();
   var c30 = vec4f(); var c31 = vec4f();
-  let r = min(row + vec4u(0, 1, 2, 3), vec4u(params.m - 1));
-  let ca = min(col + vec4u(0, 1, 2, 3), vec4u(params.n - 1));
-  let cb = min(col + vec4u(4, 5, 6, 7), vec4u(params.n - 1));
   for (var k = thread % SPLIT; k < (params.k + 3) / 4; k += SPLIT) {
-    let w0 = mat4x4f(weight_at(ca.x, k), weight_at(ca.y, k), weight_at(ca.z, k), weight_at(ca.w, k));
-    let w1 = mat4x4f(weight_at(cb.x, k), weight_at(cb.y, k), weight_at(cb.z, k), weight_at(cb.w, k));
-    let x0 = x_at(r.x, k);
-    let x1 = x_at(r.y, k);
-    let x2 = x_at(r.z, k);
-    let x3 = x_at(r.w, k);
-    c00 += x0 * w0; c01 += x0 * w1;
-    c10 += x1 * w0; c11 += x1 * w1;
-    c20 += x2 * w0; c21 += x2 * w1;
-    c30 += x3 * w0; c31 += x3 * w1;
+    let w0 = weight_block(col, k);
+    let w1 = weight_block(col + 4, k);
+    let rows = x_block(row, k);
+    c00 += rows[0] * w0; c01 += rows[0] * w1;
+    c10 += rows[1] * w0; c11 += rows[1] * w1;
+    c20 += rows[2] * w0; c21 += rows[2] * w1;
+    c30 += rows[3] * w0; c31 += rows[3] * w1;
   }
   sums[thread] = array<vec4f, 8>(c00, c01, c10, c11, c20, c21, c30, c31);
   workgroupBarrier();

@@ -1,12 +1,13 @@
 // out = activation(x weight^T + bias) + residual on the matrix units of a GPU (tensor cores), through workgroup memory.
-//   x         [m, k]   vec4s, k a multiple of 4
-//   weight    [n, k]   vec4s
+//   x, weight   [m, k], [n, k], k a multiple of 4; in vec4s
 //   bias, residual, out and Params as in matmul.wgsl
 // One workgroup of SUBGROUPS_DOWN x SUBGROUPS_ACROSS subgroups owns TILE_ROWS x TILE_COLS outputs; one subgroup owns
 // MATRICES_DOWN x MATRICES_ACROSS matrices of MATRIX_ROWS x MATRIX_COLS. DEPTH of k at a time lies in workgroup memory:
 // rows of x and of weight as they come, so that weight^T is a column-major matrix. Products of Scalar, sums of f32: in
 // f16 sums BERT loses its answers. No element of a subgroup matrix can be touched, so the sums go by workgroup memory
 // to the threads that store them. Loads past an edge repeat the last row, and read zeros past k.
+// #import "matmul/operands/x_tile_rows.wgsl"
+// #import "matmul/operands/weight_tile_rows.wgsl"
 // #import "matmul/store.wgsl"
 enable chromium_experimental_subgroup_matrix;
 // What is uniform in a subgroup (its number, from the thread's) the compiler does not see.
@@ -23,7 +24,6 @@ const MATRICES_DOWN = 4;
 const MATRICES_ACROSS = 4;
 const DEPTH = 16;
 const PAD = 4; // between rows in workgroup memory, so that they start in different banks
-const STRIDE = DEPTH + PAD;
 const SUBGROUP_COLS = MATRICES_ACROSS * MATRIX_COLS;
 const TILE_ROWS = SUBGROUPS_DOWN * MATRICES_DOWN * MATRIX_ROWS;
 const TILE_COLS = SUBGROUPS_ACROSS * SUBGROUP_COLS;
@@ -45,15 +45,10 @@ struct Params {
   activated: u32, // whether ACTIVATION applies
 }
 
-@group(0) @binding(0) var<storage, read> x: array<vec4<Scalar>>;
-@group(0) @binding(1) var<storage, read> weight: array<vec4<Scalar>>;
 @group(0) @binding(2) var<storage, read> bias: array<Scalar>;
 @group(0) @binding(3) var<storage, read> residual: array<Scalar>;
-@group(0) @binding(4) var<storage, read_write> out: array<Scalar>;
 @group(0) @binding(5) var<uniform> params: Params;
 
-var<workgroup> x_tile: array<Scalar, TILE_ROWS * STRIDE>; // [row, k]
-var<workgroup> weight_tile: array<Scalar, TILE_COLS * STRIDE>; // [column, k]
 var<workgroup> sums_tile: array<f32, SUBGROUPS_DOWN * MATRIX_ROWS * TILE_COLS>; // [subgroup, row, column of it]
 
 @compute @workgroup_size(THREADS)
@@ -69,36 +64,19 @@ fn main(
   let subgroup = thread / SUBGROUP;
   let down = subgroup / SUBGROUPS_ACROSS * MATRICES_DOWN * MATRIX_ROWS; // of the tile
   let across = subgroup % SUBGROUPS_ACROSS * SUBGROUP_COLS;
-  let chunks = params.k / 4;
 
   var sums: array<array<Sums, MATRICES_ACROSS>, MATRICES_DOWN>;
   for (var k = 0u; k < params.k; k += DEPTH) {
-    for (var i = thread; i < TILE_ROWS * DEPTH / 4; i += THREADS) {
-      let r = i / (DEPTH / 4);
-      let four = i % (DEPTH / 4);
-      let at = k / 4 + four;
-      var values = vec4<Scalar>();
-      if (at < chunks) { values = x[min(row + r, params.m - 1) * chunks + at]; }
-      for (var j = 0u; j < 4; j++) { x_tile[r * STRIDE + four * 4 + j] = values[j]; }
-    }
-    for (var i = thread; i < TILE_COLS * DEPTH / 4; i += THREADS) {
-      let c = i / (DEPTH / 4);
-      let four = i % (DEPTH / 4);
-      let at = k / 4 + four;
-      var values = vec4<Scalar>();
-      if (at < chunks) { values = weight[min(col + c, params.n - 1) * chunks + at]; }
-      for (var j = 0u; j < 4; j++) { weight_tile[c * STRIDE + four * 4 + j] = values[j]; }
-    }
+    fill_x(row, k, thread);
+    fill_weight(col, k, thread);
     workgroupBarrier();
     for (var depth = 0u; depth < DEPTH; depth += MATRIX_DEPTH) {
       var rights: array<Right, MATRICES_ACROSS>;
       for (var j = 0u; j < MATRICES_ACROSS; j++) {
-        let start = (across + j * MATRIX_COLS) * STRIDE + depth;
-        rights[j] = subgroupMatrixLoad<Right, col_major>(&weight_tile, start, STRIDE);
+        rights[j] = weight_matrix(across + j * MATRIX_COLS, depth);
       }
       for (var i = 0u; i < MATRICES_DOWN; i++) {
-        let start = (down + i * MATRIX_ROWS) * STRIDE + depth;
-        let left = subgroupMatrixLoad<Left, row_major>(&x_tile, start, STRIDE);
+        let left = x_matrix(down + i * MATRIX_ROWS, depth);
         for (var j = 0u; j < MATRICES_ACROSS; j++) {
           sums[i][j] = subgroupMatrixMultiplyAccumulate(left, rights[j], sums[i][j]);
         }

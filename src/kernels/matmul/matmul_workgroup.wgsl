@@ -1,6 +1,6 @@
 // out = activation(x weight^T + bias) + residual, through tiles in workgroup memory, for GPUs whose caches
 // do not do it.
-//   x, weight   [m, k], [n, k], k a multiple of 4; read by x_at and weight_at
+//   x, weight   [m, k], [n, k], k a multiple of 4; read by x_block and weight_block
 //   bias, residual, out and Params as in matmul.wgsl
 // One workgroup owns TILE_ROWS x TILE_COLS outputs. DEPTH of k at a time, it lays the rows of x and of weight that it
 // needs into workgroup memory, transposed, so that a thread then reads four rows at once. One thread owns ROW_FOURS x
@@ -9,6 +9,7 @@
 // #import "matmul/operands_vec4.wgsl"
 // #import "matmul/store.wgsl"
 
+alias Scalar = f32;
 const TILE_ROWS = 64;
 const TILE_COLS = 64;
 const DEPTH = 16;
@@ -32,7 +33,6 @@ struct Params {
 
 @group(0) @binding(2) var<storage, read> bias: array<Scalar>;
 @group(0) @binding(3) var<storage, read> residual: array<Scalar>;
-@group(0) @binding(4) var<storage, read_write> out: array<Scalar>;
 @group(0) @binding(5) var<uniform> params: Params;
 
 var<workgroup> x_tile: array<vec4<Scalar>, DEPTH * TILE_ROWS / 4>; // [k, fours of rows]
@@ -56,21 +56,17 @@ fn main(
     for (var block = thread; block < DEPTH / 4 * TILE_ROWS / 4; block += THREADS) {
       let four = block % (TILE_ROWS / 4);
       let chunk = block / (TILE_ROWS / 4);
-      let r = min(row + four * 4 + vec4u(0, 1, 2, 3), vec4u(params.m - 1));
-      let at = (k / 4) + chunk;
+      let at = k / 4 + chunk;
       var rows = mat4x4f();
-      if (at * 4 < params.k) { rows = transpose(mat4x4f(x_at(r.x, at), x_at(r.y, at), x_at(r.z, at), x_at(r.w, at))); }
+      if (at * 4 < params.k) { rows = transpose(x_block(row + four * 4, at)); }
       for (var j = 0u; j < 4; j++) { x_tile[(chunk * 4 + j) * (TILE_ROWS / 4) + four] = vec4<Scalar>(rows[j]); }
     }
     for (var block = thread; block < DEPTH / 4 * TILE_COLS / 4; block += THREADS) {
       let four = block % (TILE_COLS / 4);
       let chunk = block / (TILE_COLS / 4);
-      let c = min(col + four * 4 + vec4u(0, 1, 2, 3), vec4u(params.n - 1));
-      let at = (k / 4) + chunk;
+      let at = k / 4 + chunk;
       var rows = mat4x4f();
-      if (at * 4 < params.k) {
-        rows = transpose(mat4x4f(weight_at(c.x, at), weight_at(c.y, at), weight_at(c.z, at), weight_at(c.w, at)));
-      }
+      if (at * 4 < params.k) { rows = transpose(weight_block(col + four * 4, at)); }
       for (var j = 0u; j < 4; j++) { weight_tile[(chunk * 4 + j) * (TILE_COLS / 4) + four] = vec4<Scalar>(rows[j]); }
     }
     workgroupBarrier();

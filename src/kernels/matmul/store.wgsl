@@ -1,6 +1,8 @@
 // Stores four outputs of one row of a Linear layer: bias, activation, residual, and what of the four lies past the edge
-// left out. For kernels with the bindings and Params of matmul.wgsl.
+// left out. For kernels with the other bindings and Params of matmul.wgsl.
 // #import "shared/activation.wgsl"
+
+@group(0) @binding(4) var<storage, read_write> out: array<Scalar>;
 
 fn store(row: u32, col: u32, sum: vec4f) {
   if (row >= params.m) { return; }

@@ -2,6 +2,7 @@
 
 import type { L2NormalizeShape } from "../rows/l2_normalize.ts";
 import type { EmbedLayernormShape, LayernormShape } from "../rows/layernorm.ts";
+import type { NonFiniteShape } from "../rows/non_finite.ts";
 import type { SoftmaxShape } from "../rows/softmax.ts";
 import type { TopKShape } from "../rows/top_k.ts";
 import { type Inputs, type Outputs, slice, sum, valuesOf } from "./values.ts";
@@ -87,6 +88,16 @@ export function topK({ rows, cols, k, lastIndex = false }: TopKShape, inputs: In
     });
   }
   return { values, indices };
+}
+
+export function nonFinite({ count }: NonFiniteShape, inputs: Inputs): Outputs {
+  const x = valuesOf(inputs, "x");
+  const out = new Float64Array(Math.ceil(count / 1024));
+  for (let i = 0; i < count; i++) {
+    const block = Math.floor(i / 1024);
+    if (!Number.isFinite(x[i]!) && out[block] === 0) out[block] = 1024 - (i % 1024);
+  }
+  return { out };
 }
 
 function eachRow(rows: number, cols: number, make: (row: number) => Float64Array): Outputs {

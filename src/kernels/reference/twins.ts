@@ -12,12 +12,12 @@ import { type Inputs, type Outputs, outputOf, slice, sum, valuesOf } from "./val
 export { activate, activation, erf, erfc } from "./activation.ts";
 export { attention, attentionProbs } from "./attention.ts";
 export { blockQuantized, matmulQ8 } from "./matmul_q8.ts";
-export { embedLayernorm, l2Normalize, layernorm, softmax, topK } from "./rows.ts";
+export { embedLayernorm, l2Normalize, layernorm, nonFinite, softmax, topK } from "./rows.ts";
 export type { Inputs, Outputs } from "./values.ts";
 
-/** Of `matmul`, `matmul_unaligned` and `matmul_naive`. */
+/** Of `matmul`, `matmul_unaligned` and `matmul_naive`, and of the kernels for other operands. */
 export function matmul(shape: MatmulShape, inputs: Inputs): Outputs {
-  const { m, n, k, outStride = n, outOffset = 0 } = shape;
+  const { m, n, k, outStride = n, outOffset = 0, operands = "nt", accumulate = false } = shape;
   const x = valuesOf(inputs, "x");
   const weight = valuesOf(inputs, "weight");
   const bias = shape.bias ? valuesOf(inputs, "bias") : undefined;
@@ -26,8 +26,11 @@ export function matmul(shape: MatmulShape, inputs: Inputs): Outputs {
   for (let i = 0; i < m; i++) {
     for (let j = 0; j < n; j++) {
       let total = bias?.[j] ?? 0;
-      for (let p = 0; p < k; p++) total += x[i * k + p]! * weight[j * k + p]!;
-      out[i * outStride + outOffset + j] = activate(shape.activation, total) + (residual?.[i * n + j] ?? 0);
+      for (let p = 0; p < k; p++) {
+        total += x[operands === "tn" ? p * m + i : i * k + p]! * weight[operands === "nt" ? j * k + p : p * n + j]!;
+      }
+      const at = i * outStride + outOffset + j;
+      out[at] = activate(shape.activation, total) + (residual?.[i * n + j] ?? 0) + (accumulate ? out[at]! : 0);
     }
   }
   return { out };

@@ -38,7 +38,7 @@ export function answerCommand(): Command {
         const { json, topK, maxAnswerLen, impossible: handleImpossibleAnswer } = options;
         const settings = { ...session.taskOptions, topK, maxAnswerLen, handleImpossibleAnswer };
         const show = (question: string, answers: readonly Answer[]): string =>
-          json ? JSON.stringify({ question, answers }) : answersText(question, answers);
+          json ? session.json({ question, answers }) : answersText(question, answers);
         if (fromFile(options)) {
           return answerFile(session, options, {
             command: "answer",
@@ -46,7 +46,10 @@ export function answerCommand(): Command {
             read: context === undefined ? [options.column, options.contextColumn] : [options.column],
             input: ([question, own = context]): Question => ({ question: question!, context: own! }),
             plan: (pretrained) => planQuestionAnswering(pretrained, settings),
-            columns: topK === 1 ? BEST_COLUMNS : ALL_COLUMNS,
+            columns: [
+              { name: "question", type: "text", from: options.column },
+              ...(topK === 1 ? BEST_COLUMNS : ALL_COLUMNS),
+            ],
             values: ({ question }, answers) => ({ question, ...(topK === 1 ? answers[0] : { answers }) }),
             show: ({ question }, answers) => show(question, answers),
           });
@@ -62,17 +65,13 @@ export function answerCommand(): Command {
 }
 
 const BEST_COLUMNS: readonly Column[] = [
-  { name: "question", type: "text" },
   { name: "answer", type: "text" },
   { name: "score", type: "number" },
   { name: "start", type: "integer" },
   { name: "end", type: "integer" },
 ];
 
-const ALL_COLUMNS: readonly Column[] = [
-  { name: "question", type: "text" },
-  { name: "answers", type: "json" },
-];
+const ALL_COLUMNS: readonly Column[] = [{ name: "answers", type: "json" }];
 
 async function* withContext(questions: AsyncIterable<string>, context: string): AsyncGenerator<Question> {
   for await (const question of questions) yield { question, context };

@@ -9,7 +9,7 @@ import { aligned, print, printable, say } from "./output.ts";
 export function checkCommand(): Command {
   return newCommand("check", "say what a safetensors file or a model folder is, or every fault of it", { gpu: false })
     .argument("[PATH...]", "files, folders, models of the hub (default: --model)")
-    .addHelpText("after", "\nExit code: 0 when all are good, 2 when one is refused.")
+    .addHelpText("after", "\nAll values are read. Exit code: 0 when all are good, 2 when one is refused.")
     .action(async (paths: readonly string[], { json, model, verify }: CommonOptions) => {
       for (const path of paths.length > 0 ? paths : [model]) {
         const found = await inspectPath(path, verify);

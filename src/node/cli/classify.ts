@@ -29,7 +29,7 @@ export function classifyCommand(): Command {
     .addOption(
       new Option(
         "--function <NAME>",
-        "from logits to scores (default: what the model's kind of problem asks for)",
+        "from logits to scores (default: as a cross-encoder says, else what the kind of problem asks for)",
       ).choices(["softmax", "sigmoid", "none"]),
     )
     .option("--pair <TEXT>", "second text, judged together with each TEXT")
@@ -47,11 +47,11 @@ export function classifyCommand(): Command {
             read: [column, ...(pairColumn === undefined ? [] : [pairColumn])],
             input: ([text, other = pair]): TextInput => (other === undefined ? text! : { text: text!, pair: other }),
             plan: (pretrained) => planTextClassification(pretrained, settings),
-            columns: [...textColumns(second), ...(topK === 1 ? BEST_COLUMNS : ALL_COLUMNS)],
+            columns: [...textColumns(column, second, pairColumn), ...(topK === 1 ? BEST_COLUMNS : ALL_COLUMNS)],
             values: (input, labels) => ({ ...fieldsOf(input), ...(topK === 1 ? labels[0] : { labels }) }),
             show: (input, labels) => {
               const fields = fieldsOf(input);
-              return json ? JSON.stringify({ ...fields, labels }) : labelText(fields.text, labels);
+              return json ? session.json({ ...fields, labels }) : labelText(fields.text, labels);
             },
           });
         }
@@ -61,7 +61,7 @@ export function classifyCommand(): Command {
             createTask(pretrained, "text-classification", settings).stream(
               pair === undefined ? inputs : withPair(inputs, pair),
             ),
-          show: (text, labels) => (json ? JSON.stringify({ text, ...second, labels }) : labelText(text, labels)),
+          show: (text, labels) => (json ? session.json({ text, ...second, labels }) : labelText(text, labels)),
         });
       }),
     );
@@ -74,8 +74,9 @@ const BEST_COLUMNS: readonly Column[] = [
 
 const ALL_COLUMNS: readonly Column[] = [{ name: "labels", type: "json" }];
 
-function textColumns(pairs: boolean): Column[] {
-  return [{ name: "text", type: "text" }, ...(pairs ? [{ name: "text_pair", type: "text" } as const] : [])];
+function textColumns(column: string, pairs: boolean, pairColumn: string | undefined): Column[] {
+  const pair = { name: "text_pair", type: "text", from: pairColumn } as const;
+  return [{ name: "text", type: "text", from: column }, ...(pairs ? [pair] : [])];
 }
 
 function fieldsOf(input: TextInput): { readonly text: string; readonly text_pair?: string } {

@@ -9,6 +9,7 @@ export interface CommonOptions {
   readonly adapter: string;
   readonly dtype: "f32" | "f16" | "q8";
   readonly verify: boolean;
+  readonly batchInvariant: boolean;
 }
 
 /**
@@ -35,7 +36,8 @@ export function newCommand(name: string, description: string, { gpu = true }: { 
       )
         .choices(["f32", "f16", "q8"])
         .default("f32"),
-    );
+    )
+    .option("--batch-invariant", `results to the bit the same in any batch; slower for few texts${unused}`, false);
 }
 
 /** The TEXT arguments of a command. */

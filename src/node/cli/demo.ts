@@ -7,7 +7,7 @@ import { classifyText } from "../../bert/tasks/text_classification.ts";
 import { labelText } from "./classify.ts";
 import { type CommonOptions, newCommand } from "./command.ts";
 import { fillText, hasMask, maskToken } from "./fill_mask.ts";
-import { print } from "./output.ts";
+import { adapterText, print } from "./output.ts";
 import { withSession } from "./session.ts";
 import { textBatches } from "./texts.ts";
 
@@ -28,48 +28,49 @@ async function demo(args: readonly string[], options: CommonOptions): Promise<vo
   const texts: string[] = [];
   for await (const batch of textBatches(args)) texts.push(...batch);
   const begin = performance.now();
-  await withSession(options, async ({ tokenizer, taskOptions, start }) => {
-    const { engine, pretrained } = await start();
-    const { adapter } = engine;
-    const { model } = pretrained;
-    const show = async (object: object, lines: readonly string[]): Promise<void> =>
-      print(json ? JSON.stringify(object) : lines.join("\n"));
+  await withSession(
+    options,
+    async ({ tokenizer, taskOptions, start }) => {
+      const { engine, pretrained } = await start();
+      const { adapter } = engine;
+      const { model } = pretrained;
+      const show = async (result: object, lines: readonly string[]): Promise<void> =>
+        print(json ? JSON.stringify({ ...result, adapter }) : lines.join("\n"));
 
-    const { numHiddenLayers: layers, hiddenSize: hidden } = model.config;
-    const ready = since(begin);
-    await show(
-      { adapter, model: model.name, dtype: model.dtype, weight_bytes: model.weightBytes, milliseconds: ready },
-      [
-        `adapter  ${adapter.name}${adapter.software ? " (software: the CPU computes)" : ""}`,
+      const { numHiddenLayers: layers, hiddenSize: hidden } = model.config;
+      const ready = since(begin);
+      await show({ model: model.name, dtype: model.dtype, weight_bytes: model.weightBytes, milliseconds: ready }, [
+        `adapter  ${adapterText(adapter)}`,
         `model    ${basename(model.name)}: ${layers} layers, ${hidden} wide, ${(model.weightBytes / 1e6).toFixed(1)} MB in ${model.dtype}`,
         `ready after ${ready} ms`,
-      ],
-    );
+      ]);
 
-    const masked = texts.filter((text) => hasMask(tokenizer, text));
-    if (model.has("predictionTopK")) {
-      const given = masked.length > 0 ? masked : [`one of the best ${maskToken(tokenizer)} of the year .`];
-      const from = performance.now();
-      const fills = await fillMask(pretrained, given, taskOptions);
-      const taken = since(from);
-      for (const [i, text] of given.entries()) {
-        await show({ text, fills: fills[i], milliseconds: taken }, ["", ...fillText(text, fills[i]!)]);
+      const masked = texts.filter((text) => hasMask(tokenizer, text));
+      if (model.has("predictionTopK")) {
+        const given = masked.length > 0 ? masked : [`one of the best ${maskToken(tokenizer)} of the year .`];
+        const from = performance.now();
+        const fills = await fillMask(pretrained, given, taskOptions);
+        const taken = since(from);
+        for (const [i, text] of given.entries()) {
+          await show({ text, fills: fills[i], milliseconds: taken }, ["", ...fillText(text, fills[i]!)]);
+        }
+        if (!json) await print(`filled in ${taken} ms, kernels compiled on the way`);
       }
-      if (!json) await print(`filled in ${taken} ms, kernels compiled on the way`);
-    }
-    if (model.has("logits") && model.classifierKind === "sequence") {
-      const plain = texts.filter((text) => !masked.includes(text));
-      const given = plain.length > 0 ? plain : SENTENCES;
-      const from = performance.now();
-      const labels = await classifyText(pretrained, given, { ...taskOptions, topK: null });
-      const taken = since(from);
-      if (!json) await print("");
-      for (const [i, text] of given.entries()) {
-        await show({ text, labels: labels[i], milliseconds: taken }, [labelText(text, labels[i]!)]);
+      if (model.has("logits") && model.classifierKind === "sequence") {
+        const plain = texts.filter((text) => !masked.includes(text));
+        const given = plain.length > 0 ? plain : SENTENCES;
+        const from = performance.now();
+        const labels = await classifyText(pretrained, given, { ...taskOptions, topK: null });
+        const taken = since(from);
+        if (!json) await print("");
+        for (const [i, text] of given.entries()) {
+          await show({ text, labels: labels[i], milliseconds: taken }, [labelText(text, labels[i]!)]);
+        }
+        if (!json) await print(`labelled in ${taken} ms`);
       }
-      if (!json) await print(`labelled in ${taken} ms`);
-    }
-  });
+    },
+    { silent: true },
+  );
   if (!json) await print(`\n${since(begin)} ms in all`);
 }
 

@@ -54,7 +54,7 @@ export function embedCommand(): Command {
         const { precision } = options;
         const settings = { ...session.taskOptions, ...vectorSettings(options), precision };
         const show = (text: string, vector: Vector): string =>
-          options.json ? vectorJson(text, vector) : vectorText(text, vector);
+          options.json ? session.json(vectorFields(text, vector)) : vectorText(text, vector);
         if (fromFile(options)) {
           return answerFile(session, options, {
             command: "embed",
@@ -63,7 +63,7 @@ export function embedCommand(): Command {
             input: ([text]) => text!,
             plan: (pretrained) => planSentenceEmbedding(pretrained, settings),
             columns: [
-              { name: "text", type: "text" },
+              { name: "text", type: "text", from: options.column },
               { name: "embedding", type: "vector" },
             ],
             values: (text, embedding) => ({ text, embedding }),
@@ -92,7 +92,7 @@ function embedSparsely(session: Session, texts: readonly string[], options: Embe
       value: Number(value.toPrecision(9)),
     }));
   const show = (text: string, entries: readonly SparseEntry[]): string => {
-    if (options.json) return JSON.stringify({ text, sparse_embedding: named(entries) });
+    if (options.json) return session.json({ text, sparse_embedding: named(entries) });
     const first = named(entries.slice(0, 6)).map(({ token, value }) => `${token} ${value.toFixed(4)}`);
     return `${entries.length} word pieces: ${printable([...first, "..."].join("  "))}  ${printable(text)}`;
   };
@@ -104,7 +104,7 @@ function embedSparsely(session: Session, texts: readonly string[], options: Embe
       input: ([text]) => text!,
       plan: (pretrained) => planSparseEmbedding(pretrained, settings),
       columns: [
-        { name: "text", type: "text" },
+        { name: "text", type: "text", from: options.column },
         { name: "sparse_embedding", type: "json" },
       ],
       values: (text, entries) => ({ text, sparse_embedding: named(entries) }),
@@ -142,9 +142,9 @@ export function vectorSettings({ pooling, normalize, prompt, promptName, truncat
   return { pooling, normalize: normalize ? undefined : false, prompt, promptName, truncateDim };
 }
 
-function vectorJson(text: string, vector: Vector): string {
+function vectorFields(text: string, vector: Vector): object {
   // 9 digits tell any two f32 apart; a float64's 17 would double the output
-  return JSON.stringify({ text, embedding: Array.from(vector, (value) => Number(value.toPrecision(9))) });
+  return { text, embedding: Array.from(vector, (value) => Number(value.toPrecision(9))) };
 }
 
 function vectorText(text: string, vector: Vector): string {

@@ -68,7 +68,7 @@ export function evaluateCommand(): Command {
       // every task has names of its own for its columns
       const { column, ...others } = given;
       const options = command.getOptionValueSource("column") === "default" ? others : given;
-      return withChart(options, (chart) => withModel(given, chart, (session) => evaluate(session, options)));
+      return withChart(options, (chart) => withModel(given, chart, false, (session) => evaluate(session, options)));
     });
 }
 
@@ -92,7 +92,7 @@ async function evaluate(session: Session, options: EvaluateOptions): Promise<voi
   const { report, skipped } = await measure(session, options, await EVALUATIONS[task](options));
   const { classes, ...rest } = report;
   const plain = { task, model, skipped, ...rest, ...(classes && { classes: Object.fromEntries(classes) }) };
-  const said = json ? JSON.stringify(plain) : reportText(report, skipped).join("\n");
+  const said = json ? session.json(plain) : reportText(report, skipped).join("\n");
   const svg = reportSvg(report, `${task}: ${basename(model)}`);
   if (options.report === "-") {
     say(said); // standard output has the chart

@@ -3,6 +3,7 @@
 import type { BertModel } from "../../bert/model.ts";
 import type { Job, Plan } from "../../bert/tasks/plan.ts";
 import { streamPlan } from "../../bert/tasks/stream.ts";
+import { nameList } from "../data/columns.ts";
 import type { DataTable, Row, RowValues } from "../data/rows.ts";
 import { openTable } from "../data/table.ts";
 import { InputError } from "./failure.ts";
@@ -14,19 +15,22 @@ export type Outcome<Input, Result> = { readonly row: Row } & (
   | { readonly fault: string }
 );
 
-/** Opens `--input` and sees to it that it has the columns. @throws InputError naming those that it has */
-export async function openInput(
-  options: Pick<InputOptions, "format" | "header"> & { readonly input: string },
+/**
+ * Opens `--input` and sees to it that it has the columns.
+ * @param others whether all others are read as well
+ * @throws Error naming those that it has
+ */
+export function openInput(
+  {
+    input,
+    format,
+    delimiter,
+    header,
+  }: Pick<InputOptions, "format" | "delimiter" | "header"> & { readonly input: string },
   columns: readonly string[],
+  others = false,
 ): Promise<DataTable> {
-  const { input, format, header } = options;
-  const table = await openTable(input, { format, header, columns });
-  const missing = columns.find((column) => table.columns && !table.columns.includes(column));
-  if (missing === undefined) return table;
-  await table.close();
-  throw new InputError(
-    `${table.name} has no column ${JSON.stringify(missing)}; it has ${nameList(table.columns!)}. Choose with --column`,
-  );
+  return openTable(input, { format, delimiter, header, columns, others });
 }
 
 /** @throws InputError when the row has no such column, or no text in it */
@@ -62,7 +66,11 @@ export async function* rowOutcomes<Input, Result>(
         if (!(error instanceof InputError || error instanceof RangeError)) throw error;
         return without(row, error.message);
       }
-      return { ...job, finish: (outputs) => ({ row, input, result: job.finish(outputs) }) };
+      return {
+        ...job,
+        finish: (outputs) => ({ row, input, result: job.finish(outputs) }),
+        fail: ({ message }) => ({ row, fault: message }),
+      };
     },
   };
   yield* streamPlan(model, guarded, after(begun, table.rows()), { signal });
@@ -79,8 +87,4 @@ function without(row: Row, fault: string): Job<{ row: Row; fault: string }> {
 
 async function* after(begun: number, rows: AsyncIterable<Row>): AsyncGenerator<Row> {
   for await (const row of rows) if (row.number > begun) yield row;
-}
-
-function nameList(names: readonly string[]): string {
-  return names.map((name) => JSON.stringify(name)).join(", ") || "none";
 }

@@ -5,12 +5,13 @@ import type { Plan } from "../../bert/tasks/plan.ts";
 import type { Pretrained } from "../../bert/tasks/pretrained.ts";
 import { layoutOf, type OutputFormat, outputFormatOf } from "../data/layout.ts";
 import { type Identity, type OutputFile, openOutput } from "../data/output_file.ts";
-import type { Column, Layout } from "../data/rows.ts";
+import type { Column, Layout, RowValues } from "../data/rows.ts";
 import type { CommonOptions } from "./command.ts";
 import { InputError } from "./failure.ts";
 import type { FileOptions } from "./file_options.ts";
 import { openInput, placeOf, rowOutcomes, textIn } from "./file_rows.ts";
 import { fingerprintFile } from "./fingerprint.ts";
+import { type Kept, keptColumns } from "./keep.ts";
 import { print, printRaw, say, warnings } from "./output.ts";
 import { durationText, progressBar, rateText } from "./progress_bar.ts";
 import type { Session } from "./session.ts";
@@ -46,10 +47,21 @@ export async function answerFile<Input, Result>(
   job: FileJob<Input, Result>,
 ): Promise<void> {
   const notes = warnings();
-  const table = await openInput(options, job.read);
+  const { keep } = options;
+  const named = keep === undefined || keep === "all" ? [] : keep;
+  const table = await openInput(options, [...job.read, ...named], keep === "all");
   let output: OutputFile | undefined;
+  let kept: Kept;
   try {
-    output = await openResults(session, options, job, notes.warn);
+    const format = outputFormat(options);
+    kept = keptColumns(keep, table, job.columns, format);
+    output = await openResults(
+      session,
+      options,
+      { ...job, columns: [...kept.columns, ...job.columns] },
+      format,
+      notes.warn,
+    );
   } catch (error) {
     await table.close();
     throw error;
@@ -67,8 +79,10 @@ export async function answerFile<Input, Result>(
   let [done, skipped] = [begun, 0];
   try {
     const { pretrained } = await session.start();
-    const inputOf = (values: Readonly<Record<string, unknown>>): Input =>
-      job.input(job.read.map((column) => textIn(values, column)));
+    const inputOf = (values: RowValues): Input => {
+      kept.of(values); // what it throws is said of the row
+      return job.input(job.read.map((column) => textIn(values, column)));
+    };
     const { signal } = interruption;
     const outcomes = rowOutcomes(pretrained.model, job.plan(pretrained), table, inputOf, { begun, signal });
     for await (const outcome of outcomes) {
@@ -80,21 +94,28 @@ export async function answerFile<Input, Result>(
         notes.warn(what);
         skipped++;
         await output?.write(row.number, undefined);
-      } else if (output) await output.write(row.number, job.values(outcome.input, outcome.result));
+      } else if (output)
+        await output.write(row.number, { ...kept.of(row.values!), ...job.values(outcome.input, outcome.result) });
       else await print(job.show(outcome.input, outcome.result));
       done = row.number;
       bar.at(done, row.share);
     }
     bar.end();
+    if (done === 0) notes.warn(`${table.name}: it has no rows`);
+    else for (const column of kept.missing()) notes.warn(`no row has a column ${JSON.stringify(column)} to keep`);
     notes.end();
     await output?.finish();
     if (output || skipped > 0) say(`${summary(done - begun, skipped, start)}${arrow(output)}`);
+    if (skipped > 0 && skipped === done) {
+      output = undefined;
+      throw new InputError(`${table.name}: none of its rows could be used`);
+    }
   } catch (error) {
     bar.end();
     notes.end();
     // what ended the run is the error to tell, not what came of it
-    const kept = await output?.interrupt().catch(() => undefined);
-    if (kept !== undefined && done > 0) say(`${keptText(kept, output?.path, done)}`);
+    const left = await output?.interrupt().catch(() => undefined);
+    if (left !== undefined && done > 0) say(`${keptText(left, output?.path, done)}`);
     if (!interruption.signal.aborted) throw error;
     process.exitCode = interruption.exitCode();
   } finally {
@@ -107,26 +128,33 @@ async function openResults<Input, Result>(
   session: Session,
   options: Options,
   { command, settings, read, columns }: FileJob<Input, Result>,
+  format: OutputFormat,
   warn: (message: string) => void,
 ): Promise<OutputFile | undefined> {
   const path = options.output;
   if (path === undefined) return undefined;
-  const format = options.outputFormat ?? (path === "-" ? "jsonl" : outputFormatOf(path));
   const layout = layoutOf(format, columns);
   if (path === "-") return standardOutput(layout, format);
-  const flat = Object.entries({ ...settings, columns: read, header: options.header }).map(
+  const { keep, delimiter, header } = options;
+  // only what is given, so that a run that was begun before there were such options can go on
+  const more = { ...(keep && { keep }), ...(delimiter !== undefined && { delimiter }) };
+  const flat = Object.entries({ ...settings, columns: read, header, ...more }).map(
     ([name, value]): [string, Identity[string]] => [
       name,
       typeof value === "object" ? JSON.stringify(value) : ((value as Identity[string] | undefined) ?? null),
     ],
   );
-  const { model, dtype, resume, force } = options;
+  const { model, dtype, batchInvariant, resume, force } = options;
   const identity = async (): Promise<Identity> => {
     const input = await fingerprintFile(options.input);
     const files = await session.fingerprints();
-    return { command, input, model, dtype, format, ...files, ...Object.fromEntries(flat) };
+    return { command, input, model, dtype, batchInvariant, format, ...files, ...Object.fromEntries(flat) };
   };
   return openOutput(session.output ?? path, { layout, identity, resume, force, warn });
+}
+
+function outputFormat({ output = "-", outputFormat }: FileOptions): OutputFormat {
+  return outputFormat ?? (output === "-" ? "jsonl" : outputFormatOf(output));
 }
 
 /** The rows as they come; who reads them keeps what has arrived. */

@@ -27,7 +27,7 @@ export function fillMaskCommand(): Command {
         const { json, topK, targets } = options;
         const { tokenizer, taskOptions } = session;
         const show = (text: string, fills: readonly (readonly MaskFill[])[]): string =>
-          json ? JSON.stringify({ text, fills }) : fillText(text, fills).join("\n");
+          json ? session.json({ text, fills }) : fillText(text, fills).join("\n");
         if (fromFile(options)) {
           return answerFile(session, options, {
             command: "fill-mask",
@@ -36,7 +36,7 @@ export function fillMaskCommand(): Command {
             input: ([text]) => text!,
             plan: (pretrained) => planFillMask(pretrained, { ...taskOptions, topK, targets }),
             columns: [
-              { name: "text", type: "text" },
+              { name: "text", type: "text", from: options.column },
               { name: "fills", type: "json" },
             ],
             values: (text, fills) => ({ text, fills }),

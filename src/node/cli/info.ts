@@ -5,13 +5,14 @@ import { requestDevice } from "../device.ts";
 import { type CommonOptions, newCommand } from "./command.ts";
 import { aligned, print } from "./output.ts";
 import { dawnVersion, packageVersion } from "./package.ts";
+import { quietTerminal } from "./quiet_terminal.ts";
 
 export function infoCommand(): Command {
   return newCommand("info", "describe the GPU adapter, its features and limits").action(info);
 }
 
 async function info({ json, adapter: choice }: CommonOptions): Promise<void> {
-  const { device, adapter, close } = await requestDevice({ adapter: choice });
+  const { device, adapter, close } = await quietTerminal(() => requestDevice({ adapter: choice }));
   const features = [...device.features].sort();
   const limits = limitsOf(device.limits);
   close();

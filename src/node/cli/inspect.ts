@@ -1,18 +1,21 @@
-/** What a file or a model folder is, or everything that is wrong with it. Reads headers, never the weights; no GPU. */
+/** What a file or a model folder is, or everything that is wrong with it. Without a GPU; the weights are read only when asked. */
 
 import { stat } from "node:fs/promises";
 import { type BertConfig, ModelError, parseConfig } from "../../bert/config.ts";
 import { openWeights } from "../../bert/projection.ts";
+import { folderAt, MODULES } from "../../bert/tasks/sentence_modules.ts";
 import { loadTokenizer } from "../../bert/tokenizer/load.ts";
 import type { Tokenizer } from "../../bert/tokenizer/tokenizer.ts";
-import { checkWeights, type Parts } from "../../bert/weights.ts";
+import { checkWeights, type Parts, settleConfig } from "../../bert/weights.ts";
 import { type Folder, readText } from "../../files/bytes.ts";
 import { type Checkpoint, openCheckpointFile } from "../../files/checkpoint.ts";
 import { CheckpointError } from "../../files/faults.ts";
+import { parseJson } from "../../files/json.ts";
 import { isPyTorch } from "../../files/pytorch/state_dict.ts";
 import { openFile } from "../folder.ts";
 import { messageOf } from "./failure.ts";
 import { openModelFolder } from "./model.ts";
+import { findBadValues } from "./values.ts";
 
 export interface CheckpointSummary {
   readonly files: readonly string[];
@@ -51,21 +54,36 @@ export async function inspectPath(path: string, verify: boolean = false): Promis
     if (!found || found.isDirectory()) {
       const folder = await openModelFolder(path, { verify });
       kind = "model folder";
-      return await inspectFolder(folder);
+      return await inspectFolder(folder, { values: true });
     }
     kind = "safetensors file";
     const source = await openFile(path);
     if (isPyTorch(await source.read(0, Math.min(16, source.size)))) kind = "PyTorch file";
     const checkpoint = await openCheckpointFile(source);
-    await checkpoint.close();
-    return { kind, checkpoint: summaryOf(checkpoint), warnings: checkpoint.warnings, faults: [] };
+    try {
+      const { warnings } = await findBadValues(checkpoint);
+      return {
+        kind,
+        checkpoint: summaryOf(checkpoint),
+        warnings: [...checkpoint.warnings, ...warnings],
+        faults: [],
+      };
+    } finally {
+      await checkpoint.close();
+    }
   } catch (error) {
     return { ...(kind && { kind }), warnings: [], faults: faultsOf(error, path) };
   }
 }
 
-/** Configuration, weights and tokenizer each by itself, then held against each other. */
-export async function inspectFolder(folder: Folder): Promise<Inspection> {
+/**
+ * Configuration, weights and tokenizer each by itself, then held against each other.
+ * @param options `values`: whether the weights are read as well, and searched for what is no finite number
+ */
+export async function inspectFolder(
+  folder: Folder,
+  { values = false }: { values?: boolean } = {},
+): Promise<Inspection> {
   const faults: string[] = [];
   const attempt = async <T>(work: () => Promise<T>, where = ""): Promise<T | undefined> => {
     try {
@@ -75,10 +93,25 @@ export async function inspectFolder(folder: Folder): Promise<Inspection> {
       return undefined;
     }
   };
-  const config = await attempt(() => readConfig(folder), "config.json: ");
-  const checkpoint = await attempt(() => openWeights(folder, config?.architectures ?? []));
-  await checkpoint?.close();
-  const parts = config && checkpoint && (await attempt(async () => checkWeights(config, checkpoint)));
+  const own = await encoderFolder(folder);
+  const warnings: string[] = [];
+  const warn = (warning: string): unknown => warnings.push(warning);
+  const inConfig = (warning: string): unknown => warn(`config.json: ${warning}`);
+  let config = await attempt(() => readConfig(own, inConfig), "config.json: ");
+  const checkpoint = await attempt(() => openWeights(own, config?.architectures ?? []));
+  let parts: Parts | undefined;
+  if (checkpoint) {
+    checkpoint.warnings.forEach(warn);
+    const written = config;
+    config = written && ((await attempt(() => settleConfig(written, checkpoint, warn))) ?? written);
+    parts = config && (await attempt(async () => checkWeights(config!, checkpoint, warn)));
+    if (values) {
+      const found = await attempt(() => findBadValues(checkpoint, parts?.encoder));
+      faults.push(...(found?.faults ?? []));
+      found?.warnings.forEach(warn);
+    }
+    await checkpoint.close();
+  }
   const { tokenizer, tokenizerFile, faults: tokenizerFaults } = await inspectTokenizer(folder);
   faults.push(...tokenizerFaults);
   if (config && tokenizer && tokenizer.vocabSize > config.vocabSize) {
@@ -91,7 +124,7 @@ export async function inspectFolder(folder: Folder): Promise<Inspection> {
     ...(parts && { parts }),
     ...(tokenizer && { tokenizer }),
     ...(tokenizerFile && { tokenizerFile }),
-    warnings: checkpoint?.warnings ?? [],
+    warnings: [...new Set(warnings)],
     faults,
   };
 }
@@ -101,18 +134,29 @@ export async function inspectTokenizer(
   folder: Folder,
 ): Promise<Pick<Inspection, "tokenizer" | "tokenizerFile" | "faults">> {
   try {
-    const tokenizerFile = await findTokenizer(folder);
+    const own = await encoderFolder(folder);
+    const tokenizerFile = await findTokenizer(own);
     if (tokenizerFile === undefined) return { faults: [] };
-    return { tokenizerFile, tokenizer: await loadTokenizer(folder), faults: [] };
+    return { tokenizerFile, tokenizer: await loadTokenizer(own), faults: [] };
   } catch (error) {
     return { faults: faultsOf(error, folder.name) };
   }
 }
 
-async function readConfig(folder: Folder): Promise<BertConfig> {
+/** Where first versions of sentence-transformers kept it. What is wrong with modules.json is for its reader to say. */
+async function encoderFolder(folder: Folder): Promise<Folder> {
+  try {
+    const [first] = parseJson((await readText(folder, MODULES)) ?? "[]") as { path?: unknown }[];
+    return folderAt(folder, typeof first?.path === "string" ? first.path : "");
+  } catch {
+    return folder;
+  }
+}
+
+async function readConfig(folder: Folder, warn: (warning: string) => void): Promise<BertConfig> {
   const text = await readText(folder, "config.json");
   if (text === undefined) throw new Error("it is missing; is this a model folder?");
-  return parseConfig(text);
+  return parseConfig(text, undefined, warn);
 }
 
 /** The file that `loadTokenizer` will take. */

@@ -25,9 +25,9 @@ export function nextSentenceCommand(): Command {
     .action((texts: readonly string[], options: NextOptions) => {
       const { json, column, firstColumn } = options;
       const fixed = firstColumn === undefined ? required(options.first, "--first <TEXT>") : undefined;
-      const show = ({ text, pair }: SentencePair, { score, is_next }: NextSentence): string =>
-        json ? JSON.stringify({ text, text_pair: pair, score, is_next }) : `${scoreText(score)}  ${printable(pair)}`;
       return withSession(options, (session) => {
+        const show = ({ text, pair }: SentencePair, { score, is_next }: NextSentence): string =>
+          json ? session.json({ text, text_pair: pair, score, is_next }) : `${scoreText(score)}  ${printable(pair)}`;
         if (fromFile(options)) {
           return answerFile(session, options, {
             command: "next-sentence",
@@ -36,8 +36,8 @@ export function nextSentenceCommand(): Command {
             input: ([pair, first = fixed]): SentencePair => ({ text: first!, pair: pair! }),
             plan: (pretrained) => planNextSentence(pretrained, session.taskOptions),
             columns: [
-              { name: "text", type: "text" },
-              { name: "text_pair", type: "text" },
+              { name: "text", type: "text", from: firstColumn },
+              { name: "text_pair", type: "text", from: column },
               { name: "score", type: "number" },
               { name: "is_next", type: "boolean" },
             ],

@@ -37,6 +37,9 @@ export function say(line: string): void {
   process.stderr.write(`${harmless(line)}\n`);
 }
 
+export const adapterText = ({ name, software }: { readonly name: string; readonly software: boolean }): string =>
+  `${printable(name)}${software ? " (software: the CPU computes)" : ""}`;
+
 export const megabytes = (bytes: number): string => `${(bytes / 1e6).toFixed(1)} MB`;
 
 export const scoreText = (score: number): string => score.toFixed(4).padStart(7);

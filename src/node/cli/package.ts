@@ -28,7 +28,7 @@ export function dawnVersion(): string {
   }
 }
 
-/** The model that comes with the package. */
+/** The folder of movie-bert, the small model that comes with the package; for `openFolder`. */
 export function bundledModel(): string {
   return join(packageRoot(), "weights", "movie-bert");
 }

@@ -26,7 +26,7 @@ export function rerankCommand(): Command {
         ).choices(["cross-encoder", "late-interaction", "embeddings"] satisfies RankingMethod[]),
       ),
   ).action((query: string, texts: readonly string[], options: RerankOptions) =>
-    withSession(options, async ({ taskOptions, start }) => {
+    withSession(options, async ({ taskOptions, start, json: asJson }) => {
       const { json, topK, method } = options;
       const documents = await allTexts(texts);
       if (documents.length === 0) return;
@@ -34,7 +34,7 @@ export function rerankCommand(): Command {
       const settings = { ...taskOptions, ...vectorSettings(options), topK, method };
       const [ranked] = await rerank(pretrained, [{ query, documents }], settings);
       const lines = json
-        ? ranked!.map((document) => JSON.stringify({ query, ...document }))
+        ? ranked!.map((document) => asJson({ query, ...document }))
         : aligned(ranked!.map(({ corpus_id, score, text }) => [scoreText(score), `${corpus_id}`, printable(text)]));
       for (const line of lines) await print(line);
     }),

@@ -3,7 +3,7 @@
 import { ModelError } from "../../bert/config.ts";
 import { BertModel } from "../../bert/model.ts";
 import type { Pretrained, TaskOptions } from "../../bert/tasks/pretrained.ts";
-import { MODULES, readSentenceModules } from "../../bert/tasks/sentence_modules.ts";
+import { folderAt, MODULES, readSentenceModules } from "../../bert/tasks/sentence_modules.ts";
 import { loadSettings } from "../../bert/tasks/settings.ts";
 import type { Tokenizer } from "../../bert/tokenizer/tokenizer.ts";
 import { type Folder, readText } from "../../files/bytes.ts";
@@ -16,13 +16,16 @@ import type { FileOptions } from "./file_options.ts";
 import { fingerprints } from "./fingerprint.ts";
 import { inspectFolder, NO_TOKENIZER } from "./inspect.ts";
 import { openModelFolder, refuseModel } from "./model.ts";
-import { print, progress, warnings } from "./output.ts";
+import { adapterText, print, progress, say, warnings } from "./output.ts";
+import { quietTerminal } from "./quiet_terminal.ts";
 import { textBatches } from "./texts.ts";
 
 export interface Session {
   readonly tokenizer: Tokenizer;
   /** For the tasks: their warnings go to stderr. */
   readonly taskOptions: TaskOptions;
+  /** A result as JSON, with the adapter that computed it; without `--json` a line on stderr says it. */
+  json(result: object): string;
   /** Starts the GPU and loads the model, once. */
   start(): Promise<{ readonly engine: Engine; readonly pretrained: Pretrained }>;
   /** What is written, which is this job's own. */
@@ -35,15 +38,19 @@ export interface Session {
 type SessionOptions = CommonOptions & Partial<Pick<FileOptions, "input" | "output" | "resume" | "force">>;
 
 /**
- * Runs `work` with a model. Whatever is wrong with its folder is said before a GPU is looked for.
+ * Runs `work` with a model; `silent` where it says itself which adapter computes. Whatever is wrong with its folder is said before a GPU is looked for.
  * @throws ModelError with every fault of configuration, weights and tokenizer
  */
-export async function withSession(options: SessionOptions, work: (session: Session) => Promise<void>): Promise<void> {
+export async function withSession(
+  options: SessionOptions,
+  work: (session: Session) => Promise<void>,
+  { silent = false }: { readonly silent?: boolean } = {},
+): Promise<void> {
   const { input, output: path } = options;
   const claimed = path !== undefined && path !== "-";
   const output = claimed ? await claimOutput(path, { inputs: input === undefined ? [] : [input] }) : undefined;
   try {
-    await withModel(options, output, work);
+    await withModel(options, output, silent, work);
   } finally {
     await output?.release();
   }
@@ -53,11 +60,12 @@ export async function withSession(options: SessionOptions, work: (session: Sessi
 export async function withModel(
   options: CommonOptions,
   output: Claim | undefined,
+  silent: boolean,
   work: (session: Session) => Promise<void>,
 ): Promise<void> {
   const read = new Set<string>();
   const folder = remembering(await openModelFolder(options.model, { verify: options.verify }), read);
-  const { tokenizer, faults } = await inspectFolder(folder);
+  const { tokenizer, faults, warnings: odd } = await inspectFolder(folder);
   if (faults.length > 0) throw new ModelError(folder.name, faults);
   if (!tokenizer) throw new ModelError(folder.name, [NO_TOKENIZER]);
   const modules = (await readText(folder, MODULES)) ?? "";
@@ -68,13 +76,16 @@ export async function withModel(
   };
   if (output) await refuseModel(output, folder, await filesOf());
   const { warn, end } = warnings();
+  for (const warning of odd) warn(`${folder.name}: ${warning}`);
   let engine: Engine | undefined;
   let started: ReturnType<Session["start"]> | undefined;
   const start: Session["start"] = async () => {
-    engine = await createEngine({ adapter: options.adapter });
+    const { adapter, batchInvariant } = options;
+    engine = await quietTerminal(() => createEngine({ adapter, batchInvariant }));
+    if (!options.json && !silent) say(`adapter: ${adapterText(engine.adapter)}`);
     const loading = progress("loading the model");
     try {
-      const model = await BertModel.load(engine, folder, {
+      const model = await BertModel.load(engine, folderAt(folder, sentence?.path ?? ""), {
         dtype: options.dtype,
         onProgress: ({ loaded, total }) => loading.at(loaded / total),
       });
@@ -90,6 +101,7 @@ export async function withModel(
     await work({
       tokenizer,
       taskOptions: { onWarning: warn },
+      json: (result) => JSON.stringify({ ...result, adapter: engine?.adapter.name }),
       start() {
         started ??= start();
         return started;

@@ -25,9 +25,9 @@ export function similarityCommand(): Command {
     const { column, pairColumn } = options;
     const fixed = pairColumn === undefined ? required(source, "--pair-column <NAME>") : undefined;
     const settings = vectorSettings(options);
-    const show = (one: string, text: string, similarity: number): string =>
-      options.json ? JSON.stringify({ source: one, text, similarity }) : `${scoreText(similarity)}  ${printable(text)}`;
     return withSession(options, (session) => {
+      const show = (one: string, text: string, similarity: number): string =>
+        options.json ? session.json({ source: one, text, similarity }) : `${scoreText(similarity)}  ${printable(text)}`;
       if (fromFile(options)) {
         return answerFile(session, options, {
           command: "similarity",
@@ -36,8 +36,8 @@ export function similarityCommand(): Command {
           input: ([text, one = fixed]): SimilarityInput => ({ source_sentence: one!, sentences: [text!] }),
           plan: (pretrained) => planSimilarity(pretrained, { ...session.taskOptions, ...settings }),
           columns: [
-            { name: "source", type: "text" },
-            { name: "text", type: "text" },
+            { name: "source", type: "text", from: pairColumn },
+            { name: "text", type: "text", from: column },
             { name: "similarity", type: "number" },
           ],
           values: ({ source_sentence, sentences }, [similarity]) => ({

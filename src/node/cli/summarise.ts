@@ -36,7 +36,7 @@ export function summariseCommand(): Command {
       const { json, sentences, method, language } = options;
       const settings = { ...session.taskOptions, ...vectorSettings(options), sentences, method, language };
       const show = (text: string, summary: Summary): string =>
-        json ? JSON.stringify({ text, ...summary }) : printable(summary.summary_text);
+        json ? session.json({ text, ...summary }) : printable(summary.summary_text);
       if (fromFile(options)) {
         return answerFile(session, options, {
           command: "summarise",

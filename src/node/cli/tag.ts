@@ -34,7 +34,7 @@ export function tagCommand(): Command {
         const { json, strategy: aggregationStrategy, ignore: ignoreLabels, stride } = options;
         const settings = { ...session.taskOptions, aggregationStrategy, ignoreLabels, stride };
         const show = (text: string, entities: readonly Entity[]): string =>
-          json ? JSON.stringify({ text, entities }) : entityText(text, entities);
+          json ? session.json({ text, entities }) : entityText(text, entities);
         if (fromFile(options)) {
           return answerFile(session, options, {
             command: "tag",
@@ -43,7 +43,7 @@ export function tagCommand(): Command {
             input: ([text]) => text!,
             plan: (pretrained) => planTokenClassification(pretrained, settings),
             columns: [
-              { name: "text", type: "text" },
+              { name: "text", type: "text", from: options.column },
               { name: "entities", type: "json" },
             ],
             values: (text, entities) => ({ text, entities }),

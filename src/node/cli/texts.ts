@@ -8,6 +8,9 @@ const MOST_IN_BATCH = 64;
 /** UTF-16 units; a "line" beyond this is no text, and would have to be held in memory. */
 const LONGEST_LINE = 1 << 20;
 
+/** A \r that is the last character so far waits for the \n that may follow. */
+const LINE_END = /\r\n|\n|\r(?!$)/;
+
 /**
  * Batches in the order given. Lines are read ahead as far as they have arrived, never waited for: at a terminal each
  * line is a batch, from a file every batch is full.
@@ -28,13 +31,15 @@ export async function* textBatches(texts: readonly string[]): AsyncGenerator<str
   if (batch.length > 0) yield batch;
 }
 
-/** Lines end with \n or \r\n; a last one without an end counts, an empty one too. */
+/** Lines end with \n, \r\n or \r; a last one without an end counts, an empty one too. */
 export async function* lineBatches(input: AsyncIterable<Uint8Array | string>): AsyncGenerator<string[]> {
   const decoder = new TextDecoder(); // drops a byte order mark; what is not UTF-8 becomes U+FFFD
   let rest = "";
   let count = 0;
   for await (const chunk of input) {
-    const lines = (rest + (typeof chunk === "string" ? chunk : decoder.decode(chunk, { stream: true }))).split("\n");
+    const lines = (rest + (typeof chunk === "string" ? chunk : decoder.decode(chunk, { stream: true }))).split(
+      LINE_END,
+    );
     rest = lines.pop()!;
     count += lines.length;
     if (rest.length > LONGEST_LINE) {
@@ -43,13 +48,9 @@ export async function* lineBatches(input: AsyncIterable<Uint8Array | string>): A
       );
     }
     for (let begin = 0; begin < lines.length; begin += MOST_IN_BATCH) {
-      yield lines.slice(begin, begin + MOST_IN_BATCH).map(withoutReturn);
+      yield lines.slice(begin, begin + MOST_IN_BATCH);
     }
   }
   rest += decoder.decode();
-  if (rest !== "") yield [withoutReturn(rest)];
-}
-
-function withoutReturn(line: string): string {
-  return line.endsWith("\r") ? line.slice(0, -1) : line;
+  if (rest !== "") yield [rest.replace(/\r$/, "")];
 }

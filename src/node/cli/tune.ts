@@ -10,6 +10,7 @@ import { claimTuning, removeTuning, storeTuning, tuningFile } from "../tuning.ts
 import { positiveInteger } from "./command.ts";
 import { InputError } from "./failure.ts";
 import { aligned, print, printable, progress, say } from "./output.ts";
+import { quietTerminal } from "./quiet_terminal.ts";
 
 interface TuneCliOptions {
   readonly json: boolean;
@@ -41,7 +42,7 @@ async function tune({ json, adapter, dtype, budget, dryRun, reset }: TuneCliOpti
   const claim = dryRun ? undefined : await claimTuning(file);
   let engine: Engine | undefined;
   try {
-    engine = await createEngine({ adapter, tuning: false });
+    engine = await quietTerminal(() => createEngine({ adapter, tuning: false }));
     if (dtype === "f16" && !engine.hasF16) {
       throw new InputError(`${engine.adapter.name} stores no f16 (it lacks shader-f16): tune with --dtype f32`);
     }

@@ -30,7 +30,7 @@ export function zeroShotCommand(): Command {
         const { json, labels: candidateLabels, template: hypothesisTemplate, multiLabel } = options;
         const settings = { ...session.taskOptions, candidateLabels, hypothesisTemplate, multiLabel };
         const show = (text: string, { labels, scores }: ZeroShot): string =>
-          json ? JSON.stringify({ text, labels, scores }) : ranking(text, labels, scores);
+          json ? session.json({ text, labels, scores }) : ranking(text, labels, scores);
         if (fromFile(options)) {
           return answerFile(session, options, {
             command: "zero-shot",
@@ -39,7 +39,7 @@ export function zeroShotCommand(): Command {
             input: ([text]) => text!,
             plan: (pretrained) => planZeroShot(pretrained, settings),
             columns: [
-              { name: "text", type: "text" },
+              { name: "text", type: "text", from: options.column },
               { name: "label", type: "text" },
               { name: "score", type: "number" },
               { name: "labels", type: "json" },

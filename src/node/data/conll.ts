@@ -1,6 +1,6 @@
 /** Tagged words in CoNLL's layout: a word per line, its tag in the last column, an empty line after each sentence. */
 
-import { readLines, withoutReturn } from "./lines.ts";
+import { readLines } from "./lines.ts";
 import type { DataTable, Row } from "./rows.ts";
 import { inputName } from "./source.ts";
 
@@ -37,10 +37,9 @@ export async function* readConll(path: string): AsyncGenerator<TaggedSentence> {
   let words: string[] = [];
   let tags: string[] = [];
   for await (const lines of readLines(path)) {
-    for (const { number, text, share } of lines) {
+    for (const { number, text: line, share } of lines) {
       const where = `${inputName(path)}: line ${number}`;
-      if (text === undefined) throw new Error(`${where}: it is not UTF-8`);
-      const line = withoutReturn(text);
+      if (line === undefined) throw new Error(`${where}: it is not UTF-8`);
       if (line.trim() === "" || line.startsWith("-DOCSTART-")) {
         if (words.length > 0) yield { words, tags, share };
         words = [];

@@ -40,7 +40,11 @@ export function outputFormatOf(path: string): OutputFormat {
 function jsonlLayout(): Layout {
   return {
     head: "",
-    encode: (row, values) => (values ? `${harmless(JSON.stringify({ row, ...plainValues(values) }))}\n` : ""),
+    encode(row, values) {
+      if (!values) return "";
+      const others = JSON.stringify(plainValues(values)).slice(1); // in an object, a name such as "1" would come before row
+      return `${harmless(`{"row":${row}${others === "}" ? "" : ","}${others}`)}\n`;
+    },
     async recover(path) {
       let end = 0;
       let row = 0;

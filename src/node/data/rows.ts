@@ -26,10 +26,15 @@ export interface DataTable {
   close(): Promise<void>;
 }
 
-/** Of results. `vector` is a list of numbers, `json` anything nested: a cell of text in CSV and Parquet. */
+/**
+ * Of results. `vector` is a list of numbers, `json` anything nested: a cell of text in CSV and Parquet. `any` is told by
+ * the values, once all are there.
+ */
 export interface Column {
   readonly name: string;
-  readonly type: "integer" | "number" | "boolean" | "text" | "vector" | "json";
+  readonly type: "integer" | "number" | "boolean" | "text" | "vector" | "json" | "any";
+  /** The column of the input whose text it is. */
+  readonly from?: string | undefined;
 }
 
 export interface Recovered {

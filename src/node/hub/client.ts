@@ -1,4 +1,8 @@
-/** Requests to the hub: retried while that helps, redirected by hand, so that the token stays with the hub. */
+/**
+ * Requests to the hub: retried while that helps, redirected by hand, so that the token stays with the hub. A redirect may
+ * lead to another origin, as those of mirrors and to CDNs do: the token is not sent there, nor to the hub again when
+ * another has sent us back; and what began on https does not go on without.
+ */
 
 import {
   HttpError,
@@ -51,11 +55,19 @@ export function send(hub: HubConnection, url: string, request: HubRequest = {}):
 
 async function sendOnce(hub: HubConnection, url: string, request: HubRequest): Promise<HubAnswer> {
   const { method = "GET", to = "content", accept = [], refusal } = request;
-  const home = new URL(hub.endpoint).origin;
+  const home = new URL(hub.endpoint);
   let linked: HubAnswer["linked"] = {};
-  let at = new URL(url);
+  let [from, at] = [home, new URL(url)];
+  const begun = at.origin === home.origin;
+  let own = begun;
   for (let hops = 0; hops <= MOST_REDIRECTS; hops++) {
-    const own = at.origin === home;
+    if (from.protocol === "https:" && at.protocol === "http:") {
+      throw new HttpError(
+        `${shownUrl(from.href)}: sent on to ${at.origin}, which is not https: it is not followed`,
+        302,
+      );
+    }
+    own &&= at.origin === home.origin;
     const headers = {
       // what arrives must be the file's own bytes, which are counted and hashed
       "accept-encoding": "identity",
@@ -64,18 +76,25 @@ async function sendOnce(hub: HubConnection, url: string, request: HubRequest): P
       ...(own && hub.token !== undefined && { authorization: `Bearer ${hub.token}` }),
     };
     const response = await answerTo(hub, at.href, { method, headers, redirect: "manual" });
-    if (own) linked = { ...linkedOf(response.headers), ...linked };
+    // a mirror may leave it to another to say what the file is; from then on the others only have its bytes
+    const speaks = own || (begun && linked.commit === undefined);
+    if (speaks) linked = { ...linkedOf(response.headers), ...linked };
     const next = nextUrl(response, at);
     if (next === undefined || (to === "commit" && linked.commit !== undefined)) {
       if (response.ok || next !== undefined || accept.includes(response.status))
         return { response, url: at.href, linked };
       await response.body?.cancel();
-      throw (
-        (own && !isTransient(statusError(response, at.href)) && refusal?.(response)) || statusError(response, at.href)
-      );
+      const error = statusError(response, at.href);
+      if (!own && speaks && [401, 403].includes(error.status)) {
+        throw new HttpError(
+          `${error.message}; ${home.origin} has sent us there, where its token is not sent: set HF_ENDPOINT to ${at.origin}`,
+          error.status,
+        );
+      }
+      throw (speaks && !isTransient(error) && refusal?.(response)) || error;
     }
     await response.body?.cancel();
-    at = next;
+    [from, at] = [at, next];
   }
   throw new HttpError(`${shownUrl(url)}: more than ${MOST_REDIRECTS} redirects`, 302);
 }
@@ -98,8 +117,8 @@ function nextUrl({ status, headers }: Response, at: URL): URL | undefined {
   const location = headers.get("location");
   if (!REDIRECTS.includes(status) || location === null) return undefined;
   const next = URL.canParse(location, at.href) ? new URL(location, at) : undefined;
-  if (next && /^https?:$/.test(next.protocol)) return next;
-  throw new HttpError(`${shownUrl(at.href)}: redirected to what is no http address`, status);
+  if (next && /^https?:$/.test(next.protocol) && !next.username && !next.password) return next;
+  throw new HttpError(`${shownUrl(at.href)}: redirected to what is no http address, or has a password`, status);
 }
 
 function linkedOf(headers: Headers): HubAnswer["linked"] {

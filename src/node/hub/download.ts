@@ -5,7 +5,7 @@ import { constants } from "node:fs";
 import { type FileHandle, open, rename, rm } from "node:fs/promises";
 import { quote } from "../../files/faults.ts";
 import { fileUrl, type HubModel, hubRefusal } from "../../files/hub.ts";
-import { HttpError, isTransient, pause } from "../../files/request.ts";
+import { HttpError, isTransient, pause, shownUrl } from "../../files/request.ts";
 import { blobSize, type RepoCache, writing } from "./cache.ts";
 import { bytesOf, type HubAnswer, type HubConnection, send } from "./client.ts";
 import { HubCacheError, PlantedError } from "./fault.ts";
@@ -149,7 +149,7 @@ async function fill(
         at += bytes.byteLength;
         onBytes?.(at);
       }
-      if (at < file.size) throw new HttpError(`${answer.url}: it ended at ${at} of ${file.size} bytes`, 0);
+      if (at < file.size) throw new HttpError(`${shownUrl(answer.url)}: it ended at ${at} of ${file.size} bytes`, 0);
     } catch (error) {
       if (error instanceof HubCacheError) await handle.truncate(0);
       if (at - mark >= MUCH) breaks = 0;

@@ -60,9 +60,11 @@ function tokenOf(text: string | undefined): string | undefined {
 
 function endpointOf(text: string): string {
   const url = URL.canParse(text) ? new URL(text) : undefined;
-  if (url && /^https?:$/.test(url.protocol) && !url.username && !url.search && !url.hash)
+  if (url && /^https?:$/.test(url.protocol) && !url.username && !url.password && !url.search && !url.hash)
     return text.replace(/\/+$/, "");
-  throw new RangeError(`${JSON.stringify(text)} is not the address of a hub (HF_ENDPOINT), such as ${HUB_ENDPOINT}`);
+  // what may be a password, or a signature, is not repeated
+  const shown = JSON.stringify(text.replace(/^(\w+:\/*)?.*@|[?#].*$/gs, "$1"));
+  throw new RangeError(`${shown} is not the address of a hub (HF_ENDPOINT), such as ${HUB_ENDPOINT}`);
 }
 
 const atHome = (path: string): string => (/^~(?=$|[\\/])/.test(path) ? join(homedir(), path.slice(1)) : path);

@@ -3,16 +3,17 @@
 import { unsafePath } from "../../files/bytes.ts";
 import { quote } from "../../files/faults.ts";
 
-/** Read where they are there; small. vocab.txt and added_tokens.json only where there is no tokenizer.json. */
+/** Read where they are there; small. vocab.txt only where there is no tokenizer.json. */
 const OPTIONAL = [
   "tokenizer_config.json",
   "special_tokens_map.json",
+  "added_tokens.json",
   "sentence_bert_config.json",
   "config_sentence_transformers.json",
   "artifact.metadata",
 ];
 const TOKENIZER = "tokenizer.json";
-const VOCABULARY = ["vocab.txt", "added_tokens.json"];
+const VOCABULARY = "vocab.txt";
 
 /** What sentence-transformers puts behind the encoder, each module in a folder of its own. */
 const MODULES = "modules.json";
@@ -86,7 +87,7 @@ export async function modelFiles(set: FileSet, wanted: { weights: boolean }): Pr
 
   if (!(await take(CONFIG, "small"))) missing.push(CONFIG);
   for (const path of OPTIONAL) await take(path, "small");
-  if (!(await take(TOKENIZER, "small"))) for (const path of VOCABULARY) await take(path, "small");
+  if (!(await take(TOKENIZER, "small"))) await take(VOCABULARY, "small");
   if (await take(MODULES, "small")) {
     for (const { folder, hasWeights } of modulesOf(await set.read(MODULES))) {
       await take(`${folder}config.json`, "small");
@@ -118,7 +119,9 @@ function modulesOf(text: string): { folder: string; hasWeights: boolean }[] {
   if (!Array.isArray(modules)) return [];
   return modules.flatMap((module: { path?: unknown; type?: unknown } | null) => {
     if (!module?.path) return [];
-    return [{ folder: `${safePath(module.path, MODULES)}/`, hasWeights: /\.Dense$/.test(String(module.type)) }];
+    return [
+      { folder: `${safePath(module.path, MODULES)}/`, hasWeights: /\.(Dense|LayerNorm)$/.test(String(module.type)) },
+    ];
   });
 }
 

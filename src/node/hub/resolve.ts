@@ -4,6 +4,7 @@ import { stat } from "node:fs/promises";
 import { basename } from "node:path";
 import type { Folder } from "../../files/bytes.ts";
 import { type HubModel, hubModel, isCommit, modelText } from "../../files/hub.ts";
+import { type Names, requireKnown } from "../../files/options.ts";
 import { HttpError, isTransient, type RetryPolicy } from "../../files/request.ts";
 import { openFolder } from "../folder.ts";
 import { type RepoCache, readRef, repoCache, writeRef } from "./cache.ts";
@@ -13,6 +14,7 @@ import { type HubSettings, hubSettings } from "./environment.ts";
 import { HubCacheError } from "./fault.ts";
 import type { ModelFiles } from "./files.ts";
 import { commitOf, type HubFile, listCommit } from "./listing.ts";
+import { proxiedFetch } from "./proxy.ts";
 import { cachedFiles, fillSnapshot, type HubProgress } from "./snapshot.ts";
 
 export interface ResolveOptions {
@@ -37,9 +39,24 @@ export interface ResolveOptions {
   readonly signal?: AbortSignal | undefined;
   /** Of what fails for a moment. Default 5 tries, pauses from 250 ms. */
   readonly retry?: Pick<RetryPolicy, "tries" | "delay"> | undefined;
-  /** For proxies. */
+  /** Default: through the proxies that HTTP_PROXY, HTTPS_PROXY and NO_PROXY name, if they do. */
   readonly fetch?: typeof globalThis.fetch | undefined;
 }
+
+const OPTIONS: Names<ResolveOptions> = {
+  revision: 1,
+  cacheDir: 1,
+  token: 1,
+  endpoint: 1,
+  offline: 1,
+  weights: 1,
+  onProgress: 1,
+  onWarning: 1,
+  verify: 1,
+  signal: 1,
+  retry: 1,
+  fetch: 1,
+};
 
 const PREFIX = "hf://";
 
@@ -51,9 +68,10 @@ const PATIENCE = 20_000;
  * to its usual cache, unless it is there: a commit that is complete needs no network, a branch or a tag one request.
  * `hf://org/name` is never a path.
  * @throws RangeError for what is neither, or could be both; HttpError where the hub refuses or cannot be reached;
- *   HubCacheError where the cache cannot serve; the signal's reason
+ *   HubCacheError where the cache cannot serve; TypeError for an unknown option; the signal's reason
  */
 export async function resolveModel(spec: string, options: ResolveOptions = {}): Promise<Folder> {
+  requireKnown("resolveModel", options, OPTIONS);
   if (await isFolder(spec)) {
     if (options.revision === undefined) return openFolder(spec);
     throw new RangeError(`${spec}: a folder has no revisions; for a model of the hub write ${PREFIX}${spec}`);
@@ -107,7 +125,7 @@ async function parseSpec(spec: string, given: string | undefined): Promise<HubMo
 
 /** The snapshot's folder, filled. */
 async function findSnapshot(model: HubModel, settings: HubSettings, options: ResolveOptions): Promise<string> {
-  const { weights = true, onProgress, onWarning, signal, retry = {}, fetch = globalThis.fetch } = options;
+  const { weights = true, onProgress, onWarning, signal, retry = {} } = options;
   const repo = repoCache(settings.cacheDir, model.name);
   // an index that other tools have damaged: as good as nothing
   const look = (commit: string): Promise<ModelFiles | undefined> =>
@@ -126,6 +144,7 @@ async function findSnapshot(model: HubModel, settings: HubSettings, options: Res
 
   // with something to fall back on, nobody wants to wait long
   const brief = usable === undefined ? retry : { ...retry, tries: 2 };
+  const fetch = options.fetch ?? (await proxiedFetch());
   const hub: HubConnection = { ...settings, fetch, signal, retry: brief, patience: PATIENCE };
   let commit: string;
   let listed: Map<string, HubFile>;

@@ -4,6 +4,7 @@ import type { Dirent } from "node:fs";
 import { readdir, readFile, realpath } from "node:fs/promises";
 import { join, relative, sep } from "node:path";
 import { hubModel, isCommit } from "../../files/hub.ts";
+import { parseJson } from "../../files/json.ts";
 import { fileSize, type RepoCache, repoCache } from "./cache.ts";
 import { HubCacheError } from "./fault.ts";
 import { CONFIG, mostBytes } from "./files.ts";
@@ -102,7 +103,7 @@ async function architecturesOf(config: string): Promise<string[]> {
   const size = await fileSize(config);
   if (size === undefined || size > mostBytes(CONFIG)) return [];
   try {
-    const { architectures } = JSON.parse(await readFile(config, "utf8")) as { architectures?: unknown };
+    const { architectures } = parseJson(await readFile(config, "utf8")) as { architectures?: unknown };
     return Array.isArray(architectures) ? architectures.filter((name) => typeof name === "string") : [];
   } catch {
     return [];

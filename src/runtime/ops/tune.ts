@@ -3,6 +3,7 @@
  * what was found right is timed: each is held against float64 on the CPU first.
  */
 
+import { requireKnown } from "../../files/options.ts";
 import type { Kernel, Scalar } from "../../kernels/kernel.ts";
 import { type MatmulShape, matmulKernelOf } from "../../kernels/matmul/matmul.ts";
 import { matmulCandidates, shapeClass } from "../../kernels/matmul/matmul_choice.ts";
@@ -94,7 +95,7 @@ export function tuningShapes(engine: Engine, dtype: Scalar = "f32"): MatmulShape
 /**
  * Finds the fastest way to multiply on this device, for each class of shapes. Other work of the engine may go on, but
  * disturbs the times.
- * @throws RangeError for shapes of f16 on a device without it
+ * @throws RangeError for shapes of f16 on a device without it, TypeError for an unknown option
  */
 export function tuneMatmul(engine: Engine, options: TuneOptions = {}): Promise<TuningResult> {
   return tuneMatmulBy(matmulKernelOf, engine, options);
@@ -102,6 +103,7 @@ export function tuneMatmul(engine: Engine, options: TuneOptions = {}): Promise<T
 
 /** As `tuneMatmul`, with kernels of one's own. */
 export async function tuneMatmulBy(kernelOf: KernelOf, engine: Engine, options: TuneOptions): Promise<TuningResult> {
+  requireKnown("tuneMatmul", options, { shapes: 1, budgetMs: 1, signal: 1, onProgress: 1 });
   const { shapes = tuningShapes(engine), budgetMs = 2000, signal, onProgress } = options;
   if (!(budgetMs > 0)) throw new RangeError(`budgetMs is ${budgetMs}, it must be above 0`);
   if (shapes.some(({ dtype }) => dtype === "f16") && !engine.hasF16) {

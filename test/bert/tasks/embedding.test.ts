@@ -6,11 +6,9 @@ import { POOLINGS, type Pooling, poolTokens } from "../../../src/bert/tasks/pool
 import { quantize, rangesOf } from "../../../src/bert/tasks/precision.ts";
 import { loadPretrained, type Pretrained } from "../../../src/bert/tasks/pretrained.ts";
 import { embedText } from "../../../src/bert/tasks/sentence_embedding.ts";
-import { readSentenceModules } from "../../../src/bert/tasks/sentence_modules.ts";
 import { compareSentences } from "../../../src/bert/tasks/similarity.ts";
 import { Engine } from "../../../src/runtime/engine.ts";
 import { testDevice } from "../../device.ts";
-import { buildSafetensors, memoryFolder } from "../../files/build.ts";
 import { TINY } from "../tiny.ts";
 import { tinyTask } from "./tiny_task.ts";
 
@@ -53,10 +51,15 @@ describe("pooling", () => {
   });
 
   test("leaves out what stands before `from`, but counts positions from the beginning", () => {
-    const states = Float32Array.of(1, 10, 2, 20, 4, 40);
-    expect([...poolTokens(states, 2, "mean", 1)]).toEqual([3, 30]);
-    expect([...poolTokens(states, 2, "weighted_mean", 1)]).toEqual([16 / 5, 160 / 5]);
-    expect([...poolTokens(states, 2, "cls", 1)]).toEqual([1, 10]);
+    const rows = [
+      [1, 10],
+      [2, 20],
+      [4, 40],
+    ];
+    expect([...poolTokens(rows, "mean", 1)]).toEqual([3, 30]);
+    expect([...poolTokens(rows, "weighted_mean", 1)]).toEqual([16 / 5, 160 / 5]);
+    expect([...poolTokens(rows, "cls", 1)]).toEqual([2, 20]);
+    expect([...poolTokens(rows, "last_token", 1)]).toEqual([4, 40]);
   });
 
   function byFormula(tokens: number[][], pooling: Pooling): number[] {
@@ -116,12 +119,10 @@ describe("vectors", () => {
 describe("sentence-transformers", () => {
   const module = (kind: string, path: string): object => ({ path, type: `sentence_transformers.models.${kind}` });
   const POOLING = { word_embedding_dimension: HIDDEN, pooling_mode_cls_token: true, pooling_mode_mean_tokens: false };
-  const files = (kinds: [kind: string, path: string][], more: Record<string, object | Uint8Array> = {}) => ({
+  const files = (kinds: [kind: string, path: string][], more: Record<string, object> = {}) => ({
     "modules.json": JSON.stringify(kinds.map(([kind, path]) => module(kind, path))),
     "1_Pooling/config.json": JSON.stringify(POOLING),
-    ...Object.fromEntries(
-      Object.entries(more).map(([name, file]) => [name, file instanceof Uint8Array ? file : JSON.stringify(file)]),
-    ),
+    ...Object.fromEntries(Object.entries(more).map(([name, file]) => [name, JSON.stringify(file)])),
   });
   const BASIC: [string, string][] = [
     ["Transformer", ""],
@@ -136,41 +137,6 @@ describe("sentence-transformers", () => {
     for (const [i, vector] of vectors.entries()) expectClose(vector, cls[i]!);
     const [mean] = await embedText(pretrained, TEXTS, { pooling: "mean", normalize: true });
     expectClose(mean!, (await embedText(plain, TEXTS))[0]!);
-    pretrained.model.dispose();
-  });
-
-  test("a Dense module and a Normalize module follow", async () => {
-    const weight = Float32Array.from({ length: 3 * HIDDEN }, (_, i) => Math.sin(i));
-    const bias = Float32Array.of(0.1, -0.2, 0.3);
-    const dense = buildSafetensors({
-      "linear.weight": { dtype: "F32", shape: [3, HIDDEN], data: weight },
-      "linear.bias": { dtype: "F32", shape: [3], data: bias },
-    });
-    const config = {
-      in_features: HIDDEN,
-      out_features: 3,
-      bias: true,
-      activation_function: "torch.nn.modules.activation.Tanh",
-    };
-    const pretrained = await loadPretrained(
-      engine,
-      tinyTask({
-        files: files([...BASIC, ["Dense", "2_Dense"], ["Normalize", "3_Normalize"]], {
-          "2_Dense/config.json": config,
-          "2_Dense/model.safetensors": dense,
-        }),
-      }),
-    );
-    const [cls] = await embedText(plain, TEXTS, { pooling: "cls", normalize: false });
-    const expected = Array.from(bias, (b, row) =>
-      Math.tanh(cls!.reduce((sum, x, i) => sum + x * weight[row * HIDDEN + i]!, b)),
-    );
-    const length = lengthOf(expected);
-    expectClose(
-      (await embedText(pretrained, TEXTS))[0]!,
-      expected.map((x) => x / length),
-      1e-5,
-    );
     pretrained.model.dispose();
   });
 
@@ -199,7 +165,8 @@ describe("sentence-transformers", () => {
     const unpooled = await load({ pooling_mode_mean_tokens: true, include_prompt: false });
     const [tokens] = await extractFeatures(plain, ["is it good"]);
     // [CLS] is it | good [SEP]
-    expectClose((await embedText(unpooled, ["good"]))[0]!, poolTokens(tokens!.data, HIDDEN, "mean", 3));
+    const rows = Array.from({ length: 5 }, (_, i) => tokens!.data.subarray(i * HIDDEN, (i + 1) * HIDDEN));
+    expectClose((await embedText(unpooled, ["good"]))[0]!, poolTokens(rows, "mean", 3));
     for (const { model } of [pooled, unpooled]) model.dispose();
   });
 
@@ -224,53 +191,5 @@ describe("sentence-transformers", () => {
       4,
     );
     pretrained.model.dispose();
-  });
-
-  test("what is malformed or not run is refused by name", async () => {
-    const refused = async (own: Record<string, string | Uint8Array>, why: RegExp): Promise<void> =>
-      expect(readSentenceModules(memoryFolder(own))).rejects.toThrow(why);
-    await refused({ "modules.json": "{" }, /memory\/modules.json: not valid JSON/);
-    await refused(
-      files([
-        ["Transformer", ""],
-        ["WordWeights", "1"],
-      ]),
-      /has Transformer, WordWeights; expected Transformer, Pooling/,
-    );
-    await refused(
-      files([
-        ["Transformer", "0_Transformer"],
-        ["Pooling", "1_Pooling"],
-      ]),
-      /"0_Transformer"; move its files/,
-    );
-    await refused(
-      files([
-        ["Transformer", ""],
-        ["Pooling", "../1_Pooling"],
-      ]),
-      /1_Pooling\/config.json/,
-    );
-    await refused({ ...files(BASIC), "1_Pooling/config.json": "{}" }, /asks for no pooling/);
-    await refused(files([...BASIC, ["Dense", "2_Dense"]]), /2_Dense\/config.json is missing/);
-    const dense = { in_features: 4, out_features: 2, activation_function: "torch.nn.SELU" };
-    await refused(
-      files([...BASIC, ["Dense", "2_Dense"]], { "2_Dense/config.json": dense }),
-      /"SELU"; expected Identity, Tanh/,
-    );
-    await refused(
-      files(BASIC, { "config_sentence_transformers.json": { prompts: { a: 1 } } }),
-      /prompts.a is 1; expected a string/,
-    );
-    await refused(
-      files([...BASIC, ...Array.from({ length: 200 }, (): [string, string] => ["Dense", "2_Dense"])]),
-      /at most 9 Dense/,
-    );
-    const wide = { in_features: 16_384, out_features: 16_384, activation_function: "torch.nn.modules.linear.Identity" };
-    await refused(
-      files([...BASIC, ["Dense", "2_Dense"]], { "2_Dense/config.json": wide }),
-      /2_Dense\/config.json: out_features is 16384; expected a whole number from 1 to 4096/,
-    );
-    expect(await readSentenceModules(memoryFolder({}))).toBeUndefined();
   });
 });

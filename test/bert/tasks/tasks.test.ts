@@ -97,14 +97,16 @@ describe("heads", () => {
     expect(pairs[0]![0]!.score).toBeCloseTo(expected[0]!, 5);
   });
 
-  test("without such a classifier documents are ranked by their vectors", async () => {
+  test("a classifier of more labels is refused by name, unless documents are to be ranked by their vectors", async () => {
     const pretrained = await load({});
     const documents = ["the film was good .", "bad", "a good film"];
     const [query, ...vectors] = await embedText(pretrained, ["a good film", ...documents]);
-    const [ranked] = await rerank(pretrained, [{ query: "a good film", documents }]);
+    const [ranked] = await rerank(pretrained, [{ query: "a good film", documents }], { method: "embeddings" });
     expect(ranked![0]).toMatchObject({ corpus_id: 2, score: expect.closeTo(1, 5) });
     for (const { corpus_id, score } of ranked!) expect(score).toBeCloseTo(cosine(query!, vectors[corpus_id]!), 5);
-    expect(() => rerank(pretrained, [], { method: "cross-encoder" })).toThrow(/needs 1 label, the model has 2/);
+    for (const method of ["cross-encoder", undefined] as const) {
+      expect(() => rerank(pretrained, [], { method })).toThrow(/needs 1 label, the model has 2/);
+    }
   });
 
   test("zero-shot: labels share a probability, or each has its own", async () => {
@@ -147,7 +149,8 @@ describe("heads", () => {
       "multiple-choice": /a classifier of choices/,
     };
     for (const name of TASK_NAMES) {
-      const create = (): unknown => createTask(encoder, name as "zero-shot-classification", { candidateLabels: ["a"] });
+      const options = name === "zero-shot-classification" ? { candidateLabels: ["a"] } : {};
+      const create = (): unknown => createTask(encoder, name as "zero-shot-classification", options as never);
       const why = wanted[name];
       if (why) {
         expect(create, name).toThrow(ModelError);

@@ -3,6 +3,7 @@
 import { existsSync, readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
 import { createNormalizer } from "../../../src/bert/tokenizer/normalizer.ts";
+import { bertSteps } from "../../../src/bert/tokenizer/normalizer_steps.ts";
 import { createTokenizer, type Tokenizer } from "../../../src/bert/tokenizer/tokenizer.ts";
 import { parseTokenizerConfig } from "../../../src/bert/tokenizer/tokenizer_config.ts";
 import { parseTokenizerJson } from "../../../src/bert/tokenizer/tokenizer_json.ts";
@@ -81,12 +82,13 @@ describe("conformance", () => {
         if (expected.is_control !== undefined) expect(isControl(code)).toBe(expected.is_control);
         if (expected.is_punctuation !== undefined) expect(isPunctuation(code)).toBe(expected.is_punctuation);
       } else if (level === "normalize") {
-        const normalize = createNormalizer({
+        const steps = bertSteps({
           cleanText: options.clean_text!,
           handleChineseChars: options.handle_chinese_chars!,
           stripAccents: options.strip_accents!,
           lowercase: options.lowercase!,
         });
+        const normalize = createNormalizer(steps, () => 0);
         const { codes, length } = normalize(text, 0, text.length);
         expect(String.fromCodePoint(...codes.subarray(0, length))).toBe(expected.normalized);
       } else {

@@ -64,21 +64,25 @@ describe("vocab.txt", () => {
     expect(tokenizer.decode([5, 6])).toBe("the film");
   });
 
-  it("takes added tokens from added_tokens.json and tokenizer_config.json", async () => {
+  it("takes added tokens from added_tokens.json, or from tokenizer_config.json", async () => {
     const first = TOKENS.length;
-    const tokenizer = await load({
+    const files = {
       "vocab.txt": VOCAB,
-      "added_tokens.json": JSON.stringify({ Berlin: first, "<e1>": first + 1 }),
-      "tokenizer_config.json": JSON.stringify({
-        additional_special_tokens: ["<e1>"],
-        added_tokens_decoder: { [first + 2]: { content: "<e2>", special: true, lstrip: true } },
-      }),
-    });
-    const { ids, offsets } = tokenizer.encode("the BERLIN<e1> <e2>", undefined, { addSpecialTokens: false });
-    expect(ids).toEqual([5, first, first + 1, first + 2]);
-    expect(offsets.at(-1)).toEqual([14, 19]);
-    expect(tokenizer.vocabSize).toBe(first + 3);
-    expect(tokenizer.decode(ids, { skipSpecialTokens: true })).toBe("the Berlin");
+      "added_tokens.json": JSON.stringify({ "<e1>": first + 1, Berlin: first }),
+      "tokenizer_config.json": JSON.stringify({ additional_special_tokens: ["<e1>"] }),
+    };
+    const tokenizer = await load(files);
+    const { ids, offsets } = tokenizer.encode("the BERLIN<e1>", undefined, { addSpecialTokens: false });
+    expect(ids).toEqual([5, first, first + 1]);
+    expect(offsets.at(-1)).toEqual([10, 14]);
+    expect(tokenizer.vocabSize).toBe(first + 2);
+    expect(tokenizer.decode(ids, { skipSpecialTokens: true })).toBe("the berlin");
+
+    const added_tokens_decoder = { [first]: { content: "<e2>", special: true, lstrip: true } };
+    const other = await load({ ...files, "tokenizer_config.json": JSON.stringify({ added_tokens_decoder }) });
+    const encoding = other.encode("the berlin <e2>", undefined, { addSpecialTokens: false });
+    expect(encoding.ids).toEqual([5, 1, first]);
+    expect(encoding.offsets.at(-1)).toEqual([10, 15]);
   });
 
   it.each<[string, Record<string, string>, RegExp]>([
@@ -89,21 +93,6 @@ describe("vocab.txt", () => {
       "another tokenizer's vocabulary",
       { "vocab.txt": VOCAB, "tokenizer_config.json": '{"tokenizer_class":"BertJapaneseTokenizer"}' },
       /tokenizer_class "BertJapaneseTokenizer"/,
-    ],
-    [
-      "an added token without an id",
-      { "vocab.txt": VOCAB, "tokenizer_config.json": '{"additional_special_tokens":["<e>"]}' },
-      /additional_special_tokens has "<e>", and no file gives its id/,
-    ],
-    [
-      "an added token at another's id",
-      { "vocab.txt": VOCAB, "added_tokens.json": '{"x":5}' },
-      /added_tokens.json: "the" and "x" share the id 5/,
-    ],
-    [
-      "an added token with two ids",
-      { "vocab.txt": VOCAB, "added_tokens.json": '{"the":99}' },
-      /the added token "the" has id 99, but 5 before/,
     ],
     [
       "an absurd id",
@@ -172,14 +161,28 @@ describe("tokenizer.json", () => {
     ],
     [
       "with another normaliser",
-      changed("normalizer.type", "NFKC"),
-      /normalizer.type is "NFKC"; expected BertNormalizer/,
+      changed("normalizer.type", "Precompiled"),
+      /normalizer.type is "Precompiled"; expected BertNormalizer or Lowercase or NFC or /,
     ],
-    ["with another pre-tokeniser", changed("pre_tokenizer.type", "Whitespace"), /pre_tokenizer.type is "Whitespace"/],
+    [
+      "with another one in a sequence",
+      changed("normalizer", { type: "Sequence", normalizers: [{ type: "NFC" }, { type: "Nmt" }] }),
+      /normalizer.normalizers\[1\].type is "Nmt"; expected BertNormalizer or /,
+    ],
+    [
+      "with another pre-tokeniser",
+      changed("pre_tokenizer.type", "ByteLevel"),
+      /pre_tokenizer.type is "ByteLevel"; expected BertPreTokenizer or Punctuation or Sequence or Whitespace or /,
+    ],
+    [
+      "with punctuation that behaves in another way",
+      changed("pre_tokenizer", { type: "Punctuation", behavior: "constructor" }),
+      /pre_tokenizer.behavior is "constructor"; expected Isolated or Removed or /,
+    ],
     [
       "with another post-processor",
       changed("post_processor.type", "RobertaProcessing"),
-      /"RobertaProcessing"; .* TemplateProcessing or BertProcessing/,
+      /"RobertaProcessing"; expected TemplateProcessing or BertProcessing or Sequence/,
     ],
     ["with another decoder", changed("decoder.type", "BPEDecoder"), /decoder.type is "BPEDecoder"/],
     ["without a vocabulary", changed("model.vocab", {}), /no tokens/],
@@ -338,6 +341,68 @@ describe("a hostile folder costs neither time nor memory", () => {
     expect(performance.now() - begin).toBeLessThan(2000);
   });
 
+  const pattern = (Regex: string): string =>
+    changed("normalizer", { type: "Replace", pattern: { Regex }, content: "" });
+  it.each([["(a+)+$"], ["a*"], ["a|b"], ["[^a]"], ["a{0,}"], ["\\w+"], ["ab+"], [".+"], ["[a-z]"]])(
+    "refuses the regular expression %s",
+    async (regex) => {
+      await expect(load({ "tokenizer.json": pattern(regex) })).rejects.toThrow(
+        /normalizer.pattern.Regex is ".*"; expected one character or class, alone or repeated/,
+      );
+    },
+  );
+
+  it("refuses steps without end, and what may not be empty or long", async () => {
+    const many = { type: "Sequence", normalizers: Array(33).fill({ type: "NFC" }) };
+    const cuts = { type: "Sequence", pretokenizers: Array(11).fill({ type: "Whitespace" }) };
+    const replace = (from: string, content: string): unknown => ({
+      type: "Replace",
+      pattern: { String: from },
+      content,
+    });
+    for (const [path, value, message] of [
+      ["normalizer", many, /normalizer: the number of steps is 33; expected at most 32/],
+      ["pre_tokenizer", cuts, /pre_tokenizer: the number of parts is 11; expected at most 10/],
+      ["normalizer", replace("", "a"), /normalizer.pattern.String is ""; expected some characters/],
+      ["normalizer", replace("a", "b".repeat(201)), /normalizer.content is ".*; expected at most 200 characters/s],
+      ["normalizer", { type: "Prepend", prepend: "b".repeat(201) }, /normalizer.prepend is ".*; expected at most 200/s],
+    ] as const) {
+      await expect(load({ "tokenizer.json": changed(path, value) })).rejects.toThrow(message);
+    }
+  });
+
+  it("a normaliser that doubles a text and doubles it ends in an error", async () => {
+    const double = { type: "Replace", pattern: { String: "a" }, content: "aa" };
+    const json = changed("normalizer", { type: "Sequence", normalizers: Array(30).fill(double) });
+    const tokenizer = await load({ "tokenizer.json": json });
+    const begin = performance.now();
+    expect(() => tokenizer.encode("a".repeat(10_000))).toThrow(
+      "the tokenizer's normalizer makes more than 160100 characters of a text",
+    );
+    expect(performance.now() - begin).toBeLessThan(10_000);
+  });
+
+  it("refuses added tokens that a normaliser makes long", async () => {
+    const added = Array.from({ length: 10_000 }, (_, i) => ({ id: 13 + i, content: `${"a".repeat(190)}${i}` }));
+    const normalizer = { type: "Replace", pattern: { String: "a" }, content: "b".repeat(16) };
+    const json = JSON.parse(changed("normalizer", normalizer)) as Record<string, unknown>;
+    const begin = performance.now();
+    await expect(load({ "tokenizer.json": JSON.stringify({ ...json, added_tokens: added }) })).rejects.toThrow(
+      "added tokens: more than 2000000 characters once normalized",
+    );
+    expect(performance.now() - begin).toBeLessThan(10_000);
+  });
+
+  it.each(["NFC", "NFKC", "Strip", "Replace"])("takes time in the length of a text, with %s", async (type) => {
+    const replace = { pattern: { Regex: "\\s+" }, content: " ", strip_left: true, strip_right: true };
+    const tokenizer = await load({ "tokenizer.json": changed("normalizer", { type, ...replace }) });
+    for (const unit of ["\u302e\u0301", "\u0301", " ", "a", "a\u0301 "]) {
+      const begin = performance.now();
+      tokenizer.encode(`${unit.repeat(200_000 / unit.length)}x`);
+      expect(performance.now() - begin).toBeLessThan(10_000);
+    }
+  });
+
   it("counts no comma and no bracket within a token", async () => {
     const tokens = [...TOKENS, ...Array.from({ length: 2000 }, (_, i) => `${"[{,".repeat(300)}\\"${i}`)];
     const tokenizer = await load({ "tokenizer.json": tokenizerJson({ vocabulary: tokens }) });
@@ -351,24 +416,24 @@ describe("a hostile folder costs neither time nor memory", () => {
 
   it("finds no token within white space that one has taken, in time that grows with it", async () => {
     const added = [
-      { id: 99, content: " ", special: true, rstrip: true },
-      { id: 98, content: " film", special: true, lstrip: true },
+      { id: 13, content: " ", special: true, rstrip: true },
+      { id: 14, content: " film", special: true, lstrip: true },
     ];
     const tokenizer = await load({ "tokenizer.json": changed("added_tokens", added) });
     const begin = performance.now();
     const spaces = 200_000;
     const { ids, offsets } = tokenizer.encode(`the${" ".repeat(spaces)}film`, undefined, { addSpecialTokens: false });
     expect(performance.now() - begin).toBeLessThan(2000);
-    expect(ids).toEqual([5, 99, 98]);
+    expect(ids).toEqual([5, 13, 14]);
     expect(offsets).toEqual([
       [0, 3],
       [3, 3 + spaces],
       [2 + spaces, 7 + spaces], // its own content, white space or not
     ]);
-    const near = [{ id: 99, content: "<a>", special: true, rstrip: true }, added[1]];
+    const near = [{ id: 13, content: "<a>", special: true, rstrip: true }, added[1]];
     const other = await load({ "tokenizer.json": changed("added_tokens", near) });
     const encoding = other.encode("<a>  film", undefined, { addSpecialTokens: false });
-    expect(encoding.ids).toEqual([99, 98]);
+    expect(encoding.ids).toEqual([13, 14]);
     expect(encoding.offsets).toEqual([
       [0, 5],
       [4, 9],

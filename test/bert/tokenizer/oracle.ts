@@ -55,14 +55,24 @@ function unitsOf(text: string): number[] {
 
 export interface JsonOptions {
   readonly vocabulary: readonly string[];
+  /** Of BertNormalizer, or with a `type` all of another. */
   readonly normalizer?: Readonly<Record<string, unknown>> | null;
+  readonly preTokenizer?: Readonly<Record<string, unknown>>;
   readonly added?: readonly Readonly<Record<string, unknown>>[];
   readonly model?: Readonly<Record<string, unknown>>;
   readonly postProcessor?: unknown;
 }
 
 /** A tokenizer.json for both sides. The five special tokens are added when the vocabulary has them. */
-export function tokenizerJson({ vocabulary, normalizer, added = [], model, postProcessor }: JsonOptions): string {
+export function tokenizerJson(options: JsonOptions): string {
+  const {
+    vocabulary,
+    normalizer,
+    preTokenizer = { type: "BertPreTokenizer" },
+    added = [],
+    model,
+    postProcessor,
+  } = options;
   const id = (token: string): number => vocabulary.lastIndexOf(token);
   const plain = { single_word: false, lstrip: false, rstrip: false, normalized: false, special: true };
   let next = vocabulary.length;
@@ -79,8 +89,8 @@ export function tokenizerJson({ vocabulary, normalizer, added = [], model, postP
       }),
     ],
     normalizer:
-      normalizer === null
-        ? null
+      normalizer === null || normalizer?.type !== undefined
+        ? normalizer
         : {
             type: "BertNormalizer",
             clean_text: true,
@@ -89,7 +99,7 @@ export function tokenizerJson({ vocabulary, normalizer, added = [], model, postP
             lowercase: true,
             ...normalizer,
           },
-    pre_tokenizer: { type: "BertPreTokenizer" },
+    pre_tokenizer: preTokenizer,
     post_processor:
       postProcessor === undefined
         ? { type: "BertProcessing", sep: ["[SEP]", id("[SEP]")], cls: ["[CLS]", id("[CLS]")] }

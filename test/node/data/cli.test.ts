@@ -1,77 +1,26 @@
 /** `--input FILE --output OUT` and `evaluate` of the built command line, as a user runs them. `npm test` builds dist/. */
 
-import { type ChildProcess, spawn } from "node:child_process";
+import type { ChildProcess } from "node:child_process";
 import { existsSync } from "node:fs";
-import { mkdir, readdir, readFile, rm, stat, writeFile } from "node:fs/promises";
-import { tmpdir } from "node:os";
+import { readdir, readFile, rm, stat, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { setTimeout } from "node:timers/promises";
 import { gzipSync } from "node:zlib";
 import { beforeAll, describe, expect, test } from "vitest";
 import type { RowValues } from "../../../src/node/data/rows.ts";
-import { openTable } from "../../../src/node/data/table.ts";
-import { tinyModel } from "../../bert/tiny.ts";
+import { type Ended, rowsOf, run, writeModel } from "./command_line.ts";
 import { scratch } from "./scratch.ts";
 
 const ROOT = join(import.meta.dirname, "../../..");
-const MAIN = join(ROOT, "dist/node/main.js");
-const ADAPTER = ["--adapter", process.env.BERT_WEBGPU_ADAPTER || "auto"];
 const SST2 = join(ROOT, "../shared/data/sst2/validation.tsv");
-const WORDS = "[PAD] [UNK] [CLS] [SEP] [MASK] a the good bad film movie is was very so dull bright".split(" ");
 
 const file = scratch();
 /** Two layers of nothing learnt, but fast. */
 let tiny: readonly string[];
 
 beforeAll(async () => {
-  tiny = ["--model", await writeModel("tiny", {})];
+  tiny = ["--model", await writeModel(file, "tiny", {})];
 });
-
-async function writeModel(name: string, config: object): Promise<string> {
-  const path = await file(`${name}/config.json`);
-  await mkdir(dirname(path));
-  const folder = tinyModel(config);
-  for (const part of ["config.json", "model.safetensors"]) {
-    const source = (await folder.open(part))!;
-    await file(`${name}/${part}`, await source.read(0, source.size));
-  }
-  await file(
-    `${name}/vocab.txt`,
-    [...WORDS, ...Array.from({ length: 50 - WORDS.length }, (_, i) => `##${i}`)].join("\n"),
-  );
-  return dirname(path);
-}
-
-interface Ended {
-  readonly code: number | null;
-  readonly stdout: string;
-  readonly stderr: string;
-}
-
-async function run(
-  args: readonly string[],
-  { input = "", watch }: { input?: string | Uint8Array; watch?: (child: ChildProcess) => Promise<void> } = {},
-): Promise<Ended> {
-  const child = spawn(process.execPath, [MAIN, ...args, ...ADAPTER], { cwd: tmpdir() });
-  const output = { stdout: "", stderr: "" };
-  for (const stream of ["stdout", "stderr"] as const) {
-    child[stream].setEncoding("utf8").on("data", (text: string) => {
-      output[stream] += text;
-    });
-  }
-  child.stdin.on("error", () => {});
-  child.stdin.end(input);
-  void watch?.(child);
-  const code = await new Promise<number | null>((resolve) => child.on("close", resolve));
-  expect(output.stderr).not.toMatch(/^\s+at /m);
-  return { code, stdout: output.stdout, stderr: output.stderr.replace(/^Warning: max.*\n/gm, "") };
-}
-
-async function rowsOf(path: string): Promise<RowValues[]> {
-  const rows: RowValues[] = [];
-  for await (const { values } of (await openTable(path)).rows()) rows.push(values!);
-  return rows;
-}
 
 describe("a file of texts", () => {
   test("is answered on stdout, or in a file with the numbers of the rows", async () => {
@@ -118,7 +67,7 @@ describe("a file of texts", () => {
     expect(values).toEqual([...values].sort((a, b) => b - a));
     const output = await file("sparse.jsonl");
     expect((await run([...args, "--output", output])).code).toBe(0);
-    expect(await rowsOf(output)).toEqual(lines.map((line, i) => ({ row: i + 1, ...line })));
+    expect(await rowsOf(output)).toEqual(lines.map(({ adapter: _, ...line }, i) => ({ row: i + 1, ...line })));
     const refused = await run(["embed", "--sparse", "--precision", "int8", "a"]);
     expect(refused.stderr).toMatch(/'--sparse' cannot be used with option '--precision/);
   });
@@ -289,7 +238,7 @@ describe.skipIf(process.platform === "win32")("an output that is there", () => {
   });
 
   test("and is a file of the model is refused, by every job", async () => {
-    const path = await writeModel("own", {});
+    const path = await writeModel(file, "own", {});
     const input = await file("own.csv", "text,label\na film,0\n");
     const args = ["--model", path, "--input", input, "--force"];
     for (const name of ["config.json", "model.safetensors", "vocab.txt"]) {
@@ -312,7 +261,7 @@ describe.skipIf(process.platform === "win32")("an output that is there", () => {
   });
 
   test("what is no text in the model's folder is the user's to mend", async () => {
-    const path = await writeModel("no_text", {});
+    const path = await writeModel(file, "no_text", {});
     const input = await file("text.txt", "a film\n");
     for (const name of ["modules.json", "artifact.metadata"]) {
       await writeFile(join(path, name), Uint8Array.of(0xff));
@@ -323,7 +272,7 @@ describe.skipIf(process.platform === "win32")("an output that is there", () => {
   });
 
   test("of other weights or another tokenizer is not gone on with", async () => {
-    const path = await writeModel("changing", {});
+    const path = await writeModel(file, "changing", {});
     const input = await file("two.txt", "a film\nthe movie\n");
     const output = await file("two.csv");
     const args = ["classify", "--model", path, "--input", input, "--output", output];
@@ -379,7 +328,7 @@ describe("evaluate", () => {
     expect(over.stderr).toMatch(/labelled.csv: it is the input/);
     expect((await run([...args, "--on-error", "skip", "--report", "-"])).stdout).toBe(svg);
     const labels = { id2label: { 0: "\u009b31m", 1: "b" } };
-    const evil = ["--model", await writeModel("evil", labels), "--task", "text-classification"];
+    const evil = ["--model", await writeModel(file, "evil", labels), "--task", "text-classification"];
     const numbered = await file("numbered.csv", "text,label\ngood film,0\nbad film,1\n");
     const { stderr } = await run(["evaluate", ...evil, "--input", numbered, "--report", "-", "--json"]);
     expect(stderr).toContain("\\u009b31m");
@@ -388,7 +337,10 @@ describe("evaluate", () => {
 
   test("takes a word for what its first piece is", async () => {
     const id2label = { 0: "O", 1: "B-X" };
-    const model = ["--model", await writeModel("ner", { architectures: ["BertForTokenClassification"], id2label })];
+    const model = [
+      "--model",
+      await writeModel(file, "ner", { architectures: ["BertForTokenClassification"], id2label }),
+    ];
     const words = ["a", "very", "good0", "film", "dull1", "so"];
     const tagged = await run(["tag", ...model, words.join(" "), "--strategy", "none", "--ignore", "none", "--json"]);
     const { entities } = JSON.parse(tagged.stdout) as { entities: { entity: string; word: string }[] };

@@ -106,8 +106,8 @@ describe("csv", () => {
     const text = 'text,n\na\nb,1,2\n"c"d,1\ne,2\n';
     expect(await read(await file("b.csv", text))).toEqual([
       "it has 1 cell, 2 columns expected",
-      "it has 3 cells, 2 columns expected",
-      "a comma is missing after the closing quote at character 3",
+      'it has 3 cells, 2 columns expected; a cell that holds "," must be in quotes',
+      'column 1: "," is missing after the closing quote at character 3; a quote within quotes is written twice',
       { text: "e", n: "2" },
     ]);
     const bytes = Buffer.from("text,n\n\xe9,1\nok,2\n", "latin1");

@@ -73,8 +73,8 @@ export function mapped<From, Input, Between, Result>(
   return {
     wanted: plan.wanted,
     prepare(from, index) {
-      const job = plan.prepare(input(from), index);
-      return { ...job, finish: (outputs) => result(job.finish(outputs)) };
+      const { sequences, rows, finish } = plan.prepare(input(from), index);
+      return { sequences, rows, finish: (outputs) => result(finish(outputs)) };
     },
   };
 }

@@ -11,8 +11,9 @@ import { type Evaluation, type EvaluationOptions, evaluation, type WithGold, wit
 type Row = WithGold<Question, readonly string[]>;
 
 export async function evaluateAnswers(options: EvaluationOptions): Promise<Evaluation> {
-  const { input, format, column = "question", pairColumn = "context", labelColumn = "answers" } = options;
-  const rows = format !== undefined || (formatOf(input) !== "lines" && !/\.json(\.gz)?$/i.test(input));
+  const { input, format, delimiter, column = "question", pairColumn = "context", labelColumn = "answers" } = options;
+  const rows =
+    format !== undefined || delimiter !== undefined || (formatOf(input) !== "lines" && !/\.json(\.gz)?$/i.test(input));
   const table = rows
     ? await openInput(options, [column, pairColumn, labelColumn])
     : await squadTable(input, column, pairColumn, labelColumn);

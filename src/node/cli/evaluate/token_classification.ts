@@ -12,8 +12,8 @@ import { type Evaluation, type EvaluationOptions, evaluation, type WithGold, wit
 type Row = WithGold<readonly string[], readonly string[]>;
 
 export async function evaluateTokens(options: EvaluationOptions): Promise<Evaluation> {
-  const { input, format, scheme, column = "tokens", labelColumn = "tags" } = options;
-  const rows = ["jsonl", "parquet"].includes(format ?? formatOf(input));
+  const { input, format, delimiter, scheme, column = "tokens", labelColumn = "tags" } = options;
+  const rows = delimiter !== undefined || ["jsonl", "parquet"].includes(format ?? formatOf(input));
   const table = rows ? await openInput(options, [column, labelColumn]) : conllTable(input, column, labelColumn);
   return evaluation<Row, Entity[]>(table, (pretrained, settings) => {
     const { labels } = pretrained.model.config;

@@ -1,0 +1,6 @@
+// A block of x, four rows by four of k, in four parts for four threads to load: here one k each.
+
+fn x_part(row: u32, part: u32, chunk: u32) -> vec4f { return x_at(row, 4 * chunk + part); }
+
+// The four k of each row, of the four parts.
+fn rows_of(parts: mat4x4f) -> mat4x4f { return transpose(parts); }
