@@ -133,3 +133,4 @@ export type { Dispatch, Operand, Recorder, Recording, Ref, ScalarInput } from ".
 export type { ProgramInputs } from "./runtime/steps.ts";
 export type { Table } from "./runtime/table.ts";
 export type { DType, InputData, Shape, Tensor } from "./runtime/tensor.ts";
+export * from "./runtime/vector_index.ts";

@@ -80,12 +80,13 @@ const KEPT_PROGRAMS = 64;
 export class BertModel {
   readonly name: string;
   readonly config: BertConfig;
+  /** That it was loaded on. */
+  readonly engine: Engine;
   /** Storage of activations: f32 for a model in q8. */
   readonly dtype: "f32" | "f16";
   /** What it was loaded as. */
   readonly storage: WeightStorage;
   readonly classifierKind: ClassifierKind | undefined;
-  readonly #engine: Engine;
   readonly #folder: Folder;
   readonly #parts: Parts;
   #loaded: LoadedWeights;
@@ -100,7 +101,7 @@ export class BertModel {
     storage: WeightStorage,
     loaded: LoadedWeights,
   ) {
-    this.#engine = engine;
+    this.engine = engine;
     this.#folder = folder;
     this.storage = storage;
     this.name = folder.name;
@@ -251,8 +252,8 @@ export class BertModel {
 
   /** Loads the weights again where the engine had to open another device. */
   async #onDevice(): Promise<void> {
-    await this.#engine.ready();
-    if (this.#loaded.generation === this.#engine.generation) return;
+    await this.engine.ready();
+    if (this.#loaded.generation === this.engine.generation) return;
     this.#reloading ??= this.#reload().finally(() => {
       this.#reloading = undefined;
     });
@@ -260,7 +261,7 @@ export class BertModel {
   }
 
   async #reload(): Promise<void> {
-    const loaded = await loadWeights(this.#engine, await openModel(this.#folder), this.storage, {});
+    const loaded = await loadWeights(this.engine, await openModel(this.#folder), this.storage, {});
     if (loaded.fingerprint !== this.#loaded.fingerprint) {
       loaded.allocation.dispose();
       throw new ModelError(this.name, ["config.json or weights have changed since it was loaded; load it anew"]);
@@ -284,7 +285,7 @@ export class BertModel {
   async #record(prepared: PreparedForward): Promise<Recorded> {
     const { config, dtype } = this;
     let collect: Collect;
-    const program = await this.#engine.record(`bert ${prepared.key}`, (r) => {
+    const program = await this.engine.record(`bert ${prepared.key}`, (r) => {
       collect = recordForward(r, prepared, { config, dtype, weights: this.#loaded.weights });
     });
     return { program, collect: collect! };
