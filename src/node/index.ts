@@ -2,6 +2,11 @@
 
 export * from "../index.ts";
 export { bundledModel } from "./cli/package.ts";
+export type { OutputFormat } from "./data/layout.ts";
+export { type NpyVectors, readVectors } from "./data/read_vectors.ts";
+export type { Column, DataTable, Row, RowValues } from "./data/rows.ts";
+export { type InputFormat, openTable, type TableOptions } from "./data/table.ts";
+export { type WriteOptions, writeTable } from "./data/write_table.ts";
 export { type AdapterChoice, type DeviceOptions, NoAdapterError, type NodeDevice, requestDevice } from "./device.ts";
 export { createEngine, defaultEngine, type EngineSettings } from "./engine.ts";
 export * from "./folder.ts";
