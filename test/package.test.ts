@@ -114,10 +114,11 @@ describe.skipIf(!built)("the built package (needs `node build.mjs`)", () => {
     },
   );
 
-  test("the entries for Node mean the same classes", async () => {
+  test("the entries for Node mean the same classes, and in Node models are paths as well", async () => {
     const load = async (entry: string) => (await import(pathToFileURL(at(entry)).href)) as Record<string, unknown>;
     const [browser, node] = await Promise.all([load("dist/node/browser.js"), load("dist/node/index.js")]);
-    for (const name of Object.keys(browser)) expect(node[name], name).toBe(browser[name]);
+    const others = Object.keys(browser).filter((name) => node[name] !== browser[name]);
+    expect(others.sort()).toEqual(["loadPretrained", "pipeline"]);
   });
 
   test("says where the bundled model lies", async () => {

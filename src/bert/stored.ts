@@ -12,6 +12,16 @@ import type { Shape, Tensor } from "../runtime/tensor.ts";
 /** Storage of weights. `q8` is f32, but for the encoder's linear layers: int8 with a scale for each output. */
 export type WeightStorage = "f32" | "f16" | "q8";
 
+/** What it may be called: fp32 and fp16 are what other libraries say. */
+export type StorageName = WeightStorage | "fp32" | "fp16";
+
+/** @throws RangeError for what is none */
+export function storageOf(dtype: StorageName): WeightStorage {
+  const storage = String(dtype).replace(/^fp/, "f");
+  if (["f32", "f16", "q8"].includes(storage)) return storage as WeightStorage;
+  throw new RangeError(`no dtype ${JSON.stringify(dtype)}; there are f32 (or fp32), f16 (or fp16), q8`);
+}
+
 /** Storage of everything that is not int8. */
 export function activationsOf(storage: WeightStorage): "f32" | "f16" {
   return storage === "q8" ? "f32" : storage;

@@ -4,20 +4,9 @@
  * infinity from 65520 on, where the largest finite f16, 65504, is no longer the nearest. NaN stays NaN.
  */
 
-/** Added and taken away again, rounds a smaller number to a whole one, ties to even. */
-const WHOLE = 4_503_599_627_370_496;
-
 /** The f16 bits nearest to a number, rounded once from float64. */
 export function toFloat16(value: number): number {
-  if (Number.isNaN(value)) return float32ToFloat16(Float32Array.of(value))[0]!; // with its sign
-  const sign = value < 0 || Object.is(value, -0) ? 0x8000 : 0;
-  const magnitude = Math.abs(value);
-  if (magnitude >= 65520) return sign | 0x7c00;
-  const scaled = magnitude * 2 ** 14; // below 1 where the result is subnormal, with no exponent of its own
-  const exponent = Math.max(0, 31 - Math.clz32(scaled));
-  // up to 2048, the implied bit with it; a carry goes where it must, be it into the exponent
-  const mantissa = (scaled / (1 << exponent)) * 1024 + WHOLE - WHOLE;
-  return sign | ((exponent << 10) + mantissa);
+  return numbersToFloat16([value])[0]!;
 }
 
 /** The number that f16 bits stand for. */
@@ -37,11 +26,16 @@ export function float32ToFloat16(source: Float32Array): Uint16Array<ArrayBuffer>
   return result;
 }
 
-/** float64, or integers, to f16 bits, rounded once. */
+/** float64, or integers, to f16 bits, rounded once: what f32 cannot hold is odd there, so that it never looks like a tie. */
 export function numbersToFloat16(source: ArrayLike<number>): Uint16Array<ArrayBuffer> {
-  const result = new Uint16Array(source.length);
-  for (let i = 0; i < result.length; i++) result[i] = toFloat16(source[i]!);
-  return result;
+  const singles = Float32Array.from(source);
+  const bits = new Uint32Array(singles.buffer);
+  for (let i = 0; i < bits.length; i++) {
+    if (singles[i] === source[i]) continue;
+    if (Math.abs(singles[i]!) > Math.abs(source[i]!)) bits[i]!--;
+    bits[i]! |= 1;
+  }
+  return float32ToFloat16(singles);
 }
 
 /** f16 bits to f32. */

@@ -76,7 +76,7 @@ describe("kernels", () => {
     expect(
       rows.filter(({ chosen }) => chosen).map(({ kernel }) => kernel.replace(/_broadcast|_workgroup.*/, "")),
     ).toEqual(
-      "embed_layernorm layernorm pool l2_normalize gather_rows softmax top_k matmul attention attention_probs".split(
+      "embed_layernorm layernorm pool l2_normalize gather_rows softmax top_k non_finite matmul attention attention_probs".split(
         " ",
       ),
     );
@@ -151,6 +151,7 @@ describe("kernels", () => {
       gather_rows: 2 * matrix + 5 * 4,
       softmax: 2 * matrix,
       top_k: matrix + 2 * 5 * 5 * 4,
+      non_finite: matrix + 4, // one block
     });
   });
 
@@ -181,7 +182,8 @@ describe("kernels", () => {
       const tasks = typicalTasks({ limits: engine.device.limits, software, subgroupSize: 8 });
       const names = new Set(tasks.flatMap(({ kernels }) => kernels));
       const known = Object.values(kernels).flatMap((value) => (isKernel(value) ? [value.name] : []));
-      expect(known.filter((name) => !names.has(name))).toEqual([]);
+      // the gradients' are measured together, as a step of training
+      expect(known.filter((name) => !names.has(name) && !/backward/.test(name))).toEqual([]);
     }
   });
 });

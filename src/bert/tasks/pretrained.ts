@@ -44,8 +44,13 @@ export const TASK_OPTIONS: Names<TaskOptions> = {
   ...{ checkFinite: 1, onWarning: 1 },
 };
 
-/** Loads a model folder in Hugging Face layout. @throws ModelError or CheckpointError with every fault, or what `loadTokenizer` throws */
+/**
+ * Loads a model folder in Hugging Face layout.
+ * @throws ModelError or CheckpointError with every fault, what `loadTokenizer` throws, or as `BertModel.load`; TypeError for
+ * a text, which `modelFolder` makes a folder of (that of `bert-webgpu/node` takes texts)
+ */
 export async function loadPretrained(engine: Engine, folder: Folder, options: LoadOptions = {}): Promise<Pretrained> {
+  if (typeof folder === "string") throw new TypeError(`folder is a string; give modelFolder("${folder}")`);
   const modules = (await readText(folder, MODULES)) ?? "";
   const sentence = await readSentenceModules(folder, modules);
   const own = folderAt(folder, sentence?.path ?? "");

@@ -8,12 +8,14 @@ import { openCheckpoint } from "../../files/checkpoint.ts";
 import { ModelError } from "../config.ts";
 import {
   at,
+  childOf,
+  choiceOf,
   countOf,
   type Fields,
   fieldsOf,
   flagOf,
-  has,
   listOf,
+  optional,
   parseFields,
   textOf,
   wrong,
@@ -152,8 +154,8 @@ async function readModules(folder: Folder, text: string): Promise<SentenceModule
     crossEncoder,
     modules: normalize ? modules.slice(0, -1) : modules,
     normalize,
-    activationFn: crossEncoder && has(model, "activation_fn") ? textOf(model, "activation_fn") : undefined,
-    maxSeqLength: has(encoder, "max_seq_length") ? countOf(encoder, "max_seq_length", 3, 1 << 20) : undefined,
+    activationFn: crossEncoder ? optional(model, "activation_fn", textOf) : undefined,
+    maxSeqLength: optional(encoder, "max_seq_length", (from, name) => countOf(from, name, 3, 1 << 20)),
     lowercase: flagOf(encoder, "do_lower_case", false),
     ...readPrompts(model),
   };
@@ -275,18 +277,15 @@ function featuresOf(fields: Fields): Pick<VectorModule, "input" | "output"> {
 }
 
 function readPrompts(fields: Fields): Pick<SentenceModules, "prompts" | "defaultPrompt" | "similarity"> {
-  const own = has(fields, "prompts") ? fieldsOf(fields.values.prompts, at(fields, "prompts")) : undefined;
+  const own = optional(fields, "prompts", childOf);
   const names = Object.keys(own?.values ?? {});
   const prompts = Object.fromEntries(names.map((name) => [name, textOf(own!, name)]));
-  const defaultPrompt = has(fields, "default_prompt_name") ? textOf(fields, "default_prompt_name") : undefined;
+  const defaultPrompt = optional(fields, "default_prompt_name", textOf);
   if (defaultPrompt !== undefined && !names.includes(defaultPrompt)) {
     throw wrong(at(fields, "default_prompt_name"), defaultPrompt, `one of the prompts (${names.join(", ")})`);
   }
-  const similarity = textOf(fields, "similarity_fn_name", "cosine");
-  if (!Object.hasOwn(SIMILARITIES, similarity)) {
-    throw wrong(at(fields, "similarity_fn_name"), similarity, Object.keys(SIMILARITIES).join(", "));
-  }
-  return { prompts, defaultPrompt, similarity: similarity as SimilarityName };
+  const similarities = Object.keys(SIMILARITIES) as SimilarityName[];
+  return { prompts, defaultPrompt, similarity: choiceOf(fields, "similarity_fn_name", similarities, "cosine") };
 }
 
 /** @returns the tensors in the order asked for, undefined for what is not */

@@ -8,7 +8,7 @@
  * handful of programs. Sorted batches would differ in their numbers of sequences.
  */
 
-import { type Names, requireKnown } from "../../files/options.ts";
+import { type Names, requireKnown, requireList } from "../../files/options.ts";
 import type { Sequence } from "../batch.ts";
 import type { BertConfig } from "../config.ts";
 import { headsFor } from "../forward.ts";
@@ -60,7 +60,8 @@ interface Unit<Result> {
 /**
  * Holds at most two batches, and the windows of a text that is in both.
  * @throws what the source or `plan.prepare` threw, after the results of all inputs before; the signal's reason; TypeError
- * for an unknown option
+ * for an unknown option, and for one input where a list belongs: it gets no list of one result, since what is one input of
+ * a task (a list of words is one text) and what is a list of them could not be told apart
  */
 export async function* streamPlan<Input, Result>(
   model: BertModel,
@@ -69,6 +70,7 @@ export async function* streamPlan<Input, Result>(
   options: StreamOptions = {},
 ): AsyncGenerator<Result, void, undefined> {
   requireKnown("stream", options, STREAM_OPTIONS);
+  requireList("inputs", inputs);
   const { tokenBudget: budget = DEFAULT_BUDGET, signal, onProgress, checkFinite } = options;
   if (!Number.isInteger(budget) || budget < 1) {
     throw new RangeError(`tokenBudget is ${budget}, it must be an integer from 1`);

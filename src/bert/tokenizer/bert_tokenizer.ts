@@ -57,12 +57,7 @@ export function bertSpec(
   return {
     vocabulary,
     special,
-    normalizer: bertSteps({
-      cleanText: true,
-      handleChineseChars: config.handleChineseChars ?? true,
-      stripAccents: config.stripAccents,
-      lowercase: config.lowercase ?? true,
-    }),
+    normalizer: bertSteps(config.normalizer),
     kindOf: bertKind,
     continuingPrefix: "##",
     maxInputCharsPerWord: 100,

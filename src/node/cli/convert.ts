@@ -1,11 +1,12 @@
 /** `convert IN OUT`: writes the weights of a model, in any format that is read, as one safetensors file. */
 
 import { stat } from "node:fs/promises";
-import { Command, Option } from "commander";
+import { Command } from "commander";
 import { type Checkpoint, openCheckpoint, openCheckpointFile } from "../../files/checkpoint.ts";
 import { planSafetensors, type SafetensorsPlan, writeSafetensors } from "../../files/safetensors_writer.ts";
 import { type Claim, claimOutput, refuseInputs, type Write, writeOutput } from "../data/claim.ts";
 import { openFile } from "../folder.ts";
+import { dtypeOption } from "./command.ts";
 import { InputError } from "./failure.ts";
 import { openModelFolder, refuseModel } from "./model.ts";
 import { print, printable, printRaw, progress, say, warnings } from "./output.ts";
@@ -26,9 +27,7 @@ export function convertCommand(): Command {
     )
     .argument("<OUT>", "the file to write, such as model.safetensors; - is standard output")
     .option("--json", "JSON Lines: one object per line", false)
-    .addOption(
-      new Option("--dtype <TYPE>", "type of floating-point weights (default: as stored)").choices(["f32", "f16"]),
-    )
+    .addOption(dtypeOption("type of floating-point weights (default: as stored)", ["f32", "f16"]))
     .option("--force", "overwrite OUT when it is there", false)
     .option("--verify", "hash the files of a model of the hub before they are used, also those in the cache", false)
     .action(convert);

@@ -114,7 +114,7 @@ async function measure(
   try {
     const { pretrained } = await session.start();
     const { plan, inputOf, add, report } = begin(pretrained, session.taskOptions);
-    for await (const outcome of rowOutcomes(pretrained.model, plan, table, inputOf)) {
+    for await (const outcome of rowOutcomes(session, pretrained.model, plan, table, inputOf)) {
       const { row, fault } = outcome;
       rows++;
       if (fault === undefined) add(outcome.input, outcome.result);

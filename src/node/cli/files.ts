@@ -84,7 +84,7 @@ export async function answerFile<Input, Result>(
       return job.input(job.read.map((column) => textIn(values, column)));
     };
     const { signal } = interruption;
-    const outcomes = rowOutcomes(pretrained.model, job.plan(pretrained), table, inputOf, { begun, signal });
+    const outcomes = rowOutcomes(session, pretrained.model, job.plan(pretrained), table, inputOf, { begun, signal });
     for await (const outcome of outcomes) {
       const { row, fault } = outcome;
       if (done === begun) bar = progressBar({ rows: begun, share: begun > 0 ? row.share : 0 }, shownOn(output));

@@ -32,9 +32,12 @@ export function aligned(rows: readonly (readonly string[])[]): string[] {
   );
 }
 
+/** Takes a terminal's line away, such as one that shows progress. */
+const WIPE = "\r\u001b[K";
+
 /** A line on stderr, or several. */
 export function say(line: string): void {
-  process.stderr.write(`${harmless(line)}\n`);
+  process.stderr.write(`${process.stderr.isTTY ? WIPE : ""}${harmless(line)}\n`);
 }
 
 export const adapterText = ({ name, software }: { readonly name: string; readonly software: boolean }): string =>
@@ -46,14 +49,13 @@ export const scoreText = (score: number): string => score.toFixed(4).padStart(7)
 
 const MOST_WARNINGS = 20;
 
-/** Warnings on stderr, each once, and after the first 20 only how many there were. */
+/** Warnings on stderr, each once; of those after the first 20, and of those again, only how many there were. */
 export function warnings(): { warn(message: string): void; end(): void } {
   const given = new Set<string>();
   let more = 0;
   return {
     warn(message) {
-      if (given.has(message)) return;
-      if (given.size === MOST_WARNINGS) {
+      if (given.has(message) || given.size === MOST_WARNINGS) {
         more++;
         return;
       }
@@ -79,7 +81,7 @@ export function progress(what: string): { at(share: number): void; end(): void }
       stderr.write(`\r${printable(what)} ${percent}%`);
     },
     end() {
-      stderr.write("\r\u001b[K");
+      stderr.write(WIPE);
     },
   };
 }

@@ -9,7 +9,7 @@ import type { Tokenizer } from "../../bert/tokenizer/tokenizer.ts";
 import { type Folder, readText } from "../../files/bytes.ts";
 import type { Engine } from "../../runtime/engine.ts";
 import { type Claim, claimOutput } from "../data/claim.ts";
-import { createEngine } from "../index.ts";
+import { createEngine } from "../engine.ts";
 import type { CommonOptions } from "./command.ts";
 import { InputError } from "./failure.ts";
 import type { FileOptions } from "./file_options.ts";
@@ -24,6 +24,8 @@ export interface Session {
   readonly tokenizer: Tokenizer;
   /** For the tasks: their warnings go to stderr. */
   readonly taskOptions: TaskOptions;
+  /** Does `work`, of whose warnings it is said where they belong. */
+  at<T>(place: string, work: () => T): T;
   /** A result as JSON, with the adapter that computed it; without `--json` a line on stderr says it. */
   json(result: object): string;
   /** Starts the GPU and loads the model, once. */
@@ -77,6 +79,7 @@ export async function withModel(
   if (output) await refuseModel(output, folder, await filesOf());
   const { warn, end } = warnings();
   for (const warning of odd) warn(`${folder.name}: ${warning}`);
+  let where = "";
   let engine: Engine | undefined;
   let started: ReturnType<Session["start"]> | undefined;
   const start: Session["start"] = async () => {
@@ -100,7 +103,15 @@ export async function withModel(
   try {
     await work({
       tokenizer,
-      taskOptions: { onWarning: warn },
+      taskOptions: { onWarning: (message) => warn(where + message) },
+      at(place, work) {
+        where = `${place}: `;
+        try {
+          return work();
+        } finally {
+          where = "";
+        }
+      },
       json: (result) => JSON.stringify({ ...result, adapter: engine?.adapter.name }),
       start() {
         started ??= start();

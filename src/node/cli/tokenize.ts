@@ -6,7 +6,7 @@ import { type CommonOptions, newCommand, positiveInteger, TEXTS } from "./comman
 import { InputError } from "./failure.ts";
 import { inspectTokenizer, NO_TOKENIZER } from "./inspect.ts";
 import { openModelFolder } from "./model.ts";
-import { aligned, printable } from "./output.ts";
+import { aligned, printable, warnings } from "./output.ts";
 import { answer } from "./session.ts";
 
 interface TokenizeOptions extends CommonOptions {
@@ -33,11 +33,24 @@ async function tokenize(texts: readonly string[], options: TokenizeOptions): Pro
     addSpecialTokens: special,
     ...(maxLength && { maxLength, truncation: "longest_first" }),
   };
-  await answer(
-    texts,
-    async (batch) => batch.map((text) => tokenizer.encode(text, pair, encode)),
-    (text, encoding) => (json ? asJson(text, pair, encoding) : asText(text, encoding)),
-  );
+  const { warn, end } = warnings();
+  const encoded = (text: string): Encoding =>
+    tokenizer.encode(text, pair, {
+      ...encode,
+      onCut: (tokens, exact) =>
+        warn(
+          `${JSON.stringify(text.slice(0, 40))} has ${exact ? "" : "more than "}${tokens} tokens, --max-length is ${maxLength}: the rest is left out`,
+        ),
+    });
+  try {
+    await answer(
+      texts,
+      async (batch) => batch.map(encoded),
+      (text, encoding) => (json ? asJson(text, pair, encoding) : asText(text, encoding)),
+    );
+  } finally {
+    end();
+  }
 }
 
 function asJson(text: string, pair: string | undefined, { ids, tokens, offsets, typeIds }: Encoding): string {

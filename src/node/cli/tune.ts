@@ -1,13 +1,13 @@
 /** `tune`: finds the fastest way to multiply on this GPU, and keeps it for all that runs here from then on. */
 
-import { Command, Option } from "commander";
+import { Command } from "commander";
 import type { Scalar } from "../../kernels/kernel.ts";
 import { describeConfig } from "../../kernels/matmul/matmul_config.ts";
 import type { Engine } from "../../runtime/engine.ts";
 import { type TunedClass, type TuningResult, tuneMatmul, tuningShapes } from "../../runtime/ops/tune.ts";
-import { createEngine } from "../index.ts";
+import { createEngine } from "../engine.ts";
 import { claimTuning, removeTuning, storeTuning, tuningFile } from "../tuning.ts";
-import { positiveInteger } from "./command.ts";
+import { dtypeOption, positiveInteger } from "./command.ts";
 import { InputError } from "./failure.ts";
 import { aligned, print, printable, progress, say } from "./output.ts";
 import { quietTerminal } from "./quiet_terminal.ts";
@@ -26,7 +26,7 @@ export function tuneCommand(): Command {
     .description("find the fastest matmul for this GPU, and use it from then on")
     .option("--json", "JSON Lines: one object per line", false)
     .option("--adapter <NAME>", "auto, hardware, software, or a part of an adapter's name", "auto")
-    .addOption(new Option("--dtype <TYPE>", "storage to tune for").choices(["f32", "f16"]).default("f32"))
+    .addOption(dtypeOption("storage to tune for", ["f32", "f16"]).default("f32"))
     .option("--budget <MS>", "milliseconds in all", positiveInteger, 2000)
     .option("--dry-run", "measure, store nothing", false)
     .option("--reset", "measure nothing, remove what was stored for all adapters", false)
