@@ -11,17 +11,13 @@ type Class = (code: number) => boolean;
 export type Ranges = Int32Array;
 
 /**
- * All of Unicode 9 that is in a class below, or decomposes, with what may lie between: neither what is younger nor what is
- * unassigned yet, but in alphabets of mathematics, whose holes stay; nor what has changed its class since.
+ * All of Unicode 9 that is in a class below, or decomposes, with what may lie between: nothing younger, nothing that has
+ * changed its class since, and no gap of 16 code points or more, a column of the charts, that Unicode may fill yet.
  */
 const OLD: Ranges = /* @__PURE__ */ ranges(`
-  aBIageggcaccBaMxDtBwhCcBsbmBccJfcChDokChoBdxdoBbcdaEoncGeCfidbdckafbceBecBwadagacefbdceaicdasfmcCfjccccvbnarcCfidbdc
-  jbfbfbBfasaBqeeccdkaBpdChgcccdibmbBecCficccdibmbBecChgcccdkmBfbCtaffcachtcCjjnuDiicbmfpbBnClkBciBmcBjkakkCyEpDqbXllF
-  wZsDbcBlcBeeBcbBfbCnBpBjoEpBkEplfljbIcedCmcBcdaBhndoCoCqwznEljCheeClbCnhjBkebBzHtgKwdfdBldfdhcacacacBedCacocndfcsdcc
-  icDwcldBacmmaBoBgqFhrPkLyCLwQaEnigEibpaDtDuDpDgnIfBrCjpCufDyByDpenDtBecIocJvBQUpKnDsFgEraFgBvCzdjCrjbrBcBqBtmaBhCzrh
-  CqnnkpDxBdyDydFcktQNrDEjKAfdEbBngnegzcecacbcbcYrBpBphBycscdfecFedacHhefdfdfdcegcglcKbcJraItaFueBlaBxaPzaBCqaHsaBgaHm
-  ccbgdBpcfariBnaDybkgCpgDmdBRgCzByCoClCamdBwclCucdoeCzsEdaCclwdCfidbdckalbdgeeHlrEcwIzgdBlDftEamDyorcBWrhchDfvcnCYceB
-  ANabEzfChuBNxBtrdBDEpgHWdDuFacRcCMlqecoCAjgcqdgcbceDHegEggBUkHfWjEdBlaEicoBrfiibDVCpUvBPCQuaBfDrEzJfDSFpDSYndDSYn`);
+  aCIecShBdCuEoncJwBeEmmEhrCyjGrChBlBecCfBnBecChBlBfIjDiicspbBnIgCyCQgBeImEpVxCoCqwznOieJtgBZbLyDTiDpLyBrBDmcBROxDsJxF
+  gBvCzFgBqPvBdEzFcBDXmBnBBjBpUdKbcJraItJgPzaBCqaHsBgHmEwDyHbBRgCzByCoClCpBwDhcdoDvEdDmCfCeHlrEcwIzBuDftEamDyBhBWrqDfB
+  kCYceBANaIgBNxBtrdBDEpgHWdDuFacRcCNvCAjBqDHegEggBUkHfWjEdBlaEiDdDVCpUvBPCQuaBfDrEzJfDSFpHLXd`);
 
 /** What is in Mn today, and was not in Unicode 8, though it may be old. */
 const YOUNGER_MARK: Ranges = /* @__PURE__ */ ranges("DIynFYabCBtaCAOoaJoaBNOzaTmoCZyFeCVYwBqDLqg");
