@@ -67,21 +67,3 @@ export function warnings(): { warn(message: string): void; end(): void } {
     },
   };
 }
-
-/** A line on stderr that is rewritten as work goes on; nothing where nobody would see it move. */
-export function progress(what: string): { at(share: number): void; end(): void } {
-  const { stderr } = process;
-  if (!stderr.isTTY) return { at() {}, end() {} };
-  let shown = -1;
-  return {
-    at(share) {
-      const percent = Math.floor(share * 100);
-      if (percent === shown) return;
-      shown = percent;
-      stderr.write(`\r${printable(what)} ${percent}%`);
-    },
-    end() {
-      stderr.write(WIPE);
-    },
-  };
-}
