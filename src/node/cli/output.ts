@@ -32,12 +32,9 @@ export function aligned(rows: readonly (readonly string[])[]): string[] {
   );
 }
 
-/** Takes a terminal's line away, such as one that shows progress. */
-const WIPE = "\r\u001b[K";
-
 /** A line on stderr, or several. */
 export function say(line: string): void {
-  process.stderr.write(`${process.stderr.isTTY ? WIPE : ""}${harmless(line)}\n`);
+  process.stderr.write(`${harmless(line)}\n`);
 }
 
 export const adapterText = ({ name, software }: { readonly name: string; readonly software: boolean }): string =>
@@ -60,6 +57,7 @@ export function warnings(): { warn(message: string): void; end(): void } {
         return;
       }
       given.add(message);
+      if (process.stderr.isTTY) process.stderr.write("\r\u001b[K"); // a bar may stand there
       say(`warning: ${printable(message)}`);
     },
     end() {

@@ -64,7 +64,7 @@ test("vectors go to .npy and come back, of each type and from plain lists", asyn
 
 /** As numpy.save writes it. */
 function npy(descr: string, shape: string, data: Uint8Array, more = "'fortran_order': False"): Uint8Array {
-  const header = `{'descr': '${descr}', ${more}, 'shape': ${shape}, }`.padEnd(117) + "\n";
+  const header = `${`{'descr': '${descr}', ${more}, 'shape': ${shape}, }`.padEnd(117)}\n`;
   const start = Buffer.from(`\x93NUMPY\x01\x00\x76\x00`, "latin1");
   return Buffer.concat([start, Buffer.from(header), data]);
 }
