@@ -165,7 +165,7 @@ async function benchModels({ model, shape, batch, tokens, ragged, full, ...commo
   await withSession(
     common,
     async () => {
-      const folder = model === undefined ? undefined : await openModelFolder(model);
+      const folder = model === undefined ? undefined : await openModelFolder(model, { json: common.json === true });
       for (const output of [common.json, common.html]) {
         if (folder && typeof output === "object") await refuseModel(output, folder);
       }

@@ -145,7 +145,7 @@ describe("folders and files", () => {
     );
     await expectRefused(
       () => resolveModel("org/name", wrong({ cacheDirectory: "/nowhere" })),
-      /^resolveModel: no option "cacheDirectory"; there are revision, cacheDir, token, endpoint, offline, weights, onProgress, onWarning, verify, signal, retry, fetch$/,
+      /^resolveModel: no option "cacheDirectory"; there are revision, cacheDir, token, endpoint, offline, weights, onProgress, onWarning, verify, onVerify, signal, retry, fetch$/,
     );
   });
 

@@ -9,7 +9,8 @@ import { openFile } from "../folder.ts";
 import { dtypeOption } from "./command.ts";
 import { InputError } from "./failure.ts";
 import { openModelFolder, refuseModel } from "./model.ts";
-import { print, printable, printRaw, progress, say, warnings } from "./output.ts";
+import { print, printable, printRaw, say, warnings } from "./output.ts";
+import { barsOn, progress } from "./progress_bar.ts";
 
 interface ConvertOptions {
   readonly json: boolean;
@@ -39,7 +40,7 @@ async function convert(from: string, out: string, { json, dtype, force, verify }
   const claim = out === "-" ? undefined : await claimOutput(out, { inputs: [from], refuse });
   const notes = warnings();
   try {
-    const checkpoint = await openWeights(from, claim, verify);
+    const checkpoint = await openWeights(from, claim, { json, verify });
     try {
       for (const warning of checkpoint.warnings) notes.warn(warning);
       const plan = planSafetensors(checkpoint, { ...(dtype && { dtype }), metadata: { format: "pt" } });
@@ -47,8 +48,8 @@ async function convert(from: string, out: string, { json, dtype, force, verify }
       const read = [...checkpoint.files.values()].map(({ source }) => source.name);
       if (claim) {
         await refuseInputs(claim, read);
-        await writeOutput(claim, (write) => writeAll(write, checkpoint, plan));
-      } else await writeAll(printRaw, checkpoint, plan);
+        await writeOutput(claim, (write) => writeAll(write, checkpoint, plan, json));
+      } else await writeAll(printRaw, checkpoint, plan, json);
       const summary = summaryOf(plan);
       const said = json ? JSON.stringify({ path: out, from, files, ...summary }) : asText(from, out, summary);
       if (claim) await print(said);
@@ -62,16 +63,20 @@ async function convert(from: string, out: string, { json, dtype, force, verify }
   }
 }
 
-async function openWeights(path: string, output: Claim | undefined, verify: boolean): Promise<Checkpoint> {
+async function openWeights(
+  path: string,
+  output: Claim | undefined,
+  options: Pick<ConvertOptions, "json" | "verify">,
+): Promise<Checkpoint> {
   const found = await stat(path).catch(() => undefined);
   if (found && !found.isDirectory()) return openCheckpointFile(await openFile(path));
-  const folder = await openModelFolder(path, { verify });
+  const folder = await openModelFolder(path, options);
   if (output) await refuseModel(output, folder);
   return openCheckpoint(folder);
 }
 
-async function writeAll(write: Write, checkpoint: Checkpoint, plan: SafetensorsPlan): Promise<void> {
-  const shown = progress("writing");
+async function writeAll(write: Write, checkpoint: Checkpoint, plan: SafetensorsPlan, json: boolean): Promise<void> {
+  const shown = progress("writing", barsOn({ json }));
   try {
     let done = 0;
     for await (const slice of writeSafetensors(checkpoint, plan)) {

@@ -13,7 +13,7 @@ import { openInput, placeOf, rowOutcomes, textIn } from "./file_rows.ts";
 import { fingerprintFile } from "./fingerprint.ts";
 import { type Kept, keptColumns } from "./keep.ts";
 import { print, printRaw, say, warnings } from "./output.ts";
-import { durationText, progressBar, rateText } from "./progress_bar.ts";
+import { barsOn, durationText, progress, progressBar, rateText } from "./progress_bar.ts";
 import type { Session } from "./session.ts";
 
 export interface FileJob<Input, Result> {
@@ -75,7 +75,8 @@ export async function answerFile<Input, Result>(
   if (begun > 0) say(`going on after row ${begun}`);
   const interruption = catchInterruption();
   const start = performance.now();
-  let bar = progressBar();
+  const stream = barsOn({ json: options.json, answers: !output || options.output === "-" });
+  let bar = progressBar(undefined, stream);
   let [done, skipped] = [begun, 0];
   try {
     const { pretrained } = await session.start();
@@ -87,7 +88,7 @@ export async function answerFile<Input, Result>(
     const outcomes = rowOutcomes(session, pretrained.model, job.plan(pretrained), table, inputOf, { begun, signal });
     for await (const outcome of outcomes) {
       const { row, fault } = outcome;
-      if (done === begun) bar = progressBar({ rows: begun, share: begun > 0 ? row.share : 0 }, shownOn(output));
+      if (done === begun) bar = progressBar({ rows: begun, share: begun > 0 ? row.share : 0 }, stream);
       if (fault !== undefined) {
         const what = `${table.name}: ${placeOf(row)}: ${fault}`;
         if (options.onError === "stop") throw new InputError(`${what}; --on-error skip leaves such rows out`);
@@ -146,7 +147,8 @@ async function openResults<Input, Result>(
   );
   const { model, dtype, batchInvariant, resume, force } = options;
   const identity = async (): Promise<Identity> => {
-    const input = await fingerprintFile(options.input);
+    const hashing = progress(`hashing ${options.input}`, barsOn(options));
+    const input = await fingerprintFile(options.input, hashing.at).finally(hashing.end);
     const files = await session.fingerprints();
     return { command, input, model, dtype, batchInvariant, format, ...files, ...Object.fromEntries(flat) };
   };
@@ -215,11 +217,6 @@ function catchInterruption(): { readonly signal: AbortSignal; exitCode(): number
       });
     },
   };
-}
-
-/** Answers on a terminal are progress enough, and a bar between them would be in the way. */
-function shownOn(output: OutputFile | undefined): Pick<NodeJS.WriteStream, "isTTY" | "write"> {
-  return output || !process.stdout.isTTY ? process.stderr : { isTTY: false, write: () => true };
 }
 
 function summary(rows: number, skipped: number, start: number): string {

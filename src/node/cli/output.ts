@@ -32,12 +32,9 @@ export function aligned(rows: readonly (readonly string[])[]): string[] {
   );
 }
 
-/** Takes a terminal's line away, such as one that shows progress. */
-const WIPE = "\r\u001b[K";
-
 /** A line on stderr, or several. */
 export function say(line: string): void {
-  process.stderr.write(`${process.stderr.isTTY ? WIPE : ""}${harmless(line)}\n`);
+  process.stderr.write(`${harmless(line)}\n`);
 }
 
 export const adapterText = ({ name, software }: { readonly name: string; readonly software: boolean }): string =>
@@ -60,28 +57,11 @@ export function warnings(): { warn(message: string): void; end(): void } {
         return;
       }
       given.add(message);
+      if (process.stderr.isTTY) process.stderr.write("\r\u001b[K"); // a bar may stand there
       say(`warning: ${printable(message)}`);
     },
     end() {
       if (more > 0) say(`warning: and ${more} more like these`);
-    },
-  };
-}
-
-/** A line on stderr that is rewritten as work goes on; nothing where nobody would see it move. */
-export function progress(what: string): { at(share: number): void; end(): void } {
-  const { stderr } = process;
-  if (!stderr.isTTY) return { at() {}, end() {} };
-  let shown = -1;
-  return {
-    at(share) {
-      const percent = Math.floor(share * 100);
-      if (percent === shown) return;
-      shown = percent;
-      stderr.write(`\r${printable(what)} ${percent}%`);
-    },
-    end() {
-      stderr.write(WIPE);
     },
   };
 }

@@ -16,7 +16,8 @@ import type { FileOptions } from "./file_options.ts";
 import { fingerprints } from "./fingerprint.ts";
 import { inspectFolder, NO_TOKENIZER } from "./inspect.ts";
 import { openModelFolder, refuseModel } from "./model.ts";
-import { adapterText, print, progress, say, warnings } from "./output.ts";
+import { adapterText, print, say, warnings } from "./output.ts";
+import { barsOn, progress } from "./progress_bar.ts";
 import { quietTerminal } from "./quiet_terminal.ts";
 import { textBatches } from "./texts.ts";
 
@@ -24,6 +25,8 @@ export interface Session {
   readonly tokenizer: Tokenizer;
   /** For the tasks: their warnings go to stderr. */
   readonly taskOptions: TaskOptions;
+  /** Results are JSON, and no bars are wanted. */
+  readonly quiet: boolean;
   /** Does `work`, of whose warnings it is said where they belong. */
   at<T>(place: string, work: () => T): T;
   /** A result as JSON, with the adapter that computed it; without `--json` a line on stderr says it. */
@@ -66,7 +69,7 @@ export async function withModel(
   work: (session: Session) => Promise<void>,
 ): Promise<void> {
   const read = new Set<string>();
-  const folder = remembering(await openModelFolder(options.model, { verify: options.verify }), read);
+  const folder = remembering(await openModelFolder(options.model, options), read);
   const { tokenizer, faults, warnings: odd } = await inspectFolder(folder);
   if (faults.length > 0) throw new ModelError(folder.name, faults);
   if (!tokenizer) throw new ModelError(folder.name, [NO_TOKENIZER]);
@@ -86,7 +89,7 @@ export async function withModel(
     const { adapter, batchInvariant } = options;
     engine = await quietTerminal(() => createEngine({ adapter, batchInvariant }));
     if (!options.json && !silent) say(`adapter: ${adapterText(engine.adapter)}`);
-    const loading = progress("loading the model");
+    const loading = progress("loading the model", barsOn(options));
     try {
       const model = await BertModel.load(engine, folderAt(folder, sentence?.path ?? ""), {
         dtype: options.dtype,
@@ -118,7 +121,11 @@ export async function withModel(
         return started;
       },
       output,
-      fingerprints: async () => fingerprints(folder, await filesOf()),
+      async fingerprints() {
+        const hashing = progress("hashing the model", barsOn(options));
+        return fingerprints(folder, await filesOf(), hashing.at).finally(hashing.end);
+      },
+      quiet: options.json,
     });
   } finally {
     end();

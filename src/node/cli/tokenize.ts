@@ -26,7 +26,7 @@ export function tokenizeCommand(): Command {
 
 async function tokenize(texts: readonly string[], options: TokenizeOptions): Promise<void> {
   const { json, pair, maxLength, special } = options;
-  const folder = await openModelFolder(options.model, { weights: false, verify: options.verify });
+  const folder = await openModelFolder(options.model, { weights: false, json, verify: options.verify });
   const { tokenizer, faults } = await inspectTokenizer(folder);
   if (!tokenizer) throw new InputError(`${folder.name}: ${faults[0] ?? NO_TOKENIZER}`);
   const encode: EncodeOptions = {

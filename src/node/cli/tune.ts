@@ -9,7 +9,8 @@ import { createEngine } from "../engine.ts";
 import { claimTuning, removeTuning, storeTuning, tuningFile } from "../tuning.ts";
 import { dtypeOption, positiveInteger } from "./command.ts";
 import { InputError } from "./failure.ts";
-import { aligned, print, printable, progress, say } from "./output.ts";
+import { aligned, print, printable, say } from "./output.ts";
+import { barsOn, progress } from "./progress_bar.ts";
 import { quietTerminal } from "./quiet_terminal.ts";
 
 interface TuneCliOptions {
@@ -46,7 +47,7 @@ async function tune({ json, adapter, dtype, budget, dryRun, reset }: TuneCliOpti
     if (dtype === "f16" && !engine.hasF16) {
       throw new InputError(`${engine.adapter.name} stores no f16 (it lacks shader-f16): tune with --dtype f32`);
     }
-    const shown = progress("tuning");
+    const shown = progress("tuning", barsOn({ json }));
     const result = await tuneMatmul(engine, {
       shapes: tuningShapes(engine, dtype),
       budgetMs: budget,
