@@ -83,13 +83,15 @@ fn main(
     let k_start = key_row * params.stride + params.k_offset + in_head;
     let v_start = key_row * params.stride + params.v_offset + in_head;
     var s0 = vec4f(); var s1 = vec4f(); var s2 = vec4f(); var s3 = vec4f();
-    var g0 = vec4f(); var g1 = vec4f(); var g2 = vec4f(); var g3 = vec4f(); // gradients of probabilities
     for (var d = 0u; d < params.head_dim; d += 4) {
       let key4 = qkv_fours(k_start, d);
       s0 += qkv_at(q_start.x, d) * key4;
       s1 += qkv_at(q_start.y, d) * key4;
       s2 += qkv_at(q_start.z, d) * key4;
       s3 += qkv_at(q_start.w, d) * key4;
+    }
+    var g0 = vec4f(); var g1 = vec4f(); var g2 = vec4f(); var g3 = vec4f(); // gradients of probabilities
+    for (var d = 0u; d < params.head_dim; d += 4) {
       let value4 = qkv_fours(v_start, d);
       g0 += d_out_at(d_start.x, d) * value4;
       g1 += d_out_at(d_start.y, d) * value4;
