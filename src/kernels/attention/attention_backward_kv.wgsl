@@ -1,7 +1,7 @@
 // The gradients of k and v in out = softmax(q k^T * scale) v, for every head, each sequence by itself, without padding:
 // d_k = scale * g^T q and d_v = p^T d_out, with g = p * (d_out v^T - delta), p = exp(q k^T * scale - lse)
-//   qkv         head h of row r: of q from element r * stride + q_offset + h * head_dim; of k and v the same with k_offset,
-//               v_offset; all of these multiples of 4
+//   qkv         head h of row r: of q from element r * stride + q_offset + h * head_dim; of k and v the same with
+//               k_offset, v_offset; all of these multiples of 4
 //   d_out       [tokens, heads * head_dim]
 //   lse         [tokens, heads]  log(sum(exp(q k^T * scale))) as attention_training gave it
 //   delta       [tokens, heads]  as attention_backward_q gave it
