@@ -1,7 +1,7 @@
 // The gradients of k and v in out = softmax(q k^T * scale) v, for every head, each sequence by itself, without padding:
 // d_k = scale * g^T q and d_v = p^T d_out, with g = p * (d_out v^T - delta), p = exp(q k^T * scale - lse)
-//   qkv         head h of row r: of q from element r * stride + q_offset + h * head_dim; of k and v the same with k_offset,
-//               v_offset; all of these multiples of 4
+//   qkv         head h of row r: of q from element r * stride + q_offset + h * head_dim; of k and v the same with
+//               k_offset, v_offset; all of these multiples of 4
 //   d_out       [tokens, heads * head_dim]
 //   lse         [tokens, heads]  log(sum(exp(q k^T * scale))) as attention_training gave it
 //   delta       [tokens, heads]  as attention_backward_q gave it
@@ -76,13 +76,15 @@ fn main(
     let row_lse = vec4f(lse[of_row.x], lse[of_row.y], lse[of_row.z], lse[of_row.w]) * LOG2_E;
     let row_delta = vec4f(delta[of_row.x], delta[of_row.y], delta[of_row.z], delta[of_row.w]);
     var s0 = vec4f(); var s1 = vec4f(); var s2 = vec4f(); var s3 = vec4f();
-    var g0 = vec4f(); var g1 = vec4f(); var g2 = vec4f(); var g3 = vec4f(); // gradients of probabilities
     for (var d = 0u; d < params.head_dim; d += 4) {
       let query4 = qkv_fours(q_start, d);
       s0 += qkv_at(k_start.x, d) * query4;
       s1 += qkv_at(k_start.y, d) * query4;
       s2 += qkv_at(k_start.z, d) * query4;
       s3 += qkv_at(k_start.w, d) * query4;
+    }
+    var g0 = vec4f(); var g1 = vec4f(); var g2 = vec4f(); var g3 = vec4f(); // gradients of probabilities
+    for (var d = 0u; d < params.head_dim; d += 4) {
       let d_out4 = d_out_fours(d_start, d);
       g0 += qkv_at(v_start.x, d) * d_out4;
       g1 += qkv_at(v_start.y, d) * d_out4;

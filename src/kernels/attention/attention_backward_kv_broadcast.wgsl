@@ -1,5 +1,5 @@
-// The gradients of k and v as attention_backward_kv computes them, with the same operands: keys, probabilities and gradients
-// of scores pass from thread to thread within a subgroup. No barrier, no workgroup memory.
+// The gradients of k and v as attention_backward_kv computes them, with the same operands: keys, probabilities and
+// gradients of scores pass from thread to thread within a subgroup. No barrier, no workgroup memory.
 // One workgroup, which is one subgroup of SUBGROUP threads, owns 16 keys of one sequence and head, and SUBGROUP * 4 *
 // FOURS columns. One thread owns 4 queries of a block while scores are made, 4 * FOURS columns while they are used.
 // Computes in f32.

@@ -1,7 +1,7 @@
 // The gradient of q in out = softmax(q k^T * scale) v, for every head, each sequence by itself, without padding:
 // d_q = scale * g k, with g = p * (d_out v^T - delta), p = exp(q k^T * scale - lse), delta = the sum of d_out * out
-//   qkv         head h of row r: of q from element r * stride + q_offset + h * head_dim; of k and v the same with k_offset,
-//               v_offset; all of these multiples of 4
+//   qkv         head h of row r: of q from element r * stride + q_offset + h * head_dim; of k and v the same with
+//               k_offset, v_offset; all of these multiples of 4
 //   d_out, out  [tokens, heads * head_dim]
 //   lse         [tokens, heads]  log(sum(exp(q k^T * scale))) as attention_training gave it
 //   cu_seqlens  [sequences + 1]  row where each sequence begins, and the end of the last
@@ -83,13 +83,15 @@ fn main(
     let k_start = key_row * params.stride + params.k_offset + in_head;
     let v_start = key_row * params.stride + params.v_offset + in_head;
     var s0 = vec4f(); var s1 = vec4f(); var s2 = vec4f(); var s3 = vec4f();
-    var g0 = vec4f(); var g1 = vec4f(); var g2 = vec4f(); var g3 = vec4f(); // gradients of probabilities
     for (var d = 0u; d < params.head_dim; d += 4) {
       let key4 = qkv_fours(k_start, d);
       s0 += qkv_at(q_start.x, d) * key4;
       s1 += qkv_at(q_start.y, d) * key4;
       s2 += qkv_at(q_start.z, d) * key4;
       s3 += qkv_at(q_start.w, d) * key4;
+    }
+    var g0 = vec4f(); var g1 = vec4f(); var g2 = vec4f(); var g3 = vec4f(); // gradients of probabilities
+    for (var d = 0u; d < params.head_dim; d += 4) {
       let value4 = qkv_fours(v_start, d);
       g0 += d_out_at(d_start.x, d) * value4;
       g1 += d_out_at(d_start.y, d) * value4;
@@ -127,7 +129,9 @@ fn main(
   let results = array<vec4f, 4>(o0 * params.scale, o1 * params.scale, o2 * params.scale, o3 * params.scale);
   for (var i = 0u; i < 4 && query[i] < length; i++) {
     if (column == 0) { delta[of_row[i]] = row_delta[i]; }
-    for (var j = 0u; j < min(4u, params.head_dim - column); j++) { d_q[q_start[i] + column + j] = Scalar(results[i][j]); }
+    for (var j = 0u; j < min(4u, params.head_dim - column); j++) {
+      d_q[q_start[i] + column + j] = Scalar(results[i][j]);
+    }
   }
 }
 

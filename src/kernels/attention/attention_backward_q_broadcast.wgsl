@@ -1,7 +1,7 @@
-// The gradient of q as attention_backward_q computes it, with the same operands: queries and gradients of scores pass from
-// thread to thread within a subgroup. No barrier, no workgroup memory.
-// One workgroup, which is one subgroup of SUBGROUP threads, owns 16 queries of one sequence and head, and SUBGROUP * 4 *
-// FOURS columns. One thread owns 4 keys of a block while scores are made, 4 * FOURS columns while they are used.
+// The gradient of q as attention_backward_q computes it, with the same operands: queries and gradients of scores pass
+// from thread to thread within a subgroup. No barrier, no workgroup memory.
+// One workgroup, which is one subgroup of SUBGROUP threads, owns 16 queries of one sequence and head, and SUBGROUP * 4
+// * FOURS columns. One thread owns 4 keys of a block while scores are made, 4 * FOURS columns while they are used.
 // Computes in f32.
 // #import "attention/backward_params.wgsl"
 // #import "attention/backward_vec4.wgsl"

@@ -1,5 +1,5 @@
-// What a subgroup does with the 16 rows that it owns: each thread loads a row for all, in subgroups of four 4 of them, and
-// has four other rows to itself. Rows are numbered by constants, so that they stay in registers.
+// What a subgroup does with the 16 rows that it owns: each thread loads a row for all, in subgroups of four 4 of them,
+// and has four other rows to itself. Rows are numbered by constants, so that they stay in registers.
 
 alias Rows = array<vec4f, 16>;
 alias Held = array<vec4f, 16 / SUBGROUP>;

@@ -1,4 +1,4 @@
-// Params of attention, and what it does for training: it leaves out some probabilities, and keeps logarithms of their sums.
+// Params of attention, and what it does for training: it leaves out some probabilities, and keeps logarithms of sums.
 // #import "attention/dropout.wgsl"
 
 struct Params {
