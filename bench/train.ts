@@ -192,11 +192,13 @@ async function verifyTraining(
     ["the gradient's norm", gradNorm / 2, norm, LOSS_BOUND * norm],
     ["the gradient in a random direction", along, slope, GRADIENT_BOUND * norm],
   ] as const;
-  for (const [what, found, expected, bound] of losses) {
-    if (!(Math.abs(found - expected) <= bound)) {
-      throw new Error(`${what} is ${found}, expected is ${expected}, allowed is a difference of ${bound}`);
-    }
-  }
+  const faults = losses
+    .filter(([, found, expected, bound]) => !(Math.abs(found - expected) <= bound))
+    .map(
+      ([what, found, expected, bound]) =>
+        `${what} is ${found}, expected is ${expected}, allowed is a difference of ${bound}`,
+    );
+  if (faults.length > 0) throw new Error(faults.join("; "));
   return {
     how: `loss within ${(Math.abs(loss / 2 - exact) / exact).toExponential(1)}, gradient in a random direction within ${error.toExponential(1)} of float64's differences`,
     error,
