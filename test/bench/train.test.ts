@@ -60,9 +60,7 @@ test("a step is verified, then timed in turn with the forward pass; what it took
 
   const lines: string[] = [];
   openReport(undefined, (line) => lines.push(line)).add(row);
-  expect(lines[1]).toMatch(
-    /^training +batch +p50 ms +forward +\/ forward +of min +of CPU +tokens\/s +a layer$/,
-  );
+  expect(lines[1]).toMatch(/^training +batch +p50 ms +forward +\/ forward +of min +of CPU +tokens\/s +a layer$/);
   expect(lines[2]).toMatch(/^tiny 2x32 +3 x 9 /);
   expect(Math.max(...lines.slice(1, 3).map(({ length }) => length))).toBeLessThanOrEqual(100);
   expect(trainTable(splitRuns([row]))).toContain('<td class="text">tiny 2x32</td>');
