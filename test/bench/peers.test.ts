@@ -242,7 +242,7 @@ test("training steps are compared by the losses of three of them, and only the f
   ];
   const rows = await comparePeers(peers, task, setup);
   expect(rows.map(({ peer, batch }) => [peer, batch])).toEqual([
-    ["bert-webgpu", "2 x 3 training"],
+    ["ours", "2 x 3 training"],
     ["like", "2 x 3 training"],
     ["still (table frozen)", "2 x 3 training"],
   ]);
