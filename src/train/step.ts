@@ -18,7 +18,7 @@ import type { Engine } from "../runtime/engine.ts";
 import type { PackedTokens } from "../runtime/ops.ts";
 import type { Program } from "../runtime/program.ts";
 import type { Recorder, Ref } from "../runtime/recorder.ts";
-import type { Tensor } from "../runtime/tensor.ts";
+import type { InputData, Tensor } from "../runtime/tensor.ts";
 import { encode, type TrainedModel } from "./encoder.ts";
 import type { FlatWeights } from "./flat.ts";
 import { type Labels, OBJECTIVES, type ObjectiveName } from "./objectives.ts";
@@ -151,11 +151,7 @@ export class TrainingSteps {
     for (const { counts: own } of prepared) {
       for (const [name, count] of Object.entries(own)) counts[name] = (counts[name] ?? 0) + count;
     }
-    const scales: Record<string, number> = {};
-    for (const [name, count] of Object.entries(counts)) {
-      const halves = name === "starts" || name === "ends" ? 2 : 1; // the loss is the mean of both
-      scales[`scale of ${name}`] = count > 0 ? 1 / (halves * count) : 0;
-    }
+    const scales = scalesOf(counts);
     for (const { key, inputs, record } of prepared) {
       const program = await this.#programFor(key, record);
       await program.submit({ ...inputs, ...scales, step: this.drawn++ }, { readBack: false, signal });
@@ -166,13 +162,19 @@ export class TrainingSteps {
 
   /** The sum of the gradients of batches that no step was taken on, for tests: those of `step` are gone after it. */
   async gradients(batch: readonly Example[]): Promise<void> {
+    const { gradients, inputs } = await this.programs(batch);
+    await gradients.submit(inputs, { readBack: false });
+  }
+
+  /** What a step on one batch runs, to be measured: `gradients` with `inputs`, then `update` without any. */
+  async programs(batch: readonly Example[]): Promise<{
+    readonly gradients: Program;
+    readonly inputs: Readonly<Record<string, InputData | number>>;
+    readonly update: Program;
+  }> {
     const { key, inputs, record, counts } = this.#prepare(batch);
-    const scales = Object.entries(counts).map(([name, count]) => {
-      const halves = name === "starts" || name === "ends" ? 2 : 1;
-      return [`scale of ${name}`, 1 / (halves * count)] as const;
-    });
-    const program = await this.#programFor(key, record);
-    await program.submit({ ...inputs, ...Object.fromEntries(scales), step: this.drawn++ }, { readBack: false });
+    const gradients = await this.#programFor(key, record);
+    return { gradients, inputs: { ...inputs, ...scalesOf(counts), step: this.drawn++ }, update: this.#update };
   }
 
   /** Frees all but the weights. Safe to call twice. */
@@ -265,6 +267,15 @@ export class TrainingSteps {
     const gradients = objectives.map((objective) => objective.record(context));
     encoded.backward(gradients.reduce((sum, gradient) => add(tape, sum, gradient)));
   }
+}
+
+/** By which losses are multiplied to be means over `counts` labels. */
+function scalesOf(counts: Readonly<Record<string, number>>): Record<string, number> {
+  const scales = Object.entries(counts).map(([name, count]) => {
+    const halves = name === "starts" || name === "ends" ? 2 : 1; // the loss is the mean of both
+    return [`scale of ${name}`, count > 0 ? 1 / (halves * count) : 0];
+  });
+  return Object.fromEntries(scales);
 }
 
 function recordUpdate(
