@@ -269,7 +269,7 @@ export class Trainer {
     if (!store) throw new TypeError("there is no store: give one to Trainer.create");
     for await (const _ of this.#settle(0)); // a step that went wrong is told before anything is written
     const folder = `checkpoint-${this.#place.step}`;
-    await store.write(folder, this.snapshot());
+    await this.#onDevice(() => store.write(folder, this.snapshot()));
     this.#saved = folder;
     const { saveLimit } = this.options;
     if (saveLimit !== undefined) {
@@ -380,7 +380,6 @@ export class Trainer {
     const step = place.step + 1;
     const { drawn } = this.#steps;
     try {
-      if (this.#engine.generation !== this.#generation) throw new Error("the GPU device was lost");
       const { read } = await this.#steps.step(batches);
       const tokens = batches.reduce((sum, batch) => sum + tokensOf(batch), 0);
       place.step = step;
@@ -432,7 +431,7 @@ export class Trainer {
     let best = false;
     if (evaluated && evaluation) {
       yield* this.#settle(0);
-      const metrics = await evaluation(this.#forward);
+      const metrics = await this.#onDevice(() => evaluation(this.#forward));
       const row = Object.entries(metrics).map(([name, value]) => [`eval_${name}`, value]);
       this.#history.push({ epoch, step, ...Object.fromEntries(row) });
       best = this.#judge(metrics);
@@ -466,13 +465,29 @@ export class Trainer {
   }
 
   #fail(step: number, fault: string, cause?: unknown): TrainingError {
-    const error = new TrainingError(step, fault, this.#saved, cause);
+    // of an engine that has another device by now, what went wrong was that its tensors are not there
+    const lost =
+      this.#engine.generation !== this.#generation || (cause as Error | undefined)?.name === "DeviceLostError";
+    const error = new TrainingError(step, lost ? "the GPU device was lost" : fault, this.#saved, cause);
     this.#failure ??= error;
     return error;
   }
 
   #requireUsable(): void {
     if (this.#failure) throw this.#failure;
+    if (this.#engine.generation !== this.#generation) throw this.#fail(this.step, "");
+  }
+
+  /** Work of which a fault is the caller's, unless the device was lost over it. */
+  async #onDevice<T>(work: () => Promise<T>): Promise<T> {
+    this.#requireUsable();
+    try {
+      return await work();
+    } catch (error) {
+      if ((error as Error | undefined)?.name === "DeviceLostError") throw this.#fail(this.step, "", error);
+      this.#requireUsable();
+      throw error;
+    }
   }
 }
 

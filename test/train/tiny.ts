@@ -31,7 +31,9 @@ export type Task = "label" | "mlm" | "tags" | "span";
 /** Sequences of 3 to 20 tokens. A sequence's label is which of two tokens it begins with. */
 export function exampleOf(random: () => number, task: Task): Example {
   const length = 3 + Math.floor(random() * 18);
-  const inputIds = Uint32Array.from({ length }, (_, i) => (i === 0 ? 1 + Math.floor(random() * 2) : 3 + Math.floor(random() * 57)));
+  const inputIds = Uint32Array.from({ length }, (_, i) =>
+    i === 0 ? 1 + Math.floor(random() * 2) : 3 + Math.floor(random() * 57),
+  );
   const high = (id: number): number => (id >= 31 ? 1 : 0);
   const labels = {
     label: { label: inputIds[0]! - 1 },
