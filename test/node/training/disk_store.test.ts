@@ -127,7 +127,9 @@ test("killed at any moment, what is listed is whole and not older than what was 
           await store.write("last", [{ path: "a", bytes: [bytes] }, { path: "b", bytes: [bytes] }]);
           await store.write("checkpoint-" + step, [{ path: "a", bytes: [bytes] }, { path: "b", bytes: [bytes] }]);
           process.stdout.write(step + "\\n");
-          await store.remove("checkpoint-" + (step - 1));
+          for (const name of await store.list()) {
+            if (name !== "last" && name !== "checkpoint-" + step) await store.remove(name);
+          }
         }`,
       loader: "ts",
       resolveDir: ROOT,
