@@ -115,6 +115,11 @@ export class Program {
     });
   }
 
+  /** Bytes of the buffers that a run takes, by their names: programs share those that are called alike. */
+  get memory(): ReadonlyMap<string, number> {
+    return new Map(this.#needs.map(({ label, bytes }) => [label, bytes]));
+  }
+
   /** Bytes that the kernels of one run bind: an upper bound of the memory traffic, caches aside. */
   get bytesMoved(): number {
     return this.launches.reduce((sum, { bytes }) => sum + bytes, 0);

@@ -117,7 +117,8 @@ export async function fillFlat(
   const faults: string[] = [];
   for (const [name, { shape }] of placesIn(flat, shapes, kinds, naming)) {
     const found = checkpoint.tensors.get(name)?.shape.join(", ");
-    if (found !== shape.join(", ")) faults.push(`${name} is ${found === undefined ? "missing" : `[${found}]`}, [${shape.join(", ")}] is trained`);
+    if (found !== shape.join(", "))
+      faults.push(`${name} is ${found === undefined ? "missing" : `[${found}]`}, [${shape.join(", ")}] is trained`);
   }
   if (faults.length > 0) throw new RangeError(`${checkpoint.name}: ${faults.join("; ")}`);
   const allocation = engine.allocate(); // for its flushes

@@ -164,6 +164,16 @@ export class TrainingSteps {
     return { read: async () => stateOf((await read()).state as Uint32Array) };
   }
 
+  /** Bytes on the GPU that a step takes on a batch while it runs; nothing is allocated yet. @throws as `step` */
+  async runBytes(batch: readonly Example[]): Promise<number> {
+    const { key, record } = this.#prepare(batch);
+    const most = new Map(this.#update.memory);
+    for (const [name, bytes] of (await this.#programFor(key, record)).memory) {
+      most.set(name, Math.max(bytes, most.get(name) ?? 0));
+    }
+    return [...most.values()].reduce((sum, bytes) => sum + bytes, 0);
+  }
+
   /** The sum of the gradients of batches that no step was taken on, for tests: those of `step` are gone after it. */
   async gradients(batch: readonly Example[]): Promise<void> {
     const { key, inputs, record, counts } = this.#prepare(batch);
