@@ -67,12 +67,17 @@ export async function prepareAnswer(context: Context): Promise<Prepared> {
 }
 
 /** A text, a list of texts, or `{ text: [...], answer_start: [...] }` as in the data sets of the hub. */
-function answersIn(value: unknown, column: string): { readonly texts: readonly string[]; readonly start?: number | undefined } {
+function answersIn(
+  value: unknown,
+  column: string,
+): { readonly texts: readonly string[]; readonly start?: number | undefined } {
   const nested = value !== null && typeof value === "object" && "text" in value;
   const list = nested ? value.text : value;
   const texts = typeof list === "string" ? [list] : list;
   if (!Array.isArray(texts) || !texts.every((text) => typeof text === "string")) {
-    throw new InputError(`column ${JSON.stringify(column)} holds no answers: a text, a list of them, or { text: [...] }`);
+    throw new InputError(
+      `column ${JSON.stringify(column)} holds no answers: a text, a list of them, or { text: [...] }`,
+    );
   }
   const starts = nested && "answer_start" in value ? value.answer_start : undefined;
   const start: unknown = Array.isArray(starts) ? starts[0] : starts;

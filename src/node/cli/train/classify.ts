@@ -95,11 +95,15 @@ function labelsIn(value: unknown, column: string, several: boolean): Pick<Row, "
   const labels = list
     ? value
     : several && typeof value === "string"
-      ? value.split(",").map((label) => label.trim()).filter((label) => label !== "")
+      ? value
+          .split(",")
+          .map((label) => label.trim())
+          .filter((label) => label !== "")
       : [value];
   for (const label of labels) {
     if (label === undefined || label === null || label === "") throw new InputError(`column ${name} has no label`);
-    if (typeof label === "object") throw new InputError(`column ${name} is an object, it must be a label or a list of them`);
+    if (typeof label === "object")
+      throw new InputError(`column ${name} is an object, it must be a label or a list of them`);
     if (typeof label === "number" && !Number.isFinite(label)) throw new InputError(`column ${name} is ${label}`);
   }
   return { labels: labels.map((label) => (typeof label === "number" ? label : String(label).trim())), list };
@@ -116,7 +120,8 @@ function problemOf(rows: readonly Placed<Row>[]): Problem {
 /** Those of the model's classifier, where it has one, else those of the data. */
 function labelsOf({ config, parts, options }: Context, rows: readonly Placed<Row>[], problem: Problem): string[] {
   if (problem === "regression") return ["LABEL_0"];
-  const own = parts?.heads.has("classifier") && classifierKind(config) === "sequence" && config.problemType !== "regression";
+  const own =
+    parts?.heads.has("classifier") && classifierKind(config) === "sequence" && config.problemType !== "regression";
   if (own && !options.newLabels) return [...config.labels];
   return labelNames(rows.flatMap(({ row }) => row.labels));
 }
@@ -135,13 +140,17 @@ function numberOf(
   const numbers = given.map((label) => labelNumber(label, names) ?? -1);
   numbers.forEach((number, i) => {
     if (number >= 0) return;
-    const known = names.slice(0, 10).map((name, i) => `${i} ${name}`).join(", ");
+    const known = names
+      .slice(0, 10)
+      .map((name, i) => `${i} ${name}`)
+      .join(", ");
     fault(
       `label is ${JSON.stringify(given[i])}, the model has ${known}${names.length > 10 ? ", ..." : ""}; --new-labels takes those of the data`,
     );
   });
   if (problem === "multi_label_classification") return severalLabels(numbers, names.length);
-  if (numbers.length !== 1) fault(`it has ${numbers.length} labels, 1 is needed; --problem-type multi_label_classification takes several`);
+  if (numbers.length !== 1)
+    fault(`it has ${numbers.length} labels, 1 is needed; --problem-type multi_label_classification takes several`);
   return numbers[0] ?? -1;
 }
 

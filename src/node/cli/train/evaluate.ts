@@ -41,7 +41,10 @@ export async function evaluateAll<const W extends Wanted>(
     const rows = batch.map((index) => rowsOf?.(index) ?? []);
     const predictionRows = rows.flatMap((own, s) => own.map((row) => starts[s]! + row));
     const asked = { ...wanted, ...(rowsOf && { predictionRows }) };
-    const output = (await forward(batch.map((index) => sequences[index]!), asked as never)) as unknown as Forward<W>;
+    const output = (await forward(
+      batch.map((index) => sequences[index]!),
+      asked as never,
+    )) as unknown as Forward<W>;
     let row = 0;
     for (const [s, index] of batch.entries()) {
       use(output, { index, sequence: s, begin: starts[s]!, end: starts[s + 1]!, row });

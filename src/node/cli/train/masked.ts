@@ -94,7 +94,8 @@ export async function preparePretrain(context: Context): Promise<Prepared> {
       : split(all, evalSplit, seed);
   const data = pairEpochs(learnt, seed, pairs);
   const examples: Example[] = [];
-  if (held.length > 0) for await (const example of pairEpochs(held, seed ^ EVALUATED, pairs).epoch(0)) examples.push(example);
+  if (held.length > 0)
+    for await (const example of pairEpochs(held, seed ^ EVALUATED, pairs).epoch(0)) examples.push(example);
   return {
     objectives: ["mlm", "next"],
     data,
@@ -102,7 +103,9 @@ export async function preparePretrain(context: Context): Promise<Prepared> {
     metrics: ["loss", "mlm_loss", "perplexity", "accuracy", "next_loss", "next_accuracy"],
     facts: {
       "documents learnt from": `${learnt.length.toLocaleString("en")}, ${tokensIn(learnt.flat())}`,
-      ...(held.length > 0 && { "evaluated on": `${count(held.length, "document")}, ${count(examples.length, "pair")}` }),
+      ...(held.length > 0 && {
+        "evaluated on": `${count(held.length, "document")}, ${count(examples.length, "pair")}`,
+      }),
     },
   };
 }
@@ -164,7 +167,10 @@ function evaluationOf(examples: readonly Example[], vocabSize: number, pairs = f
       ({ predictionLogits, seqRelationshipLogits }, { index, sequence, row }) => {
         const { words, next } = examples[index]!.labels;
         for (const [i, at] of rows[index]!.entries()) {
-          const logits = predictionLogits!.data.subarray((row + i) * vocabWidth(predictionLogits!), (row + i + 1) * vocabWidth(predictionLogits!));
+          const logits = predictionLogits!.data.subarray(
+            (row + i) * vocabWidth(predictionLogits!),
+            (row + i + 1) * vocabWidth(predictionLogits!),
+          );
           loss += crossEntropy(logits, logits.length, [words![at]!]);
           if (largest(logits) === words![at]) right++;
         }

@@ -87,7 +87,11 @@ export function trainOptions(command: Command, columns: { text?: string; pair?: 
   if (columns.label) command.option("--label-column <NAME>", `the column with the answers (default: ${columns.label})`);
   return command
     .option("--eval-input <FILE...>", "what is evaluated on")
-    .option("--eval-split <SHARE>", "evaluate on this share of the rows, chosen by the seed, in place of --eval-input", share)
+    .option(
+      "--eval-split <SHARE>",
+      "evaluate on this share of the rows, chosen by the seed, in place of --eval-input",
+      share,
+    )
     .option("--max-length <N>", "tokens of a text (default: what the model takes, 512 at most)", positiveInteger)
     .option("--epochs <N>", "times that all rows are learnt from (default: 3)", positiveInteger)
     .option("--max-steps <N>", "steps in all, in place of --epochs", positiveInteger)

@@ -1,8 +1,8 @@
 /** What each kind of training makes of its options and files. */
 
 import type { BertConfig } from "../../../bert/config.ts";
-import type { Parts } from "../../../bert/weights.ts";
 import type { Tokenizer } from "../../../bert/tokenizer/tokenizer.ts";
+import type { Parts } from "../../../bert/weights.ts";
 import { type Epochs, split } from "../../../train/data/epochs.ts";
 import type { Evaluation, ObjectiveName } from "../../../train/index.ts";
 import { InputError } from "../failure.ts";

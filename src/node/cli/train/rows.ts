@@ -40,10 +40,7 @@ export type OpenTable = (path: string) => Promise<DataTable>;
 export const tableOf =
   ({ format, delimiter, header }: TrainOptions, columns: readonly string[]): OpenTable =>
   (input) =>
-    openInput(
-      { input, header, ...(format && { format }), ...(delimiter !== undefined && { delimiter }) },
-      columns,
-    );
+    openInput({ input, header, ...(format && { format }), ...(delimiter !== undefined && { delimiter }) }, columns);
 
 /**
  * All rows of all files.
