@@ -18,7 +18,8 @@ const run = promisify(execFile);
 
 const built = existsSync(at("dist/index.js"));
 const BROWSER = ["dist/index.js", "dist/kernels.js"];
-const ENTRIES = [...BROWSER, "dist/index.min.js", "dist/node/index.js", "dist/node/browser.js", "dist/node/kernels.js"];
+const NODE = ["index", "browser", "kernels", "train"].map((name) => `dist/node/${name}.js`);
+const ENTRIES = [...BROWSER, "dist/train.js", "dist/index.min.js", ...NODE];
 /** Sample apps, as their bundler sees them, and how many bytes of them may be left after minifying and gzip. */
 const APPS: readonly [name: string, budget: number, code: string][] = [
   ["one kernel", 6_000, 'export { matmul } from "bert-webgpu/kernels";'],
@@ -61,7 +62,7 @@ describe.skipIf(!built)("the built package (needs `node build.mjs`)", () => {
     expect(statSync(command).mode & 0o111).toBe(0o111);
   });
 
-  test.each([...BROWSER, ...BROWSER.map((entry) => entry.replace(".js", ".min.js"))])(
+  test.each([...BROWSER, "dist/train.js", ...BROWSER.map((entry) => entry.replace(".js", ".min.js"))])(
     "%s is one file and imports nothing",
     async (entry) => {
       const { metafile } = await build({
@@ -118,6 +119,15 @@ describe.skipIf(!built)("the built package (needs `node build.mjs`)", () => {
     const load = async (entry: string) => (await import(pathToFileURL(at(entry)).href)) as Record<string, unknown>;
     const [browser, node] = await Promise.all([load("dist/node/browser.js"), load("dist/node/index.js")]);
     for (const name of Object.keys(browser)) expect(node[name], name).toBe(browser[name]);
+  });
+
+  test("the entry for training brings what inference lacks, and inference does not bring it", () => {
+    const text = (entry: string): string => readFileSync(at(entry), "utf8");
+    for (const kernel of ["adamw", "optimizer_step", "attention_backward_q"]) {
+      expect(text("dist/train.js")).toContain(`"${kernel}"`);
+      expect(text("dist/index.js")).not.toContain(`"${kernel}"`);
+    }
+    expect(text("dist/train.js")).not.toMatch(/from "node:|require\(/);
   });
 
   test("says where the bundled model lies", async () => {

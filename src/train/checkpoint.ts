@@ -3,6 +3,7 @@
  * back is what was written, to the bit.
  */
 
+import type { BertConfig } from "../bert/config.ts";
 import type { Folder } from "../files/bytes.ts";
 import { openCheckpointFile } from "../files/checkpoint.ts";
 import { CheckpointError } from "../files/faults.ts";
@@ -13,10 +14,14 @@ import { shapesFor } from "./initial.ts";
 import { publishedName, type StartingModel } from "./model_folder.ts";
 import type { StoredFile } from "./store.ts";
 
-const WEIGHTS: Naming = publishedName;
+/** An untied decoder's bias is a tensor of its own to transformers 5, and the head's to those before. */
+const weightsOf =
+  ({ tieWordEmbeddings: tied }: BertConfig): Naming =>
+  (name) =>
+    name === "cls.predictions.bias" && !tied ? [name, "cls.predictions.decoder.bias"] : [publishedName(name)];
 /** Moments as torch calls them; and the f16 copies, which may differ from what another rounding makes of the weights. */
 const KINDS: Readonly<Partial<Record<FlatKind, string>>> = { m: "exp_avg", v: "exp_avg_sq", copies: "f16" };
-const MOMENTS: Naming = (name, kind) => `${publishedName(name)}.${KINDS[kind]}`;
+const MOMENTS: Naming = (name, kind) => [`${publishedName(name)}.${KINDS[kind]}`];
 
 const momentsOf = ({ parts }: FlatWeights): FlatKind[] => (parts[0]?.copies ? ["m", "v", "copies"] : ["m", "v"]);
 
@@ -28,7 +33,10 @@ export async function* modelFiles(
 ): AsyncGenerator<StoredFile> {
   yield text("config.json", `${JSON.stringify(json, null, 2)}\n`);
   for (const [path, content] of files) yield text(path, content);
-  yield { path: "model.safetensors", bytes: flatFile(engine, flat, shapesFor(config, heads), ["weights"], WEIGHTS) };
+  yield {
+    path: "model.safetensors",
+    bytes: flatFile(engine, flat, shapesFor(config, heads), ["weights"], weightsOf(config)),
+  };
 }
 
 /** Those, and what it takes to go on. */
@@ -53,7 +61,7 @@ export async function restoreFlat(
 ): Promise<void> {
   const shapes = shapesFor(config, heads);
   for (const [path, kinds, naming] of [
-    ["model.safetensors", ["weights"], WEIGHTS],
+    ["model.safetensors", ["weights"], weightsOf(config)],
     ["optimizer.safetensors", momentsOf(flat), MOMENTS],
   ] as const) {
     const source = await folder.open(path);

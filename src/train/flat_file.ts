@@ -10,8 +10,8 @@ import { type Shape, sizeOf, type Tensor } from "../runtime/tensor.ts";
 import type { FlatKind, FlatWeights } from "./flat.ts";
 import { readTensor } from "./read.ts";
 
-/** What a file calls a tensor of a kind; undefined: it is left out. */
-export type Naming = (name: string, kind: FlatKind) => string | undefined;
+/** What a file calls a tensor of a kind; of several names, under which it is written, the first is read. */
+export type Naming = (name: string, kind: FlatKind) => readonly [string, ...string[]];
 
 /** Elements at whose multiples a range of a buffer may be bound, in f16 too. */
 const ALIGNED = 128;
@@ -37,8 +37,7 @@ function placesIn(
       const table = tableOf(flat, into, kind);
       for (const [i, name] of names.entries()) {
         const shape = shapes.get(name)!;
-        const called = naming(name, kind);
-        if (called !== undefined) places.set(called, { table, start: i * sizeOf(shape), kind, shape });
+        for (const called of naming(name, kind)) places.set(called, { table, start: i * sizeOf(shape), kind, shape });
       }
     }
   }
@@ -124,7 +123,7 @@ export async function fillFlat(
   const allocation = engine.allocate(); // for its flushes
   for (const kind of kinds) {
     const elements = async function* (names: readonly string[]) {
-      for (const name of names) yield* checkpoint.chunks(naming(name, kind)!, kind === "copies" ? "f16" : "f32");
+      for (const name of names) yield* checkpoint.chunks(naming(name, kind)[0], kind === "copies" ? "f16" : "f32");
     };
     for (const { into, names } of flat.contents.f32) {
       await streamTable(allocation, tableOf(flat, into, kind), elements(names));

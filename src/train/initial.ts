@@ -50,11 +50,14 @@ export async function initialWeights(
   const elements = async function* (names: readonly string[], type: "f32" | "f16") {
     for (const name of names) {
       const shape = shapes.get(name)!;
-      const found = named?.shapes.get(name);
+      // where a decoder's bias has both names, the decoder's is what is computed with
+      const decoder = name === "cls.predictions.bias" ? "cls.predictions.decoder.bias" : name;
+      const stored = named?.shapes.has(decoder) ? decoder : name;
+      const found = named?.shapes.get(stored);
       if (found && found.join() !== shape.join() && name.startsWith("classifier.") === false) {
         throw new RangeError(`${name} is [${found.join(", ")}] in the checkpoint, [${shape.join(", ")}] is trained`);
       }
-      if (found && found.join() === shape.join()) yield* checkpoint!.chunks(named!.stored.get(name)!, type);
+      if (found && found.join() === shape.join()) yield* checkpoint!.chunks(named!.stored.get(stored)!, type);
       else {
         random.add(name);
         const next = normals(seed + [...name].reduce((sum, letter) => sum * 31 + letter.charCodeAt(0), 7));
