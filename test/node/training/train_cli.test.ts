@@ -56,9 +56,13 @@ beforeAll(async () => {
   });
   await file("reviews.jsonl", rows.map((row) => JSON.stringify(row)).join("\n"));
   await file("reviews.csv", `label,text\n${rows.map(({ text, label }) => `${label},"${text}"`).join("\n")}\n`);
-  // words that always follow each other, so that there is something to guess by
+  // a word several times over, so that there is something to guess by
   const plain = PLAIN.filter((word) => !word.startsWith("#"));
-  const texts = rows.map((_, i) => Array.from({ length: 8 }, (_, k) => plain[(i + k) % plain.length]).join(" "));
+  const texts = rows.map((_, i) =>
+    Array(5 + (i % 4))
+      .fill(plain[i % plain.length])
+      .join(" "),
+  );
   await file("texts.txt", texts.join("\n"));
   await file("documents.txt", rows.map(({ text }, i) => (i % 6 === 5 ? `${text}\n` : text)).join("\n"));
   const tagged = rows.map(({ text }, i) => {
