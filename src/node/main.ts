@@ -19,6 +19,7 @@ import { similarityCommand } from "./cli/similarity.ts";
 import { summariseCommand } from "./cli/summarise.ts";
 import { tagCommand } from "./cli/tag.ts";
 import { tokenizeCommand } from "./cli/tokenize.ts";
+import { trainCommand } from "./cli/train.ts";
 import { tuneCommand } from "./cli/tune.ts";
 import { zeroShotCommand } from "./cli/zero_shot.ts";
 import { harmless } from "./terminal.ts";
@@ -46,6 +47,7 @@ for (const command of [
   rerankCommand(),
   summariseCommand(),
   evaluateCommand(),
+  trainCommand(),
   tokenizeCommand(),
   infoCommand(),
   tuneCommand(),
@@ -55,6 +57,7 @@ for (const command of [
   demoCommand(),
 ]) {
   program.addCommand(command.copyInheritedSettings(program));
+  for (const own of command.commands) own.copyInheritedSettings(command);
 }
 program.command("bench", "verify and time the kernels and the model", { executableFile: "bench.js" });
 

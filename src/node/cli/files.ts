@@ -1,6 +1,5 @@
 /** `--input FILE --output OUT`: a task over a data file, with progress, Ctrl-C and going on later. */
 
-import { constants } from "node:os";
 import type { Plan } from "../../bert/tasks/plan.ts";
 import type { Pretrained } from "../../bert/tasks/pretrained.ts";
 import { layoutOf, type OutputFormat, outputFormatOf } from "../data/layout.ts";
@@ -11,6 +10,7 @@ import { InputError } from "./failure.ts";
 import type { FileOptions } from "./file_options.ts";
 import { openInput, placeOf, rowOutcomes, textIn } from "./file_rows.ts";
 import { fingerprintFile } from "./fingerprint.ts";
+import { catchInterruption } from "./interruption.ts";
 import { type Kept, keptColumns } from "./keep.ts";
 import { print, printRaw, say, warnings } from "./output.ts";
 import { barsOn, durationText, progress, progressBar, rateText } from "./progress_bar.ts";
@@ -184,39 +184,6 @@ function standardOutput({ head, encode }: Layout, format: OutputFormat): OutputF
 function keptText(kept: string, output: string | undefined, rows: number): string {
   if (kept === output) return `${kept} has the results up to row ${rows}; --resume goes on`;
   return `${output} is as it was before; ${kept} has results up to row ${rows} at most; --resume goes on`;
-}
-
-/** Milliseconds. Whoever starts us, as npx does, may pass on a Ctrl-C that the terminal has sent us already. */
-const ECHO = 500;
-
-const SIGNALS = ["SIGINT", "SIGTERM"] as const;
-
-/** While it lasts, the first Ctrl-C aborts the signal; another one ends the process where it stands. */
-function catchInterruption(): { readonly signal: AbortSignal; exitCode(): number; end(): void } {
-  const controller = new AbortController();
-  const usual = SIGNALS.map((name) => process.listeners(name));
-  let code = 0;
-  let since = 0;
-  const stop = (name: NodeJS.Signals): void => {
-    if (code !== 0) {
-      if (performance.now() - since > ECHO) process.exit(code);
-      return;
-    }
-    since = performance.now();
-    code = 128 + constants.signals[name];
-    controller.abort();
-  };
-  for (const name of SIGNALS) process.removeAllListeners(name).on(name, stop);
-  return {
-    signal: controller.signal,
-    exitCode: () => code,
-    end() {
-      SIGNALS.forEach((name, i) => {
-        process.off(name, stop);
-        for (const listener of usual[i]!) process.on(name, listener);
-      });
-    },
-  };
 }
 
 function summary(rows: number, skipped: number, start: number): string {
