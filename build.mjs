@@ -4,7 +4,7 @@
  *   dist/index.js, kernels.js, train.js   one file each, for bundlers: no imports, WGSL inlined, what is not used falls away
  *   dist/*.min.js                    the same for pages without a bundler
  *   dist/node/*.js                   for Node, sharing chunks, so that every entry means the same Engine
- *   dist/checks/*.js                 conformance, reference, the checks on wgpu, ours of bench peers --train; not part of the package
+ *   dist/checks/*.js                 conformance, reference and the checks on wgpu; not part of the package
  *   dist/types/*.d.ts                the declarations
  *   dist/report.js                   what draws the plots in the HTML report of the bench
  *   dist/kernels/NAME.wgsl           each kernel with all that it imports, to paste into any WebGPU page
@@ -62,7 +62,6 @@ const checks = await bundle({
     conformance: "test/conformance/main.ts",
     reference: "test/reference/main.ts",
     wgpu: "test/wgpu/main.ts",
-    train_ours: "bench/peers/train_ours.ts",
   },
   outdir: "dist/checks",
   platform: "node",

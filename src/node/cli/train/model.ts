@@ -21,11 +21,11 @@ export interface Begin {
 }
 
 /** @throws InputError for options that do not go together, ModelError with every fault of the folder */
-export async function openBegin({ model, config, tokenizer, verify }: TrainOptions): Promise<Begin> {
+export async function openBegin({ model, config, tokenizer, verify, json }: TrainOptions): Promise<Begin> {
   if (model !== undefined && (config ?? tokenizer) !== undefined) {
     throw new InputError("--model has a configuration and a tokenizer; give either it, or --config and --tokenizer");
   }
-  if (model !== undefined) return openModel(await openModelFolder(model, { verify }));
+  if (model !== undefined) return openModel(await openModelFolder(model, { verify, json }));
   if (config === undefined || tokenizer === undefined) {
     throw new InputError("give --model to begin with, or --config and --tokenizer for random weights");
   }

@@ -10,7 +10,7 @@ import { InputError } from "../failure.ts";
 import { fingerprintFile } from "../fingerprint.ts";
 import { catchInterruption } from "../interruption.ts";
 import { adapterText, aligned, megabytes, print, say, warnings } from "../output.ts";
-import { durationText } from "../progress_bar.ts";
+import { barsOn, durationText, progress } from "../progress_bar.ts";
 import { quietTerminal } from "../quiet_terminal.ts";
 import { modelCard } from "./card.ts";
 import { openBegin } from "./model.ts";
@@ -200,7 +200,10 @@ function trainerOptions(options: TrainOptions, prepared: Prepared): TrainerOptio
 /** Of all that the examples follow from: a run goes on with the same alone. */
 async function fingerprintOf(kind: string, options: TrainOptions, maxLength: number): Promise<string> {
   const hash = createHash("sha256");
-  for (const path of options.input) hash.update(`${await fingerprintFile(path)}\n`);
+  for (const path of options.input) {
+    const hashing = progress(`hashing ${path}`, barsOn(options));
+    hash.update(`${await fingerprintFile(path, hashing.at).finally(hashing.end)}\n`);
+  }
   const { format, delimiter, header, textColumn, pairColumn, labelColumn, evalSplit, problemType, newLabels } = options;
   const { maskShare, wholeWord, shuffleBuffer, docStride } = options;
   const decisions = [
