@@ -3,6 +3,7 @@
 import type { Sequence } from "../src/bert/batch.ts";
 import type { BertConfig } from "../src/bert/config.ts";
 import { BertModel, openModel } from "../src/bert/model.ts";
+import type { Folder } from "../src/files/bytes.ts";
 import type { Engine } from "../src/runtime/engine.ts";
 import { type KernelTime, summarise } from "../src/runtime/profiler.ts";
 import { allocateFlat, type FlatWeights } from "../src/train/flat.ts";
@@ -18,6 +19,8 @@ import { denseBatch, tokensOf } from "./workloads.ts";
 /** Classes. */
 export const LABELS = 2;
 export const LEARNING_RATE = 5e-5;
+export const WEIGHT_DECAY = 0.01;
+export const MAX_NORM = 1;
 const NO_DROPOUT = { hidden: 0, attention: 0, classifier: 0 };
 const HEADS = ["classifier"] as const;
 
@@ -68,7 +71,7 @@ export async function benchTraining(
   const { flat } = await loaded.finally(() => checkpoint.close());
   const workload = denseBatch(batch, tokens, config.vocabSize);
   const examples = labelled(workload.sequences);
-  const trained = await stepsOf(engine, config, flat);
+  const trained = await trainingSteps(engine, config, flat);
   const model = await BertModel.load(engine, folder);
   try {
     const step = async (): Promise<StepState> => (await trained.step([examples])).read();
@@ -122,10 +125,26 @@ function ratiosOf(step: Timing, forward: Timing): Pick<TrainRow, "ratio" | "leas
   return { ratio: step.p50 / forward.p50, leastRatio: step.min / forward.min };
 }
 
-function stepsOf(engine: Engine, config: BertConfig, flat: FlatWeights): Promise<TrainingSteps> {
+/** Without dropout, at a constant learning rate. */
+export function trainingSteps(engine: Engine, config: BertConfig, flat: FlatWeights): Promise<TrainingSteps> {
   const model = { config, dtype: "f32", weights: flat.weights, dropout: NO_DROPOUT } as const;
-  const options = { learningRate: LEARNING_RATE, schedule: "constant", totalSteps: 1 } as const;
-  return TrainingSteps.create(engine, model, flat, ["label"], options);
+  const adamw = {
+    learningRate: LEARNING_RATE,
+    weightDecay: WEIGHT_DECAY,
+    maxGradNorm: MAX_NORM,
+    schedule: "constant",
+  } as const;
+  return TrainingSteps.create(engine, model, flat, ["label"], { ...adamw, totalSteps: 1 });
+}
+
+/** The mean over the sequences in float64. */
+export async function lossOnCpu(folder: Folder, sequences: readonly Sequence[]): Promise<number> {
+  let sum = 0;
+  for (const { sequence, labels } of labelled(sequences)) {
+    const logits = await classifyOnCpu(folder, await encodeOnCpu(folder, sequence));
+    sum += lossOfLogits(logits, labels.label as number);
+  }
+  return sum / sequences.length;
 }
 
 interface Taken {
@@ -162,10 +181,8 @@ async function verifyTraining(
   shape: ModelShape,
   sequences: readonly Sequence[],
 ): Promise<Check> {
-  const lossOf = async (nudge: number): Promise<number> => {
-    const folder = randomModel("nudged", shape, 1, nudge);
-    return lossOfLogits(await classifyOnCpu(folder, await encodeOnCpu(folder, sequences[0]!)));
-  };
+  const lossOf = (nudge: number): Promise<number> =>
+    lossOnCpu(randomModel("nudged", shape, 1, nudge), sequences.slice(0, 1));
   const copies = sequences.map((): Example => ({ sequence: sequences[0]!, labels: { label: 0 } }));
   await trained.gradients(copies);
   const places = placesOf(shape);
@@ -206,9 +223,9 @@ async function verifyTraining(
   };
 }
 
-/** Cross-entropy where the first class is right. */
-function lossOfLogits(logits: ArrayLike<number>): number {
-  const exponentials = Array.from(logits, (logit) => Math.exp(logit - logits[0]!));
+/** Cross-entropy. */
+function lossOfLogits(logits: ArrayLike<number>, label = 0): number {
+  const exponentials = Array.from(logits, (logit) => Math.exp(logit - logits[label]!));
   return Math.log(exponentials.reduce((sum, value) => sum + value, 0));
 }
 
@@ -219,7 +236,7 @@ async function layerDispatches(engine: Engine, config: BertConfig, batch: number
   for (const numHiddenLayers of [1, 2]) {
     const small = { ...config, numHiddenLayers, vocabSize: few };
     const flat = await allocateFlat(engine, small, HEADS, shapesFor(small, HEADS), "f32");
-    const steps = await stepsOf(engine, small, flat);
+    const steps = await trainingSteps(engine, small, flat);
     const { gradients } = await steps.programs(labelled(denseBatch(batch, tokens, few).sequences));
     counts.push(gradients.dispatches);
     steps.dispose();

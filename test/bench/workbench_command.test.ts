@@ -59,6 +59,7 @@ test.each([
   [["--json", "none/a.json"], "--json none/a.json: there is no folder "],
   [["train", "--tokens", "600"], "--tokens 600: mini 4x256 has 512 positions; give --tokens 512 at most"],
   [["train", "--dtype", "f16"], "unknown option '--dtype'"],
+  [["peers", "--python", "python3"], "--python is of --train alone: leave it out, or give --train"],
   [["peers", "--json", "none/a.json"], "--json none/a.json: there is no folder "],
   [["kernels", "--html", "-"], "--html - would come between the tables: name a file"],
   [["kernels", "--html", "."], "--html . is a folder: name a file in it"],
@@ -77,7 +78,7 @@ test("a command's help has the options that it makes something of", () => {
   const optionsOf = (command: string): string[] =>
     [...bench(command, "--help").stdout.matchAll(/^ {2}(?:-h, )?--(\w+)/gm)].map(([, option]) => option!);
   expect(optionsOf("peers")).toEqual(
-    "adapter budget json html wide force tuned shape batch tokens peers install help".split(" "),
+    "adapter budget json html wide force tuned shape batch tokens peers install train python help".split(" "),
   );
   expect(optionsOf("kernels")).toEqual("adapter dtype budget json html wide force tuned shape help".split(" "));
   expect(optionsOf("train")).toEqual("adapter budget json html wide force tuned shape batch tokens help".split(" "));
