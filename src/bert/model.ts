@@ -5,6 +5,7 @@
 
 import { type Folder, readText } from "../files/bytes.ts";
 import type { Checkpoint } from "../files/checkpoint.ts";
+import { latest } from "../files/latest.ts";
 import { requireKnown } from "../files/options.ts";
 import type { Allocation } from "../runtime/allocation.ts";
 import type { BoundProgram } from "../runtime/bound.ts";
@@ -272,14 +273,7 @@ export class BertModel {
   }
 
   #recordedFor(prepared: PreparedForward): Promise<Recorded> {
-    const { key } = prepared;
-    const recorded = this.#recorded.get(key) ?? this.#record(prepared);
-    this.#recorded.delete(key);
-    this.#recorded.set(key, recorded); // now the most recent
-    recorded.catch(() => this.#recorded.delete(key));
-    const oldest = this.#recorded.keys().next().value;
-    if (this.#recorded.size > KEPT_PROGRAMS && oldest !== undefined) this.#recorded.delete(oldest);
-    return recorded;
+    return latest(this.#recorded, prepared.key, () => this.#record(prepared), KEPT_PROGRAMS);
   }
 
   async #record(prepared: PreparedForward): Promise<Recorded> {

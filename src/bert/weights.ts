@@ -164,7 +164,7 @@ async function same(checkpoint: Checkpoint, one: string, other: string, signal?:
 }
 
 /** Elements that are compared at once. */
-const SLICE = 1 << 20;
+const SLICE = 1_048_576;
 
 const FLOATS: readonly string[] = ["F32", "F16", "BF16", "F64"];
 

@@ -236,7 +236,8 @@ function rowsAndCols({ name, shape }: Ref): [rows: number, cols: number] {
   return [shape[0]!, shape[1]!];
 }
 
-function scalar({ name, dtype }: Ref): Scalar {
+/** @throws TypeError unless it holds floats */
+export function scalar({ name, dtype }: Ref): Scalar {
   if (dtype === "u32") throw new TypeError(`${name} holds u32; f32 or f16 is needed`);
   return dtype;
 }

@@ -13,7 +13,7 @@ import type { Encoding, Tokenizer } from "../tokenizer/tokenizer.ts";
 import type { TruncationStrategy } from "../tokenizer/truncation.ts";
 import { folderAt, MODULES, readSentenceModules, type SentenceModules } from "./sentence_modules.ts";
 import { loadSettings, type Settings } from "./settings.ts";
-import type { StreamOptions } from "./stream.ts";
+import { STREAM_OPTIONS, type StreamOptions } from "./stream.ts";
 
 export interface Pretrained {
   readonly model: BertModel;
@@ -39,10 +39,10 @@ export interface TaskOptions extends StreamOptions {
 /** Names of a task's own options. */
 export type OwnNames<Options, Common = TaskOptions> = Names<Omit<Options, keyof Common>>;
 
-export const TASK_OPTIONS: Names<TaskOptions> = {
-  ...{ tokenBudget: 1, signal: 1, onProgress: 1 },
-  ...{ checkFinite: 1, onWarning: 1 },
-};
+export const TASK_OPTIONS: Names<TaskOptions> = /* @__PURE__ */ Object.assign(
+  { onWarning: 1 } as const,
+  STREAM_OPTIONS,
+);
 
 /**
  * Loads a model folder in Hugging Face layout.

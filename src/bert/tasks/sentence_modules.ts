@@ -65,15 +65,8 @@ export interface SentenceModules {
   readonly similarity: SimilarityName;
 }
 
-/** The older keys of 1_Pooling/config.json, in the order in which their vectors stand; the newer names are parts of them. */
-const POOLING_KEYS: readonly (readonly [key: string, pooling: Pooling])[] = [
-  ["cls_token", "cls"],
-  ["max_tokens", "max"],
-  ["mean_tokens", "mean"],
-  ["mean_sqrt_len_tokens", "mean_sqrt_len"],
-  ["weightedmean_tokens", "weighted_mean"],
-  ["lasttoken", "last_token"],
-];
+/** The older keys of 1_Pooling/config.json for `POOLINGS`, which are in the order in which their vectors stand. */
+const OLDER = ["cls_token", "max_tokens", "mean_tokens", "mean_sqrt_len_tokens", "weightedmean_tokens", "lasttoken"];
 
 export const MODULES = "modules.json";
 
@@ -82,7 +75,7 @@ const MOST_MODULES = 32;
 const MOST_DENSE = 9;
 
 /** Of all Dense modules, which may share a file: 256 MB. */
-const MOST_WEIGHTS = 1 << 26;
+const MOST_WEIGHTS = 67_108_864;
 
 /** torch's, which LayerNorm modules do not store. */
 const EPS = 1e-5;
@@ -176,7 +169,7 @@ const READERS: Readonly<Record<string, (folder: Folder, budget: Budget) => Promi
 };
 
 const CONFIG = "config.json";
-const MOST_TEXT = 1 << 22;
+const MOST_TEXT = 4_194_304;
 
 async function readPooling(folder: Folder): Promise<PoolingModule> {
   const fields = await configIn(folder);
@@ -185,10 +178,11 @@ async function readPooling(folder: Folder): Promise<PoolingModule> {
   if (names.length === 0 || names.length > MOST_MODULES) {
     throw wrong(at(fields, "pooling_mode"), `a list of ${names.length}`, `1 to ${MOST_MODULES} poolings`);
   }
-  const flagged = POOLING_KEYS.filter(([key]) => flagOf(fields, `pooling_mode_${key}`, false)).map(([, own]) => own);
+  const flagged = POOLINGS.filter((_, i) => flagOf(fields, `pooling_mode_${OLDER[i]}`, false));
   const poolings = (named === undefined ? [] : names).map((name): Pooling => {
-    const known = POOLING_KEYS.find(([key, own]) => [own, key, key.replace(/_tokens?$/, "")].includes(name));
-    if (known) return known[1];
+    // the newer names of others are parts of their keys
+    const known = POOLINGS.find((own, i) => [own, OLDER[i], OLDER[i]!.replace(/_tokens?$/, "")].includes(name));
+    if (known) return known;
     throw wrong(at(fields, "pooling_mode"), name, POOLINGS.join(", "));
   });
   return {

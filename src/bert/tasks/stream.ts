@@ -9,6 +9,7 @@
  */
 
 import { type Names, requireKnown, requireList } from "../../files/options.ts";
+import { roundUp } from "../../runtime/program.ts";
 import type { Sequence } from "../batch.ts";
 import type { BertConfig } from "../config.ts";
 import { headsFor } from "../forward.ts";
@@ -39,7 +40,7 @@ export interface StreamOptions {
   readonly checkFinite?: boolean | undefined;
 }
 
-const STREAM_OPTIONS: Names<StreamOptions> = { tokenBudget: 1, signal: 1, onProgress: 1, checkFinite: 1 };
+export const STREAM_OPTIONS: Names<StreamOptions> = { tokenBudget: 1, signal: 1, onProgress: 1, checkFinite: 1 };
 
 const DEFAULT_BUDGET = 8192;
 
@@ -173,7 +174,7 @@ async function runBatch<Result>(
   if (fill > 0 && sequences.length > 0 && !wanted.attentions) {
     const { maxPositionEmbeddings: longest } = model.config;
     sequences.push(...fillers(tokens, sequences.length, fill, longest));
-    for (let most = ladder(rows.length); withRows && rows.length < most; ) rows.push(rows[0]!);
+    for (let most = roundUp(rows.length, 1); withRows && rows.length < most; ) rows.push(rows[0]!);
   }
   let faulty = false; // whoever is concerned has it told, the others their results
   const forward =
@@ -241,20 +242,14 @@ function weightOf<Result>(
 
 /** How many sequences of filler, at least one, bring `sequences` to a number that other batches have as well. */
 function fillersFor(sequences: number): number {
-  return ladder(sequences + 1) - sequences;
+  return roundUp(sequences + 1, 1) - sequences;
 }
 
 function fillers(tokens: number, sequences: number, budget: number, longest: number): Sequence[] {
   const count = fillersFor(sequences);
-  const room = Math.min(budget, ladder(tokens + count)) - tokens;
+  const room = Math.min(budget, roundUp(tokens + count, 1)) - tokens;
   if (room < count) return []; // one sequence beyond the budget
   return Array.from({ length: count }, (_, i) => ({
     inputIds: new Uint32Array(Math.min(longest, Math.floor((room + i) / count))),
   }));
-}
-
-/** The next of eight steps between two powers of two: at most an eighth more. */
-function ladder(size: number): number {
-  const step = Math.max(1, 2 ** (Math.ceil(Math.log2(size)) - 3));
-  return Math.ceil(size / step) * step;
 }

@@ -18,7 +18,7 @@ import {
   wrong,
 } from "./fields.ts";
 import type { NormalizerOptions } from "./normalizer_steps.ts";
-import type { AddedToken, SpecialNames } from "./vocabulary.ts";
+import type { AddedToken, NameOf } from "./vocabulary.ts";
 
 /** Special tokens by key (`mask_token`), null where a file says that there is none. */
 export type NamedTokens = ReadonlyMap<string, AddedToken | null>;
@@ -148,10 +148,9 @@ export function listedTokens(config: TokenizerConfig, json: readonly AddedToken[
   return [...byId.values()].sort((a, b) => a.id - b.id);
 }
 
-/** What the special tokens are called; where no file says it, as in BERT. */
-export function namesOf(named: NamedTokens): SpecialNames {
-  const name = (role: string): string => named.get(`${role}_token`)?.content ?? `[${role.toUpperCase()}]`;
-  return { unk: name("unk"), cls: name("cls"), sep: name("sep"), pad: name("pad"), mask: name("mask") };
+/** What the special token of a role (`mask`) is called; where no file says it, as in BERT. */
+export function namesOf(named: NamedTokens): NameOf {
+  return (role) => named.get(`${role}_token`)?.content ?? `[${role.toUpperCase()}]`;
 }
 
 /** The tokens to add, in order: those that are `listed`, named ones among them special; then the named, then the others. */
