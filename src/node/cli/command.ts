@@ -41,7 +41,7 @@ export function newCommand(name: string, description: string, { gpu = true }: { 
 
 /** `--dtype`, which is spelt fp32 and fp16 as well. */
 export function dtypeOption(description: string, dtypes: readonly CommonOptions["dtype"][]): Option {
-  const option = new Option("--dtype <TYPE>", description).choices(dtypes);
+  const option = new Option("--dtype <TYPE>", `${description}; fp32 and fp16 are read too`).choices(dtypes);
   const { parseArg } = option;
   return option.argParser((text: string) => parseArg!.call(option, text.replace(/^fp/, "f"), undefined));
 }

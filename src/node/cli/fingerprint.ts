@@ -19,15 +19,16 @@ export async function fingerprints(
   paths: readonly string[],
   onShare: OnShare,
 ): Promise<Record<string, string>> {
-  const sources = new Map<string, ByteSource>();
+  let [before, total] = [0, 0];
+  for (const path of paths) {
+    const source = await folder.open(path); // one at a time: shards may be a thousand
+    total += source?.size ?? 0;
+    await source?.close();
+  }
+  const found: Record<string, string> = {};
   for (const path of [...paths].sort()) {
     const source = await folder.open(path);
-    if (source) sources.set(path, source);
-  }
-  const total = [...sources.values()].reduce((sum, { size }) => sum + size, 0);
-  const found: Record<string, string> = {};
-  let before = 0;
-  for (const [path, source] of sources) {
+    if (!source) continue;
     found[path] = await fingerprint(source, (bytes) => onShare((before + bytes) / total));
     before += source.size;
   }

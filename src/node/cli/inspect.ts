@@ -46,7 +46,7 @@ export const NO_TOKENIZER = "there is no tokenizer: neither tokenizer.json nor v
 
 /**
  * @param path of a file or of a folder, or a model of the hub, as the user gave it
- * @param verify whether the files of a model of the hub are hashed
+ * @param options `verify`: whether the files of a model of the hub are hashed; no bars with `json`
  */
 export async function inspectPath(
   path: string,
