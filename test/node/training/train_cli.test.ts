@@ -313,7 +313,7 @@ describe("trained", () => {
       ],
     ]);
     expect(code).toBe(0);
-    expect(events(stdout)[0]).toMatchObject({ "texts learnt from": "192, read anew in each epoch" });
+    expect(events(stdout)[0]).toMatchObject({ texts: "192, read anew in each epoch" });
   }, 60_000);
 
   test("what is there is refused, or replaced with --force", async () => {

@@ -60,7 +60,7 @@ export async function prepareAnswer(context: Context): Promise<Prepared> {
     evaluation: held.length > 0 ? evaluationOf(held, context, stride) : undefined,
     metrics: ["f1", "exact_match", "loss"],
     facts: {
-      "questions learnt from": `${learnt.length.toLocaleString("en")}, ${answered.toLocaleString("en")} of them with an answer, in ${count(examples.length, "window")}`,
+      questions: `${learnt.length.toLocaleString("en")}, ${answered.toLocaleString("en")} of them with an answer, in ${count(examples.length, "window")}`,
       ...(held.length > 0 && { "questions evaluated on": held.length.toLocaleString("en") }),
     },
   };

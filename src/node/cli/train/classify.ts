@@ -71,7 +71,7 @@ export async function prepareClassify(context: Context): Promise<Prepared> {
     evaluation: judged.length > 0 ? evaluationOf(judged, problem, labels) : undefined,
     metrics: METRICS[problem],
     facts: {
-      "rows learnt from": examples.length.toLocaleString("en"),
+      rows: examples.length.toLocaleString("en"),
       ...(judged.length > 0 && { "rows evaluated on": judged.length.toLocaleString("en") }),
       ...(problem !== "regression" && { labels: labels.join(", ") }),
     },

@@ -46,7 +46,7 @@ export async function prepareMlm(context: Context): Promise<Prepared> {
   return prepared(
     epochsOf(pieces, seed, (row, draw) => maskedExample(row, masking, draw)),
     held.flatMap(({ row }) => row),
-    { "texts learnt from": `${learnt.length.toLocaleString("en")}, ${tokensIn(pieces)}` },
+    { texts: `${learnt.length.toLocaleString("en")}, ${tokensIn(pieces)}` },
   );
 
   /** Files that are larger than memory are read anew in each epoch; what is wrong with a row is told before. */
@@ -66,7 +66,7 @@ export async function prepareMlm(context: Context): Promise<Prepared> {
     return prepared(
       streamedEpochs(rows, held, seed, (row, draw) => maskedExample(row, masking, draw)),
       judged.flatMap(({ row }) => row),
-      { "texts learnt from": `${texts.toLocaleString("en")}, read anew in each epoch` },
+      { texts: `${texts.toLocaleString("en")}, read anew in each epoch` },
     );
   }
 
@@ -102,7 +102,7 @@ export async function preparePretrain(context: Context): Promise<Prepared> {
     evaluation: examples.length > 0 ? evaluationOf(examples, pairs.vocabSize, true) : undefined,
     metrics: ["loss", "mlm_loss", "perplexity", "accuracy", "next_loss", "next_accuracy"],
     facts: {
-      "documents learnt from": `${learnt.length.toLocaleString("en")}, ${tokensIn(learnt.flat())}`,
+      documents: `${learnt.length.toLocaleString("en")}, ${tokensIn(learnt.flat())}`,
       ...(held.length > 0 && {
         "evaluated on": `${count(held.length, "document")}, ${count(examples.length, "pair")}`,
       }),

@@ -57,7 +57,7 @@ export async function prepareTag({ options, tokenizer, config, parts, maxLength 
     evaluation: judged.length > 0 ? evaluationOf(judged, labels, entities) : undefined,
     metrics: entities ? ["f1", "precision", "recall", "accuracy", "loss"] : ["accuracy", "loss"],
     facts: {
-      "sentences learnt from": learnt.length.toLocaleString("en"),
+      sentences: learnt.length.toLocaleString("en"),
       ...(held.length > 0 && { "sentences evaluated on": held.length.toLocaleString("en") }),
       labels: labels.join(", "),
     },
