@@ -16,7 +16,7 @@ export interface Step {
   run(chars: readonly Char[], most: number): readonly Char[];
 }
 
-/** Each is true where not given, and a mark is dropped where there are no capitals. */
+/** What is not given is true, `stripAccents` as `lowercase`. */
 export interface NormalizerOptions {
   /** Drop control characters, turn every white space into a space. */
   readonly cleanText?: boolean | undefined;

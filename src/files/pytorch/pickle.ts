@@ -4,6 +4,7 @@
  * which know a handful. The opcodes are those that Python's own pickler writes for such data in protocols 2 to 5
  * (Lib/pickletools.py describes them all); any other is refused by its name.
  */
+import { utf8 } from "../bytes.ts";
 import { quote } from "../faults.ts";
 
 /** What a file may speak of. Both throw PickleError to refuse, without the place, which is added. */
@@ -50,7 +51,6 @@ const REFUSED =
  */
 export function readPickle(bytes: Uint8Array, begin: number, rules: PickleRules): { value: unknown; end: number } {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  const utf8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
   const memo = new Map<number, unknown>();
   /** What has been built since the last mark; those before it wait in `marked`. */
   let stack: unknown[] = [];
@@ -77,12 +77,9 @@ export function readPickle(bytes: Uint8Array, begin: number, rules: PickleRules)
   }
 
   function text(length: number): string {
-    const encoded = blob(length);
-    try {
-      return utf8.decode(encoded);
-    } catch {
-      throw new PickleError("a string is not UTF-8");
-    }
+    const found = utf8(blob(length));
+    if (found === undefined) throw new PickleError("a string is not UTF-8");
+    return found;
   }
 
   function line(): string {
