@@ -7,7 +7,7 @@ import { expect, test, vi } from "vitest";
 import { BertModel } from "../../src/bert/model.ts";
 import type { Folder } from "../../src/files/bytes.ts";
 import { Engine } from "../../src/runtime/engine.ts";
-import { Trainer, Trainer } from "../../src/train/trainer.ts";
+import { Trainer } from "../../src/train/trainer.ts";
 import { wgslModules } from "../../wgsl.ts";
 import { testDevice } from "../device.ts";
 import { filesOf, folderOf, tinyFolder } from "./tiny.ts";
