@@ -9,9 +9,10 @@ export { type AnswerRange, placeAnswer, type SpanOptions, spanExamples } from ".
 export { tagExamples } from "./data/tags.ts";
 export type { Dropout } from "./encoder.ts";
 export type { Evaluation, EvaluationForward } from "./evaluation.ts";
+export { type TrainerEvent, TrainingError } from "./events.ts";
 export type { Labels, ObjectiveName } from "./objectives.ts";
 export type { TrainerOptions, TrainingData } from "./options.ts";
 export type { Example } from "./step.ts";
 export { memoryStore, type Store, type StoredFile } from "./store.ts";
-export { type MemoryPart, Trainer, type TrainerEvent, type TrainerParts, TrainingError } from "./trainer.ts";
+export { type MemoryPart, Trainer, type TrainerParts } from "./trainer.ts";
 export type { Best, LogRow } from "./trainer_state.ts";

@@ -8,11 +8,13 @@ import type { Engine } from "../runtime/engine.ts";
 import { batchesOf, inOrder, tokensOf } from "./batches.ts";
 import { checkpointFiles, modelFiles, restoreFlat } from "./checkpoint.ts";
 import { type Evaluation, type EvaluationForward, forwardOf } from "./evaluation.ts";
+import { type TrainerEvent, TrainingError } from "./events.ts";
 import type { FlatWeights } from "./flat.ts";
 import { initialWeights } from "./initial.ts";
 import { openStart, type StartingModel } from "./model_folder.ts";
 import { requireOptions, type TrainerOptions, type TrainingData } from "./options.ts";
 import { readTensor } from "./read.ts";
+import { decisionsOf, type Plan, planOf } from "./run_plan.ts";
 import { type Example, type StepState, TrainingSteps } from "./step.ts";
 import type { Store, StoredFile } from "./store.ts";
 import {
@@ -24,31 +26,6 @@ import {
   readState,
   writeState,
 } from "./trainer_state.ts";
-
-export type TrainerEvent =
-  | {
-      readonly kind: "step";
-      readonly step: number;
-      /** As far as it has come: 1.5 is the middle of the second. */
-      readonly epoch: number;
-      /** The mean since the last one that was told. */
-      readonly loss: number;
-      readonly gradNorm: number;
-      readonly learningRate: number;
-      readonly tokensPerSecond: number;
-      /** Steps so far that were left out, since a gradient was not finite in f16. */
-      readonly skipped: number;
-      readonly lossScale: number;
-    }
-  | {
-      readonly kind: "evaluation";
-      readonly step: number;
-      readonly epoch: number;
-      readonly metrics: Readonly<Record<string, number>>;
-      /** Whether it is the best so far. */
-      readonly best: boolean;
-    }
-  | { readonly kind: "saved"; readonly step: number; readonly folder: string };
 
 /** What a run has beside its model and its data. */
 export interface TrainerParts {
@@ -62,20 +39,6 @@ export interface MemoryPart {
   readonly bytes: number;
 }
 
-/** What ended a run. The weights, and the checkpoints before it, are as they were after the last step that was taken. */
-export class TrainingError extends Error {
-  override readonly name = "TrainingError";
-  readonly step: number;
-  /** The last one that was written. */
-  readonly checkpoint: string | undefined;
-
-  constructor(step: number, fault: string, checkpoint: string | undefined, cause?: unknown) {
-    super(`step ${step}: ${fault}; ${checkpoint ? `go on from ${checkpoint}` : "there is no checkpoint"}`, { cause });
-    this.step = step;
-    this.checkpoint = checkpoint;
-  }
-}
-
 /** A step that is submitted, and whose numbers are not read yet. */
 interface Pending {
   readonly step: number;
@@ -86,8 +49,6 @@ interface Pending {
 
 /** Steps that may be submitted before the numbers of the first are waited for. */
 const AHEAD = 3;
-/** Batches that are looked at for the largest, where all are not counted. */
-const SAMPLED = 16;
 const CHECKPOINT = /^checkpoint-(\d+)$/;
 
 export class Trainer {
@@ -495,53 +456,4 @@ export class Trainer {
 function numbered(names: readonly string[]): string[] {
   const stepOf = (name: string): number => Number(CHECKPOINT.exec(name)![1]);
   return names.filter((name) => CHECKPOINT.test(name)).sort((a, b) => stepOf(a) - stepOf(b));
-}
-
-interface Plan {
-  readonly totalSteps: number;
-  readonly batchCounts: number[];
-  readonly largest: readonly Example[];
-}
-
-/** Goes through the data of all epochs, unless `maxSteps` says how many steps there are. */
-async function planOf(data: TrainingData, options: TrainerOptions): Promise<Plan> {
-  const { epochs = 3, maxSteps, gradientAccumulation = 1 } = options;
-  let largest: readonly Example[] | undefined;
-  const batchCounts: number[] = [];
-  let totalSteps = 0;
-  const most = maxSteps === undefined ? Number.POSITIVE_INFINITY : SAMPLED;
-  for (let epoch = 0; epoch < (maxSteps === undefined ? epochs : 1); epoch++) {
-    let count = 0;
-    for await (const batch of batchesOf(data.epoch(epoch), options)) {
-      if (!largest || tokensOf(batch) > tokensOf(largest)) largest = batch;
-      if (++count >= most) break;
-    }
-    batchCounts.push(count);
-    totalSteps += Math.ceil(count / gradientAccumulation);
-  }
-  if (!largest) throw new RangeError("the data has no examples");
-  return maxSteps === undefined
-    ? { totalSteps, batchCounts, largest }
-    : { totalSteps: maxSteps, batchCounts: [], largest };
-}
-
-/** All that decides the bits of a run beside its weights, as JSON has it. */
-function decisionsOf(
-  engine: Engine,
-  { json, dropout }: StartingModel,
-  { fingerprint }: TrainingData,
-  options: TrainerOptions,
-  totalSteps: number,
-): RunState["decisions"] {
-  const { objectives, dtype = "f32", seed = 0, gradientAccumulation = 1, batchTokens, batchSize } = options;
-  const { learningRate, schedule, warmupSteps, weightDecay, maxGradNorm, betas, eps } = options;
-  const { limits, ...traits } = engine.traits;
-  const { maxComputeInvocationsPerWorkgroup: threads, maxComputeWorkgroupStorageSize: shared } = limits;
-  const kernels = { ...traits, threads, shared, binding: engine.allocate().mostBytes };
-  const decisions = {
-    ...{ config: json, dropout, objectives, dtype, seed, gradientAccumulation, batchTokens, batchSize, totalSteps },
-    ...{ learningRate, schedule, warmupSteps, weightDecay, maxGradNorm, betas, eps, data: fingerprint },
-    ...{ adapter: engine.adapter, kernels },
-  };
-  return JSON.parse(JSON.stringify(decisions));
 }

@@ -4,11 +4,12 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { requestDevice } from "../../src/node/device.ts";
 import { Engine } from "../../src/runtime/engine.ts";
 import type { Evaluation } from "../../src/train/evaluation.ts";
+import { type TrainerEvent, TrainingError } from "../../src/train/events.ts";
 import { uniforms } from "../../src/train/initial.ts";
 import type { TrainerOptions, TrainingData } from "../../src/train/options.ts";
 import type { Example } from "../../src/train/step.ts";
 import { memoryStore } from "../../src/train/store.ts";
-import { Trainer, type TrainerEvent, type TrainerParts, TrainingError } from "../../src/train/trainer.ts";
+import { Trainer, type TrainerParts } from "../../src/train/trainer.ts";
 import { hasF16, testDevice } from "../device.ts";
 import { filesOf, folderOf, type Task, textIn, tinyData, tinyFolder } from "./tiny.ts";
 
