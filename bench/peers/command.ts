@@ -44,7 +44,7 @@ export function peersCommand(): Command {
     .option("--install <DIR>", "where they are installed at first use, about 1 GB", defaultInstallFolder())
     .option(
       "--train",
-      "a training step in place of the forward pass, of tfjs and of PyTorch where --python says; a batch of 8",
+      "a training step in place of the forward pass, of jax-js, tfjs and where --python says PyTorch; a batch of 8",
     )
     .option("--python <FILE>", "of --train: an interpreter that has torch and transformers, for PyTorch on the CPU")
     .action(benchPeers);

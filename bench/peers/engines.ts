@@ -35,8 +35,10 @@ export const OUR_TRAINING: PeerEngine = { ...OURS, script: "train_ours.mjs" };
 
 /** @param python an interpreter that has torch and transformers */
 export function trainingPeers(python: string | undefined): readonly PeerEngine[] {
+  const jax = { name: "jax-js webgpu", kind: "webgpu", script: "train_jax.mjs", provider: "webgpu" } as const;
   const torch = { name: "pytorch cpu", kind: "cpu", script: "train_torch.py", provider: "cpu" } as const;
   return [
+    { ...jax, frozen: "embeddings" }, // its `take` has no gradient under `jit`
     { name: "tfjs webgpu", kind: "webgpu", script: "train_tfjs.mjs", provider: "webgpu" },
     ...(python === undefined ? [] : [{ ...torch, program: python }]),
   ];

@@ -39,7 +39,7 @@ test.each([
   [["--report", "a.json", "--html", "a.html"], "a.json: there is no such file or folder"],
   [["kernel", "none.wgsl"], "none.wgsl: there is no such file or folder"],
   [["kernel", "."], ". is a folder: name a .wgsl file in it"],
-  [["foo"], 'there is no command "foo"; there are kernels, kernel, model, peers'],
+  [["foo"], 'there is no command "foo"; there are kernels, kernel, model, train, peers'],
   [["kernels", "frob"], 'there is no kernel whose name begins with "frob" on '],
   [["kernels", "matmul", "--shape", "3x4"], 'begins with "matmul" for 3x4 on '],
   [["kernels", "--dtype", "q8"], "argument 'q8' is invalid. Allowed choices are f32, f16."],

@@ -38,7 +38,8 @@ await serve(async (task) => {
     const value = tf.tidy(() => {
       const { value, grads } = tf.variableGrads(loss);
       const squares = Object.values(grads).map((grad) => tf.sum(tf.square(grad)));
-      const clip = tf.minimum(1, tf.div(maxNorm, tf.add(tf.sqrt(tf.addN(squares)), 1e-6)));
+      const norm = tf.sqrt(squares.reduce((sum, each) => tf.add(sum, each))); // addN binds more buffers than there may be
+      const clip = tf.minimum(1, tf.div(maxNorm, tf.add(norm, 1e-6)));
       for (const [name, weight] of Object.entries(weights)) {
         if (isDecayed(name)) weight.assign(tf.mul(weight, 1 - learningRate * weightDecay));
       }
