@@ -26,6 +26,7 @@ export interface Expected {
   readonly architecture: string;
   readonly inputs: Inputs;
   readonly loss: number;
+  readonly gradient_accumulation?: { readonly micro_0?: string };
   readonly runs?: Readonly<Record<string, ExpectedRun>>;
   readonly gradient: {
     readonly total_l2_norm: number;
@@ -46,18 +47,43 @@ export interface ExpectedRun {
   }[];
 }
 
-export interface Fixture {
+/** Steps on batches in a stored order, of sequences without padding or with it. */
+export interface ExpectedCurve {
+  readonly architecture: string;
+  readonly optimizer: { readonly lr: number; readonly schedule: string };
+  readonly losses: readonly number[];
+  readonly lrs: readonly number[];
+  readonly grad_norms: readonly number[];
+  readonly evaluation_float64: { readonly test_accuracy?: number; readonly test_logits?: readonly number[] };
+  readonly batch_size: number;
+  /** By epoch, places in the training texts. */
+  readonly order: Rows;
+  readonly train_input_ids: Rows;
+  readonly train_labels: readonly number[];
+  readonly test_input_ids: Rows;
+  readonly test_labels: readonly number[];
+  /** Of masked LM, for one epoch after the other; labels are [row, position, word]. */
+  readonly batches?: readonly {
+    readonly input_ids: Rows;
+    readonly lengths: readonly number[];
+    readonly labels: Rows;
+  }[];
+}
+
+export interface Fixture<Expectation = Expected> {
   readonly folder: string;
-  readonly expected: Expected;
+  readonly expected: Expectation;
   readonly config: BertConfig;
   readonly objectives: readonly ObjectiveName[];
   readonly heads: readonly HeadName[];
 }
 
-export function readFixture(folder: string): Fixture | undefined {
+export function readFixture<Expectation extends { readonly architecture: string } = Expected>(
+  folder: string,
+): Fixture<Expectation> | undefined {
   const file = join(folder, "expected.json");
   if (!existsSync(file)) return undefined;
-  const expected = JSON.parse(readFileSync(file, "utf8")) as Expected;
+  const expected = JSON.parse(readFileSync(file, "utf8")) as Expectation;
   const config = parseConfig(readFileSync(join(folder, "config.json"), "utf8"));
   const objectives = objectivesOf(expected.architecture, config);
   return { folder, expected, config, objectives, heads: objectives.flatMap((name) => OBJECTIVES[name].heads) };
@@ -105,4 +131,27 @@ export function examplesOf(inputs: Inputs, objectives: readonly ObjectiveName[])
       labels: given,
     };
   });
+}
+
+/** Batches of a curve, one for each step. */
+export function curveBatches(expected: ExpectedCurve): Example[][] {
+  if (expected.batches) {
+    return expected.batches.map(({ input_ids, lengths, labels }) => {
+      const words = lengths.map((length) => new Array<number>(length).fill(-100));
+      for (const [row, at, word] of labels) words[row!]![at!] = word!;
+      return words.map((own, i) => ({
+        sequence: { inputIds: input_ids[i]!.slice(0, own.length) },
+        labels: { words: own },
+      }));
+    });
+  }
+  const { order, batch_size: size, train_input_ids: ids, train_labels: labels } = expected;
+  return order.flatMap((places) =>
+    Array.from({ length: Math.ceil(places.length / size) }, (_, b) =>
+      places.slice(b * size, (b + 1) * size).map((at) => ({
+        sequence: { inputIds: ids[at]! },
+        labels: { label: labels[at]! },
+      })),
+    ),
+  );
 }
