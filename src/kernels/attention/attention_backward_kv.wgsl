@@ -90,10 +90,10 @@ fn main(
       g3 += qkv_at(v_start.w, d) * d_out4;
     }
     let inside = query < vec4u(length);
-    let p0 = weight(s0, row_lse, inside & unmasked.x & sees(query, key.x));
-    let p1 = weight(s1, row_lse, inside & unmasked.y & sees(query, key.y));
-    let p2 = weight(s2, row_lse, inside & unmasked.z & sees(query, key.z));
-    let p3 = weight(s3, row_lse, inside & unmasked.w & sees(query, key.w));
+    let p0 = weight(s0, row_lse, inside & sees(query, key.x, unmasked.x));
+    let p1 = weight(s1, row_lse, inside & sees(query, key.y, unmasked.y));
+    let p2 = weight(s2, row_lse, inside & sees(query, key.z, unmasked.z));
+    let p3 = weight(s3, row_lse, inside & sees(query, key.w, unmasked.w));
     var keep = mat4x4f(vec4f(1), vec4f(1), vec4f(1), vec4f(1)); // by key, of the four queries
     if (DROPS) {
       keep = transpose(mat4x4f(
@@ -136,8 +136,8 @@ fn main(
   }
 }
 
-fn sees(query: vec4u, key: u32) -> vec4<bool> {
-  return vec4<bool>(!CAUSAL) | (query >= vec4u(key));
+fn sees(query: vec4u, key: u32, unmasked: bool) -> vec4<bool> {
+  return vec4<bool>(unmasked) & (vec4<bool>(!CAUSAL) | (query >= vec4u(key)));
 }
 
 fn weight(score: vec4f, row_lse: vec4f, seen: vec4<bool>) -> vec4f {
