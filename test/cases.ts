@@ -151,10 +151,15 @@ export function product(
   options: Partial<MatmulShape> = {},
 ): Case<BackwardShape> {
   const { shape, inputs, outputs, bound } = linear(m, n, k, options);
-  const { accumulate = false } = shape;
+  const { accumulate = false, xStride } = shape;
+  const wide = (xStride ?? 0) * (operands === "tn" ? k : m);
   return {
     shape: { ...shape, operands },
-    inputs: (random) => ({ ...inputs(random), ...(accumulate && { out: random.values(outputs.out!, 3) }) }),
+    inputs: (random) => ({
+      ...inputs(random),
+      ...(xStride && { x: random.values(wide) }),
+      ...(accumulate && { out: random.values(outputs.out!, 3) }),
+    }),
     outputs,
     // What is added to is f32 of up to 3: one more rounding, and none to the dtype.
     bound: accumulate ? () => bound("f32") : bound,
@@ -162,8 +167,8 @@ export function product(
 }
 
 export const matmulBackwardCases: CaseTable<BackwardShape> = {
-  kernels({ operands, m, n, k }, traits) {
-    const aligned = (operands === "nn" ? k : m) % 4 === 0 && n % 4 === 0;
+  kernels({ operands, m, n, k, xStride = 0, xOffset = 0 }, traits) {
+    const aligned = [operands === "nn" ? k : m, n, xStride, xOffset].every((size) => size % 4 === 0);
     const configs = (vec4: boolean): MatmulConfig[] => [
       { kind: "register" },
       ...(vec4 && traits?.subgroupSize ? [{ kind: "broadcast", subgroup: traits.subgroupSize } as const] : []),
@@ -189,6 +194,13 @@ export const matmulBackwardCases: CaseTable<BackwardShape> = {
     product("nn", 131, 101, 100),
     product("nn", 31, 64, 768),
     product("nn", 7, 12, 8, { accumulate: true, outStride: 13, outOffset: 2 }),
+    // ranges of columns of x, as of logits whose decoder is in parts
+    product("nn", 5, 36, 8, { residual: true, xStride: 24, xOffset: 16 }),
+    product("nn", 18, 33, 7, { xStride: 24, xOffset: 16 }),
+    product("nn", 9, 32, 16, { xStride: 33, xOffset: 8 }),
+    product("tn", 8, 36, 13, { accumulate: true, xStride: 24, xOffset: 8 }),
+    product("tn", 7, 33, 18, { accumulate: true, xStride: 24, xOffset: 16 }),
+    product("tn", 16, 32, 9, { accumulate: true, xStride: 33, xOffset: 8 }),
     product("tn", 1, 1, 1, { accumulate: true }),
     product("tn", 2, 37, 64, { accumulate: true }),
     product("tn", 4, 4, 1, { accumulate: true }),

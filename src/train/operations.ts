@@ -73,14 +73,13 @@ export function linear(tape: Tape, x: Ref, weights: LinearWeights, residual?: Re
 
 /** dW += dOut^T x */
 function weightGradients({ r, gradientOf }: Tape, x: Ref, dOut: Ref, weight: Table): void {
-  requireWhole(weight);
-  for (const part of weight.parts) {
+  for (const [i, part] of weight.parts.entries()) {
     const out = gradientOf(part);
     if (!out) continue;
     const [n, cols] = part.shape as [number, number];
     const shape: MatmulShape = {
       ...{ m: n, n: cols, k: x.shape[0]!, dtype: scalarOf(x), operands: "tn", accumulate: true },
-      ...{ bias: false, residual: false, activation: "none" },
+      ...{ bias: false, residual: false, activation: "none", ...columnsOf(weight, i) },
     };
     r.dispatch(matmulBackwardKernelFor(shape, r.traits), shape, { x: dOut, weight: x, out });
   }
@@ -89,12 +88,11 @@ function weightGradients({ r, gradientOf }: Tape, x: Ref, dOut: Ref, weight: Tab
 /** dx = dOut W + residual */
 function inputGradient({ r }: Tape, x: Ref, dOut: Ref, weight: Table, residual: Ref | undefined): Ref {
   let sum = residual;
-  requireWhole(weight);
-  for (const part of weight.parts) {
+  for (const [i, part] of weight.parts.entries()) {
     const [k, n] = part.shape as [number, number];
     const shape: MatmulShape = {
       ...{ m: x.shape[0]!, n, k, dtype: scalarOf(x), operands: "nn" },
-      ...{ bias: false, residual: sum !== undefined, activation: "none" },
+      ...{ bias: false, residual: sum !== undefined, activation: "none", ...columnsOf(weight, i) },
     };
     const out = r.temporary("gradient", x.shape, x.dtype);
     r.dispatch(matmulBackwardKernelFor(shape, r.traits), shape, { x: dOut, weight: part, residual: sum, out });
@@ -103,11 +101,9 @@ function inputGradient({ r }: Tape, x: Ref, dOut: Ref, weight: Table, residual: 
   return sum!;
 }
 
-function requireWhole({ parts, rows, cols }: Table): void {
-  if (parts.length === 1) return;
-  throw new RangeError(
-    `a weight [${rows}, ${cols}] is more than a storage binding of this device holds: it cannot be trained`,
-  );
+/** Which columns of a gradient belong to a part of a weight that is split. */
+function columnsOf({ parts, rows, rowsPerPart }: Table, part: number): Partial<MatmulShape> {
+  return parts.length > 1 ? { xStride: rows, xOffset: part * rowsPerPart } : {};
 }
 
 function sumColumns({ r, gradientOf }: Tape, x: Ref, weight: Tensor, offset: number): void {
