@@ -130,7 +130,7 @@ function backwardKernel(
       const { constants, ...plan } = planLinear(name, linear, workgroups, tile, limits); // what makes no sense is told first
       if (typeof how === "string") throw new RangeError(`${name}: ${how}`);
       const { HAS_BIAS: __, ACTIVATION: ___, ...own } = constants;
-      const x = { X_STRIDE: xStride, X_OFFSET: xOffset };
+      const x = { X_ROW_STRIDE: xStride, X_ROW_OFFSET: xOffset };
       return { ...plan, constants: { ...own, ...x, ACCUMULATE: accumulate, Out: accumulate ? "f32" : shape.dtype } };
     },
   };
