@@ -23,14 +23,14 @@ const ENTRIES = [...BROWSER, "dist/train.js", "dist/index.min.js", ...NODE];
 /** Sample apps, as their bundler sees them, and how many bytes of them may be left after minifying and gzip. */
 const APPS: readonly [name: string, budget: number, code: string][] = [
   ["one kernel", 6_000, 'export { matmul } from "bert-webgpu/kernels";'],
-  ["the engine with kernels of one's own", 9_500, 'export { Engine } from "bert-webgpu";'],
+  ["the engine with kernels of one's own", 9_700, 'export { Engine } from "bert-webgpu";'],
   [
     "engine, BERT, tokenizer and their kernels",
     60_000,
     'export { BertModel, Engine, loadTokenizer } from "bert-webgpu";',
   ],
-  ["sentiment", 63_000, 'export { classifyText, Engine, httpFolder, loadPretrained } from "bert-webgpu";'],
-  ["semantic search", 65_000, 'export { Engine, embedText, hubFolder, loadPretrained } from "bert-webgpu";'],
+  ["sentiment", 70_000, 'export { classifyText, Engine, httpFolder, loadPretrained } from "bert-webgpu";'],
+  ["semantic search", 71_500, 'export { Engine, embedText, hubFolder, loadPretrained } from "bert-webgpu";'],
 ];
 /** Kernels that apps import as `bert-webgpu/kernels/NAME.wgsl`: none may go. */
 const PUBLISHED = [
@@ -39,7 +39,7 @@ const PUBLISHED = [
   ...["matmul_split_k", "matmul_unaligned", "matmul_workgroup", "pool", "softmax", "top_k"],
 ];
 /** Bytes after gzip, of everything. */
-const MOST = 80_000;
+const MOST = 88_000;
 
 test("the lock file names no registry: packages come from the one that npm is set up with", () => {
   expect(readFileSync(at("package-lock.json"), "utf8")).not.toContain('"resolved"');
@@ -93,8 +93,7 @@ describe.skipIf(!built)("the built package (needs `node build.mjs`)", () => {
 
   test.each(BROWSER)("%s has what kernels share once", (entry) => {
     const text = readFileSync(at(entry), "utf8");
-    for (const shared of ["fn activate(", "fn workgroup_sum2(", "fn store("])
-      expect(text.split(shared)).toHaveLength(2);
+    for (const shared of ["fn activate(", "fn workgroup_sum2(", "fn max4("]) expect(text.split(shared)).toHaveLength(2);
   });
 
   test(`dist/index.min.js is at most ${MOST} bytes after gzip`, () => {

@@ -32,6 +32,7 @@ const all: readonly Kernel<never>[] = [
   kernels.matmulWorkgroupTiled(WORKGROUP_TILE, false),
   kernels.matmulSplitKBy(32, false),
   kernels.softmaxBy("workgroup", "vec2"),
+  ...[4, 2, 1].map((cols) => kernels.crossEntropyBy("workgroup", cols)),
   ...(["nn", "tn"] as const).flatMap((operands) => [
     ...CONFIGS.map((config) => kernels.matmulBackwardKernelOf(config, operands, true)),
     ...CONFIGS.slice(0, 3).map((config) => kernels.matmulBackwardKernelOf(config, operands, false)),

@@ -1,5 +1,5 @@
-// Stores four outputs of one row of a product, with a residual, or added to what stands there; what lies past the edge is
-// left out. For kernels with the other bindings and Params of matmul.wgsl, without bias and activation.
+// Stores four outputs of one row of a product, with a residual, or added to what stands there; what lies past the edge
+// is left out. For kernels with the other bindings and Params of matmul.wgsl, without bias and activation.
 
 alias Out = Scalar; // f32 if ACCUMULATE
 const ACCUMULATE = false;

@@ -39,7 +39,8 @@ fn main(@builtin(local_invocation_index) thread: u32) {
   for (var i = thread; i < params.count; i += WORKGROUP_SIZE) { squares += partials[i]; }
   squares = workgroup_sum(squares, thread);
   if (thread > 0) { return; }
-  let finite = (bitcast<u32>(squares) & 0x7f800000u) != 0x7f800000u; // by bits: compilers may take it that no float is NaN
+  // By bits: compilers may take it that no float is NaN.
+  let finite = (bitcast<u32>(squares) & 0x7f800000u) != 0x7f800000u;
   let scale = state.loss_scale;
   let norm = sqrt(squares) / scale;
   state.norm = norm;

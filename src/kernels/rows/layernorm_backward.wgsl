@@ -1,4 +1,5 @@
-// The gradient that layer normalisation passes on: of out = n * gamma + beta, n = (x - mean(x)) / sqrt(variance(x) + eps)
+// The gradient that layer normalisation passes on: of out = n * gamma + beta with
+// n = (x - mean(x)) / sqrt(variance(x) + eps).
 //   x      [rows, cols]  what was normalised
 //   gamma  [cols]
 //   d_out  [rows, cols]

@@ -1,9 +1,9 @@
-// Derivatives of the activations of shared/activation.wgsl, four values at a time.
+// Derivatives of the activations, four values at a time.
 // #import "shared/activation.wgsl"
 
 fn activation_gradient(x: vec4f) -> vec4f {
   var y = vec4f(1.0);
-  if (ACTIVATION == GELU) { y = normal_cdf(x) + x * 0.3989422804 * exp(min(-0.5 * x * x, vec4f(0.0))); } // 1 / sqrt(2 pi)
+  if (ACTIVATION == GELU) { y = normal_cdf(x) + x * 0.3989422804 * exp(-0.5 * x * x); } // 1 / sqrt(2 pi)
   if (ACTIVATION == GELU_TANH) {
     let s = sigmoid(1.5957691216 * (x + 0.044715 * x * x * x)); // 2 sqrt(2 / pi)
     y = s + x * s * (1.0 - s) * (1.5957691216 + 0.2140644488 * x * x);

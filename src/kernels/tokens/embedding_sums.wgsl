@@ -1,5 +1,5 @@
-// out = word[id] + position[p] + token_type[t], before the normalisation that embed_layernorm.wgsl does at once: training
-// goes back through both.
+// out = word[id] + position[p] + token_type[t], before the normalisation that embed_layernorm.wgsl does at once, since
+// training goes back through both.
 //   tokens      [count]         word id, token type, position, key mask
 //   word        [vocab, cols]   or [count, cols], a row for each token, if GATHERED
 //   position    [positions, cols]

@@ -4,7 +4,7 @@
 //   order    [*]             rows of x, those of one segment one after the other
 //   starts   [segments + 1]  where each segment begins in order, and the end of the last
 //   targets  [segments]      the segment's row of the table that out is, or a part of; of none: it is left out
-//   out      [table_rows, cols]  f32, += the sum of the segment's rows if ACCUMULATE, else = that; others stay as they are
+//   out      [table_rows, cols]  f32, += the sum of the segment's rows if ACCUMULATE, else = that; others stay
 // One thread owns one vector of columns of one segment: neighbours read neighbouring ones. Computes in f32.
 // #import "rows/vectors.wgsl"
 
