@@ -11,11 +11,7 @@ export function toFloat16(value: number): number {
 
 /** The number that f16 bits stand for. */
 export function fromFloat16(bits: number): number {
-  const exponent = (bits >>> 10) & 0x1f;
-  if (exponent === 0x1f) return float16ToFloat32(Uint16Array.of(bits))[0]!; // infinity, NaN
-  const mantissa = bits & 0x3ff;
-  const magnitude = exponent === 0 ? mantissa * 2 ** -24 : (1024 + mantissa) * (1 << exponent) * 2 ** -25;
-  return bits & 0x8000 ? -magnitude : magnitude;
+  return float16ToFloat32(Uint16Array.of(bits))[0]!;
 }
 
 /** f32 to f16 bits. */
@@ -38,11 +34,16 @@ export function numbersToFloat16(source: ArrayLike<number>): Uint16Array<ArrayBu
   return float32ToFloat16(singles);
 }
 
-/** f16 bits to f32. */
+/** f16 bits to f32: exponent and mantissa in their places stand for 2^112 times less, for infinity and NaN aside. */
 export function float16ToFloat32(source: Uint16Array): Float32Array<ArrayBuffer> {
   const result = new Float32Array(source.length);
   const bits = new Uint32Array(result.buffer);
-  for (let i = 0; i < bits.length; i++) bits[i] = widen(source[i]!);
+  for (let i = 0; i < bits.length; i++) {
+    const half = source[i]!;
+    bits[i] = (half & 0x7fff) << 13;
+    result[i]! *= 2 ** 112;
+    bits[i]! |= ((half & 0x8000) << 16) | ((half & 0x7c00) === 0x7c00 ? 0x7f800000 : 0);
+  }
   return result;
 }
 
@@ -69,16 +70,4 @@ function narrow(bits: number): number {
   const mantissa = (magnitude & 0x7fffff) | 0x800000;
   const shift = 126 - (magnitude >>> 23); // 14..24, to units of 2^-24
   return sign | ((mantissa + (1 << (shift - 1)) - 1 + ((mantissa >>> shift) & 1)) >>> shift);
-}
-
-/** f16 bits to f32 bits. */
-function widen(bits: number): number {
-  const sign = (bits & 0x8000) << 16;
-  const magnitude = bits & 0x7fff;
-  if (magnitude >= 0x7c00) return sign | (0x7f800000 + ((magnitude & 0x3ff) << 13)); // infinity, NaN
-  if (magnitude >= 0x400) return sign | ((magnitude << 13) + 0x38000000);
-  if (magnitude === 0) return sign;
-  // Subnormal: shift the leading one to where f32 implies it.
-  const shift = Math.clz32(magnitude) - 8;
-  return sign | (((126 - shift) << 23) + ((magnitude << shift) & 0x7fffff));
 }

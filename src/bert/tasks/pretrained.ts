@@ -39,10 +39,9 @@ export interface TaskOptions extends StreamOptions {
 /** Names of a task's own options. */
 export type OwnNames<Options, Common = TaskOptions> = Names<Omit<Options, keyof Common>>;
 
-export const TASK_OPTIONS: Names<TaskOptions> = /* @__PURE__ */ Object.assign(
-  { onWarning: 1 } as const,
-  STREAM_OPTIONS,
-);
+export const TASK_OPTIONS: Names<TaskOptions> = /* @__PURE__ */ Object.assign({}, STREAM_OPTIONS, {
+  onWarning: 1,
+} as const);
 
 /**
  * Loads a model folder in Hugging Face layout.
