@@ -306,7 +306,7 @@ export function planLinear(
   const { m, n, k, activation, outStride = n, outOffset = 0, operands = "nt", accumulate, xStride } = shape;
   requireLinear(kernel, shape);
   if (operands !== "nt" || accumulate || xStride)
-    throw new RangeError(`${kernel}: gradients need matmulBackwardKernelFor`);
+    throw new RangeError(`${kernel}: use matmulBackwardKernelFor`);
   return {
     constants: {
       Scalar: shape.dtype,
