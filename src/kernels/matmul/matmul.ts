@@ -305,8 +305,7 @@ export function planLinear(
 ): KernelPlan {
   const { m, n, k, activation, outStride = n, outOffset = 0, operands = "nt", accumulate, xStride } = shape;
   requireLinear(kernel, shape);
-  if (operands !== "nt" || accumulate || xStride)
-    throw new RangeError(`${kernel}: use matmulBackwardKernelFor`);
+  if (operands !== "nt" || accumulate || xStride) throw new RangeError(`${kernel}: use matmulBackwardKernelFor`);
   return {
     constants: {
       Scalar: shape.dtype,
