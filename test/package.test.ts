@@ -79,7 +79,7 @@ describe.skipIf(!built)("the built package (needs `node build.mjs`)", () => {
     },
   );
 
-  test.each(APPS)("an app of %s is at most %d bytes after gzip", async (_, budget, code) => {
+  const appOf = async (code: string): Promise<Uint8Array> => {
     const { outputFiles } = await build({
       stdin: { contents: code, resolveDir: ROOT },
       alias: { "bert-webgpu/kernels": at("dist/kernels.js"), "bert-webgpu": at("dist/index.js") },
@@ -88,7 +88,16 @@ describe.skipIf(!built)("the built package (needs `node build.mjs`)", () => {
       write: false,
       format: "esm",
     });
-    expect(gzipSync(outputFiles[0]!.contents).length).toBeLessThanOrEqual(budget);
+    return outputFiles[0]!.contents;
+  };
+
+  test.each(APPS)("an app of %s is at most %d bytes after gzip", async (_, budget, code) => {
+    expect(gzipSync(await appOf(code)).length).toBeLessThanOrEqual(budget);
+  });
+
+  test("an app gets nothing that it does not use, not even a constant", async () => {
+    const code = new TextDecoder().decode(await appOf('export { DisposedError } from "bert-webgpu";'));
+    expect(code).toMatch(/^var (\w+)=class extends Error\{name="DisposedError"\};export\{\1 as DisposedError\};\n$/);
   });
 
   test.each(BROWSER)("%s has what kernels share once", (entry) => {

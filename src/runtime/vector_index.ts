@@ -55,7 +55,7 @@ export type SearchEngine = Engine | { readonly model: { readonly engine: Engine 
 const PART_ROWS = 65_536;
 const MOST_QUERIES = 64;
 /** Values that are made ready at once. */
-const BLOCK = 1 << 18;
+const BLOCK = 262_144;
 const KEPT_PROGRAMS = 16;
 
 /**

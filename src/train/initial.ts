@@ -13,7 +13,7 @@ import { type Shape, sizeOf } from "../runtime/tensor.ts";
 import { allocateFlat, type FlatWeights } from "./flat.ts";
 
 /** Elements of a slice. */
-const SLICE = 1 << 20;
+const SLICE = 1_048_576;
 
 /** The shapes of all tensors that a model with these heads has: those of the checkpoint, of its classifier as wanted. */
 export function shapesFor(config: BertConfig, heads: readonly HeadName[]): StoredShapes {
