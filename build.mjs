@@ -1,10 +1,10 @@
 /**
  * Builds dist/ with esbuild. `--types` adds the declarations with tsc, which only the package needs.
  *
- *   dist/index.js, dist/kernels.js   one file each, for bundlers: no imports, WGSL inlined, what is not used falls away
+ *   dist/index.js, kernels.js, train.js   one file each, for bundlers: no imports, WGSL inlined, what is not used falls away
  *   dist/*.min.js                    the same for pages without a bundler
  *   dist/node/*.js                   for Node, sharing chunks, so that every entry means the same Engine
- *   dist/checks/*.js                 conformance, reference and the checks on wgpu; not part of the package
+ *   dist/checks/*.js                 conformance, reference, the checks on wgpu, ours of bench peers --train; not part of the package
  *   dist/types/*.d.ts                the declarations
  *   dist/report.js                   what draws the plots in the HTML report of the bench
  *   dist/kernels/NAME.wgsl           each kernel with all that it imports, to paste into any WebGPU page
@@ -26,6 +26,7 @@ const { kernelTexts, wgslModules } = await typescript("wgsl.ts");
 const modules = [
   await browserModule("index", "src/index.ts"),
   await browserModule("kernels", "src/kernels/index.ts"),
+  await browserModule("train", "src/train/index.ts"),
   await browserModule("index.min", "src/index.ts", { minify: true }),
   await browserModule("kernels.min", "src/kernels/index.ts", { minify: true }),
 ];
@@ -43,6 +44,7 @@ const node = await bundle({
     index: "src/node/index.ts",
     browser: "src/index.ts",
     kernels: "src/kernels/index.ts",
+    train: "src/train/index.ts",
     main: "src/node/main.ts",
     parquet_worker: "src/node/data/parquet_worker.ts",
     bench: "bench/main.ts",
@@ -60,6 +62,7 @@ const checks = await bundle({
     conformance: "test/conformance/main.ts",
     reference: "test/reference/main.ts",
     wgpu: "test/wgpu/main.ts",
+    train_ours: "bench/peers/train_ours.ts",
   },
   outdir: "dist/checks",
   platform: "node",

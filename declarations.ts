@@ -36,7 +36,9 @@ export async function writeDeclarations(root: string, folder: string): Promise<n
     // tsc rewrites the extensions of imports in JavaScript only
     const rewritten = text
       .replace(/((?:\bfrom|\bimport)\s*\(?\s*"\.[^"]*)\.ts"/g, '$1.js"')
-      .replace(/typeof (?:globalThis\.)?fetch\b/g, "Fetch");
+      .replace(/typeof (?:globalThis\.)?fetch\b/g, "Fetch")
+      // what is Node's own stays inside, and a program may lack its types
+      .replace(/import (?:type )?\{ (?:type )?(\w+) \} from "node:[^"]+";/g, "type $1 = any;");
     if (/"[^"]+\.wgsl"/.test(rewritten))
       throw new Error(`dist/types/${name} imports a .wgsl file: give its export a type`);
     const used = new Set(rewritten.replace(/\/\*.*?\*\//gs, "").match(PLATFORM));

@@ -1,7 +1,7 @@
 /** The columns of each kind of result, in the terminal and on the page. */
 
 import { milliseconds, percent, short } from "./numbers.ts";
-import type { KernelRow, ModelRow, PeerRow } from "./rows.ts";
+import type { KernelRow, ModelRow, PeerRow, TrainRow } from "./rows.ts";
 
 export interface Column<T> {
   readonly name: string;
@@ -73,6 +73,25 @@ export const MODEL_COLUMNS: readonly Column<ModelRow>[] = [
   { name: "GPU MB", only: "wide", width: 7, cell: ({ gpuBytes }) => short(gpuBytes / 1e6) },
 ];
 
+export const TRAIN_COLUMNS: readonly Column<TrainRow>[] = [
+  { name: "training", text: true, width: 15, cell: ({ model }) => model },
+  { name: "batch", text: true, width: 10, cell: ({ batch }) => batch },
+  { name: "type", only: "wide", text: true, cell: ({ dtype }) => dtype },
+  { name: "p50 ms", width: 8, cell: ({ timing }) => milliseconds(timing.p50) },
+  { name: "min ms", only: "wide", width: 8, cell: ({ timing }) => milliseconds(timing.min) },
+  { name: "forward", width: 8, cell: ({ forward }) => milliseconds(forward.p50) },
+  { name: "min", only: "wide", width: 8, cell: ({ forward }) => milliseconds(forward.min) },
+  { name: "/ forward", cell: ({ ratio }) => ratio.toFixed(2) },
+  { name: "of min", cell: ({ leastRatio }) => leastRatio.toFixed(2) },
+  { name: "of CPU", cell: ({ cpu }) => cpu?.ratio.toFixed(2) ?? "-" },
+  { name: "others", only: "wide", cell: othersCell },
+  { name: "runs", only: "wide", cell: ({ timing }) => String(timing.repeats) },
+  { name: "tokens/s", width: 8, cell: ({ tokensPerSecond }) => short(tokensPerSecond) },
+  { name: "launches", only: "wide", cell: ({ dispatches }) => String(dispatches) },
+  { name: "a layer", cell: ({ layerDispatches }) => String(layerDispatches) },
+  { name: "GPU MB", only: "wide", width: 7, cell: ({ gpuBytes }) => short(gpuBytes / 1e6) },
+];
+
 /** @param ours the row that they are compared with, where there is a single one */
 export function peerColumns(ours?: PeerRow): Column<PeerRow>[] {
   const ratio: Column<PeerRow>[] = ours
@@ -93,7 +112,7 @@ export function peerColumns(ours?: PeerRow): Column<PeerRow>[] {
   ];
 }
 
-function othersCell({ timing: { others } }: KernelRow | ModelRow): string {
+function othersCell({ timing: { others } }: KernelRow | ModelRow | TrainRow): string {
   return others === undefined ? "" : percent(others);
 }
 

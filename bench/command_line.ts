@@ -1,7 +1,8 @@
 /** The options of the bench's commands, and which of them contradict each other. Nothing is measured to tell. */
 
-import { type Command, InvalidArgumentError, Option } from "commander";
+import { type Command, InvalidArgumentError } from "commander";
 import type { Workgroups } from "../src/kernels/kernel.ts";
+import { dtypeOption } from "../src/node/cli/command.ts";
 import type { Claim } from "../src/node/data/claim.ts";
 import { claimResults, type OutputOptions } from "./outputs.ts";
 
@@ -17,9 +18,7 @@ export interface CommonOptions extends OutputOptions {
 export function measures(command: Command, dtypes: readonly CommonOptions["dtype"][]): Command {
   command.option("--adapter <NAME>", "hardware, software, or a part of an adapter's name", "auto");
   if (dtypes.length > 0) {
-    command.addOption(
-      new Option("--dtype <TYPE>", "storage of weights and activations").choices(dtypes).default("f32"),
-    );
+    command.addOption(dtypeOption("storage of weights and activations", dtypes).default("f32"));
   }
   return command
     .option("--budget <MS>", "time for each row, of at least 3 repeats", positiveInteger, 2000)

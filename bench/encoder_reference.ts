@@ -73,6 +73,24 @@ export async function encodeOnCpu(folder: Folder, { inputIds }: Sequence, int8 =
   }
 }
 
+/** Logits of its sequence classifier, from the last hidden state [tokens, hidden]. */
+export async function classifyOnCpu(folder: Folder, hidden: Float64Array): Promise<Float64Array> {
+  const { config, checkpoint } = await openModel(folder);
+  const { stored } = nameTensors(checkpoint, config);
+  const read = (name: string): Promise<Float32Array> => checkpoint.readFloats(stored.get(name)!);
+  const linear = async (x: Float64Array, name: string, n: number, activation: Activation) => {
+    const shape = { m: 1, n, k: x.length, dtype: "f32", bias: true, residual: false, activation } as const;
+    return matmul(shape, { x, weight: await read(`${name}.weight`), bias: await read(`${name}.bias`) }).out!;
+  };
+  try {
+    const first = hidden.subarray(0, config.hiddenSize);
+    const pooled = await linear(first, "pooler.dense", config.hiddenSize, "tanh");
+    return await linear(pooled, "classifier", config.labels.length, "none");
+  } finally {
+    await checkpoint.close();
+  }
+}
+
 /** Rows of `weight` as the engine stores them. */
 function inInt8(weight: Float32Array, rows: number): { weight: Uint32Array; scales: Float32Array } {
   const cols = weight.length / rows;

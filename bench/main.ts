@@ -26,6 +26,7 @@ import { MODEL_SHAPES, type ModelShapeName } from "./random_model.ts";
 import { parseRows } from "./report.ts";
 import { ceilingOf, type Row } from "./rows.ts";
 import { type Session, withSession } from "./session.ts";
+import { benchTraining } from "./train.ts";
 import { type AuthorTask, authorTask, type WorkbenchOptions, watchFile } from "./workbench.ts";
 import { readAuthorFile } from "./workbench_file.ts";
 
@@ -165,7 +166,7 @@ async function benchModels({ model, shape, batch, tokens, ragged, full, ...commo
   await withSession(
     common,
     async () => {
-      const folder = model === undefined ? undefined : await openModelFolder(model);
+      const folder = model === undefined ? undefined : await openModelFolder(model, { json: common.json === true });
       for (const output of [common.json, common.html]) {
         if (folder && typeof output === "object") await refuseModel(output, folder);
       }
@@ -177,6 +178,30 @@ async function benchModels({ model, shape, batch, tokens, ragged, full, ...commo
     },
     async (session, models) => {
       for (const task of models) await runModel(session, task, asked.length > 0 ? asked : STANDARD_BATCHES);
+    },
+  );
+}
+
+type TrainOptions = Omit<CommonOptions, "dtype"> & {
+  readonly shape?: ModelShapeName;
+  readonly batch: number;
+  readonly tokens: number;
+};
+
+async function benchTrain({ shape, batch, tokens, ...common }: TrainOptions): Promise<void> {
+  const shapes = shape ? [shape] : standardShapes(undefined);
+  await withSession(
+    { ...common, dtype: "f32" },
+    async () => {
+      for (const name of shapes) await requirePositions(randomTask(name, "f32"), [{ batch, tokens }]);
+    },
+    async ({ engine, options }) => {
+      for (const each of shapes) {
+        const task = { name: randomTask(each, "f32").name, shape: MODEL_SHAPES[each], batch, tokens };
+        await benchTraining(engine, task, options).then(options.onRow, (error: Error) =>
+          options.onFailure(`training ${task.name}`, error),
+        );
+      }
     },
   );
 }
@@ -247,6 +272,16 @@ measures(program.command("model"), ["f32", "f16", "q8"])
   .option("--ragged", "32 sentences and a long text, beside equal lengths with as many tokens")
   .option("--full", "also BERT-base")
   .action(benchModels);
+measures(program.command("train"), [])
+  .description("a training step of a classifier, clipping and AdamW included, beside the forward pass of its batch")
+  .addOption(
+    new Option("--shape <NAME>", "of the random model; mini and minilm when not given").choices(
+      Object.keys(MODEL_SHAPES),
+    ),
+  )
+  .option("--batch <N>", "sequences", positiveInteger, 8)
+  .option("--tokens <N>", "of each sequence", positiveInteger, 128)
+  .action(benchTrain);
 program.addCommand(peersCommand().copyInheritedSettings(program));
 program.allowExcessArguments(); // a command that there is not, which `benchAll` tells by its name
 

@@ -14,6 +14,8 @@ export interface ModelShape {
   readonly vocab?: number;
   /** Default 512. */
   readonly positions?: number;
+  /** Classes of a sequence classifier; none where not given. */
+  readonly labels?: number;
 }
 
 /** Published models by their sizes. */
@@ -37,12 +39,15 @@ interface RandomTensor {
   readonly value?: number;
 }
 
-/** A BERT encoder with its pooler in Hugging Face layout, f32. The same seed gives the same weights. */
-export function randomModel(name: string, shape: ModelShape, seed = 1): Folder {
-  const { vocab = 30522, positions = 512 } = shape;
+/**
+ * A BERT encoder with its pooler in Hugging Face layout, f32. The same seed gives the same weights.
+ * @param nudge by which each weight is moved, up or down by its `signOf`
+ */
+export function randomModel(name: string, shape: ModelShape, seed = 1, nudge = 0): Folder {
+  const { vocab = 30522, positions = 512, labels } = shape;
   const config = JSON.stringify({
     model_type: "bert",
-    architectures: ["BertModel"],
+    architectures: [labels === undefined ? "BertModel" : "BertForSequenceClassification"],
     vocab_size: vocab,
     hidden_size: shape.hidden,
     num_hidden_layers: shape.layers,
@@ -53,18 +58,45 @@ export function randomModel(name: string, shape: ModelShape, seed = 1): Folder {
     type_vocab_size: TYPES,
     layer_norm_eps: 1e-12,
     pad_token_id: 0,
+    ...(labels !== undefined && {
+      id2label: Object.fromEntries(Array.from({ length: labels }, (_, i) => [i, `${i}`])),
+    }),
   });
-  const tensors = tensorsOf({ ...shape, vocab, positions });
+  const tensors = tensorsOf(shape);
   return {
     name: `${name} (random weights)`,
     async open(path) {
       if (path === "config.json") return bytesSource(path, new TextEncoder().encode(config));
-      return path === "model.safetensors" ? randomSafetensors(path, tensors, seed) : undefined;
+      return path === "model.safetensors" ? randomSafetensors(path, tensors, seed, nudge) : undefined;
     },
   };
 }
 
-function tensorsOf({ layers, hidden, intermediate, vocab, positions }: Required<ModelShape>): RandomTensor[] {
+/** The first element of each tensor, counted from the start of the data. */
+export function placesOf(shape: ModelShape): ReadonlyMap<string, number> {
+  let at = 0;
+  return new Map(
+    tensorsOf(shape).map(({ name, shape }) => {
+      const begin = at;
+      at += shape.reduce((product, size) => product * size, 1);
+      return [name, begin];
+    }),
+  );
+}
+
+/** 1 or -1, at random, for the element at a place. */
+export function signOf(place: number): number {
+  return randomWeight(place, 7) < 0 ? -1 : 1;
+}
+
+function tensorsOf({
+  layers,
+  hidden,
+  intermediate,
+  vocab = 30522,
+  positions = 512,
+  labels,
+}: ModelShape): RandomTensor[] {
   const linear = (name: string, rows: number, cols: number): RandomTensor[] => [
     { name: `${name}.weight`, shape: [rows, cols] },
     { name: `${name}.bias`, shape: [rows] },
@@ -88,6 +120,7 @@ function tensorsOf({ layers, hidden, intermediate, vocab, positions }: Required<
     ...norm("embeddings.LayerNorm"),
     ...Array.from({ length: layers }, (_, i) => layer(`encoder.layer.${i}`)).flat(),
     ...linear("pooler.dense", hidden, hidden),
+    ...(labels === undefined ? [] : linear("classifier", labels, hidden)),
   ];
 }
 
@@ -98,7 +131,7 @@ interface Stretch {
   readonly value: number;
 }
 
-function randomSafetensors(name: string, tensors: readonly RandomTensor[], seed: number): ByteSource {
+function randomSafetensors(name: string, tensors: readonly RandomTensor[], seed: number, nudge: number): ByteSource {
   const entries: Record<string, unknown> = {};
   const stretches: Stretch[] = [];
   let at = 0;
@@ -126,6 +159,7 @@ function randomSafetensors(name: string, tensors: readonly RandomTensor[], seed:
         const first = Math.floor(from / 4);
         const elements = new Float32Array(Math.ceil(to / 4) - first);
         fill(elements, first, stretches, seed);
+        if (nudge !== 0) for (let i = 0; i < elements.length; i++) elements[i]! += nudge * signOf(first + i);
         const covered = new Uint8Array(elements.buffer, from - first * 4, to - from);
         bytes.set(covered, length - covered.byteLength);
       }

@@ -2,7 +2,15 @@
 
 import { messageOf } from "../src/node/cli/failure.ts";
 import { type Claim, writeOutput } from "../src/node/data/claim.ts";
-import { type Column, columnsOf, KERNEL_COLUMNS, LEGEND, MODEL_COLUMNS, peerColumns } from "./columns.ts";
+import {
+  type Column,
+  columnsOf,
+  KERNEL_COLUMNS,
+  LEGEND,
+  MODEL_COLUMNS,
+  peerColumns,
+  TRAIN_COLUMNS,
+} from "./columns.ts";
 import { profileByKernel } from "./html/figures.ts";
 import { milliseconds, percent, short } from "./numbers.ts";
 import { adapterText, machineText, type OriginRow } from "./origin.ts";
@@ -17,6 +25,7 @@ import {
   type ModelRow,
   type PeerRow,
   type Row,
+  type TrainRow,
 } from "./rows.ts";
 
 /** Where results go while they are made: whatever ends the run, what was measured is told. */
@@ -109,7 +118,7 @@ export function parseRows(text: string, where: string): Row[] {
 function tables(wide: boolean): (row: Row) => string[] {
   let begun: Row["type"] | undefined;
   let widths: readonly number[] = [];
-  const inTable = <R extends KernelRow | ModelRow>(row: R, columns: readonly Column<R>[]): string[] => {
+  const inTable = <R extends KernelRow | ModelRow | TrainRow>(row: R, columns: readonly Column<R>[]): string[] => {
     const cells = columns.map((column) => column.cell(row, 0));
     const before = begun === row.type ? widths : columns.map(({ name, width = 0 }) => Math.max(name.length, width));
     const wanted = before.map((width, i) => (i === cells.length - 1 ? width : Math.max(width, cells[i]!.length)));
@@ -125,6 +134,8 @@ function tables(wide: boolean): (row: Row) => string[] {
         return inTable(row, columnsOf(KERNEL_COLUMNS, wide));
       case "model":
         return [...inTable(row, columnsOf(MODEL_COLUMNS, wide)), ...modelNotes(row).map((note) => `  ${note}`)];
+      case "train":
+        return [...inTable(row, columnsOf(TRAIN_COLUMNS, wide)), ...trainNotes(row).map((note) => `  ${note}`)];
       case "peer":
         return []; // see `addPeers`
       default:
@@ -182,13 +193,26 @@ function warningOf(rows: readonly Row[]): string[] {
   return warning === undefined ? [] : [`warning: ${warning}`];
 }
 
-function modelNotes({ gpu, check, overEven, dispatches, bytes, tokens, load, peakMemory }: ModelRow): string[] {
+function trainNotes({ gpu, check, dispatches, layerDispatches, firstRun, cpu }: TrainRow): string[] {
+  return [
+    `verified: ${check.how}`,
+    `${dispatches} launches, ${layerDispatches} of them of each layer; the first step took ${milliseconds(firstRun)} ms`,
+    ...(cpu ? [`CPU time ${milliseconds(cpu.step)} ms, of the forward pass ${milliseconds(cpu.forward)} ms`] : []),
+    ...gpuNote(gpu),
+  ];
+}
+
+function gpuNote(gpu: ModelRow["gpu"]): string[] {
   const kernels = profileByKernel(gpu?.kernels ?? []).slice(0, 4);
+  return gpu ? [`on the GPU: ${kernels.map(({ label, share }) => `${label} ${percent(share)}`).join(", ")}`] : [];
+}
+
+function modelNotes({ gpu, check, overEven, dispatches, bytes, tokens, load, peakMemory }: ModelRow): string[] {
   return [
     `verified: ${check.how}`,
     `${dispatches} dispatches binding ${short(bytes / 1e6)} MB; ${tokens} tokens; loaded in ${milliseconds(load)} ms`,
     `peak of the bench's process, its checks included, ${short(peakMemory / 1e6)} MB`,
     ...(overEven === undefined ? [] : [`takes ${overEven.toFixed(2)} x the time of equal lengths, token for token`]),
-    ...(gpu ? [`on the GPU: ${kernels.map(({ label, share }) => `${label} ${percent(share)}`).join(", ")}`] : []),
+    ...gpuNote(gpu),
   ];
 }

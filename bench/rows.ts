@@ -86,6 +86,38 @@ export interface ModelRow {
   readonly overEven: number | undefined;
 }
 
+/** A training step of a sequence classifier on one batch: loss, gradients, clipping and AdamW, without dropout. */
+export interface TrainRow {
+  readonly type: "train";
+  /** `minilm 6x384` */
+  readonly model: string;
+  /** `8 x 128` */
+  readonly batch: string;
+  readonly dtype: "f32";
+  readonly sequences: number;
+  readonly tokens: number;
+  readonly check: Check;
+  /** From ids and labels in memory to the loss in memory, by the wall clock. */
+  readonly timing: Timing;
+  /** Of the inference forward pass of the same batch, in turn with the steps: from ids to logits in memory. */
+  readonly forward: Timing;
+  /** Median of the step over that of the forward pass, and least over least. */
+  readonly ratio: number;
+  readonly leastRatio: number;
+  /** Median milliseconds of this process's processor time, where the adapter computes on it: other programs do not add to it. */
+  readonly cpu?: { readonly step: number; readonly forward: number; readonly ratio: number };
+  /** Milliseconds of the first step, compiling included. */
+  readonly firstRun: number;
+  readonly tokensPerSecond: number;
+  /** Of a step, and those that each layer adds, forward and backward together. */
+  readonly dispatches: number;
+  readonly layerDispatches: number;
+  /** GPU memory of everything: also of the model that the forward pass runs. */
+  readonly gpuBytes: number;
+  /** GPU time of one step, where the device has timestamps. */
+  readonly gpu: ModelRow["gpu"];
+}
+
 /** An engine in `bench peers`, on one batch. */
 export interface PeerRow {
   readonly type: "peer";
@@ -125,7 +157,7 @@ export interface FailureRow {
   readonly message: string;
 }
 
-export type MeasuredRow = CeilingRow | KernelRow | ModelRow | PeerRow;
+export type MeasuredRow = CeilingRow | KernelRow | ModelRow | TrainRow | PeerRow;
 export type Row = OriginRow | MeasuredRow | FailureRow;
 
 /** Its speed, and by which clock, how steady and beside what else it was measured. */
@@ -172,6 +204,8 @@ export function nameOf(row: MeasuredRow): string {
       return [row.kernel, row.variant, row.shape, row.dtype].filter(Boolean).join(" ");
     case "model":
       return `${row.model}, ${row.batch}, ${row.dtype}`;
+    case "train":
+      return `training ${row.model}, ${row.batch}, ${row.dtype}`;
     case "peer":
       return `${row.peer}, ${row.model}, ${row.batch}`;
   }

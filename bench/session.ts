@@ -8,10 +8,11 @@ import type { KernelBenchOptions } from "./kernels.ts";
 import { originOf, watchOthers } from "./machine.ts";
 import type { ModelBenchOptions } from "./model.ts";
 import { withReport } from "./outputs.ts";
+import type { MeasuredRow } from "./rows.ts";
 
 export interface Session {
   readonly engine: Engine;
-  readonly options: ModelBenchOptions & KernelBenchOptions;
+  readonly options: ModelBenchOptions & KernelBenchOptions & { readonly onRow: (row: MeasuredRow) => void };
 }
 
 /**

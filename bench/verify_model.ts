@@ -4,14 +4,14 @@
  */
 
 import type { Sequence } from "../src/bert/batch.ts";
-import type { BertModel, LoadOptions } from "../src/bert/model.ts";
+import type { BertModel } from "../src/bert/model.ts";
 import type { Folder } from "../src/files/bytes.ts";
 import { cosine } from "../test/support.ts";
 import { encodeOnCpu } from "./encoder_reference.ts";
 import type { Check } from "./rows.ts";
 import { encoderFlops, type Workload } from "./workloads.ts";
 
-export type Storage = NonNullable<LoadOptions["dtype"]>;
+export type Storage = BertModel["storage"];
 
 /** Operations that the CPU's float64 takes a few seconds for. */
 const CPU_FLOPS = 1e9;

@@ -18,7 +18,16 @@ export * from "./bert/tasks/feature_extraction.ts";
 export { type FillMaskOptions, fillMask, type MaskFill, planFillMask } from "./bert/tasks/fill_mask.ts";
 export * from "./bert/tasks/multiple_choice.ts";
 export * from "./bert/tasks/next_sentence.ts";
-export * from "./bert/tasks/pipeline.ts";
+export {
+  type FeatureSettings,
+  type Pipeline,
+  type PipelineName,
+  type PipelineOptions,
+  type PipelineProgress,
+  pipeline,
+  type ResultTensor,
+  type SnakeOptions,
+} from "./bert/tasks/pipeline.ts";
 export type { Job, Plan } from "./bert/tasks/plan.ts";
 export type { Pooling } from "./bert/tasks/pooling.ts";
 export * from "./bert/tasks/precision.ts";
@@ -86,6 +95,7 @@ export { CheckpointError, PyTorchError, SafetensorsError } from "./files/faults.
 export * from "./files/float16.ts";
 export { type HttpOptions, httpFolder } from "./files/http.ts";
 export { type HubFolderOptions, hubFolder } from "./files/hub.ts";
+export { modelFolder } from "./files/model_folder.ts";
 export { HttpError, type RetryPolicy } from "./files/request.ts";
 export * from "./files/safetensors.ts";
 export type { DeviceTraits, Kernel, KernelLimits, KernelPlan, MatrixUnit } from "./kernels/kernel.ts";
@@ -123,3 +133,4 @@ export type { Dispatch, Operand, Recorder, Recording, Ref, ScalarInput } from ".
 export type { ProgramInputs } from "./runtime/steps.ts";
 export type { Table } from "./runtime/table.ts";
 export type { DType, InputData, Shape, Tensor } from "./runtime/tensor.ts";
+export * from "./runtime/vector_index.ts";

@@ -17,6 +17,8 @@ const ENTRIES = `
 import * as all from "bert-webgpu";
 import * as kernels from "bert-webgpu/kernels";
 import * as node from "bert-webgpu/node";
+import * as train from "bert-webgpu/train";
+export const store: train.Store = train.memoryStore();
 export const engine: Promise<all.Engine> = node.createEngine();
 export const source: string = kernels.matmul.source;
 `;

@@ -18,16 +18,23 @@ export function countLaunches(engine: Engine): Launches {
     const names: string[] = [];
     const program = await record(label, (recorder) => {
       const dispatch = recorder.dispatch.bind(recorder);
-      recorder.dispatch = (kernel, shape, operands) => {
-        dispatch(kernel, shape, operands);
+      recorder.dispatch = (kernel, shape, ...rest) => {
+        dispatch(kernel, shape, ...rest);
         names.push(nameOf(kernel, kernel.plan(shape, recorder.traits.limits).constants));
       };
       build(recorder);
     });
-    const run = program.run.bind(program);
-    program.run = (inputs, options) => {
+    const count = (): void => {
       for (const name of names) counts.set(name, (counts.get(name) ?? 0) + 1);
+    };
+    const [run, submit] = [program.run.bind(program), program.submit.bind(program)];
+    program.run = (inputs, options) => {
+      count();
       return run(inputs, options);
+    };
+    program.submit = (inputs, options) => {
+      count();
+      return submit(inputs, options);
     };
     return program;
   };

@@ -23,6 +23,7 @@ import { classifyZeroShot } from "../src/bert/tasks/zero_shot.ts";
 import { openCheckpoint } from "../src/files/checkpoint.ts";
 import { httpFolder } from "../src/files/http.ts";
 import { hubFolder } from "../src/files/hub.ts";
+import { modelFolder } from "../src/files/model_folder.ts";
 import { requireKnown } from "../src/files/options.ts";
 import { createEngine, requestDevice, resolveModel } from "../src/node/index.ts";
 import { deviceDescriptor } from "../src/runtime/device.ts";
@@ -144,7 +145,7 @@ describe("folders and files", () => {
     );
     await expectRefused(
       () => resolveModel("org/name", wrong({ cacheDirectory: "/nowhere" })),
-      /^resolveModel: no option "cacheDirectory"; there are revision, cacheDir, token, endpoint, offline, weights, onProgress, onWarning, verify, signal, retry, fetch$/,
+      /^resolveModel: no option "cacheDirectory"; there are revision, cacheDir, token, endpoint, offline, weights, onProgress, onWarning, verify, onVerify, signal, retry, fetch$/,
     );
   });
 
@@ -195,6 +196,41 @@ describe("the model", () => {
     await expectRefused(() => BertModel.load(engine, folder, wrong({ wanted: { logit: true } })), /no option "logit"/);
     expect(opened).toBe(0);
     await expectRefused(() => loadPretrained(engine, tinyTask(), slip), /^load: no option "slip"; there are dtype/);
+  });
+
+  test("dtype: fp32 and fp16 are spellings, anything else is refused before a file is read", async () => {
+    let opened = 0;
+    const folder = { name: "unread", open: async () => void opened++ as undefined };
+    const message = (dtype: string) =>
+      new RangeError(`no dtype "${dtype}"; there are f32 (or fp32), f16 (or fp16), q8`);
+    for (const dtype of ["fp8", "float32", "F32", "int8", "q4", ""]) {
+      await expect(BertModel.load(engine, folder, wrong({ dtype }))).rejects.toThrow(message(dtype));
+      await expect(pipeline("ner", folder, wrong({ dtype }))).rejects.toThrow(message(dtype));
+    }
+    expect(opened).toBe(0);
+    const spellings = { f32: "f32", fp32: "f32", q8: "q8", ...(engine.hasF16 && { f16: "f16", fp16: "f16" }) } as const;
+    for (const [dtype, storage] of Object.entries(spellings)) {
+      const { model } = await loadPretrained(engine, tinyTask(), wrong({ dtype }));
+      expect(model.storage, dtype).toBe(storage);
+      model.dispose();
+    }
+  });
+
+  test("a text for a folder is refused with what makes one of it", () =>
+    expectRefused(
+      () => loadPretrained(engine, "org/name" as never),
+      'folder is a string; give modelFolder("org/name")',
+    ));
+
+  test("modelFolder: addresses, and names of the hub with their revision", () => {
+    expect(modelFolder("https://example.org/models/a/").name).toBe("https://example.org/models/a");
+    expect(modelFolder("org/name").name).toBe("org/name");
+    expect(modelFolder("hf://org/name@v1").name).toBe("org/name@v1");
+    expect(modelFolder("org/name", "v1").name).toBe("org/name@v1");
+    expect(modelFolder("org/name@v1", "v1").name).toBe("org/name@v1");
+    expect(() => modelFolder("org/name@v1", "v2")).toThrow(/revision v2 is asked, it names another/);
+    expect(() => modelFolder("https://example.org/a", "v2")).toThrow(/revision v2 is asked, an address has none/);
+    expect(() => modelFolder("a/b/c")).toThrow(/is not the name of a model/);
   });
 
   test("forward's options", () =>
@@ -265,6 +301,37 @@ describe("tasks", () => {
     expect(await task.run([], { signal: undefined })).toEqual([]);
   });
 
+  test.each(TASK_NAMES)("createTask %s: one input where a list belongs", async (name) => {
+    const given = name === "zero-shot-classification" ? { candidateLabels: ["a"], entailmentId: 0 } : {};
+    const options = name === "text-ranking" ? { method: "embeddings" } : given;
+    const task = createTask(models[own[name][0]], name, options as never);
+    const text = "inputs is a string; give a list: [text]";
+    await expectRefused(() => task.run(wrong("a film" as never)), text);
+    await expectRefused(() => task.stream(wrong("a film" as never)).next(), text);
+    for (const [one, type] of [
+      [{ text: "a" }, "object"],
+      [undefined, "undefined"],
+    ] as const) {
+      await expectRefused(() => task.run(one as never), `inputs is of type ${type}; give a list: [input]`);
+    }
+    await expectRefused(() => classifyText(bert, wrong("a film" as never)), text);
+    expect(await classifyText(bert, wrong(new Set(["a film"])))).toHaveLength(1);
+  });
+
+  test("a text where a list of texts belongs, within an input or among the options", async () => {
+    const { labels, masks, tokens, choices } = models;
+    const a = "a film" as never;
+    const refused: readonly (readonly [name: string, call: () => unknown])[] = [
+      ["candidateLabels", () => classifyZeroShot(labels, ["a"], { candidateLabels: a, entailmentId: 0 })],
+      ["targets", () => fillMask(masks, ["a [MASK]"], { targets: a })],
+      ["ignoreLabels", () => classifyTokens(tokens, ["a"], { ignoreLabels: a })],
+      ["input 1: choices", () => choose(choices, [{ prompt: "a", choices: a }])],
+      ["input 1: sentences", () => compareSentences(labels, [{ source_sentence: "a", sentences: a }])],
+      ["input 1: documents", () => rerank(labels, [{ query: "a", documents: a }], { method: "embeddings" })],
+    ];
+    for (const [name, call] of refused) await expectRefused(call, `${name} is a string; give a list: [text]`);
+  });
+
   test("a slip in an option that is a must is told as one", () =>
     expectRefused(
       () => createTask(bert, "zero-shot-classification", wrong({ candidateLables: ["a"] })),
@@ -311,6 +378,24 @@ describe("pipeline", () => {
         'pipeline: no option "device"; there are engine, dtype, revision, progress_callback, on_warning',
       );
     }
+  });
+
+  test("what a model that is there cannot follow", async () => {
+    const q8 = { model: { name: "m", storage: "q8" } } as Pretrained;
+    const of = (model: Pretrained | ReturnType<typeof tinyTask>, options: object) => () =>
+      pipeline("text-classification", model, wrong(options));
+    const remedy = "leave it out, or give the model's name";
+    await expectRefused(
+      of(q8, { dtype: "fp16", revision: "v1" }),
+      `pipeline: revision v1 and dtype fp16 asked of m, a model that is loaded already, in q8; ${remedy}`,
+    );
+    await expectRefused(of(q8, { dtype: "f32" }), /^pipeline: dtype f32 asked of m, /);
+    await expectRefused(of(tinyTask(), { revision: "v1" }), `pipeline: revision v1 asked of tiny, a folder; ${remedy}`);
+    for (const dtype of ["f32", "fp32", undefined]) {
+      const classify = await pipeline("text-classification", bert, wrong({ dtype }));
+      expect(await classify("a film")).toHaveLength(1);
+    }
+    await pipeline("text-classification", q8, { dtype: "q8" });
   });
 
   test("those of its calls are listed in snake case, and in no other case taken", async () => {

@@ -8,7 +8,7 @@ import { ceilingFacts, ceilingWarning, type Row } from "../rows.ts";
 import { type Figure, latency, peers, roofline, shares, taskOf } from "./figures.ts";
 import { type Run, splitRuns } from "./runs.ts";
 import { STYLE } from "./style.ts";
-import { escapeHtml, kernelTable, modelTable, peerTable, shareTable } from "./tables.ts";
+import { escapeHtml, kernelTable, modelTable, peerTable, shareTable, trainTable } from "./tables.ts";
 
 /** What draws the plots: bench/html/page.ts, bundled by the build. The same path from dist/node as from bench/html. */
 const SCRIPT = new URL("../../dist/report.js", import.meta.url);
@@ -75,6 +75,13 @@ function sections(runs: readonly Run[]): string[] {
         "GPU time by kernel, from timestamps around each launch.",
         [figureOf(shares(runs), "a bar for each model and batch, divided by each kernel's share of the GPU time")],
         shareTable(runs),
+      ),
+    runs.some((run) => run.trainings.length > 0) &&
+      section(
+        "Training steps",
+        "From ids and labels in memory to the loss in memory, beside the inference forward pass of the same batch in the same run.",
+        [],
+        trainTable(runs),
       ),
     tasks.length > 0 &&
       section(

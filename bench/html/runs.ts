@@ -15,6 +15,7 @@ export interface Run {
   readonly ceilings: RowsOf<"ceiling">;
   readonly kernels: RowsOf<"kernel">;
   readonly models: RowsOf<"model">;
+  readonly trainings: RowsOf<"train">;
   readonly peers: RowsOf<"peer">;
   readonly failures: RowsOf<"failure">;
 }
@@ -37,6 +38,7 @@ export function splitRuns(rows: readonly Row[]): Run[] {
       ceilings: ofType("ceiling"),
       kernels: ofType("kernel"),
       models: ofType("model"),
+      trainings: ofType("train"),
       peers: ofType("peer"),
       failures: ofType("failure"),
     };

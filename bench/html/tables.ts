@@ -1,6 +1,6 @@
 /** The numbers behind each plot, as HTML tables that need no script. */
 
-import { type Column, columnsOf, KERNEL_COLUMNS, MODEL_COLUMNS, peerColumns } from "../columns.ts";
+import { type Column, columnsOf, KERNEL_COLUMNS, MODEL_COLUMNS, peerColumns, TRAIN_COLUMNS } from "../columns.ts";
 import { milliseconds, percent } from "../numbers.ts";
 import { profileByKernel } from "./figures.ts";
 import type { Run } from "./runs.ts";
@@ -17,6 +17,12 @@ export function modelTable(runs: readonly Run[]): string {
     { name: "tokens", cell: ({ tokens }) => String(tokens) },
     { name: "verified", text: true, cell: ({ check }) => check.how },
   ]);
+}
+
+export function trainTable(runs: readonly Run[]): string {
+  const rows = runs.flatMap(({ letter, trainings }) => trainings.map((row) => ({ ...row, letter })));
+  const verified: Column<(typeof rows)[number]> = { name: "verified", text: true, cell: ({ check }) => check.how };
+  return table(rows, [...letterColumn(runs), ...columnsOf(TRAIN_COLUMNS, true), verified]);
 }
 
 export function shareTable(runs: readonly Run[]): string {

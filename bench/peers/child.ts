@@ -38,15 +38,17 @@ export function parseAnswer(line: string): Answer | undefined {
 /**
  * Starts a script, which loads its engine and makes a forward pass.
  * @param env in addition to this process's own
+ * @param program that runs the script: Node when not given
  * @throws Error as `ask`
  */
 export async function startPeer(
   script: string,
   taskFile: string,
   env: Readonly<Record<string, string>>,
+  program: string = process.execPath,
 ): Promise<PeerProcess> {
   const started = performance.now();
-  const child = spawn(process.execPath, [script, taskFile], { env: { ...process.env, ...env }, stdio: "pipe" });
+  const child = spawn(program, [script, taskFile], { env: { ...process.env, ...env }, stdio: "pipe" });
   const kill = (): void => void child.kill("SIGKILL");
   process.setMaxListeners(process.getMaxListeners() + 1); // one for each child that lives
   process.once("exit", kill);

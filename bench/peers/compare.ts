@@ -12,7 +12,9 @@ import { OURS, type PeerEngine, type PeerFiles } from "./engines.ts";
 
 /** Rounds that are not counted: after their first pass some engines still compile, or fill their pools. */
 const WARM_ROUNDS = 2;
-/** Largest difference of an element, of values around 1; f32 engines are within 1e-5. */
+/** Steps whose losses are compared before any is timed. */
+const COMPARED_STEPS = 3;
+/** Largest difference of an element, of values around 1, and of a loss; f32 engines are within 1e-5. */
 const BOUND = 1e-3;
 
 export interface PeerTask {
@@ -22,8 +24,10 @@ export interface PeerTask {
   readonly modelFolder: string;
   readonly scratch: string;
   readonly workload: Workload;
-  /** The first sequence's last hidden state in float64. */
+  /** The first sequence's last hidden state in float64; of training the first step's loss. */
   readonly expected: Float64Array;
+  /** Training steps are timed, of `ours`, in place of forward passes. */
+  readonly training?: { readonly ours: PeerEngine; readonly settings: Readonly<Record<string, number>> };
 }
 
 export interface PeerSetup {
@@ -56,7 +60,7 @@ export async function comparePeers(peers: readonly PeerEngine[], task: PeerTask,
   const running: Running[] = [];
   const nameOf = (engine: PeerEngine): string => `${engine.name}, ${task.model}, ${task.workload.name}`;
   try {
-    const first = await begin(OURS, task, setup, undefined);
+    const first = await begin(task.training?.ours ?? OURS, task, setup, undefined);
     running.push(first);
     const reference = { adapter: first.process.about.adapter as AdapterSummary, output: first.output };
     await setup.onAdapter(reference.adapter);
@@ -77,10 +81,10 @@ export async function comparePeers(peers: readonly PeerEngine[], task: PeerTask,
         const { peakBytes } = await process.ask({ do: "end" });
         rows.push({
           type: "peer",
-          peer: engine.name,
+          peer: engine.frozen === undefined ? engine.name : `${engine.name} (${engine.frozen} frozen)`,
           kind: engine.kind,
           model: task.model,
-          batch: task.workload.name,
+          batch: task.training ? `${task.workload.name} training` : task.workload.name,
           adapter: engine.kind === "cpu" ? "cpu" : reference.adapter.name,
           check: { error, bound: BOUND },
           timing,
@@ -116,7 +120,7 @@ interface Reference {
 /** Starts an engine and holds its output against the reference. Without one it is ours, held against float64 alone. */
 async function begin(
   engine: PeerEngine,
-  { model, modelFolder, scratch, workload, expected }: PeerTask,
+  { model, modelFolder, scratch, workload, expected, training }: PeerTask,
   setup: PeerSetup,
   reference: Reference | undefined,
 ): Promise<Running & { output: Float32Array }> {
@@ -133,18 +137,28 @@ async function begin(
     batch: workload.sequences.length,
     tokens: workload.sequences[0]!.inputIds.length,
     ids: workload.sequences.flatMap(({ inputIds }) => Array.from(inputIds)),
+    ...training?.settings,
   };
   await writeFile(taskFile, JSON.stringify(told));
-  const process = await startPeer(join(setup.files.folder, "engines", engine.script), taskFile, setup.env);
+  const process = await startPeer(
+    join(setup.files.folder, "engines", engine.script),
+    taskFile,
+    setup.env,
+    engine.program,
+  );
   try {
     const { adapter } = process.about;
     if (reference && typeof adapter === "string" && adapter !== reference.adapter.description) {
       throw new Error(`it computes on ${adapter}, ${OURS.name} on ${reference.adapter.description}`);
     }
+    for (let step = 1; training && step < COMPARED_STEPS; step++) await process.ask({ do: "run" });
     const file = join(scratch, "output.f32");
     await process.ask({ do: "output", file });
     const output = floatsOf(await readFile(file));
-    const error = Math.max(largestError(output, expected), reference ? largestError(output, reference.output) : 0);
+    const error = Math.max(
+      largestError(output, expected),
+      reference && engine.frozen === undefined ? largestError(output, reference.output) : 0,
+    );
     if (!(error <= BOUND)) throw new Error(`its output is off by ${error}, allowed is ${BOUND}`);
     return { engine, process, error, output };
   } catch (error) {

@@ -12,6 +12,10 @@ export interface PeerEngine {
   readonly script: string;
   /** What the script tells its library to compute with. */
   readonly provider: string;
+  /** That runs the script; Node when not given. */
+  readonly program?: string;
+  /** Of a training step: which weights are no part of it, so that only its first loss is that of the others. */
+  readonly frozen?: string;
 }
 
 export const OURS: PeerEngine = { name: "bert-webgpu", kind: "webgpu", script: "ours.mjs", provider: "webgpu" };
@@ -26,17 +30,31 @@ export const PEERS: readonly PeerEngine[] = [
   { name: "onnxruntime-web wasm", kind: "cpu", script: "ort_web.mjs", provider: "wasm" },
 ];
 
+/** A training step on each. */
+export const OUR_TRAINING: PeerEngine = { ...OURS, script: "train_ours.mjs" };
+
+/** @param python an interpreter that has torch and transformers */
+export function trainingPeers(python: string | undefined): readonly PeerEngine[] {
+  const jax = { name: "jax-js webgpu", kind: "webgpu", script: "train_jax.mjs", provider: "webgpu" } as const;
+  const torch = { name: "pytorch cpu", kind: "cpu", script: "train_torch.py", provider: "cpu" } as const;
+  return [
+    { ...jax, frozen: "embeddings" }, // its `take` has no gradient under `jit`
+    { name: "tfjs webgpu", kind: "webgpu", script: "train_tfjs.mjs", provider: "webgpu" },
+    ...(python === undefined ? [] : [{ ...torch, program: python }]),
+  ];
+}
+
 /**
  * The peers whose names contain one of `words`, a blank or a dash between its parts: `jax`, `onnxruntime-node-cpu`.
  * @throws Error for a word that names none
  */
-export function choosePeers(words: readonly string[]): readonly PeerEngine[] {
+export function choosePeers(words: readonly string[], peers: readonly PeerEngine[] = PEERS): readonly PeerEngine[] {
   const plain = (text: string): string => text.toLowerCase().replaceAll(" ", "-");
   for (const word of words) {
-    if (PEERS.some(({ name }) => plain(name).includes(plain(word)))) continue;
-    throw new Error(`--peers: no peer is named "${word}"; there are ${PEERS.map(({ name }) => name).join(", ")}`);
+    if (peers.some(({ name }) => plain(name).includes(plain(word)))) continue;
+    throw new Error(`--peers: no peer is named "${word}"; there are ${peers.map(({ name }) => name).join(", ")}`);
   }
-  return PEERS.filter(({ name }) => words.some((word) => plain(name).includes(plain(word))));
+  return peers.filter(({ name }) => words.some((word) => plain(name).includes(plain(word))));
 }
 
 export interface PeerFiles {

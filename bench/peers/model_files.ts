@@ -11,7 +11,8 @@ import { bertGraph } from "./onnx_bert.ts";
 /** Bytes of a copied file that are held at once. */
 const SLICE = 16 << 20;
 
-export async function writeModelFiles(folder: Folder, target: string): Promise<void> {
+/** @param onnx whether to write model.onnx */
+export async function writeModelFiles(folder: Folder, target: string, onnx = true): Promise<void> {
   for (const name of ["config.json", "model.safetensors"]) {
     const source = await folder.open(name);
     if (!source) throw new Error(`${folder.name} has no ${name}`);
@@ -20,6 +21,7 @@ export async function writeModelFiles(folder: Folder, target: string): Promise<v
     });
     await source.close();
   }
+  if (!onnx) return;
   const { config, checkpoint } = await openModel(folder);
   try {
     const { stored, shapes } = nameTensors(checkpoint, config);

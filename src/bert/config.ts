@@ -1,6 +1,6 @@
 /** config.json of a BERT checkpoint: read, checked, and turned into what the encoder needs. */
 
-import { FaultsError, quote, type Report } from "../files/faults.ts";
+import { FaultsError, faultList, quote, type Report } from "../files/faults.ts";
 import { parseJson } from "../files/json.ts";
 import type { Activation } from "../runtime/ops.ts";
 
@@ -51,7 +51,12 @@ const ACTIVATIONS: Readonly<Record<string, Activation>> = {
 const PROBLEM_TYPES: readonly unknown[] = ["single_label_classification", "multi_label_classification", "regression"];
 
 /** Upper bounds that no BERT comes near: what lies above is a broken or hostile file, refused before any allocation. */
-const MOST = { vocab: 4_194_304, hidden: 16_384, layers: 256, heads: 1_024, positions: 1_048_576, types: 4_096 };
+const MOST_VOCAB = 4_194_304;
+const MOST_HIDDEN = 16_384;
+const MOST_LAYERS = 256;
+const MOST_HEADS = 1_024;
+const MOST_POSITIONS = 1_048_576;
+const MOST_TYPES = 4_096;
 
 /** Keys of models that call themselves "bert" and compute something else, and what else says so as the value of a `_type`. */
 const FORKS =
@@ -76,72 +81,75 @@ export function parseConfig(text: string, where: string = "config.json", warn?: 
     throw new ModelError(where, ["not a JSON object"]);
   }
   const file = json as Record<string, unknown>;
-  const faults: string[] = [];
+  const { list: faults, add } = faultList();
   if (odd.size > 0) warn?.(`NaN or Infinity, which JSON does not have, in ${[...odd].map(quote)}`);
   const integer = (key: string, least: number, most: number, fallback?: number): number => {
     const value = file[key] ?? fallback;
     if (typeof value === "number" && Number.isInteger(value) && value >= least && value <= most) return value;
-    faults.push(`${key} is ${quote(value)}, it must be an integer from ${least} to ${most}`);
+    add(`${key} is ${quote(value)}, it must be an integer from ${least} to ${most}`);
     return least;
   };
 
   const modelType = file.model_type ?? "bert";
-  if (modelType !== "bert") faults.push(`model_type is ${quote(modelType)}, only "bert" is run`);
+  if (modelType !== "bert") add(`model_type is ${quote(modelType)}, only "bert" is run`);
   const positions = file.position_embedding_type ?? "absolute";
   if (positions !== "absolute") {
-    faults.push(`position_embedding_type is ${quote(positions)}, only "absolute" is run`);
+    add(`position_embedding_type is ${quote(positions)}, only "absolute" is run`);
   }
   for (const [key, value] of Object.entries(file)) {
     const off = !value || (typeof value === "object" && Object.keys(value).length === 0);
     const forked = /_type$/.test(key) && key !== "position_embedding_type" && FORK_VALUES.test(String(value));
     if (forked || (!off && key.length < 64 && FORKS.test(key))) {
-      faults.push(`${key} is ${quote(value)}, only BERT's own encoder is run`);
+      add(`${key} is ${quote(value)}, only BERT's own encoder is run`);
     }
   }
   const act = file.hidden_act ?? "gelu";
   const hiddenAct = typeof act === "string" && Object.hasOwn(ACTIVATIONS, act) ? ACTIVATIONS[act]! : undefined;
   if (hiddenAct === undefined) {
-    faults.push(`hidden_act is ${quote(act)}, there are ${Object.keys(ACTIVATIONS).join(", ")}`);
+    add(`hidden_act is ${quote(act)}, there are ${Object.keys(ACTIVATIONS).join(", ")}`);
   }
   const eps = file.layer_norm_eps ?? 1e-12;
   if (typeof eps !== "number" || !(eps >= 0 && eps <= 1)) {
-    faults.push(`layer_norm_eps is ${quote(eps)}, it must be a number from 0 to 1`);
+    add(`layer_norm_eps is ${quote(eps)}, it must be a number from 0 to 1`);
   }
-  const hiddenSize = integer("hidden_size", 1, MOST.hidden);
-  const numAttentionHeads = integer("num_attention_heads", 1, MOST.heads);
+  const hiddenSize = integer("hidden_size", 1, MOST_HIDDEN);
+  const numAttentionHeads = integer("num_attention_heads", 1, MOST_HEADS);
   if (hiddenSize % numAttentionHeads !== 0) {
-    faults.push(`hidden_size ${hiddenSize} is not a multiple of num_attention_heads ${numAttentionHeads}`);
+    add(`hidden_size ${hiddenSize} is not a multiple of num_attention_heads ${numAttentionHeads}`);
   }
   const problemType = file.problem_type ?? undefined;
   const known = problemType === undefined || PROBLEM_TYPES.includes(problemType);
-  const { labels, flaw, odd: oddLabels } = labelsOf(file);
-  const flaws: Record<string, string> = flaw ? { id2label: flaw } : {};
+  const [wrong, oddLabels] = [some(), some()];
+  const labels = labelsOf(file, wrong.add, oddLabels.add);
+  const flaws: Record<string, string> = {};
+  const flaw = wrong.text();
+  if (flaw) flaws.id2label = flaw;
   if (!known) flaws.problem_type = `problem_type is ${quote(problemType)}, there are ${PROBLEM_TYPES.join(", ")}`;
   for (const found of Object.values(flaws)) warn?.(`${found}: tasks that need it are refused`);
-  if (oddLabels) warn?.(`${oddLabels}: no string, its text is taken`);
+  if (oddLabels.text()) warn?.(`${oddLabels.text()}: no string, its text is taken`);
   const pad = file.pad_token_id ?? 0;
-  const isPad = Number.isInteger(pad) && (pad as number) >= 0 && (pad as number) <= MOST.vocab;
+  const isPad = Number.isInteger(pad) && (pad as number) >= 0 && (pad as number) <= MOST_VOCAB;
   if (!isPad) warn?.(`pad_token_id is ${quote(pad)}, no token: 0 is taken`);
   const architectures = file.architectures ?? null;
   const named = Array.isArray(architectures) && architectures.every((name) => typeof name === "string");
   if (architectures !== null && !named)
     warn?.(`architectures is ${quote(architectures)}, no list of strings: left out`);
   const config: BertConfig = {
-    vocabSize: integer("vocab_size", 1, MOST.vocab),
+    vocabSize: integer("vocab_size", 1, MOST_VOCAB),
     hiddenSize,
-    numHiddenLayers: integer("num_hidden_layers", 0, MOST.layers),
+    numHiddenLayers: integer("num_hidden_layers", 0, MOST_LAYERS),
     numAttentionHeads,
-    intermediateSize: integer("intermediate_size", 1, MOST.hidden * 8),
+    intermediateSize: integer("intermediate_size", 1, MOST_HIDDEN * 8),
     hiddenAct: hiddenAct ?? "gelu",
-    maxPositionEmbeddings: integer("max_position_embeddings", 1, MOST.positions),
-    typeVocabSize: integer("type_vocab_size", 1, MOST.types, 2),
+    maxPositionEmbeddings: integer("max_position_embeddings", 1, MOST_POSITIONS),
+    typeVocabSize: integer("type_vocab_size", 1, MOST_TYPES, 2),
     layerNormEps: eps as number,
     padTokenId: isPad ? (pad as number) : 0,
     tieWordEmbeddings: file.tie_word_embeddings !== false,
     architectures: named ? architectures : [],
     labels,
     problemType: known ? (problemType as ProblemType | undefined) : undefined,
-    activationFn: activationIn(file, faults),
+    activationFn: activationIn(file, add),
     ...((flaw || !known) && { flaws }),
   };
   if (faults.length > 0) throw new ModelError(where, faults);
@@ -149,33 +157,25 @@ export function parseConfig(text: string, where: string = "config.json", warn?: 
 }
 
 /** Its older key is read where there is none of the newer. */
-function activationIn(file: Record<string, unknown>, faults: string[]): string | undefined {
-  const own = file.sentence_transformers as Record<string, unknown> | null | undefined;
-  const newer = typeof own === "object" && own !== null && Object.hasOwn(own, "activation_fn");
-  const value = (newer ? own.activation_fn : file.sbert_ce_default_activation_function) ?? undefined;
-  if (value === undefined || typeof value === "string") return value;
-  faults.push(`activation_fn is ${quote(value)}, it must be the path of a class`);
-  return undefined;
+function activationIn(file: Record<string, unknown>, report: Report): string | undefined {
+  const own = Object(file.sentence_transformers);
+  const value = ("activation_fn" in own ? own.activation_fn : file.sbert_ce_default_activation_function) ?? undefined;
+  if (value !== undefined && typeof value !== "string")
+    report(`activation_fn is ${quote(value)}, it must be the path of a class`);
+  return value;
 }
 
 /**
- * id2label as a list; ids must be 0, 1, ... without a gap. Two unnamed labels is transformers' own default. Both the `flaw`,
- * that ids are not, and the `odd`, that labels are no strings, name the first and count the others.
+ * id2label as a list; ids must be 0, 1, ... without a gap. Two unnamed labels is transformers' own default.
+ * @param flaw told of each id that is not
+ * @param odd told of each label that is no string
  */
-function labelsOf({ id2label, num_labels: count }: Record<string, unknown>): {
-  labels: string[];
-  flaw: string | undefined;
-  odd: string | undefined;
-} {
-  const faults = some();
-  const odd = some();
+function labelsOf({ id2label, num_labels: count }: Record<string, unknown>, flaw: Report, odd: Report): string[] {
   const named = (length: number): string[] => Array.from({ length }, (_, i) => `LABEL_${i}`);
   if (typeof id2label !== "object" || id2label === null || Array.isArray(id2label)) {
-    if (id2label !== undefined && id2label !== null) {
-      faults.add(`id2label is ${quote(id2label)}, it must be an object from class number to label`);
-    }
-    const n = typeof count === "number" && Number.isInteger(count) && count > 0 && count < 1 << 20 ? count : 2;
-    return { labels: named(n), flaw: faults.text(), odd: undefined };
+    if (id2label !== undefined && id2label !== null)
+      flaw(`id2label is ${quote(id2label)}, it must be an object from class number to label`);
+    return named(Number.isInteger(count) && Number(count) > 0 && Number(count) < 1 << 20 ? Number(count) : 2);
   }
   const entries = Object.entries(id2label);
   const labels = named(entries.length);
@@ -183,14 +183,14 @@ function labelsOf({ id2label, num_labels: count }: Record<string, unknown>): {
     const index = Number(id);
     const plain = String(index) === id; // not "01" or "1.0", which would name a label twice
     const what = `id2label[${quote(id)}] = ${quote(label)}`;
-    if (!(plain && Number.isInteger(index) && index >= 0 && index < entries.length)) {
-      faults.add(`${what}: ids must run from 0 to ${entries.length - 1}${plain ? "" : ", in plain digits"}`);
+    if (!plain || labels[index] === undefined) {
+      flaw(`${what}: ids must run from 0 to ${entries.length - 1}${plain ? "" : ", in plain digits"}`);
       continue;
     }
-    if (typeof label !== "string") odd.add(what);
+    if (typeof label !== "string") odd(what);
     labels[index] = typeof label === "string" ? label : JSON.stringify(label);
   }
-  return { labels, flaw: faults.text(), odd: odd.text() };
+  return labels;
 }
 
 /** The first of many, and how many more. */

@@ -5,6 +5,7 @@
 
 import { type Folder, readText } from "../files/bytes.ts";
 import type { Checkpoint } from "../files/checkpoint.ts";
+import { latest } from "../files/latest.ts";
 import { requireKnown } from "../files/options.ts";
 import type { Allocation } from "../runtime/allocation.ts";
 import type { BoundProgram } from "../runtime/bound.ts";
@@ -27,7 +28,7 @@ import {
 import { type ClassifierKind, classifierKind } from "./heads/classifier.ts";
 import type { Forward, Wanted } from "./outputs.ts";
 import { openWeights } from "./projection.ts";
-import { activationsOf, type WeightStorage } from "./stored.ts";
+import { activationsOf, type StorageName, storageOf, type WeightStorage } from "./stored.ts";
 import {
   allocateWeights,
   type BertWeights,
@@ -41,9 +42,10 @@ import {
 export interface LoadOptions extends FillOptions {
   /**
    * Storage of weights and activations; arithmetic is f32. Default f32. `q8`: the encoder's linear layers in int8, a
-   * quarter of the memory, and their inputs rounded to int8 as they are multiplied; all else in f32.
+   * quarter of the memory, and their inputs rounded to int8 as they are multiplied; all else in f32. fp32 and fp16 are
+   * f32 and f16.
    */
-  readonly dtype?: WeightStorage | undefined;
+  readonly dtype?: StorageName | undefined;
   /** What will be asked for: its kernels compile while the weights load. The encoder's do in any case. */
   readonly wanted?: Wanted | undefined;
   /** Told once of each thing that is wrong with the model's files and does not keep it from being used. */
@@ -79,12 +81,14 @@ const KEPT_PROGRAMS = 64;
 export class BertModel {
   readonly name: string;
   readonly config: BertConfig;
+  /** That it was loaded on. */
+  readonly engine: Engine;
   /** Storage of activations: f32 for a model in q8. */
   readonly dtype: "f32" | "f16";
+  /** What it was loaded as. */
+  readonly storage: WeightStorage;
   readonly classifierKind: ClassifierKind | undefined;
-  readonly #engine: Engine;
   readonly #folder: Folder;
-  readonly #storage: WeightStorage;
   readonly #parts: Parts;
   #loaded: LoadedWeights;
   #reloading: Promise<void> | undefined;
@@ -98,9 +102,9 @@ export class BertModel {
     storage: WeightStorage,
     loaded: LoadedWeights,
   ) {
-    this.#engine = engine;
+    this.engine = engine;
     this.#folder = folder;
-    this.#storage = storage;
+    this.storage = storage;
     this.name = folder.name;
     this.config = config;
     this.dtype = activationsOf(storage);
@@ -112,11 +116,12 @@ export class BertModel {
   /**
    * Loads a model folder in Hugging Face layout: config.json beside model.safetensors or its shards.
    * @throws ModelError or SafetensorsError with every fault, before anything is allocated on the GPU; TypeError for an
-   * unknown option or output
+   * unknown option or output, RangeError for an unknown dtype
    */
   static async load(engine: Engine, folder: Folder, options: LoadOptions = {}): Promise<BertModel> {
     requireKnown("load", options, { dtype: 1, wanted: 1, onProgress: 1, signal: 1, onWarning: 1 });
-    const { dtype = "f32", wanted = {}, signal } = options;
+    const { wanted = {}, signal } = options;
+    const dtype = storageOf(options.dtype ?? "f32");
     headsFor(wanted); // refuses what no head has, before a file is read
     signal?.throwIfAborted();
     if (dtype === "f16" && !engine.hasF16) {
@@ -248,8 +253,8 @@ export class BertModel {
 
   /** Loads the weights again where the engine had to open another device. */
   async #onDevice(): Promise<void> {
-    await this.#engine.ready();
-    if (this.#loaded.generation === this.#engine.generation) return;
+    await this.engine.ready();
+    if (this.#loaded.generation === this.engine.generation) return;
     this.#reloading ??= this.#reload().finally(() => {
       this.#reloading = undefined;
     });
@@ -257,7 +262,7 @@ export class BertModel {
   }
 
   async #reload(): Promise<void> {
-    const loaded = await loadWeights(this.#engine, await openModel(this.#folder), this.#storage, {});
+    const loaded = await loadWeights(this.engine, await openModel(this.#folder), this.storage, {});
     if (loaded.fingerprint !== this.#loaded.fingerprint) {
       loaded.allocation.dispose();
       throw new ModelError(this.name, ["config.json or weights have changed since it was loaded; load it anew"]);
@@ -268,20 +273,13 @@ export class BertModel {
   }
 
   #recordedFor(prepared: PreparedForward): Promise<Recorded> {
-    const { key } = prepared;
-    const recorded = this.#recorded.get(key) ?? this.#record(prepared);
-    this.#recorded.delete(key);
-    this.#recorded.set(key, recorded); // now the most recent
-    recorded.catch(() => this.#recorded.delete(key));
-    const oldest = this.#recorded.keys().next().value;
-    if (this.#recorded.size > KEPT_PROGRAMS && oldest !== undefined) this.#recorded.delete(oldest);
-    return recorded;
+    return latest(this.#recorded, prepared.key, () => this.#record(prepared), KEPT_PROGRAMS);
   }
 
   async #record(prepared: PreparedForward): Promise<Recorded> {
     const { config, dtype } = this;
     let collect: Collect;
-    const program = await this.#engine.record(`bert ${prepared.key}`, (r) => {
+    const program = await this.engine.record(`bert ${prepared.key}`, (r) => {
       collect = recordForward(r, prepared, { config, dtype, weights: this.#loaded.weights });
     });
     return { program, collect: collect! };

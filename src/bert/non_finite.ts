@@ -16,7 +16,7 @@ export class NonFiniteError extends Error {
   /** @param place of the first such element */
   constructor(output: string, place: readonly number[], value: number, forward?: Forward) {
     super(
-      `${output}[${place.join(", ")}] is ${value}: weights that are not finite, or numbers beyond f16; run \`check\`, load f32, or ask with checkFinite: false`,
+      `${output}[${place.join(", ")}] is ${value}: bad weights, or beyond f16; \`check\` them, load f32, or pass checkFinite: false`,
     );
     this.output = output;
     this.forward = forward;
@@ -24,7 +24,7 @@ export class NonFiniteError extends Error {
 }
 
 /** The name under which an output's blocks are read back. */
-export const blocksOf = (output: string): string => `${output}, not finite`;
+export const blocksOf = (output: string): string => `${output}?`;
 
 /** @throws NonFiniteError for the first of `refs` that the GPU found wrong */
 export function requireFinite(

@@ -3,7 +3,7 @@
  * which shapes, with a room it allocates them.
  */
 
-import type { Allocation } from "../runtime/allocation.ts";
+import type { Room } from "../runtime/allocation.ts";
 import type { LinearWeights, NormWeights } from "../runtime/ops.ts";
 import { type QuantizedTable, quantizedTable } from "../runtime/quantize.ts";
 import { allocateTable, asTable, type Table } from "../runtime/table.ts";
@@ -11,6 +11,16 @@ import type { Shape, Tensor } from "../runtime/tensor.ts";
 
 /** Storage of weights. `q8` is f32, but for the encoder's linear layers: int8 with a scale for each output. */
 export type WeightStorage = "f32" | "f16" | "q8";
+
+/** What it may be called: fp32 and fp16 are what other libraries say. */
+export type StorageName = WeightStorage | "fp32" | "fp16";
+
+/** @throws RangeError for what is none */
+export function storageOf(dtype: StorageName): WeightStorage {
+  const storage = String(dtype).replace(/^fp/, "f");
+  if (["f32", "f16", "q8"].includes(storage)) return storage as WeightStorage;
+  throw new RangeError(`no dtype ${JSON.stringify(dtype)}; there are f32 (or fp32), f16 (or fp16), q8`);
+}
 
 /** Storage of everything that is not int8. */
 export function activationsOf(storage: WeightStorage): "f32" | "f16" {
@@ -72,7 +82,7 @@ export interface Content {
 }
 
 /** Allocates each tensor once. @param contents takes note of what goes into it */
-export function allocateInto(contents: Content[], allocation: Allocation, storage: WeightStorage): Stored {
+export function allocateInto(contents: Content[], room: Room, storage: WeightStorage): Stored {
   const dtype = activationsOf(storage);
   const made = new Map<string, Table>();
   /** @param make is not called for names that are there */
@@ -86,14 +96,14 @@ export function allocateInto(contents: Content[], allocation: Allocation, storag
     return into;
   };
   const table: Stored["table"] = ([rows, cols = 1], names, rowsPerPart) =>
-    once(names, (label) => allocateTable(allocation, label, rows! * names.length, cols, dtype, rowsPerPart));
+    once(names, (label) => allocateTable(room, label, rows! * names.length, cols, dtype, rowsPerPart));
   return {
-    tensor: (shape, name) => once([name], () => asTable(allocation.tensor(name, shape, dtype))).parts[0]!,
+    tensor: (shape, name) => once([name], () => asTable(room.tensor(name, shape, dtype))).parts[0]!,
     table,
     encoderTable(shape, names) {
       if (storage !== "q8") return { weight: table(shape, names) };
       const [rows, cols] = shape;
-      const into = quantizedTable(allocation, names.join(" + "), rows! * names.length, cols!);
+      const into = quantizedTable(room, names.join(" + "), rows! * names.length, cols!);
       contents.push({ into, names });
       return { weight: into.codes, scales: into.scales };
     },

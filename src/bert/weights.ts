@@ -46,7 +46,7 @@ export interface BertWeights {
 }
 
 /** All weights of the encoder. */
-function encoderIn(stored: Stored, config: BertConfig): Omit<BertWeights, "heads"> {
+export function encoderIn(stored: Stored, config: BertConfig): Omit<BertWeights, "heads"> {
   const { hiddenSize: h, intermediateSize: f } = config;
   const layer = (_: unknown, i: number): LayerWeights => {
     const name = `encoder.layer.${i}`;
@@ -164,7 +164,7 @@ async function same(checkpoint: Checkpoint, one: string, other: string, signal?:
 }
 
 /** Elements that are compared at once. */
-const SLICE = 1 << 20;
+const SLICE = 1_048_576;
 
 const FLOATS: readonly string[] = ["F32", "F16", "BF16", "F64"];
 

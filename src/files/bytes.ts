@@ -45,14 +45,20 @@ export async function readText(folder: Folder, path: string, most: number = 64 <
   try {
     if (source.size > most)
       throw new RangeError(`${source.name}: ${source.size} bytes, at most ${most} are read as text`);
-    const bytes = await source.read(0, source.size);
-    try {
-      return new TextDecoder("utf-8", { fatal: true }).decode(bytes);
-    } catch {
-      throw new RangeError(`${source.name}: not UTF-8`);
-    }
+    const text = utf8(await source.read(0, source.size));
+    if (text === undefined) throw new RangeError(`${source.name}: not UTF-8`);
+    return text.replace(/^\ufeff/, "");
   } finally {
     await source.close();
+  }
+}
+
+/** With its byte order mark, where it has one; undefined when it is not UTF-8. */
+export function utf8(bytes: Uint8Array): string | undefined {
+  try {
+    return new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes);
+  } catch {
+    return undefined;
   }
 }
 

@@ -4,29 +4,14 @@
  * infinity from 65520 on, where the largest finite f16, 65504, is no longer the nearest. NaN stays NaN.
  */
 
-/** Added and taken away again, rounds a smaller number to a whole one, ties to even. */
-const WHOLE = 4_503_599_627_370_496;
-
 /** The f16 bits nearest to a number, rounded once from float64. */
 export function toFloat16(value: number): number {
-  if (Number.isNaN(value)) return float32ToFloat16(Float32Array.of(value))[0]!; // with its sign
-  const sign = value < 0 || Object.is(value, -0) ? 0x8000 : 0;
-  const magnitude = Math.abs(value);
-  if (magnitude >= 65520) return sign | 0x7c00;
-  const scaled = magnitude * 2 ** 14; // below 1 where the result is subnormal, with no exponent of its own
-  const exponent = Math.max(0, 31 - Math.clz32(scaled));
-  // up to 2048, the implied bit with it; a carry goes where it must, be it into the exponent
-  const mantissa = (scaled / (1 << exponent)) * 1024 + WHOLE - WHOLE;
-  return sign | ((exponent << 10) + mantissa);
+  return numbersToFloat16([value])[0]!;
 }
 
 /** The number that f16 bits stand for. */
 export function fromFloat16(bits: number): number {
-  const exponent = (bits >>> 10) & 0x1f;
-  if (exponent === 0x1f) return float16ToFloat32(Uint16Array.of(bits))[0]!; // infinity, NaN
-  const mantissa = bits & 0x3ff;
-  const magnitude = exponent === 0 ? mantissa * 2 ** -24 : (1024 + mantissa) * (1 << exponent) * 2 ** -25;
-  return bits & 0x8000 ? -magnitude : magnitude;
+  return float16ToFloat32(Uint16Array.of(bits))[0]!;
 }
 
 /** f32 to f16 bits. */
@@ -37,18 +22,28 @@ export function float32ToFloat16(source: Float32Array): Uint16Array<ArrayBuffer>
   return result;
 }
 
-/** float64, or integers, to f16 bits, rounded once. */
+/** float64, or integers, to f16 bits, rounded once: what f32 cannot hold is odd there, so that it never looks like a tie. */
 export function numbersToFloat16(source: ArrayLike<number>): Uint16Array<ArrayBuffer> {
-  const result = new Uint16Array(source.length);
-  for (let i = 0; i < result.length; i++) result[i] = toFloat16(source[i]!);
-  return result;
+  const singles = Float32Array.from(source);
+  const bits = new Uint32Array(singles.buffer);
+  for (let i = 0; i < bits.length; i++) {
+    if (singles[i] === source[i]) continue;
+    if (Math.abs(singles[i]!) > Math.abs(source[i]!)) bits[i]!--;
+    bits[i]! |= 1;
+  }
+  return float32ToFloat16(singles);
 }
 
-/** f16 bits to f32. */
+/** f16 bits to f32: exponent and mantissa in their places stand for 2^112 times less, for infinity and NaN aside. */
 export function float16ToFloat32(source: Uint16Array): Float32Array<ArrayBuffer> {
   const result = new Float32Array(source.length);
   const bits = new Uint32Array(result.buffer);
-  for (let i = 0; i < bits.length; i++) bits[i] = widen(source[i]!);
+  for (let i = 0; i < bits.length; i++) {
+    const half = source[i]!;
+    bits[i] = (half & 0x7fff) << 13;
+    result[i]! *= 2 ** 112;
+    bits[i]! |= ((half & 0x8000) << 16) | ((half & 0x7c00) === 0x7c00 ? 0x7f800000 : 0);
+  }
   return result;
 }
 
@@ -75,16 +70,4 @@ function narrow(bits: number): number {
   const mantissa = (magnitude & 0x7fffff) | 0x800000;
   const shift = 126 - (magnitude >>> 23); // 14..24, to units of 2^-24
   return sign | ((mantissa + (1 << (shift - 1)) - 1 + ((mantissa >>> shift) & 1)) >>> shift);
-}
-
-/** f16 bits to f32 bits. */
-function widen(bits: number): number {
-  const sign = (bits & 0x8000) << 16;
-  const magnitude = bits & 0x7fff;
-  if (magnitude >= 0x7c00) return sign | (0x7f800000 + ((magnitude & 0x3ff) << 13)); // infinity, NaN
-  if (magnitude >= 0x400) return sign | ((magnitude << 13) + 0x38000000);
-  if (magnitude === 0) return sign;
-  // Subnormal: shift the leading one to where f32 implies it.
-  const shift = Math.clz32(magnitude) - 8;
-  return sign | (((126 - shift) << 23) + ((magnitude << shift) & 0x7fffff));
 }

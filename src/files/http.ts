@@ -1,5 +1,6 @@
 /** A folder on a web server, read by ranges: what browsers load models with. */
 import { type ByteSource, bytesSource, type Folder, unsafePath } from "./bytes.ts";
+import { latest } from "./latest.ts";
 import { type Names, requireKnown } from "./options.ts";
 import { HttpError, type RetryPolicy, reach, readBody, retrying, shownUrl, statusError } from "./request.ts";
 
@@ -90,15 +91,7 @@ async function openUrl(url: string, options: HttpOptions): Promise<ByteSource | 
 
   const blocks = new Map<number, Promise<Uint8Array>>([[0, Promise.resolve(first.bytes)]]);
 
-  function block(index: number): Promise<Uint8Array> {
-    const found = blocks.get(index) ?? loadBlock(index);
-    blocks.delete(index);
-    blocks.set(index, found); // now the most recent
-    const oldest = blocks.keys().next().value;
-    if (blocks.size > KEPT_BLOCKS && oldest !== undefined) blocks.delete(oldest);
-    found.catch(() => blocks.delete(index));
-    return found;
-  }
+  const block = (index: number): Promise<Uint8Array> => latest(blocks, index, () => loadBlock(index), KEPT_BLOCKS);
 
   async function loadBlock(index: number): Promise<Uint8Array> {
     const begin = index * BLOCK;

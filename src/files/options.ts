@@ -1,4 +1,4 @@
-/** Options by name: one that nobody knows is refused, since a slip in its name would otherwise pass for the default. */
+/** What callers in plain JavaScript may get wrong, refused by name: a slip would otherwise pass for something else. */
 
 /** The names of all options that there are, which their type holds complete and true. */
 export type Names<Options> = { readonly [Name in keyof Required<Options>]: 1 };
@@ -12,4 +12,11 @@ export function requireKnown<Options extends object>(
   const unknown = Object.keys(options).filter((name) => !Object.hasOwn(known, name));
   if (unknown.length === 0) return;
   throw new TypeError(`${where}: no option "${unknown.join('", "')}"; there are ${Object.keys(known).join(", ")}`);
+}
+
+/** @throws TypeError for what is no list: one alone, of which a string would pass for a list of its characters */
+export function requireList(name: string, value: unknown): void {
+  if (typeof value === "object" && value && (Symbol.iterator in value || Symbol.asyncIterator in value)) return;
+  const [kind, one] = typeof value === "string" ? ["a string", "text"] : [`of type ${typeof value}`, "input"];
+  throw new TypeError(`${name} is ${kind}; give a list: [${one}]`);
 }

@@ -6,7 +6,7 @@
  * is given twice, `__metadata__` is not null; and sizes end at 2^53, shapes at 64 dimensions, the header at 8,000,000 bytes. What is accepted here, the
  * crate reads alike.
  */
-import type { ByteSource } from "./bytes.ts";
+import { type ByteSource, utf8 } from "./bytes.ts";
 import { bitsOf, DTYPES, isStoredDType, type StoredDType } from "./dtype.ts";
 import { faultList, looksLike, quote, type Report, SafetensorsError } from "./faults.ts";
 import { type JsonScanner, scanJson } from "./json.ts";
@@ -59,7 +59,7 @@ export async function openSafetensors(source: ByteSource): Promise<SafetensorsFi
       `header of ${length} bytes, but ${source.size - LENGTH_BYTES} follow its length: the file is cut short`,
     );
   }
-  const text = decode(await source.read(LENGTH_BYTES, Number(length)));
+  const text = utf8(await source.read(LENGTH_BYTES, Number(length))); // a byte order mark is kept, and refused
   if (text === undefined) throw refuse("the header is not UTF-8");
   if (!text.startsWith("{")) {
     throw refuse(`the header begins with ${JSON.stringify(text.slice(0, 1))}, it must begin with "{"`);
@@ -228,13 +228,4 @@ function byteLength(dtype: StoredDType, shape: readonly number[]): number | unde
     if (!Number.isSafeInteger(bits)) return undefined;
   }
   return bits / 8;
-}
-
-function decode(bytes: Uint8Array): string | undefined {
-  try {
-    // A byte order mark is kept, and refused: the header must begin with "{".
-    return new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes);
-  } catch {
-    return undefined;
-  }
 }

@@ -1,5 +1,5 @@
 /** Writes a checkpoint as one safetensors file, slice by slice: no tensor is ever held whole. */
-import type { Checkpoint } from "./checkpoint.ts";
+import type { Checkpoint, CheckpointTensor } from "./checkpoint.ts";
 import { bitsOf, isConvertible, type StoredDType, type TargetDType } from "./dtype.ts";
 import { quote } from "./faults.ts";
 import { MAX_HEADER_BYTES } from "./safetensors.ts";
@@ -9,6 +9,11 @@ export interface WriteOptions {
   readonly dtype?: TargetDType;
   /** For `__metadata__`. Hugging Face's loaders want `format: "pt"`. */
   readonly metadata?: Readonly<Record<string, string>>;
+}
+
+/** What can be written: a checkpoint, or tensors from elsewhere. */
+export interface WritableTensors extends Pick<Checkpoint, "name" | "read" | "chunks"> {
+  readonly tensors: ReadonlyMap<string, Pick<CheckpointTensor, "name" | "dtype" | "shape" | "elements">>;
 }
 
 export interface PlannedTensor {
@@ -41,7 +46,7 @@ const ALIGNMENT = 8;
  * Tensors that share bytes in the checkpoint are written apart. Reads nothing.
  * @throws RangeError for a type that cannot be read, a name that the format reserves, a header beyond the format's limit
  */
-export function planSafetensors(checkpoint: Checkpoint, { dtype, metadata }: WriteOptions = {}): SafetensorsPlan {
+export function planSafetensors(checkpoint: WritableTensors, { dtype, metadata }: WriteOptions = {}): SafetensorsPlan {
   const tensors = [...checkpoint.tensors.values()].map(({ name, dtype: stored, shape, elements }): PlannedTensor => {
     const at = `${checkpoint.name}: tensor ${quote(name)}`;
     if (!isConvertible(stored)) throw new RangeError(`${at} is ${stored}, which is not read`);
@@ -77,7 +82,7 @@ export function planSafetensors(checkpoint: Checkpoint, { dtype, metadata }: Wri
  * @throws what the checkpoint's `read` does; OverflowError when a value is beyond the type asked for
  */
 export async function* writeSafetensors(
-  checkpoint: Checkpoint,
+  checkpoint: WritableTensors,
   { header, tensors }: SafetensorsPlan,
 ): AsyncGenerator<Uint8Array<ArrayBuffer>, void, undefined> {
   yield header;

@@ -8,7 +8,9 @@ export {
   attentionKernelFor,
   attentionUnaligned,
 } from "./attention/attention.ts";
+export * from "./attention/attention_backward.ts";
 export * from "./attention/attention_probs.ts";
+export * from "./attention/attention_training.ts";
 export {
   type Binding,
   bindingsOf,
@@ -28,6 +30,7 @@ export {
   type Tuning,
   type Workgroups,
 } from "./kernel.ts";
+export * from "./losses/losses.ts";
 export {
   type MatmulShape,
   matmul,
@@ -49,13 +52,16 @@ export * from "./matmul/matmul_choice.ts";
 export * from "./matmul/matmul_config.ts";
 export * from "./matmul/matmul_q8.ts";
 export * from "./matmul/matmul_tuning.ts";
+export * from "./optimizer/optimizer.ts";
 export * as reference from "./reference/twins.ts";
 export * from "./rows/activation.ts";
+export * from "./rows/backward.ts";
 export * from "./rows/l2_normalize.ts";
 export * from "./rows/layernorm.ts";
 export * from "./rows/non_finite.ts";
 export * from "./rows/softmax.ts";
 export * from "./rows/top_k.ts";
+export * from "./tokens/backward.ts";
 export * from "./tokens/gather_rows.ts";
 export * from "./tokens/pool.ts";
 export * from "./work.ts";

@@ -19,6 +19,7 @@ import { similarityCommand } from "./cli/similarity.ts";
 import { summariseCommand } from "./cli/summarise.ts";
 import { tagCommand } from "./cli/tag.ts";
 import { tokenizeCommand } from "./cli/tokenize.ts";
+import { trainCommand } from "./cli/train.ts";
 import { tuneCommand } from "./cli/tune.ts";
 import { zeroShotCommand } from "./cli/zero_shot.ts";
 import { harmless } from "./terminal.ts";
@@ -46,6 +47,7 @@ for (const command of [
   rerankCommand(),
   summariseCommand(),
   evaluateCommand(),
+  trainCommand(),
   tokenizeCommand(),
   infoCommand(),
   tuneCommand(),

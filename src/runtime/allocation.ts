@@ -8,6 +8,9 @@ import { bytesOf, type DType, type Shape, Tensor } from "./tensor.ts";
 /** What is written before the GPU is awaited. */
 const FLUSH_BYTES = 8_388_608;
 
+/** Where tensors get their memory: an allocation, or something that lays them out in another way. */
+export type Room = Pick<Allocation, "mostBytes" | "tensor">;
+
 /** Use `Engine.allocate`. */
 export class Allocation {
   readonly #context: DeviceContext;

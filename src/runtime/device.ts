@@ -67,9 +67,9 @@ const RAISED_LIMITS = [
  */
 export function deviceDescriptor(adapter: GPUAdapter, needs: DeviceNeeds = {}): GPUDeviceDescriptor {
   requireKnown("deviceDescriptor", needs, { features: 1, limits: 1 });
+  const { features = [], limits = {} } = needs;
   const offered = adapter.limits as unknown as Readonly<Record<string, number | undefined>>;
-  const limits = new Map<string, number>(RAISED_LIMITS.map((name) => [name, adapter.limits[name]]));
-  for (const [name, asked] of Object.entries(needs.limits ?? {})) {
+  for (const [name, asked] of Object.entries(limits)) {
     const best = offered[name];
     // limits named min... are alignments: the smaller, the better
     if (best === undefined || (name.startsWith("min") ? asked < best : asked > best)) {
@@ -77,20 +77,27 @@ export function deviceDescriptor(adapter: GPUAdapter, needs: DeviceNeeds = {}): 
         `${name} ${asked} asked, the adapter ${best === undefined ? "has no such limit" : `offers ${best}`}`,
       );
     }
-    limits.set(name, asked);
   }
-  const features = new Set<string>(WANTED_FEATURES.filter((feature) => adapter.features.has(feature)));
-  for (const feature of needs.features ?? []) {
+  for (const feature of features) {
     if (!adapter.features.has(feature)) {
       throw new RangeError(`feature ${feature} asked, the adapter has ${[...adapter.features].sort().join(", ")}`);
     }
-    features.add(feature);
   }
+  const { requiredFeatures, requiredLimits, ...own } = ownDescriptor(adapter);
+  return {
+    ...own,
+    // experimental features have no place in the WebGPU types
+    requiredFeatures: [...new Set([...requiredFeatures, ...(features as readonly GPUFeatureName[])])],
+    requiredLimits: { ...requiredLimits, ...limits },
+  };
+}
+
+/** What the engine wishes for by itself: all that a browser's is asked for. */
+function ownDescriptor(adapter: GPUAdapter) {
   return {
     label: "bert-webgpu",
-    // experimental features have no place in the WebGPU types
-    requiredFeatures: [...features] as GPUFeatureName[],
-    requiredLimits: Object.fromEntries(limits),
+    requiredFeatures: WANTED_FEATURES.filter((feature) => adapter.features.has(feature)) as GPUFeatureName[],
+    requiredLimits: Object.fromEntries(RAISED_LIMITS.map((name) => [name, adapter.limits[name]])),
   };
 }
 
@@ -175,6 +182,6 @@ export async function openBrowserDevice(): Promise<OpenedDevice> {
   if (!adapter) {
     throw new NoWebGpuError("WebGPU is there but offers no adapter: look at chrome://gpu, update the graphics driver");
   }
-  const device = await adapter.requestDevice(deviceDescriptor(adapter));
+  const device = await adapter.requestDevice(ownDescriptor(adapter));
   return { device, adapter: adapterSummary(adapter.info), close: () => device.destroy() };
 }

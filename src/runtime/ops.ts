@@ -226,7 +226,7 @@ export function topK(r: Recorder, x: Ref, k: number): { values: Ref; indices: Re
 /** u32: for each 1,024 elements 0, or 1,024 less the place of the first that is not finite. */
 export function nonFinite(r: Recorder, x: Ref): Ref {
   const count = sizeOf(x.shape);
-  const out = r.temporary("not finite", [Math.ceil(count / NON_FINITE_BLOCK)], "u32");
+  const out = r.temporary("finite?", [Math.ceil(count / NON_FINITE_BLOCK)], "u32");
   r.dispatch(nonFiniteBy(rowOwnerFor(r.traits)), { count, dtype: scalar(x) }, { x, out });
   return out;
 }
@@ -236,7 +236,8 @@ function rowsAndCols({ name, shape }: Ref): [rows: number, cols: number] {
   return [shape[0]!, shape[1]!];
 }
 
-function scalar({ name, dtype }: Ref): Scalar {
+/** @throws TypeError unless it holds floats */
+export function scalar({ name, dtype }: Ref): Scalar {
   if (dtype === "u32") throw new TypeError(`${name} holds u32; f32 or f16 is needed`);
   return dtype;
 }

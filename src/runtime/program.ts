@@ -103,7 +103,7 @@ export class Program {
     const staging = STAGING.map((label) => ({ label, bytes: this.#stagingBytes, usage: USAGE.readBack }));
     const needs = [...needsOf(this.#place, this.#steps), ...staging];
     const { maxBufferSize: most } = context.device.limits;
-    this.#needs = needs.map((need) => ({ ...need, bytes: Math.min(most, roundUp(need.bytes)) }));
+    this.#needs = needs.map((need) => ({ ...need, bytes: Math.min(most, roundUp(need.bytes, 256)) }));
   }
 
   /** One for each dispatch, in the order of a profile. */
@@ -113,6 +113,11 @@ export class Program {
       for (const operand of new Set(operands.values())) bytes += bytesOf(operand.shape, operand.dtype);
       return { label, kernel, flops: flopsOf(kernel, shape), bytes };
     });
+  }
+
+  /** Bytes of the buffers that a run takes, by their names: programs share those that are called alike. */
+  get memory(): ReadonlyMap<string, number> {
+    return new Map(this.#needs.map(({ label, bytes }) => [label, bytes]));
   }
 
   /** Bytes that the kernels of one run bind: an upper bound of the memory traffic, caches aside. */
@@ -222,7 +227,7 @@ export class Program {
     const encoder = device.createCommandEncoder({ label: this.label });
     this.#encode(encoder, timed?.passOf);
     for (const { ref, offset, bytes } of outputs) {
-      encoder.copyBufferToBuffer(bufferOf(this.#place, ref), 0, staging, offset, bytes);
+      encoder.copyBufferToBuffer(bufferOf(this.#place, ref), ref.tensor?.offset ?? 0, staging, offset, bytes);
     }
     timed?.resolve(encoder);
     device.queue.submit([encoder.finish()]);
@@ -260,10 +265,13 @@ interface Started {
 /** By the place of a run: both are there from the first one on, so that runs that overlap allocate nothing. */
 const STAGING = ["arena read-back 0", "arena read-back 1"];
 
-/** The next of eight steps between powers of two: at most an eighth is wasted, and shapes that vary a little share it. */
-function roundUp(bytes: number): number {
-  const step = Math.max(256, 2 ** (Math.ceil(Math.log2(bytes)) - 3));
-  return Math.ceil(bytes / step) * step;
+/**
+ * The next of eight steps between powers of two: at most an eighth is wasted, and shapes that vary a little share it.
+ * @param least what a step is at least
+ */
+export function roundUp(size: number, least: number): number {
+  const step = Math.max(least, 2 ** (Math.ceil(Math.log2(size)) - 3));
+  return Math.ceil(size / step) * step;
 }
 
 function valuesOf(range: ArrayBuffer, outputs: readonly Output[]): Record<string, OutputData> {

@@ -1,7 +1,7 @@
 /** Weights to int8 as they arrive: symmetric, one scale for each row, four int8 in a u32. */
 
 import type { ScalarArray } from "../files/dtype.ts";
-import type { Allocation } from "./allocation.ts";
+import type { Allocation, Room } from "./allocation.ts";
 import { allocateTable, type Table } from "./table.ts";
 
 /** A matrix of [rows, cols] in int8: element = int8 * scale of its row. */
@@ -26,9 +26,9 @@ export function missingForInt8(): string | undefined {
 }
 
 /** Allocates an empty int8 matrix. @throws RangeError when a storage binding does not hold one row */
-export function quantizedTable(allocation: Allocation, label: string, rows: number, cols: number): QuantizedTable {
-  const codes = allocateTable(allocation, label, rows, Math.ceil(cols / 4), "u32");
-  return { codes, scales: allocateTable(allocation, `${label} scales`, rows, 1, "f32", codes.rowsPerPart), cols };
+export function quantizedTable(room: Room, label: string, rows: number, cols: number): QuantizedTable {
+  const codes = allocateTable(room, label, rows, Math.ceil(cols / 4), "u32");
+  return { codes, scales: allocateTable(room, `${label} scales`, rows, 1, "f32", codes.rowsPerPart), cols };
 }
 
 /**

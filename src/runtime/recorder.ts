@@ -168,8 +168,9 @@ export class Recorder {
       else if (kernel.optional?.includes(name)) operand = this.temporary(name, [4], "u32");
       else throw new TypeError(`${label}: binding ${name} is written but not given`);
       for (const [other, bound] of given) {
-        // WebGPU refuses a launch that binds the same memory twice, unless it only reads it
-        if ((writes || written.has(other)) && memoryOf(bound) === memoryOf(operand)) {
+        // WebGPU refuses a launch that binds the same memory twice, unless it only reads it, or writes other parts of it
+        const mixed = writes !== written.has(other);
+        if ((writes || mixed) && memoryOf(bound, mixed) === memoryOf(operand, mixed)) {
           throw new TypeError(`${label}: ${other} and ${name} are the same memory, and written`);
         }
       }
@@ -228,8 +229,10 @@ function namesOf(named: readonly { readonly name: string }[]): string {
   return named.map(({ name }) => name).join(", ");
 }
 
-function memoryOf(operand: Operand): object {
-  return operand instanceof Tensor ? operand : (operand.tensor ?? operand);
+/** @param whole of a part of a tensor, the memory of the whole */
+function memoryOf(operand: Operand, whole: boolean): object {
+  const tensor = operand instanceof Tensor ? operand : operand.tensor;
+  return whole ? (tensor?.buffer ?? operand) : (tensor ?? operand);
 }
 
 interface Specialised {

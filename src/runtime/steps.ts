@@ -91,10 +91,12 @@ export async function bindSteps(
   checks: Checks,
 ): Promise<GPUBindGroup[]> {
   const tensors = new Set<Tensor>();
-  const boundTo = (operand: Operand): GPUBuffer => {
+  const boundTo = (operand: Operand): GPUBufferBinding => {
+    const size = bytesOf(operand.shape, operand.dtype);
     const tensor = operand instanceof Tensor ? operand : operand.tensor;
-    if (tensor) tensors.add(tensor);
-    return tensor?.buffer ?? bufferOf(place, operand as Ref);
+    if (!tensor) return { buffer: bufferOf(place, operand as Ref), size };
+    tensors.add(tensor);
+    return { buffer: tensor.buffer, offset: tensor.offset, size };
   };
   const groups = dispatches.map(({ label, operands, params }, i) => {
     const { bindings, layout } = compiled[i]!;
@@ -102,8 +104,7 @@ export async function bindSteps(
       if (access === "uniform") {
         return { binding, resource: { buffer: paramsOf(place), offset: paramOffsets[i]!, size: params.byteLength } };
       }
-      const operand = operands.get(name)!;
-      return { binding, resource: { buffer: boundTo(operand), size: bytesOf(operand.shape, operand.dtype) } };
+      return { binding, resource: boundTo(operands.get(name)!) };
     });
     return checks.within(label, () => context.device.createBindGroup({ label, layout, entries }));
   });

@@ -1,7 +1,7 @@
 /** Tables on the GPU, and streams of elements into them: weights pass through in slices and are never held whole. */
 
 import type { ScalarArray } from "../files/dtype.ts";
-import type { Allocation } from "./allocation.ts";
+import type { Allocation, Room } from "./allocation.ts";
 import { BYTES, type DType, sizeOf, type Tensor } from "./tensor.ts";
 
 /**
@@ -21,7 +21,7 @@ export interface Table {
  * @throws RangeError when a storage binding holds too little for that
  */
 export function allocateTable(
-  allocation: Allocation,
+  room: Room,
   label: string,
   rows: number,
   cols: number,
@@ -29,18 +29,18 @@ export function allocateTable(
   rowsPerPart?: number,
 ): Table {
   const rowBytes = cols * BYTES[dtype];
-  const most = Math.floor(allocation.mostBytes / rowBytes);
+  const most = Math.floor(room.mostBytes / rowBytes);
   // parts begin at multiples of eight rows, so that those of one column of f16 begin at a word
   const perPart = rowsPerPart ?? (rows <= most ? rows : Math.floor(most / 8) * 8);
   if (perPart < 1) {
     throw new RangeError(
-      `${label}: eight rows take ${8 * rowBytes} bytes, a storage binding of this device holds at most ${allocation.mostBytes}`,
+      `${label}: eight rows take ${8 * rowBytes} bytes, a storage binding of this device holds at most ${room.mostBytes}`,
     );
   }
   const parts: Tensor[] = [];
   for (let row = 0; row < rows; row += perPart) {
     const partLabel = rows <= perPart ? label : `${label} rows ${row}..`;
-    parts.push(allocation.tensor(partLabel, [Math.min(perPart, rows - row), cols], dtype));
+    parts.push(room.tensor(partLabel, [Math.min(perPart, rows - row), cols], dtype));
   }
   return { rows, cols, rowsPerPart: perPart, parts };
 }

@@ -41,7 +41,7 @@ export interface TensorDevice {
   requireAlive(): void;
 }
 
-/** A tensor with memory of its own, such as a weight. Freed by `dispose`, once; the engine frees what is left. */
+/** A tensor with memory of its own, or a part of such a one. Freed by `dispose`, once; the engine frees what is left. */
 export class Tensor {
   readonly label: string;
   readonly shape: Shape;
@@ -49,18 +49,38 @@ export class Tensor {
   /** Bytes taken on the GPU. */
   readonly bytes: number;
   readonly buffer: GPUBuffer;
+  /** Bytes of `buffer` before it. */
+  readonly offset: number;
   readonly #on: TensorDevice;
   readonly #checks: Checks;
 
   /** Use `Engine.tensor` or `Allocation.tensor`. @param checks what its buffer was made within */
-  constructor(label: string, shape: Shape, dtype: DType, buffer: GPUBuffer, on: TensorDevice, checks: Checks) {
+  constructor(
+    label: string,
+    shape: Shape,
+    dtype: DType,
+    buffer: GPUBuffer,
+    on: TensorDevice,
+    checks: Checks,
+    offset: number = 0,
+  ) {
     this.label = label;
     this.shape = shape;
     this.dtype = dtype;
     this.bytes = bytesOf(shape, dtype);
     this.buffer = buffer;
+    this.offset = offset;
     this.#on = on;
     this.#checks = checks;
+  }
+
+  /**
+   * A range of it as a tensor, which goes when the whole goes.
+   * @param start its first element, at a multiple of 256 bytes; nothing checks that, nor that it lies within
+   */
+  part(label: string, shape: Shape, start: number): Tensor {
+    const { dtype, buffer, offset } = this;
+    return new Tensor(label, shape, dtype, buffer, this.#on, this.#checks, offset + start * BYTES[dtype]);
   }
 
   /**
@@ -75,7 +95,7 @@ export class Tensor {
     if (!(start >= 0 && start + data.length <= size && (start * BYTES[this.dtype]) % 4 === 0)) {
       throw new RangeError(`${this.label}: ${data.length} elements written from ${start}, [${this.shape}] has ${size}`);
     }
-    const offset = start * BYTES[this.dtype];
+    const offset = this.offset + start * BYTES[this.dtype];
     this.#checks.within(this.label, () => writeElements(this.#on.device.queue, this.buffer, offset, data));
   }
 

@@ -208,6 +208,50 @@ test("engines that compute wrongly, on another adapter or not at all are failure
   ]);
 });
 
+test("training steps are compared by the losses of three of them, and only the first where weights are frozen", async () => {
+  const summary = { name: "some GPU", vendor: "", architecture: "", description: "driver 1", software: true };
+  const folder = join(scratch, "training");
+  await mkdir(join(folder, "engines"), { recursive: true });
+  const fake = async (name: string, ...losses: number[]): Promise<PeerEngine> => {
+    const load = `serve(async ({ learningRate }) => {
+      const losses = ${JSON.stringify(losses)};
+      return { forward: lossesOf(async () => losses.shift() ?? learningRate), adapter: ${JSON.stringify(summary.description)} };
+    })`;
+    const ours = load.replace(JSON.stringify(summary.description), JSON.stringify(summary));
+    const text = `import { lossesOf, serve } from ${JSON.stringify(serve)};\nawait ${name === "ours" ? ours : load};`;
+    await writeFile(join(folder, "engines", `${name}.mjs`), text);
+    return { name, kind: "webgpu", script: `${name}.mjs`, provider: "webgpu" };
+  };
+  const ours = await fake("ours", 0.7, 0.6, 0.5);
+  const failures: string[] = [];
+  const setup: PeerSetup = {
+    ...{ files: { folder, engine: "" }, install: "", adapter: "auto", tuned: false, env: {}, budget: 0 },
+    onProgress: () => {},
+    onFailure: (name, { message }) => void failures.push(`${name}: ${message}`),
+    onAdapter: async () => {},
+  };
+  const task = {
+    ...{ model: "tiny", modelFolder: "", scratch, workload: denseBatch(2, 3, 1003), expected: Float64Array.of(0.7) },
+    training: { ours, settings: { learningRate: 0.25 } },
+  };
+  const peers = [
+    await fake("like", 0.7, 0.6, 0.5),
+    await fake("slow", 0.7, 0.6, 0.51),
+    { ...(await fake("still", 0.7, 0.69, 0.68)), frozen: "table" },
+    { ...(await fake("wrong", 0.71, 0.6, 0.5)), frozen: "table" },
+  ];
+  const rows = await comparePeers(peers, task, setup);
+  expect(rows.map(({ peer, batch }) => [peer, batch])).toEqual([
+    ["ours", "2 x 3 training"],
+    ["like", "2 x 3 training"],
+    ["still (table frozen)", "2 x 3 training"],
+  ]);
+  expect(failures).toEqual([
+    expect.stringMatching(/^slow, tiny, 2 x 3: its output is off by 0.00999/),
+    expect.stringMatching(/^wrong, tiny, 2 x 3: its output is off by 0.0(1|099)/),
+  ]);
+});
+
 test("peers are chosen by a part of their name", () => {
   expect(choosePeers(["jax", "onnxruntime-node-cpu"]).map(({ name }) => name)).toEqual([
     "jax-js webgpu",

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { MODEL_SHAPES, type ModelShape, randomModel } from "../../bench/random_model.ts";
+import { MODEL_SHAPES, type ModelShape, placesOf, randomModel, signOf } from "../../bench/random_model.ts";
 import { openModel } from "../../src/bert/model.ts";
 import { openCheckpoint } from "../../src/files/checkpoint.ts";
 import { random } from "../support.ts";
@@ -25,6 +25,24 @@ describe("a random model", () => {
       expect(await file.read(offset, length)).toEqual(whole.slice(offset, offset + length));
     }
     await expect(file.read(file.size - 3, 4)).rejects.toThrow(RangeError);
+  });
+
+  test("can be nudged, each weight by its own sign, and tells the places of its tensors", async () => {
+    const shape = { ...TINY, labels: 3 };
+    const [plain, nudged] = await Promise.all([0, 0.25].map((nudge) => openModel(randomModel("a", shape, 1, nudge))));
+    expect(plain!.config.labels).toEqual(["0", "1", "2"]);
+    const places = placesOf(shape);
+    expect([...places.keys()]).toEqual([...plain!.checkpoint.tensors.keys()]);
+    let signs = 0;
+    for (const [name, first] of places) {
+      const before = await plain!.checkpoint.readFloats(name);
+      const after = await nudged!.checkpoint.readFloats(name);
+      expect(Array.from(after, (value, i) => Math.round((value - before[i]!) * 1e4) / 1e4)).toEqual(
+        Array.from(before, (_, i) => 0.25 * signOf(first + i)),
+      );
+      signs += before.reduce((sum, _, i) => sum + signOf(first + i), 0);
+    }
+    expect(Math.abs(signs)).toBeLessThan(200); // of 1,600 or so, as many up as down
   });
 
   test("depends on the seed alone", async () => {

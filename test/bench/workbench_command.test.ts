@@ -39,7 +39,7 @@ test.each([
   [["--report", "a.json", "--html", "a.html"], "a.json: there is no such file or folder"],
   [["kernel", "none.wgsl"], "none.wgsl: there is no such file or folder"],
   [["kernel", "."], ". is a folder: name a .wgsl file in it"],
-  [["foo"], 'there is no command "foo"; there are kernels, kernel, model, peers'],
+  [["foo"], 'there is no command "foo"; there are kernels, kernel, model, train, peers'],
   [["kernels", "frob"], 'there is no kernel whose name begins with "frob" on '],
   [["kernels", "matmul", "--shape", "3x4"], 'begins with "matmul" for 3x4 on '],
   [["kernels", "--dtype", "q8"], "argument 'q8' is invalid. Allowed choices are f32, f16."],
@@ -57,6 +57,9 @@ test.each([
     "--report reads results and measures nothing: leave --js",
   ],
   [["--json", "none/a.json"], "--json none/a.json: there is no folder "],
+  [["train", "--tokens", "600"], "--tokens 600: mini 4x256 has 512 positions; give --tokens 512 at most"],
+  [["train", "--dtype", "f16"], "unknown option '--dtype'"],
+  [["peers", "--python", "python3"], "--python is of --train alone: leave it out, or give --train"],
   [["peers", "--json", "none/a.json"], "--json none/a.json: there is no folder "],
   [["kernels", "--html", "-"], "--html - would come between the tables: name a file"],
   [["kernels", "--html", "."], "--html . is a folder: name a file in it"],
@@ -75,9 +78,10 @@ test("a command's help has the options that it makes something of", () => {
   const optionsOf = (command: string): string[] =>
     [...bench(command, "--help").stdout.matchAll(/^ {2}(?:-h, )?--(\w+)/gm)].map(([, option]) => option!);
   expect(optionsOf("peers")).toEqual(
-    "adapter budget json html wide force tuned shape batch tokens peers install help".split(" "),
+    "adapter budget json html wide force tuned shape batch tokens peers install train python help".split(" "),
   );
   expect(optionsOf("kernels")).toEqual("adapter dtype budget json html wide force tuned shape help".split(" "));
+  expect(optionsOf("train")).toEqual("adapter budget json html wide force tuned shape batch tokens help".split(" "));
   expect(optionsOf("model")).toEqual(
     "adapter dtype budget json html wide force tuned model shape batch tokens ragged full help".split(" "),
   );

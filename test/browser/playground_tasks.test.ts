@@ -73,6 +73,21 @@ describe.skipIf(missing !== undefined)(named("tasks of the playground", missing)
     await playground.close(page);
   });
 
+  test("a text that is cut: told beside the answer, until it is short again", async () => {
+    const page = await playground.open("classify");
+    const warning = page.locator("#panel-classify [data-warning]");
+    expect(await warning.isHidden()).toBe(true);
+    await page.fill("#classify-text", "good ".repeat(600));
+    await warning.waitFor();
+    expect(await warning.textContent()).toBe(
+      '"good good good good good good good good " has 602 tokens, the model takes 512: the rest is left out',
+    );
+    expect(await page.locator("#panel-classify li").count()).toBeGreaterThan(0);
+    await page.fill("#classify-text", "good");
+    await warning.waitFor({ state: "hidden" });
+    await playground.close(page);
+  });
+
   test("classify: every label's score, for a text and for a pair", async () => {
     const page = await playground.open("classify");
     const bert = await load(MOVIE_BERT);

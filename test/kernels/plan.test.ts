@@ -310,7 +310,7 @@ describe("what else plans refuse", () => {
       { ...linear, operands: "tn" as const },
     ];
     const kernel = matmulBackwardKernelFor(nn);
-    expect(() => matmul.plan(tn, limits)).toThrow(/matmul: gradients need matmulBackwardKernelFor/);
+    expect(() => matmul.plan(tn, limits)).toThrow(/matmul: use matmulBackwardKernelFor/);
     expect(() => matmul.plan({ ...linear, accumulate: true }, limits)).toThrow(/matmulBackwardKernelFor/);
     expect(() => matmulBackwardKernelFor(linear)).toThrow(/operands are nt, not nn or tn; use matmulKernelFor/);
     expect(() => kernel.plan(tn, limits)).toThrow(/matmul_nn: operands are tn, not nn/);

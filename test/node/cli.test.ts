@@ -373,6 +373,14 @@ describe("on the GPU", () => {
     } else await refused(args, /needs the feature shader-f16, which .* lacks; use f32/);
   });
 
+  test("--dtype fp32 is f32, to the digit, and what it is not is refused with what there is", async () => {
+    const args = (dtype: string): string[] => ["classify", "a gorgeous film", "--json", ...ADAPTER, "--dtype", dtype];
+    const [plain, spelt] = await Promise.all([run(args("f32")), run(args("fp32"))]);
+    expect(spelt).toMatchObject({ code: 0, stdout: plain.stdout });
+    await refused(args("fp8"), /argument 'fp8' is invalid. Allowed choices are f32, f16, q8/);
+    await refused(["tune", "--dtype", "fp8"], /argument 'fp8' is invalid. Allowed choices are f32, f16\./);
+  });
+
   test("an adapter that is not there is refused, with those that are", async () => {
     await refused(["info", "--adapter", "nonsense"], /no GPU adapter for "nonsense": tried /);
     await refused(["embed", "x", "--adapter", "nonsense"], /no GPU adapter for "nonsense": tried /);

@@ -120,7 +120,9 @@ describe("what others have put into a cache", () => {
 
   test("is hashed when that is asked for", async () => {
     const { name, commit } = fresh();
-    await resolve(name, { verify: true });
+    const hashed: number[] = [];
+    await resolve(name, { verify: true, onVerify: ({ loaded, total }) => hashed.push(loaded / total) });
+    expect([hashed.at(-1), hashed]).toEqual([1, [...hashed].sort((a, b) => a - b)]);
     const blobs = [ETAG, etagOf("config.json", Buffer.from(CONFIG))].map((etag) => join(repoDir(name), "blobs", etag));
     await rm(join(repoDir(name), ".no_exist", commit, ".checked.json")); // then the blob's name tells
     await resolve(name, { verify: true, offline: true });

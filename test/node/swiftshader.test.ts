@@ -11,7 +11,10 @@ describe.skipIf(!bundles)("unpackSwiftShader (for Linux on x64 only)", () => {
   beforeEach(async () => {
     cache = await mkdtemp(join(tmpdir(), "swiftshader-test-"));
   });
-  afterEach(() => rm(cache, { recursive: true }));
+  afterEach(() => {
+    vi.unstubAllEnvs();
+    return rm(cache, { recursive: true });
+  });
 
   test("unpacks the driver, its manifest and a loader, and nothing else", async () => {
     const { manifest, loader } = await unpackSwiftShader(cache);
@@ -61,7 +64,6 @@ describe.skipIf(!bundles)("unpackSwiftShader (for Linux on x64 only)", () => {
     await symlink(own, join(cache, "bert-webgpu-0"));
     await lchown(join(cache, "bert-webgpu-0"), 12345, 12345);
     await expect(unpackSwiftShader()).rejects.toThrow("takes a folder to unpack SwiftShader into");
-    vi.unstubAllEnvs();
     expect(await readdir(own)).toEqual([]);
   });
 

@@ -1,7 +1,8 @@
 /**
  * `reference DIR`: runs every fixture below DIR through the public interface and compares it with what is stored beside
  * it. A fixture is a folder with an expected.json of cases: of a model (inputs, float64 outputs, tolerance), of a
- * pipeline of transformers (inputs, kwargs, its exact result, tolerance of scores) or of a tokenizer.
+ * pipeline of transformers (inputs, kwargs, its exact result, tolerance of scores) or of a tokenizer; or with gradients
+ * and steps of training beside it.
  */
 
 import { readdir, readFile } from "node:fs/promises";
@@ -15,6 +16,7 @@ import { isHeadFixture, runHeadFixture } from "./heads.ts";
 import { runModelFixture, whyModelIsSkipped } from "./inference.ts";
 import { runTaskFixture, whyTaskIsSkipped } from "./tasks.ts";
 import { isTokenizerFixture, runTokenizerFixture } from "./tokenizer.ts";
+import { isTrainingFixture, runTrainingFixture, whyTrainingIsSkipped } from "./training.ts";
 
 export interface Tally {
   passed: number;
@@ -33,7 +35,7 @@ export async function runReference(
   for (const folder of await fixtureFolders(root)) {
     const name = relative(root, folder) || folder;
     const fixture = JSON.parse(await readFile(join(folder, "expected.json"), "utf8")) as Fixture;
-    const reason = whySkipped(fixture, dtype);
+    const reason = whySkipped(fixture, folder, dtype);
     if (reason) {
       tally.skipped++;
       print(`${name}: skipped, ${reason}`);
@@ -63,13 +65,15 @@ async function fixtureFolders(root: string): Promise<string[]> {
   return folders.sort();
 }
 
-function whySkipped(fixture: Fixture, dtype: "f32" | "f16"): string | undefined {
+function whySkipped(fixture: Fixture, folder: string, dtype: "f32" | "f16"): string | undefined {
+  if (isTrainingFixture(fixture)) return whyTrainingIsSkipped(fixture, folder);
   if (isTokenizerFixture(fixture)) return undefined;
   if (isHeadFixture(fixture)) return dtype === "f16" ? "its tolerance is that of f32" : undefined;
   return fixture.task === undefined ? whyModelIsSkipped(fixture) : whyTaskIsSkipped(fixture, dtype);
 }
 
 function findingsOf(engine: Engine, folder: string, fixture: Fixture, dtype: "f32" | "f16"): AsyncGenerator<Finding> {
+  if (isTrainingFixture(fixture)) return runTrainingFixture(engine, folder, fixture, dtype);
   if (isTokenizerFixture(fixture)) return runTokenizerFixture(folder, fixture);
   if (isHeadFixture(fixture)) return runHeadFixture(engine, folder, fixture);
   return fixture.task === undefined

@@ -6,6 +6,7 @@
  *   {"do":"output","file":"..."} write the last output -> {}
  *   {"do":"end"}                 leave                 -> {"peakBytes":100000000}
  *
+ * Where a training step is timed it takes the place of the forward pass, and the output is the losses of all steps.
  * Answers begin with a mark, because libraries print to stdout too. What fails is answered {"error":"..."}.
  */
 
@@ -65,6 +66,25 @@ export function packageFolder(install, name) {
 /** A package of the installed peers as `require` finds it there. */
 export function importPeer(install, name) {
   return import(pathToFileURL(createRequire(join(install, "package.json")).resolve(name)).href);
+}
+
+/** Of a training step that gives its loss, a `forward` whose output is the losses of all steps so far. */
+export function lossesOf(step) {
+  const losses = [];
+  return async () => {
+    losses.push(await step());
+    return Float32Array.from(losses);
+  };
+}
+
+/** The classes that are learnt: two in turn. */
+export function labelsOf({ batch }) {
+  return Int32Array.from({ length: batch }, (_, i) => i % 2);
+}
+
+/** Whether weight decay applies to a tensor. */
+export function isDecayed(name) {
+  return !name.endsWith("bias") && !name.includes("LayerNorm");
 }
 
 /** What an exported BERT takes. */

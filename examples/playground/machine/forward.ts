@@ -13,6 +13,8 @@ export interface MeasuredForward {
   readonly launches: readonly TimedLaunch[];
   readonly sequences: number;
   readonly tokens: number;
+  /** The text was longer than the model takes. */
+  readonly cut: boolean;
   readonly repeats: number;
   /** Median milliseconds from ids in memory to the output in memory, by the wall clock, without timestamps. */
   readonly wall: number;
@@ -45,9 +47,13 @@ export async function measureForward(
   text: string,
   { batch, repeats, wanted }: { readonly batch: number; readonly repeats: number; readonly wanted: Wanted },
 ): Promise<MeasuredForward> {
+  let cut = false;
   const { ids, typeIds } = bert.tokenizer.encode(text, undefined, {
     truncation: "longest_first",
     maxLength: maxLength(bert),
+    onCut: () => {
+      cut = true;
+    },
   });
   const sequences = Array.from({ length: batch }, () => ({ inputIds: ids, tokenTypeIds: typeIds }));
   const { program, inputs } = await bert.model.program(sequences, wanted);
@@ -73,6 +79,7 @@ export async function measureForward(
     launches,
     sequences: batch,
     tokens: batch * ids.length,
+    cut,
     repeats,
     wall: quantile(walls, 0.5),
     gpu: timed ? launches.reduce((sum, { ms }) => sum + ms!, 0) : undefined,

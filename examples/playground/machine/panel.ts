@@ -122,7 +122,8 @@ export const machinePanel: Panel = (root, app) => {
       const measured = await measureForward(engine, loaded.bert, text, options);
       if (app.loaded !== loaded) return;
       forward = measured;
-      status.textContent = `A forward of ${loaded.name}, ${measured.tokens} tokens: ${milliseconds(measured.wall)} ms.`;
+      const cut = measured.cut ? " The text is longer than the model takes, the rest was left out." : "";
+      status.textContent = `A forward of ${loaded.name}, ${measured.tokens} tokens: ${milliseconds(measured.wall)} ms.${cut}`;
       show();
       showFacts();
     } catch (error) {

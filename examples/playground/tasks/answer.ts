@@ -42,9 +42,9 @@ export const answerPanel: Panel = (root: HTMLElement, app: App): void => {
     ],
     lacks: () =>
       passage.value.trim() === "" || question.value.trim() === "" ? "Write a passage and a question." : undefined,
-    async run({ bert }, signal) {
+    async run({ bert }, options) {
       const input = { question: question.value, context: passage.value };
-      const [answers] = await answerQuestions(bert, [input], { topK: SHOWN, signal });
+      const [answers] = await answerQuestions(bert, [input], { ...options, topK: SHOWN });
       return answers!.filter(({ answer }) => answer !== "");
     },
     show(answers, output) {

@@ -33,9 +33,9 @@ export const classifyPanel: Panel = (root: HTMLElement, app: App): void => {
       "ProsusAI/finbert",
     ],
     lacks: () => (text.value.trim() === "" ? "Write something to classify." : undefined),
-    async run({ bert }, signal) {
+    async run({ bert }, options) {
       const input = pair.value.trim() === "" ? text.value : { text: text.value, pair: pair.value };
-      return (await classifyText(bert, [input], { topK: null, signal }))[0]!;
+      return (await classifyText(bert, [input], { ...options, topK: null }))[0]!;
     },
     show(labels, output, { bert }) {
       const percent = bert.model.config.problemType !== "regression";

@@ -62,8 +62,8 @@ export const comparePanel: Panel = (root: HTMLElement, app: App): void => {
       if (length < 2) return "Write at least two sentences, each on a line of its own.";
       return length > MOST ? `${length} sentences are too many to show, ${MOST} fit.` : undefined;
     },
-    async run({ bert }, signal) {
-      const vectors = await embedText(bert, sentences(), { signal });
+    async run({ bert }, options) {
+      const vectors = await embedText(bert, sentences(), options);
       const similarity = SIMILARITIES[bert.sentence?.similarity ?? "cosine"];
       return vectors.map((a) => vectors.map((b) => similarity(a, b)));
     },

@@ -34,7 +34,7 @@ export const fillMaskPanel: Panel = (root: HTMLElement, app: App): void => {
     },
     lacks: ({ bert }) =>
       text.value.includes(maskOf(bert)) ? undefined : `Put a ${maskOf(bert)} where a word is to be guessed.`,
-    run: async ({ bert }, signal) => (await fillMask(bert, [text.value], { topK: SHOWN, signal }))[0]!,
+    run: async ({ bert }, options) => (await fillMask(bert, [text.value], { ...options, topK: SHOWN }))[0]!,
     show(masks, output, { bert }) {
       const sections = masks.map((fills, mask) =>
         element(

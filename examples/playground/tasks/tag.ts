@@ -36,9 +36,9 @@ export const tagPanel: Panel = (root: HTMLElement, app: App): void => {
     supports: ({ model }) => model.has("logits") && model.classifierKind === "token",
     suggestions: ["dslim/bert-base-NER", "dbmdz/bert-large-cased-finetuned-conll03-english"],
     lacks: () => (text.value.trim() === "" ? "Write something to tag." : undefined),
-    async run({ bert }, signal) {
+    async run({ bert }, options) {
       const aggregationStrategy = strategy.value as AggregationStrategy;
-      const [found] = await classifyTokens(bert, [text.value], { aggregationStrategy, signal });
+      const [found] = await classifyTokens(bert, [text.value], { ...options, aggregationStrategy });
       return found!.filter((entity): entity is EntityGroup => "entity_group" in entity);
     },
     show(entities, output, { bert }) {

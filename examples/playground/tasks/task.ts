@@ -1,6 +1,6 @@
 /** What the task panels share: results that follow the input, one request at a time, and words for a model that cannot. */
 
-import type { Pretrained } from "bert-webgpu";
+import type { Pretrained, TaskOptions } from "bert-webgpu";
 import type { App, Loaded } from "../app.ts";
 import { element, messageOf } from "../dom.ts";
 
@@ -19,7 +19,8 @@ export interface Task<Result> {
   onModel?(loaded: Loaded): void;
   /** Why there is nothing to compute yet, as a hint for the user. */
   lacks?(loaded: Loaded): string | undefined;
-  run(loaded: Loaded, signal: AbortSignal): Promise<Result>;
+  /** @param options for whatever is asked of the model; what they are told stands beside the answer */
+  run(loaded: Loaded, options: TaskOptions): Promise<Result>;
   /** Fills `output`. @returns a summary, which is read out */
   show(result: Result, output: HTMLElement, loaded: Loaded): string;
 }
@@ -34,6 +35,7 @@ export function taskPanel<Result>(root: HTMLElement, app: App, task: Task<Result
   const hint = element("p", { class: "muted", role: "status", hidden: true });
   const failure = element("div", { class: "error", role: "alert", hidden: true });
   const output = element("div", { class: "results", "data-results": true });
+  const warning = element("div", { class: "notice", role: "status", "data-warning": true, hidden: true });
   const missing = element("div", { class: "notice", "data-missing-head": true, hidden: true });
   const fields = element("div", { class: "task" }, ...task.fields);
   root.append(
@@ -50,6 +52,7 @@ export function taskPanel<Result>(root: HTMLElement, app: App, task: Task<Result
       fields,
       hint,
       failure,
+      warning,
       output,
       summary,
     ),
@@ -73,6 +76,7 @@ export function taskPanel<Result>(root: HTMLElement, app: App, task: Task<Result
     const lacks = task.lacks?.(loaded);
     hint.hidden = lacks === undefined;
     failure.hidden = true;
+    warning.hidden = true;
     if (lacks !== undefined) {
       hint.textContent = lacks;
       output.replaceChildren();
@@ -82,8 +86,11 @@ export function taskPanel<Result>(root: HTMLElement, app: App, task: Task<Result
     root.ariaBusy = "true";
     const begin = performance.now();
     try {
-      const result = await task.run(loaded, signal);
+      const warnings = new Set<string>();
+      const result = await task.run(loaded, { signal, onWarning: (message) => void warnings.add(message) });
       if (signal.aborted) return;
+      warning.replaceChildren(...[...warnings].map((message) => element("p", {}, message)));
+      warning.hidden = warnings.size === 0;
       const milliseconds = performance.now() - begin;
       took.textContent = `${milliseconds.toFixed(milliseconds < 10 ? 1 : 0)} ms`;
       took.dataset.ms = String(milliseconds);
@@ -113,6 +120,7 @@ export function taskPanel<Result>(root: HTMLElement, app: App, task: Task<Result
     }
     hint.hidden = true;
     failure.hidden = true;
+    warning.hidden = true;
     took.textContent = "";
     output.replaceChildren();
     missing.replaceChildren(...missingHead(loaded.name, task, app));

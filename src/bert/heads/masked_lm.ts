@@ -6,6 +6,7 @@ import {
   layerNorm,
   linear,
   type NormWeights,
+  scalar,
   softmax,
   topK,
 } from "../../runtime/ops.ts";
@@ -160,8 +161,7 @@ export function predict(
   { hiddenAct, layerNormEps }: BertConfig,
   activation: "none" | "relu" = "none",
 ): Ref {
-  if (hidden.dtype === "u32") throw new TypeError("hidden states are floats");
-  const chosen = rows ? gatherRows(r, hidden, rows, hidden.dtype) : hidden;
+  const chosen = rows ? gatherRows(r, hidden, rows, scalar(hidden)) : hidden;
   const transformed = linear(r, chosen, transform, { activation: hiddenAct });
   return linear(r, layerNorm(r, transformed, norm, layerNormEps), decoder, { activation });
 }

@@ -1,5 +1,6 @@
 /** fill-mask: what stands behind [MASK] (the `fill-mask` pipeline of transformers). */
 
+import { requireList } from "../../files/options.ts";
 import type { SequenceOutput } from "../outputs.ts";
 import type { Encoding } from "../tokenizer/tokenizer.ts";
 import type { Plan } from "./plan.ts";
@@ -159,6 +160,7 @@ function rankTargets(
 
 /** Token ids of the target words, without repeats. */
 function targetIds({ tokenizer }: Pretrained, targets: readonly string[], { onWarning }: TaskOptions): number[] {
+  requireList("targets", targets);
   if (targets.length === 0) throw new RangeError("targets is empty; leave it out to consider every token");
   const ids = targets.map((target) => {
     const known = tokenizer.tokenToId(target);

@@ -1,5 +1,6 @@
 /** multiple-choice: which ending goes best with a beginning (BertForMultipleChoice). */
 
+import { requireList } from "../../files/options.ts";
 import { softmaxOf } from "./activations.ts";
 import type { Plan } from "./plan.ts";
 import {
@@ -47,6 +48,7 @@ export function planMultipleChoice(
   return {
     wanted: { logits: true },
     prepare({ prompt, choices }, index) {
+      requireList(`input ${index + 1}: choices`, choices);
       if (choices.length === 0) throw new RangeError(`input ${index + 1} has no choices, at least 1 is needed`);
       return {
         sequences: choices.map((choice) => sequenceOf(encodeCut(pretrained, prompt, choice, options))),

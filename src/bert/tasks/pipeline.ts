@@ -4,9 +4,10 @@
  */
 
 import type { Folder } from "../../files/bytes.ts";
-import { hubFolder } from "../../files/hub.ts";
+import { modelFolder } from "../../files/model_folder.ts";
 import { type Names, requireKnown } from "../../files/options.ts";
 import { Engine } from "../../runtime/engine.ts";
+import { type StorageName, storageOf } from "../stored.ts";
 import { extractFeatures } from "./feature_extraction.ts";
 import { FILL_MASK, type FillMaskOptions, fillMask, type MaskFill } from "./fill_mask.ts";
 import type { Pooling } from "./pooling.ts";
@@ -128,47 +129,49 @@ type Aliases = typeof ALIASES;
 export type PipelineName = keyof Calls | keyof Aliases;
 type Resolved<Name extends PipelineName> = Name extends keyof Aliases ? Aliases[Name] : Name & keyof Calls;
 
+export interface PipelineProgress {
+  readonly status: "progress" | "download";
+  readonly loaded: number;
+  readonly total: number;
+  readonly progress: number;
+}
+
 export interface PipelineOptions {
-  /** Default: a new one on the browser's own device; in Node give that of `createEngine`. */
+  /** Default: a new one on the browser's own device; of `bert-webgpu/node` one that all share which name none. */
   readonly engine?: Engine | undefined;
-  readonly dtype?: "fp32" | "fp16" | undefined;
-  /** Of a model of the hub. */
+  /** As in `LoadOptions`; default fp32. */
+  readonly dtype?: StorageName | undefined;
+  /** Of a model of the hub that is given by its name. */
   readonly revision?: string | undefined;
-  /** Bytes of the weights, and percent. */
-  readonly progress_callback?:
-    | ((progress: { status: "progress"; loaded: number; total: number; progress: number }) => void)
-    | undefined;
+  /** Bytes and percent of the weights, in Node also (`download`) of what is fetched from the hub first. */
+  readonly progress_callback?: ((progress: PipelineProgress) => void) | undefined;
   /** Told of each thing that is wrong with the model's files and does not keep it from being used. */
   readonly on_warning?: ((message: string) => void) | undefined;
 }
 
 export type Pipeline<Name extends PipelineName> = Calls[Resolved<Name>] & {
-  /** Frees the model, and the engine unless it was given. A model that was given stays. */
+  /** Frees the model, and the engine unless it was given or is shared. A model that was given stays. */
   dispose(): void;
 };
 
 /**
- * @param model `org/name` of the Hugging Face hub, a folder, or what is loaded already
- * @throws RangeError for a task that there is not, TypeError for an unknown option, and what `loadPretrained` throws
+ * @param model `org/name[@revision]` of the Hugging Face hub, the address of a folder, a folder, or what is loaded already
+ * @throws RangeError for a task or dtype that there is not, TypeError for an unknown option and for a dtype or revision that
+ * the model given cannot follow, and what `modelFolder` and `loadPretrained` throw
  */
 export async function pipeline<Name extends PipelineName>(
   task: Name,
   model: string | Folder | Pretrained,
   options: PipelineOptions = {},
 ): Promise<Pipeline<Name>> {
-  requireKnown("pipeline", options, { engine: 1, dtype: 1, revision: 1, progress_callback: 1, on_warning: 1 });
-  const name = (Object.hasOwn(ALIASES, task) ? ALIASES[task as keyof Aliases] : task) as Resolved<Name>;
-  if (!Object.hasOwn(CALLS, name)) {
-    const all = [...Object.keys(CALLS), ...Object.keys(ALIASES)].join(", ");
-    throw new RangeError(`there is no pipeline ${JSON.stringify(task)}; there are ${all}, and more with createTask`);
-  }
+  const name = pipelineTask(task, model, options);
   if (typeof model === "object" && "model" in model) return Object.assign(CALLS[name](model), { dispose() {} });
-  const folder = typeof model === "string" ? hubFolder(model, { revision: options.revision }) : model;
+  const folder = typeof model === "string" ? modelFolder(model, options.revision) : model;
   const engine = options.engine ?? (await Engine.create());
   const report = options.progress_callback;
   try {
     const pretrained = await loadPretrained(engine, folder, {
-      dtype: options.dtype === "fp16" ? "f16" : "f32",
+      dtype: options.dtype,
       onWarning: options.on_warning,
       onProgress: ({ loaded, total }) =>
         report?.({ status: "progress", loaded, total, progress: (100 * loaded) / total }),
@@ -182,6 +185,33 @@ export async function pipeline<Name extends PipelineName>(
     if (!options.engine) engine.dispose();
     throw error;
   }
+}
+
+/** What `pipeline` can tell before anything is loaded. @throws as it does */
+export function pipelineTask<Name extends PipelineName>(
+  task: Name,
+  model: string | Folder | Pretrained,
+  options: PipelineOptions,
+): Resolved<Name> {
+  requireKnown("pipeline", options, { engine: 1, dtype: 1, revision: 1, progress_callback: 1, on_warning: 1 });
+  const name = (Object.hasOwn(ALIASES, task) ? ALIASES[task as keyof Aliases] : task) as Resolved<Name>;
+  if (!Object.hasOwn(CALLS, name)) {
+    const all = [...Object.keys(CALLS), ...Object.keys(ALIASES)].join(", ");
+    throw new RangeError(`there is no pipeline ${JSON.stringify(task)}; there are ${all}, and more with createTask`);
+  }
+  const { dtype, revision } = options;
+  const storage = dtype === undefined ? undefined : storageOf(dtype);
+  if (typeof model === "string") return name;
+  const loaded = "model" in model ? model.model : undefined;
+  const faults = revision === undefined ? [] : [`revision ${revision}`];
+  if (loaded && storage && storage !== loaded.storage) faults.push(`dtype ${dtype}`);
+  if (faults.length > 0) {
+    const is = loaded ? `a model that is loaded already, in ${loaded.storage}` : "a folder";
+    throw new TypeError(
+      `pipeline: ${faults.join(" and ")} asked of ${"model" in model ? model.model.name : model.name}, ${is}; leave it out, or give the model's name`,
+    );
+  }
+  return name;
 }
 
 const CALLS: { readonly [Name in keyof Calls]: (pretrained: Pretrained) => Calls[Name] } = {

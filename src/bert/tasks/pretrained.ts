@@ -13,7 +13,7 @@ import type { Encoding, Tokenizer } from "../tokenizer/tokenizer.ts";
 import type { TruncationStrategy } from "../tokenizer/truncation.ts";
 import { folderAt, MODULES, readSentenceModules, type SentenceModules } from "./sentence_modules.ts";
 import { loadSettings, type Settings } from "./settings.ts";
-import type { StreamOptions } from "./stream.ts";
+import { STREAM_OPTIONS, type StreamOptions } from "./stream.ts";
 
 export interface Pretrained {
   readonly model: BertModel;
@@ -39,13 +39,17 @@ export interface TaskOptions extends StreamOptions {
 /** Names of a task's own options. */
 export type OwnNames<Options, Common = TaskOptions> = Names<Omit<Options, keyof Common>>;
 
-export const TASK_OPTIONS: Names<TaskOptions> = {
-  ...{ tokenBudget: 1, signal: 1, onProgress: 1 },
-  ...{ checkFinite: 1, onWarning: 1 },
-};
+export const TASK_OPTIONS: Names<TaskOptions> = /* @__PURE__ */ Object.assign({}, STREAM_OPTIONS, {
+  onWarning: 1,
+} as const);
 
-/** Loads a model folder in Hugging Face layout. @throws ModelError or CheckpointError with every fault, or what `loadTokenizer` throws */
+/**
+ * Loads a model folder in Hugging Face layout.
+ * @throws ModelError or CheckpointError with every fault, what `loadTokenizer` throws, or as `BertModel.load`; TypeError for
+ * a text, which `modelFolder` makes a folder of (that of `bert-webgpu/node` takes texts)
+ */
 export async function loadPretrained(engine: Engine, folder: Folder, options: LoadOptions = {}): Promise<Pretrained> {
+  if (typeof folder === "string") throw new TypeError(`folder is a string; give modelFolder("${folder}")`);
   const modules = (await readText(folder, MODULES)) ?? "";
   const sentence = await readSentenceModules(folder, modules);
   const own = folderAt(folder, sentence?.path ?? "");

@@ -1,5 +1,6 @@
 /** text-ranking: documents in the order in which they answer a query. */
 
+import { requireList } from "../../files/options.ts";
 import { ModelError } from "../config.ts";
 import { lateInteractionOf } from "./late_interaction.ts";
 import { taken } from "./module_chain.ts";
@@ -62,6 +63,7 @@ export function planRanking(
   return {
     wanted,
     prepare(input, index) {
+      requireList(`input ${index + 1}: documents`, input.documents);
       const { sequences, finish } = prepare(input, index);
       return {
         sequences,

@@ -8,12 +8,14 @@ import { openCheckpoint } from "../../files/checkpoint.ts";
 import { ModelError } from "../config.ts";
 import {
   at,
+  childOf,
+  choiceOf,
   countOf,
   type Fields,
   fieldsOf,
   flagOf,
-  has,
   listOf,
+  optional,
   parseFields,
   textOf,
   wrong,
@@ -63,15 +65,8 @@ export interface SentenceModules {
   readonly similarity: SimilarityName;
 }
 
-/** The older keys of 1_Pooling/config.json, in the order in which their vectors stand; the newer names are parts of them. */
-const POOLING_KEYS: readonly (readonly [key: string, pooling: Pooling])[] = [
-  ["cls_token", "cls"],
-  ["max_tokens", "max"],
-  ["mean_tokens", "mean"],
-  ["mean_sqrt_len_tokens", "mean_sqrt_len"],
-  ["weightedmean_tokens", "weighted_mean"],
-  ["lasttoken", "last_token"],
-];
+/** The older keys of 1_Pooling/config.json for `POOLINGS`, which are in the order in which their vectors stand. */
+const OLDER = ["cls_token", "max_tokens", "mean_tokens", "mean_sqrt_len_tokens", "weightedmean_tokens", "lasttoken"];
 
 export const MODULES = "modules.json";
 
@@ -80,7 +75,7 @@ const MOST_MODULES = 32;
 const MOST_DENSE = 9;
 
 /** Of all Dense modules, which may share a file: 256 MB. */
-const MOST_WEIGHTS = 1 << 26;
+const MOST_WEIGHTS = 67_108_864;
 
 /** torch's, which LayerNorm modules do not store. */
 const EPS = 1e-5;
@@ -152,8 +147,8 @@ async function readModules(folder: Folder, text: string): Promise<SentenceModule
     crossEncoder,
     modules: normalize ? modules.slice(0, -1) : modules,
     normalize,
-    activationFn: crossEncoder && has(model, "activation_fn") ? textOf(model, "activation_fn") : undefined,
-    maxSeqLength: has(encoder, "max_seq_length") ? countOf(encoder, "max_seq_length", 3, 1 << 20) : undefined,
+    activationFn: crossEncoder ? optional(model, "activation_fn", textOf) : undefined,
+    maxSeqLength: optional(encoder, "max_seq_length", (from, name) => countOf(from, name, 3, 1 << 20)),
     lowercase: flagOf(encoder, "do_lower_case", false),
     ...readPrompts(model),
   };
@@ -174,7 +169,7 @@ const READERS: Readonly<Record<string, (folder: Folder, budget: Budget) => Promi
 };
 
 const CONFIG = "config.json";
-const MOST_TEXT = 1 << 22;
+const MOST_TEXT = 4_194_304;
 
 async function readPooling(folder: Folder): Promise<PoolingModule> {
   const fields = await configIn(folder);
@@ -183,10 +178,11 @@ async function readPooling(folder: Folder): Promise<PoolingModule> {
   if (names.length === 0 || names.length > MOST_MODULES) {
     throw wrong(at(fields, "pooling_mode"), `a list of ${names.length}`, `1 to ${MOST_MODULES} poolings`);
   }
-  const flagged = POOLING_KEYS.filter(([key]) => flagOf(fields, `pooling_mode_${key}`, false)).map(([, own]) => own);
+  const flagged = POOLINGS.filter((_, i) => flagOf(fields, `pooling_mode_${OLDER[i]}`, false));
   const poolings = (named === undefined ? [] : names).map((name): Pooling => {
-    const known = POOLING_KEYS.find(([key, own]) => [own, key, key.replace(/_tokens?$/, "")].includes(name));
-    if (known) return known[1];
+    // the newer names of others are parts of their keys
+    const known = POOLINGS.find((own, i) => [own, OLDER[i], OLDER[i]!.replace(/_tokens?$/, "")].includes(name));
+    if (known) return known;
     throw wrong(at(fields, "pooling_mode"), name, POOLINGS.join(", "));
   });
   return {
@@ -275,18 +271,15 @@ function featuresOf(fields: Fields): Pick<VectorModule, "input" | "output"> {
 }
 
 function readPrompts(fields: Fields): Pick<SentenceModules, "prompts" | "defaultPrompt" | "similarity"> {
-  const own = has(fields, "prompts") ? fieldsOf(fields.values.prompts, at(fields, "prompts")) : undefined;
+  const own = optional(fields, "prompts", childOf);
   const names = Object.keys(own?.values ?? {});
   const prompts = Object.fromEntries(names.map((name) => [name, textOf(own!, name)]));
-  const defaultPrompt = has(fields, "default_prompt_name") ? textOf(fields, "default_prompt_name") : undefined;
+  const defaultPrompt = optional(fields, "default_prompt_name", textOf);
   if (defaultPrompt !== undefined && !names.includes(defaultPrompt)) {
     throw wrong(at(fields, "default_prompt_name"), defaultPrompt, `one of the prompts (${names.join(", ")})`);
   }
-  const similarity = textOf(fields, "similarity_fn_name", "cosine");
-  if (!Object.hasOwn(SIMILARITIES, similarity)) {
-    throw wrong(at(fields, "similarity_fn_name"), similarity, Object.keys(SIMILARITIES).join(", "));
-  }
-  return { prompts, defaultPrompt, similarity: similarity as SimilarityName };
+  const similarities = Object.keys(SIMILARITIES) as SimilarityName[];
+  return { prompts, defaultPrompt, similarity: choiceOf(fields, "similarity_fn_name", similarities, "cosine") };
 }
 
 /** @returns the tensors in the order asked for, undefined for what is not */

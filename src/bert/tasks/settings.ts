@@ -2,7 +2,7 @@
 
 import { type Folder, readText } from "../../files/bytes.ts";
 import { ModelError } from "../config.ts";
-import { at, type Fields, parseFields, textOf, wrong } from "../tokenizer/fields.ts";
+import { type Fields, parseFields } from "../tokenizer/fields.ts";
 
 /** Their texts by path, of those that are there. */
 export type Settings = ReadonlyMap<string, string>;
@@ -37,11 +37,4 @@ export function readSetting<T>(
   } catch (error) {
     throw new ModelError(model.name, [(error as Error).message]);
   }
-}
-
-/** One of `values`, the first where the file says nothing. */
-export function choiceOf<V extends string>(fields: Fields, name: string, values: readonly V[]): V {
-  const value = textOf(fields, name, values[0]) as V;
-  if (!values.includes(value)) throw wrong(at(fields, name), value, values.join(" or "));
-  return value;
 }

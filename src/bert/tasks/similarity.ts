@@ -1,5 +1,6 @@
 /** sentence-similarity: how close sentences are to one (the task of that name on the Hugging Face hub). */
 
+import { requireList } from "../../files/options.ts";
 import type { Plan } from "./plan.ts";
 import { type Pretrained, requireOptions } from "./pretrained.ts";
 import { createEmbedder, VECTOR_OPTIONS, type VectorOptions } from "./sentence_embedding.ts";
@@ -35,12 +36,15 @@ export function planSimilarity(
   const similarity = SIMILARITIES[options.similarity ?? pretrained.sentence?.similarity ?? "cosine"];
   return {
     wanted: embedder.wanted,
-    prepare: ({ source_sentence, sentences }) => ({
-      sequences: [source_sentence, ...sentences].map(embedder.encode),
-      finish(outputs) {
-        const [source, ...vectors] = outputs.map(embedder.vector);
-        return vectors.map((vector) => similarity(source!, vector));
-      },
-    }),
+    prepare({ source_sentence, sentences }, index) {
+      requireList(`input ${index + 1}: sentences`, sentences);
+      return {
+        sequences: [source_sentence, ...sentences].map(embedder.encode),
+        finish(outputs) {
+          const [source, ...vectors] = outputs.map(embedder.vector);
+          return vectors.map((vector) => similarity(source!, vector));
+        },
+      };
+    },
   };
 }

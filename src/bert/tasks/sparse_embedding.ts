@@ -1,6 +1,6 @@
 /** sparse-embedding: word pieces and their weights, by which texts can be looked up in an index of words (SPLADE). */
 
-import { countOf, has } from "../tokenizer/fields.ts";
+import { choiceOf, countOf, has } from "../tokenizer/fields.ts";
 import type { Plan } from "./plan.ts";
 import {
   encodeCut,
@@ -12,7 +12,7 @@ import {
   sequenceOf,
   type TaskOptions,
 } from "./pretrained.ts";
-import { choiceOf, readSetting, SPLADE_CONFIG } from "./settings.ts";
+import { readSetting, SPLADE_CONFIG } from "./settings.ts";
 import { runTask } from "./stream.ts";
 
 /** A word piece's weight; those that are not there weigh nothing. */
@@ -47,8 +47,8 @@ export function planSparseEmbedding(pretrained: Pretrained, options: SparseOptio
   requireHead(pretrained, "sparseEmbedding", "a sparse embedding", "a masked-LM head");
   const topK = options.topK === undefined ? undefined : requireCount("topK", options.topK);
   const twice = readSetting(pretrained, SPLADE_CONFIG, (fields) => {
-    choiceOf(fields, "pooling_strategy", ["max"]);
-    return choiceOf(fields, "activation_function", ["relu", "log1p_relu"]) === "log1p_relu";
+    choiceOf(fields, "pooling_strategy", ["max"], "max");
+    return choiceOf(fields, "activation_function", ["relu", "log1p_relu"], "relu") === "log1p_relu";
   });
   const longest = readSetting(pretrained, "sentence_bert_config.json", (fields) =>
     has(fields, "max_seq_length") ? countOf(fields, "max_seq_length", 3, 1 << 20) : undefined,

@@ -8,7 +8,8 @@
  * handful of programs. Sorted batches would differ in their numbers of sequences.
  */
 
-import { type Names, requireKnown } from "../../files/options.ts";
+import { type Names, requireKnown, requireList } from "../../files/options.ts";
+import { roundUp } from "../../runtime/program.ts";
 import type { Sequence } from "../batch.ts";
 import type { BertConfig } from "../config.ts";
 import { headsFor } from "../forward.ts";
@@ -39,7 +40,7 @@ export interface StreamOptions {
   readonly checkFinite?: boolean | undefined;
 }
 
-const STREAM_OPTIONS: Names<StreamOptions> = { tokenBudget: 1, signal: 1, onProgress: 1, checkFinite: 1 };
+export const STREAM_OPTIONS: Names<StreamOptions> = { tokenBudget: 1, signal: 1, onProgress: 1, checkFinite: 1 };
 
 const DEFAULT_BUDGET = 8192;
 
@@ -60,7 +61,8 @@ interface Unit<Result> {
 /**
  * Holds at most two batches, and the windows of a text that is in both.
  * @throws what the source or `plan.prepare` threw, after the results of all inputs before; the signal's reason; TypeError
- * for an unknown option
+ * for an unknown option, and for one input where a list belongs: it gets no list of one result, since what is one input of
+ * a task (a list of words is one text) and what is a list of them could not be told apart
  */
 export async function* streamPlan<Input, Result>(
   model: BertModel,
@@ -69,6 +71,7 @@ export async function* streamPlan<Input, Result>(
   options: StreamOptions = {},
 ): AsyncGenerator<Result, void, undefined> {
   requireKnown("stream", options, STREAM_OPTIONS);
+  requireList("inputs", inputs);
   const { tokenBudget: budget = DEFAULT_BUDGET, signal, onProgress, checkFinite } = options;
   if (!Number.isInteger(budget) || budget < 1) {
     throw new RangeError(`tokenBudget is ${budget}, it must be an integer from 1`);
@@ -171,7 +174,7 @@ async function runBatch<Result>(
   if (fill > 0 && sequences.length > 0 && !wanted.attentions) {
     const { maxPositionEmbeddings: longest } = model.config;
     sequences.push(...fillers(tokens, sequences.length, fill, longest));
-    for (let most = ladder(rows.length); withRows && rows.length < most; ) rows.push(rows[0]!);
+    for (let most = roundUp(rows.length, 1); withRows && rows.length < most; ) rows.push(rows[0]!);
   }
   let faulty = false; // whoever is concerned has it told, the others their results
   const forward =
@@ -239,20 +242,14 @@ function weightOf<Result>(
 
 /** How many sequences of filler, at least one, bring `sequences` to a number that other batches have as well. */
 function fillersFor(sequences: number): number {
-  return ladder(sequences + 1) - sequences;
+  return roundUp(sequences + 1, 1) - sequences;
 }
 
 function fillers(tokens: number, sequences: number, budget: number, longest: number): Sequence[] {
   const count = fillersFor(sequences);
-  const room = Math.min(budget, ladder(tokens + count)) - tokens;
+  const room = Math.min(budget, roundUp(tokens + count, 1)) - tokens;
   if (room < count) return []; // one sequence beyond the budget
   return Array.from({ length: count }, (_, i) => ({
     inputIds: new Uint32Array(Math.min(longest, Math.floor((room + i) / count))),
   }));
-}
-
-/** The next of eight steps between two powers of two: at most an eighth more. */
-function ladder(size: number): number {
-  const step = Math.max(1, 2 ** (Math.ceil(Math.log2(size)) - 3));
-  return Math.ceil(size / step) * step;
 }

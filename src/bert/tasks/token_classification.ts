@@ -1,5 +1,6 @@
 /** token-classification: named entities and other labels of words (the pipeline of that name in transformers). */
 
+import { requireList } from "../../files/options.ts";
 import type { Encoding, Tokenizer } from "../tokenizer/tokenizer.ts";
 import { softmaxOf } from "./activations.ts";
 import {
@@ -75,6 +76,7 @@ export function planTokenClassification(
   requireSound(pretrained, "id2label");
   const { model, tokenizer } = pretrained;
   const { aggregationStrategy: strategy = "none", ignoreLabels = ["O"], truncation, delimiter = " " } = options;
+  requireList("ignoreLabels", ignoreLabels);
   const stride = options.stride ?? defaultStride(pretrained);
   const label = (id: number): string => model.config.labels[id] ?? `LABEL_${id}`;
   const kept = (entity: Entity): boolean =>

@@ -1,5 +1,6 @@
 /** zero-shot-classification: any labels, judged by a model of entailment (the pipeline of that name in transformers). */
 
+import { requireList } from "../../files/options.ts";
 import { ModelError } from "../config.ts";
 import { softmaxOf } from "./activations.ts";
 import type { Plan } from "./plan.ts";
@@ -58,6 +59,7 @@ export function planZeroShot(pretrained: Pretrained, options: ZeroShotOptions): 
   requireOptions("zero-shot-classification", options, ZERO_SHOT);
   requireClassifier(pretrained, "sequence", "zero-shot classification");
   const { candidateLabels: candidates, hypothesisTemplate: template = "This example is {}.", multiLabel } = options;
+  requireList("candidateLabels", candidates);
   if (candidates.length === 0) throw new RangeError("candidateLabels is empty, at least 1 label is needed");
   if (!template.includes("{}")) throw new RangeError(`hypothesisTemplate ${JSON.stringify(template)} has no {}`);
   const hypotheses = candidates.map((label) => template.replaceAll("{}", () => label));

@@ -45,30 +45,25 @@ export function bertSpec(
     ROLES.map((key) => [key, /^[be]os/.test(key) ? null : plainToken(`[${key.slice(0, -6).toUpperCase()}]`)]),
   );
   for (const [key, token] of config.named) named.set(key, token);
-  const names = namesOf(named);
+  const nameOf = namesOf(named);
   const added = addedTo(listed, named, config.extra);
   const vocabulary = createVocabulary(pieces, added.listed, added.named, file);
-  const special = specialIds(names, vocabulary, file);
-  for (const name of [names.cls, names.sep]) {
+  const special = specialIds(nameOf, vocabulary, file);
+  const [cls, sep] = [nameOf("cls"), nameOf("sep")];
+  for (const name of [cls, sep]) {
     if (!pieces.has(name) && !listed.some(({ content }) => content === name)) {
       throw new RangeError(`${file}: ${quote(name)} is not in the vocabulary`);
     }
   }
   return {
+    ...config,
     vocabulary,
     special,
-    normalizer: bertSteps({
-      cleanText: true,
-      handleChineseChars: config.handleChineseChars ?? true,
-      stripAccents: config.stripAccents,
-      lowercase: config.lowercase ?? true,
-    }),
+    normalizer: bertSteps(config.normalizer),
     kindOf: bertKind,
     continuingPrefix: "##",
     maxInputCharsPerWord: 100,
-    templates: bertTemplates({ id: special.cls!, token: names.cls }, { id: special.sep!, token: names.sep }),
+    templates: bertTemplates({ id: special.cls!, token: cls }, { id: special.sep!, token: sep }),
     decoder: { prefix: "##", cleanup: true },
-    cleanUpTokenizationSpaces: config.cleanUpTokenizationSpaces,
-    modelMaxLength: config.modelMaxLength,
   };
 }

@@ -40,39 +40,55 @@ export function childrenOf(fields: Fields, name: string): Fields[] {
 }
 
 export function listOf(fields: Fields, name: string): unknown[] {
-  const value = has(fields, name) ? fields.values[name] : [];
-  if (!Array.isArray(value)) throw wrong(at(fields, name), value, "an array");
-  return value;
+  return checked(fields, name, [], Array.isArray, "an array") as unknown[];
 }
 
 export function textOf(fields: Fields, name: string, fallback?: string): string {
-  const value = has(fields, name) ? fields.values[name] : fallback;
-  if (typeof value !== "string") throw wrong(at(fields, name), value, "a string");
-  return value;
+  return checked(fields, name, fallback, (value) => typeof value === "string", "a string") as string;
 }
 
-export function flagOf(fields: Fields, name: string, fallback: boolean): boolean {
-  const value = has(fields, name) ? fields.values[name] : fallback;
-  if (typeof value !== "boolean") throw wrong(at(fields, name), value, "true or false");
-  return value;
+export function flagOf(fields: Fields, name: string, fallback?: boolean): boolean {
+  return checked(fields, name, fallback, (value) => typeof value === "boolean", "true or false") as boolean;
 }
 
 /** A whole number in [least, most]. */
 export function countOf(fields: Fields, name: string, least: number, most: number, fallback?: number): number {
-  const value = has(fields, name) ? fields.values[name] : fallback;
-  if (!Number.isInteger(value) || (value as number) < least || (value as number) > most) {
-    throw wrong(at(fields, name), value, `a whole number from ${least} to ${most}`);
-  }
-  return value as number;
+  const fits = (value: unknown): boolean => Number.isInteger(value) && least <= Number(value) && Number(value) <= most;
+  return checked(fields, name, fallback, fits, `a whole number from ${least} to ${most}`) as number;
 }
 
-/** The `type` of a component, one of `types`. */
-export function typeOf(fields: Fields, types: readonly string[], fallback?: string): string {
-  const type = textOf(fields, "type", fallback);
-  if (!types.includes(type)) {
-    throw wrong(at(fields, "type"), type, `${types.join(" or ")}: only BERT's WordPiece tokenizers are run`);
-  }
-  return type;
+function checked(
+  fields: Fields,
+  name: string,
+  fallback: unknown,
+  fits: (value: unknown) => boolean,
+  expected: string,
+): unknown {
+  const value = has(fields, name) ? fields.values[name] : fallback;
+  if (!fits(value)) throw wrong(at(fields, name), value, expected);
+  return value;
+}
+
+/** What `read` makes of a field; undefined where it is missing. */
+export function optional<T>(fields: Fields, name: string, read: (fields: Fields, name: string) => T): T | undefined {
+  return has(fields, name) ? read(fields, name) : undefined;
+}
+
+/** One of `values`; `note` is for the message. */
+export function choiceOf<V extends string>(
+  fields: Fields,
+  name: string,
+  values: readonly V[],
+  fallback?: V,
+  note: string = "",
+): V {
+  const expected = `${values.join(" or ")}${note}`;
+  return checked(fields, name, fallback, (value) => values.includes(value as V), expected) as V;
+}
+
+/** The `type` of a component. */
+export function typeOf<V extends string>(fields: Fields, types: readonly V[], fallback?: V): V {
+  return choiceOf(fields, "type", types, fallback, ": only BERT's WordPiece tokenizers are run");
 }
 
 /** `file: outer.name` */

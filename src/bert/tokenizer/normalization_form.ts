@@ -41,13 +41,13 @@ export function normalForm(chars: readonly Char[], form: Form): Char[] {
 
 /** A stable sort, by combining class, of each run of parts that have one. */
 function inCanonicalOrder(parts: readonly Part[], rank: (part: Part) => number): Part[] {
-  const ordered: Part[] = [];
-  for (let i = 0; i < parts.length; ) {
-    const from = i++;
-    if (rank(parts[from]!) > 0) while (i < parts.length && rank(parts[i]!) > 0) i++;
-    for (const part of parts.slice(from, i).sort((a, b) => rank(a) - rank(b))) ordered.push(part);
-  }
-  return ordered;
+  let starters = 0;
+  const keyed = parts.map((part) => {
+    const own = rank(part);
+    if (own === 0) starters++;
+    return { part, key: 256 * starters + own };
+  });
+  return keyed.sort((a, b) => a.key - b.key).map(({ part }) => part);
 }
 
 /** Each starter takes in what it can of what follows, past marks of a lower class. */

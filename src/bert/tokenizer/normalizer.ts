@@ -76,33 +76,19 @@ export function createNormalizer(steps: readonly Step[], kindOf: KindOf): Normal
       chars.push({ code, start: i, end: next });
       i = next;
     }
-    const results = runSteps(steps, chars);
     out.length = 0;
-    reserve(out, results.length);
-    for (const result of results) {
-      out.codes[out.length] = result.code;
-      out.kinds[out.length] = kindOf(result.code);
-      out.starts[out.length] = result.start;
-      out.ends[out.length++] = result.end;
-    }
+    for (const char of runSteps(steps, chars)) put(out, char.code, kindOf(char.code), char.start, char.end);
     return out;
   };
 
   return (text, start, end) => {
     if (reach === TEXT) return inFull(text, start, end);
     out.length = 0;
-    reserve(out, end - start);
-    let { codes, kinds, starts, ends } = out;
-    let n = 0;
     for (let i = start; i < end; i++) {
       const unit = text.charCodeAt(i);
       if (unit < 128) {
         const code = asciiCodes[unit]!;
-        if (code < 0) continue;
-        codes[n] = code;
-        kinds[n] = asciiKinds[unit]!;
-        starts[n] = i;
-        ends[n++] = i + 1;
+        if (code >= 0) put(out, code, asciiKinds[unit]!, i, i + 1);
         continue;
       }
       const code = text.codePointAt(i)!;
@@ -110,29 +96,24 @@ export function createNormalizer(steps: readonly Step[], kindOf: KindOf): Normal
       if (fate === undefined || fate.reordered) return inFull(text, start, end);
       const from = i;
       if (code > 0xffff) i++;
-      out.length = n;
-      reserve(out, fate.codes.length + end - i);
-      ({ codes, kinds, starts, ends } = out);
-      for (let k = 0; k < fate.codes.length; k++) {
-        codes[n] = fate.codes[k]!;
-        kinds[n] = fate.kinds[k]!;
-        starts[n] = from;
-        ends[n++] = i + 1;
-      }
+      for (let k = 0; k < fate.codes.length; k++) put(out, fate.codes[k]!, fate.kinds[k]!, from, i + 1);
     }
-    out.length = n;
     return out;
   };
 }
 
-/** Room for `more` characters after `out.length`. */
-function reserve(out: NormalizedText, more: number): void {
-  const needed = out.length + more;
-  if (needed <= out.codes.length) return;
-  const capacity = Math.max(2 * out.codes.length, needed, 256);
-  for (const name of ["codes", "kinds", "starts", "ends"] as const) {
-    const grown = new Int32Array(capacity);
-    grown.set(out[name].subarray(0, out.length));
-    out[name] = grown;
+/** Appends a code point. */
+function put(out: NormalizedText, code: number, kind: number, start: number, end: number): void {
+  const at = out.length++;
+  if (at === out.codes.length) {
+    for (const name of ["codes", "kinds", "starts", "ends"] as const) {
+      const grown = new Int32Array(2 * at + 256);
+      grown.set(out[name]);
+      out[name] = grown;
+    }
   }
+  out.codes[at] = code;
+  out.kinds[at] = kind;
+  out.starts[at] = start;
+  out.ends[at] = end;
 }

@@ -1,6 +1,6 @@
 /** The normalisers of a tokenizer.json, as steps over characters. Mirrors tokenizers/src/normalizers. */
 
-import { at, childOf, childrenOf, type Fields, flagOf, has, textOf, typeOf, wrong } from "./fields.ts";
+import { at, childOf, childrenOf, type Fields, flagOf, has, optional, textOf, typeOf, wrong } from "./fields.ts";
 import { type Char, codePoints, type Form, normalForm } from "./normalization_form.ts";
 import { isCombining, isControl, isIdeograph, isMark, isSpace } from "./unicode.ts";
 
@@ -16,14 +16,15 @@ export interface Step {
   run(chars: readonly Char[], most: number): readonly Char[];
 }
 
+/** What is not given is true, `stripAccents` as `lowercase`. */
 export interface NormalizerOptions {
   /** Drop control characters, turn every white space into a space. */
-  readonly cleanText: boolean;
+  readonly cleanText?: boolean | undefined;
   /** Make each ideograph a word. */
-  readonly handleChineseChars: boolean;
+  readonly handleChineseChars?: boolean | undefined;
   /** NFD, then drop the marks. Default: as lowercase. */
   readonly stripAccents?: boolean | undefined;
-  readonly lowercase: boolean;
+  readonly lowercase?: boolean | undefined;
 }
 
 const MOST_STEPS = 32;
@@ -32,11 +33,16 @@ const LONGEST = 200;
 /** A pattern that one reads at a glance, and that takes time in the length of the text: one character or class, repeated. */
 const PLAIN_PATTERN = /^(?:[^\\[\](){}.*+?^$|]|\\[\\[\](){}.*+?^$|s]|\[(?:[^\\\][&^-]|\\s)+\])(?:\+|\{[1-9]\d?,\})?$/u;
 
-export function bertSteps({ cleanText, handleChineseChars, lowercase, stripAccents }: NormalizerOptions): Step[] {
+export function bertSteps({
+  cleanText = true,
+  handleChineseChars = true,
+  lowercase = true,
+  stripAccents = lowercase,
+}: NormalizerOptions): Step[] {
   return [
     ...(cleanText ? [mapped((code) => (isControl(code) ? [] : [isSpace(code) ? 0x20 : code]))] : []),
     ...(handleChineseChars ? [mapped((code) => (isIdeograph(code) ? [0x20, code, 0x20] : [code]))] : []),
-    ...((stripAccents ?? lowercase) ? [formed("NFD"), without(isMark)] : []),
+    ...(stripAccents ? [formed("NFD"), without(isMark)] : []),
     ...(lowercase ? [mapped(lower)] : []),
   ];
 }
@@ -45,10 +51,10 @@ export function bertSteps({ cleanText, handleChineseChars, lowercase, stripAccen
 const STEPS: Readonly<Record<string, (fields: Fields) => Step[]>> = {
   BertNormalizer: (fields) =>
     bertSteps({
-      cleanText: flagOf(fields, "clean_text", true),
-      handleChineseChars: flagOf(fields, "handle_chinese_chars", true),
-      stripAccents: has(fields, "strip_accents") ? flagOf(fields, "strip_accents", false) : undefined,
-      lowercase: flagOf(fields, "lowercase", true),
+      cleanText: optional(fields, "clean_text", flagOf),
+      handleChineseChars: optional(fields, "handle_chinese_chars", flagOf),
+      stripAccents: optional(fields, "strip_accents", flagOf),
+      lowercase: optional(fields, "lowercase", flagOf),
     }),
   Lowercase: () => [mapped(lower)],
   NFC: () => [formed("NFC")],

@@ -1,6 +1,18 @@
 /** The post-processors of a tokenizer.json: where special tokens go. Mirrors tokenizers/src/processors. */
 
-import { at, childOf, childrenOf, countOf, type Fields, has, listOf, textOf, typeOf, wrong } from "./fields.ts";
+import {
+  at,
+  childOf,
+  childrenOf,
+  choiceOf,
+  countOf,
+  type Fields,
+  has,
+  listOf,
+  textOf,
+  typeOf,
+  wrong,
+} from "./fields.ts";
 import { bertTemplates, type Template, type TemplatePiece, type Templates } from "./tokenizer.ts";
 import type { Vocabulary } from "./vocabulary.ts";
 
@@ -42,9 +54,8 @@ function templateOf(fields: Fields, name: "single" | "pair", vocabulary: Vocabul
   const pieces = childrenOf(fields, name).map((piece): TemplatePiece => {
     if (has(piece, "Sequence")) {
       const text = childOf(piece, "Sequence");
-      const id = textOf(text, "id");
-      if (id !== "A" && id !== "B") throw wrong(at(text, "id"), id, '"A" or "B"');
-      return { sequence: id === "A" ? 0 : 1, typeId: countOf(text, "type_id", 0, MOST_ID) };
+      const sequence = choiceOf(text, "id", ["A", "B"]) === "A" ? 0 : 1;
+      return { sequence, typeId: countOf(text, "type_id", 0, MOST_ID) };
     }
     const token = childOf(piece, "SpecialToken");
     const known = childOf(childOf(fields, "special_tokens"), textOf(token, "id"));
@@ -61,8 +72,7 @@ function templateOf(fields: Fields, name: "single" | "pair", vocabulary: Vocabul
     return { ids: numbers as number[], tokens: spelled as string[], typeId: countOf(token, "type_id", 0, MOST_ID) };
   });
   const texts = pieces.flatMap((piece) => ("sequence" in piece ? [piece.sequence] : [])).sort();
-  if (texts.join() !== (name === "single" ? "0" : "0,1")) {
-    throw wrong(at(fields, name), fields.values[name], name === "single" ? "one A and no B" : "one A and one B");
-  }
+  const [wanted, expected] = name === "single" ? ["0", "one A and no B"] : ["0,1", "one A and one B"];
+  if (texts.join() !== wanted) throw wrong(at(fields, name), fields.values[name], expected);
   return pieces;
 }

@@ -1,6 +1,6 @@
 /** The pre-tokenisers of a tokenizer.json: where a word ends. Mirrors tokenizers/src/pre_tokenizers. */
 
-import { at, childrenOf, type Fields, textOf, typeOf, wrong } from "./fields.ts";
+import { childrenOf, choiceOf, type Fields, typeOf, wrong } from "./fields.ts";
 import { isPunctuation, isSpace, isWord } from "./unicode.ts";
 
 /** What a pre-tokeniser sees in a character: part of a word, nothing, a word by itself, part of a word of its like, ... */
@@ -32,9 +32,7 @@ const BEHAVIORS: Readonly<Record<string, number>> = {
 const KINDS: Readonly<Record<string, (fields: Fields) => KindOf[]>> = {
   BertPreTokenizer: () => [bertKind],
   Punctuation(fields) {
-    const name = textOf(fields, "behavior", "Isolated");
-    if (!Object.hasOwn(BEHAVIORS, name)) throw wrong(at(fields, "behavior"), name, Object.keys(BEHAVIORS).join(" or "));
-    const kind = BEHAVIORS[name]!;
+    const kind = BEHAVIORS[choiceOf(fields, "behavior", Object.keys(BEHAVIORS), "Isolated")]!;
     return [(code) => (isPunctuation(code) ? kind : LETTER)];
   },
   Sequence: (fields) => childrenOf(fields, "pretokenizers").flatMap(kindsOf),

@@ -157,20 +157,14 @@ interface Part {
 }
 
 /** All of `text`, in parts that are not empty. */
-function partsOf(text: string, find: FindAdded | undefined): Iterable<Part> {
-  const matches = find?.(text);
-  if (matches !== undefined) return partsAround(matches, text.length);
-  return text === "" ? [] : [{ start: 0, end: text.length, id: undefined }];
-}
-
-function* partsAround(matches: Iterable<Part>, length: number): Generator<Part, void, void> {
+function* partsOf(text: string, find: FindAdded | undefined): Generator<Part, void, void> {
   let at = 0;
-  for (const match of matches) {
+  for (const match of find?.(text) ?? []) {
     if (at < match.start) yield { start: at, end: match.start, id: undefined };
     yield match;
     at = match.end;
   }
-  if (at < length) yield { start: at, end: length, id: undefined };
+  if (at < text.length) yield { start: at, end: text.length, id: undefined };
 }
 
 /**

@@ -12,20 +12,20 @@ import {
   flagOf,
   has,
   listOf,
+  optional,
   parseFields,
   textOf,
   wrong,
 } from "./fields.ts";
-import type { AddedToken, SpecialNames } from "./vocabulary.ts";
+import type { NormalizerOptions } from "./normalizer_steps.ts";
+import type { AddedToken, NameOf } from "./vocabulary.ts";
 
 /** Special tokens by key (`mask_token`), null where a file says that there is none. */
 export type NamedTokens = ReadonlyMap<string, AddedToken | null>;
 
 export interface TokenizerConfig {
-  /** What the file says of BERT's normaliser; a field that it lacks is undefined. */
-  readonly lowercase: boolean | undefined;
-  readonly stripAccents: boolean | undefined;
-  readonly handleChineseChars: boolean | undefined;
+  /** What the file says of BERT's normaliser. */
+  readonly normalizer: NormalizerOptions;
   /** Those that the files give, in the order in which they are added. */
   readonly named: NamedTokens;
   /** Special tokens without a key. */
@@ -67,7 +67,6 @@ export function parseTokenizerConfig(text: string | undefined, file: string, map
   const fields = parseFields(text ?? "{}", file);
   const addedTokens = addedTokensOf(fields);
   const mapped = addedTokens ? parseFields("{}", "") : parseFields(map?.text ?? "{}", map?.file ?? "");
-  const optional = (name: string): boolean | undefined => (has(fields, name) ? flagOf(fields, name, false) : undefined);
 
   const named = new Map<string, AddedToken | null>();
   const keys = [...Object.keys(fields.values), ...Object.keys(mapped.values)].filter((key) => key.endsWith("_token"));
@@ -97,16 +96,18 @@ export function parseTokenizerConfig(text: string | undefined, file: string, map
   if (added) extra = [...(extra ?? []), ...added];
   const known = new Set([...roles, ...(extra ?? [])].map((token) => token?.content));
   return {
-    lowercase: optional("do_lower_case"),
-    stripAccents: optional("strip_accents"),
-    handleChineseChars: optional("tokenize_chinese_chars"),
+    normalizer: {
+      lowercase: optional(fields, "do_lower_case", flagOf),
+      stripAccents: optional(fields, "strip_accents", flagOf),
+      handleChineseChars: optional(fields, "tokenize_chinese_chars", flagOf),
+    },
     named,
     extra: extra ?? listIn(mapped, MORE) ?? listIn(fields, MORE) ?? [],
     isSpecial: (content) => known.has(content),
     addedTokens,
     cleanUpTokenizationSpaces: flagOf(fields, "clean_up_tokenization_spaces", false),
     modelMaxLength: maxLengthOf(fields),
-    tokenizerClass: has(fields, "tokenizer_class") ? textOf(fields, "tokenizer_class") : undefined,
+    tokenizerClass: optional(fields, "tokenizer_class", textOf),
   };
 }
 
@@ -126,7 +127,7 @@ export function addedTokenOf(fields: Fields, id: number): AddedToken {
 
 /** A special token of which no file says more, or that it is special. */
 export function plainToken(content: string, id: number = 0, special: boolean = true): AddedToken {
-  return { id, content, special, lstrip: false, rstrip: false, singleWord: false, normalized: !special };
+  return addedTokenOf({ where: "", values: { content, special } }, id);
 }
 
 /**
@@ -147,10 +148,9 @@ export function listedTokens(config: TokenizerConfig, json: readonly AddedToken[
   return [...byId.values()].sort((a, b) => a.id - b.id);
 }
 
-/** What the special tokens are called; where no file says it, as in BERT. */
-export function namesOf(named: NamedTokens): SpecialNames {
-  const name = (role: string): string => named.get(`${role}_token`)?.content ?? `[${role.toUpperCase()}]`;
-  return { unk: name("unk"), cls: name("cls"), sep: name("sep"), pad: name("pad"), mask: name("mask") };
+/** What the special token of a role (`mask`) is called; where no file says it, as in BERT. */
+export function namesOf(named: NamedTokens): NameOf {
+  return (role) => named.get(`${role}_token`)?.content ?? `[${role.toUpperCase()}]`;
 }
 
 /** The tokens to add, in order: those that are `listed`, named ones among them special; then the named, then the others. */

@@ -50,13 +50,16 @@ export function parseTokenizerJson(
   const listed = listedTokens(config, json, legacy);
   if (isBertClass(config.tokenizerClass ?? "")) return bertSpec(pieces, listed, config, file);
 
-  const { named, cleanUpTokenizationSpaces, modelMaxLength } = config;
+  const { named } = config;
+  const nameOf = namesOf(named);
+  const unk = textOf(model, "unk_token", "[UNK]");
   const more = addedTo(listed, named, config.extra);
   const vocabulary = createVocabulary(pieces, [...json, ...more.listed], more.named, file);
   const continuingPrefix = textOf(model, "continuing_subword_prefix", "##");
   return {
+    ...config,
     vocabulary,
-    special: specialIds({ ...namesOf(named), unk: textOf(model, "unk_token", "[UNK]") }, vocabulary, file),
+    special: specialIds((role) => (role === "unk" ? unk : nameOf(role)), vocabulary, file),
     normalizer: has(root, "normalizer") ? normalizerSteps(childOf(root, "normalizer")) : [],
     kindOf: kindOfPreTokenizer(childOf(root, "pre_tokenizer")),
     continuingPrefix,
@@ -69,8 +72,6 @@ export function parseTokenizerJson(
     ),
     templates: templatesOf(root, vocabulary),
     decoder: decoderOf(root, continuingPrefix),
-    cleanUpTokenizationSpaces,
-    modelMaxLength,
   };
 }
 

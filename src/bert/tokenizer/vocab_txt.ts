@@ -33,7 +33,7 @@ function linesOf(text: string, file: string): string[] {
   if (lines.length > MOST_TOKENS) throw new RangeError(`${file}: at most ${MOST_TOKENS} tokens are read`);
   return lines.map((line) => {
     let end = line.length;
-    while (isSpace(line.charCodeAt(end - 1))) end--;
+    while (end > 0 && isSpace(line.charCodeAt(end - 1))) end--;
     return line.slice(0, end);
   });
 }

@@ -8,14 +8,8 @@ const MOST_CHARACTERS = 5_000_000;
 const MOST_ADDED = 10_000;
 const LONGEST_ADDED = 200;
 
-/** The names that BERT's special tokens have in a model folder. */
-export interface SpecialNames {
-  readonly unk: string;
-  readonly cls: string;
-  readonly sep: string;
-  readonly pad: string;
-  readonly mask: string;
-}
+/** What a special token is called in a model folder, by its role there. */
+export type NameOf = (role: keyof SpecialIds) => string;
 
 /** Ids with a role; undefined where the vocabulary has none. */
 export interface SpecialIds {
@@ -125,10 +119,10 @@ export function createVocabulary(
 }
 
 /** @throws RangeError when the unknown token is missing: texts would have no encoding. */
-export function specialIds(names: SpecialNames, { pieces, ids }: Vocabulary, file: string): SpecialIds {
-  const unk = pieces.get(names.unk);
+export function specialIds(nameOf: NameOf, { pieces, ids }: Vocabulary, file: string): SpecialIds {
+  const unk = pieces.get(nameOf("unk"));
   if (unk === undefined)
-    throw new RangeError(`${file}: the unknown token ${quote(names.unk)} is not in the vocabulary`);
-  const [cls, sep, pad, mask] = [names.cls, names.sep, names.pad, names.mask].map((name) => ids.get(name));
-  return { unk, cls, sep, pad, mask };
+    throw new RangeError(`${file}: the unknown token ${quote(nameOf("unk"))} is not in the vocabulary`);
+  const id = (role: keyof SpecialIds): number | undefined => ids.get(nameOf(role));
+  return { unk, cls: id("cls"), sep: id("sep"), pad: id("pad"), mask: id("mask") };
 }

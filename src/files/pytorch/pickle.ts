@@ -4,6 +4,7 @@
  * which know a handful. The opcodes are those that Python's own pickler writes for such data in protocols 2 to 5
  * (Lib/pickletools.py describes them all); any other is refused by its name.
  */
+import { utf8 } from "../bytes.ts";
 import { quote } from "../faults.ts";
 
 /** What a file may speak of. Both throw PickleError to refuse, without the place, which is added. */
@@ -37,23 +38,10 @@ const MAX_STEPS = 1_000_000;
 /** torch's magic number has 10. */
 const MAX_INTEGER_BYTES = 16;
 
-/** Names as in pickletools: of the opcodes that are characters, each after its own; then of those from 0x80 on. */
-const CHARACTERS =
-  "(MARK )EMPTY_TUPLE .STOP 0POP 1POP_MARK 2DUP ]EMPTY_LIST }EMPTY_DICT BBINBYTES CSHORT_BINBYTES FFLOAT GBINFLOAT IINT " +
-  "JBININT KBININT1 LLONG MBININT2 NNONE PPERSID QBINPERSID RREDUCE SSTRING TBINSTRING USHORT_BINSTRING VUNICODE " +
-  "XBINUNICODE aAPPEND bBUILD cGLOBAL dDICT eAPPENDS gGET hBINGET iINST jLONG_BINGET lLIST oOBJ pPUT qBINPUT " +
-  "rLONG_BINPUT sSETITEM tTUPLE uSETITEMS";
-const FROM_0X80 =
-  "PROTO NEWOBJ EXT1 EXT2 EXT4 TUPLE1 TUPLE2 TUPLE3 NEWTRUE NEWFALSE LONG1 LONG4 SHORT_BINUNICODE BINUNICODE8 " +
-  "BINBYTES8 EMPTY_SET ADDITEMS FROZENSET NEWOBJ_EX STACK_GLOBAL MEMOIZE FRAME BYTEARRAY8 NEXT_BUFFER READONLY_BUFFER";
-const OPCODES: ReadonlyMap<number, string> = /* @__PURE__ */ opcodes();
-
-function opcodes(): Map<number, string> {
-  return new Map([
-    ...CHARACTERS.split(" ").map((name): [number, string] => [name.charCodeAt(0), name.slice(1)]),
-    ...FROM_0X80.split(" ").map((name, i): [number, string] => [0x80 + i, name]),
-  ]);
-}
+/** The opcodes that are not read, each in hexadecimal before its name in pickletools. */
+const REFUSED =
+  "32DUP 46FLOAT 49INT 4cLONG 50PERSID 53STRING 56UNICODE 64DICT 67GET 69INST 6cLIST 6fOBJ 70PUT 81NEWOBJ 82EXT1 " +
+  "83EXT2 84EXT4 8fEMPTY_SET 90ADDITEMS 91FROZENSET 92NEWOBJ_EX 96BYTEARRAY8 97NEXT_BUFFER 98READONLY_BUFFER";
 
 /**
  * The pickle that begins at `begin`, and where it ends. A dict is a `Map`, a list an array, a tuple a frozen array, None
@@ -63,7 +51,6 @@ function opcodes(): Map<number, string> {
  */
 export function readPickle(bytes: Uint8Array, begin: number, rules: PickleRules): { value: unknown; end: number } {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  const utf8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
   const memo = new Map<number, unknown>();
   /** What has been built since the last mark; those before it wait in `marked`. */
   let stack: unknown[] = [];
@@ -90,12 +77,9 @@ export function readPickle(bytes: Uint8Array, begin: number, rules: PickleRules)
   }
 
   function text(length: number): string {
-    const encoded = blob(length);
-    try {
-      return utf8.decode(encoded);
-    } catch {
-      throw new PickleError("a string is not UTF-8");
-    }
+    const found = utf8(blob(length));
+    if (found === undefined) throw new PickleError("a string is not UTF-8");
+    return found;
   }
 
   function line(): string {
@@ -120,14 +104,15 @@ export function readPickle(bytes: Uint8Array, begin: number, rules: PickleRules)
     return Number.isSafeInteger(Number(value)) ? Number(value) : value;
   }
 
-  function pop(): unknown {
-    if (stack.length === 0) throw new PickleError("nothing is on the stack");
-    return stack.pop();
-  }
-
   function top(): unknown {
     if (stack.length === 0) throw new PickleError("nothing is on the stack");
     return stack.at(-1);
+  }
+
+  function pop(): unknown {
+    const value = top();
+    stack.pop();
+    return value;
   }
 
   function popMark(): unknown[] {
@@ -181,57 +166,57 @@ export function readPickle(bytes: Uint8Array, begin: number, rules: PickleRules)
   /** Carries out one opcode. @returns whether it was the last */
   function step(): boolean {
     const code = uint8();
-    const opcode = OPCODES.get(code);
     spend(1);
-    switch (opcode) {
-      case "PROTO": {
+    switch (code) {
+      // PROTO
+      case 0x80: {
         const protocol = uint8();
         if (protocol < 2 || protocol > 5) throw new PickleError(`protocol ${protocol}, 2 to 5 are read`);
         return false;
       }
-      case "FRAME":
+      case 0x95: // FRAME
         take(8); // how far a reader of streams should read ahead
         return false;
-      case "STOP":
+      case 0x2e: // STOP
         return true;
-      case "MARK":
+      case 0x28: // MARK
         marked.push(stack);
         stack = [];
         return false;
-      case "POP":
+      case 0x30: // POP
         pop();
         return false;
-      case "POP_MARK":
+      case 0x31: // POP_MARK
         popMark();
         return false;
-      case "BINPUT":
+      case 0x71: // BINPUT
         memo.set(uint8(), top());
         return false;
-      case "LONG_BINPUT":
+      case 0x72: // LONG_BINPUT
         memo.set(uint32(), top());
         return false;
-      case "MEMOIZE":
+      case 0x94: // MEMOIZE
         memo.set(memo.size, top());
         return false;
-      case "APPEND":
+      case 0x61: // APPEND
         append([pop()]);
         return false;
-      case "APPENDS":
+      case 0x65: // APPENDS
         append(popMark());
         return false;
-      case "SETITEM":
+      case 0x73: // SETITEM
         setItems(tuple(2));
         return false;
-      case "SETITEMS":
+      case 0x75: // SETITEMS
         setItems(popMark());
         return false;
-      case "BUILD":
+      case 0x62: // BUILD
         // Attributes of a dict: a state dict has `_metadata`, the versions of its modules, which says nothing to us.
         pop();
         if (!(top() instanceof Map)) throw new PickleError("it sets attributes of what is no dict");
         return false;
       default: {
-        const made = value(code, opcode); // which may change what `stack` is
+        const made = value(code); // which may change what `stack` is
         stack.push(made);
         return false;
       }
@@ -239,73 +224,73 @@ export function readPickle(bytes: Uint8Array, begin: number, rules: PickleRules)
   }
 
   /** What an opcode puts on the stack. */
-  function value(code: number, opcode: string | undefined): unknown {
-    switch (opcode) {
-      case "NONE":
+  function value(code: number): unknown {
+    switch (code) {
+      case 0x4e: // NONE
         return null;
-      case "NEWTRUE":
+      case 0x88: // NEWTRUE
         return true;
-      case "NEWFALSE":
+      case 0x89: // NEWFALSE
         return false;
-      case "BININT":
+      case 0x4a: // BININT
         return view.getInt32(take(4), true);
-      case "BININT1":
+      case 0x4b: // BININT1
         return uint8();
-      case "BININT2":
+      case 0x4d: // BININT2
         return view.getUint16(take(2), true);
-      case "LONG1":
+      case 0x8a: // LONG1
         return integer(uint8());
-      case "LONG4":
+      case 0x8b: // LONG4
         return integer(uint32());
-      case "BINFLOAT":
+      case 0x47: // BINFLOAT
         return view.getFloat64(take(8));
-      case "SHORT_BINUNICODE":
-      case "SHORT_BINSTRING": // text of Python 2, as torch.load takes it by default
+      case 0x8c: // SHORT_BINUNICODE
+      case 0x55: // SHORT_BINSTRING: text of Python 2, as torch.load takes it by default
         return text(uint8());
-      case "BINUNICODE":
-      case "BINSTRING":
+      case 0x58: // BINUNICODE
+      case 0x54: // BINSTRING
         return text(uint32());
-      case "BINUNICODE8":
+      case 0x8d: // BINUNICODE8
         return text(uint64());
-      case "SHORT_BINBYTES":
+      case 0x43: // SHORT_BINBYTES
         return blob(uint8());
-      case "BINBYTES":
+      case 0x42: // BINBYTES
         return blob(uint32());
-      case "BINBYTES8":
+      case 0x8e: // BINBYTES8
         return blob(uint64());
-      case "EMPTY_TUPLE":
+      case 0x29: // EMPTY_TUPLE
         return Object.freeze([]);
-      case "TUPLE1":
+      case 0x85: // TUPLE1
         return tuple(1);
-      case "TUPLE2":
+      case 0x86: // TUPLE2
         return tuple(2);
-      case "TUPLE3":
+      case 0x87: // TUPLE3
         return tuple(3);
-      case "TUPLE":
+      case 0x74: // TUPLE
         return Object.freeze(popMark());
-      case "EMPTY_LIST":
+      case 0x5d: // EMPTY_LIST
         return [];
-      case "EMPTY_DICT":
+      case 0x7d: // EMPTY_DICT
         return new Map();
-      case "BINGET":
+      case 0x68: // BINGET
         return recall(uint8());
-      case "LONG_BINGET":
+      case 0x6a: // LONG_BINGET
         return recall(uint32());
-      case "GLOBAL": {
+      // GLOBAL
+      case 0x63: {
         const module = line();
         return rules.global(`${module}.${line()}`);
       }
-      case "STACK_GLOBAL":
+      case 0x93: // STACK_GLOBAL
         return stackGlobal();
-      case "REDUCE":
+      case 0x52: // REDUCE
         return call();
-      case "BINPERSID":
+      case 0x51: // BINPERSID
         return rules.persistent(pop());
       default: {
-        const name = opcode ?? "unknown to pickle";
-        throw new PickleError(
-          `opcode 0x${code.toString(16).padStart(2, "0")} (${name}) is refused; nothing was executed`,
-        );
+        const hex = code.toString(16).padStart(2, "0");
+        const name = new RegExp(`\\b${hex}(\\S+)`).exec(REFUSED)?.[1] ?? "unknown to pickle";
+        throw new PickleError(`opcode 0x${hex} (${name}) is refused; nothing was executed`);
       }
     }
   }

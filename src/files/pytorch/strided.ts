@@ -1,6 +1,5 @@
 /** Tensors whose elements do not lie in row-major order: transposed, sliced, repeated views of a storage. */
 import type { ByteSource } from "../bytes.ts";
-import { elementsOf } from "../dtype.ts";
 
 /** A view: `strides` in elements, `begin` in bytes from the beginning of the file. */
 export interface StridedTensor {
@@ -40,13 +39,7 @@ export async function gather(
   offset: number,
   count: number,
 ): Promise<Uint8Array> {
-  // Moved as unsigned integers, which keep every bit; of 8 bytes as two of 4.
-  const units = Math.max(size / 4, 1);
-  const unsigned = (bytes: Uint8Array): Uint8Array | Uint16Array | Uint32Array =>
-    elementsOf(bytes, size === 1 ? "U8" : size === 2 ? "U16" : "U32") as Uint8Array | Uint16Array | Uint32Array;
   const result = new Uint8Array(count * size);
-  const target = unsigned(result);
-
   let from = Number.POSITIVE_INFINITY;
   let end = 0;
   forEachPlace(shape, strides, offset, count, (place) => {
@@ -55,13 +48,13 @@ export async function gather(
   });
   while (from < end) {
     const length = Math.min(WINDOW_BYTES / size, end - from);
-    const window = unsigned(await source.read(begin + from * size, length * size));
+    const window = await source.read(begin + from * size, length * size);
     const first = from;
     let next = Number.POSITIVE_INFINITY;
     forEachPlace(shape, strides, offset, count, (place, i) => {
       const at = place - first;
       if (at >= length) next = Math.min(next, place);
-      else if (at >= 0) for (let k = 0; k < units; k++) target[i * units + k] = window[at * units + k]!;
+      else if (at >= 0) for (let k = 0; k < size; k++) result[i * size + k] = window[at * size + k]!;
     });
     from = next;
   }

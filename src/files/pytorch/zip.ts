@@ -22,11 +22,17 @@ export interface ZipDirectory {
   readonly begin: number;
 }
 
-const END = { signature: 0x06054b50, bytes: 22 };
-const END64 = { signature: 0x06064b50, bytes: 56 };
-const LOCATOR64 = { signature: 0x07064b50, bytes: 20 };
-const CENTRAL = { signature: 0x02014b50, bytes: 46 };
-const LOCAL = { signature: 0x04034b50, bytes: 30 };
+/** Signatures of records, and the bytes of each without what is of any length. */
+const END = 0x06054b50;
+const END_BYTES = 22;
+const END64 = 0x06064b50;
+const END64_BYTES = 56;
+const LOCATOR64 = 0x07064b50;
+const LOCATOR64_BYTES = 20;
+const CENTRAL = 0x02014b50;
+const CENTRAL_BYTES = 46;
+const LOCAL = 0x04034b50;
+const LOCAL_BYTES = 30;
 
 const MAX_COMMENT_BYTES = 0xffff;
 const MAX_ENTRIES = 100_000;
@@ -46,13 +52,13 @@ export async function readZipDirectory(source: ByteSource): Promise<ZipDirectory
   const entries = new Map<string, ZipEntry>();
   let at = 0;
   for (let i = 0; i < count; i++) {
-    const fits = at + CENTRAL.bytes <= bytes && view.getUint32(at, true) === CENTRAL.signature;
-    const lengths = fits ? [28, 30, 32].map((field) => view.getUint16(at + field, true)) : [];
-    const end = lengths.reduce((sum, length) => sum + length, at + CENTRAL.bytes);
+    const fits = at + CENTRAL_BYTES <= bytes && uint32(view, at) === CENTRAL;
+    const lengths = fits ? [28, 30, 32].map((field) => uint16(view, at + field)) : [];
+    const end = lengths.reduce((sum, length) => sum + length, at + CENTRAL_BYTES);
     if (!fits || end > bytes) throw refuse(source, `the zip directory is damaged at its entry ${i} of ${count}`);
     const entry = readEntry(view, at, lengths[0]!, lengths[1]!);
     if (entries.has(entry.name)) faults.add(`entry ${quote(entry.name)} is there twice`);
-    if (!(entry.header + LOCAL.bytes + entry.size <= begin)) {
+    if (!(entry.header + LOCAL_BYTES + entry.size <= begin)) {
       faults.add(`entry ${quote(entry.name)} of ${entry.size} bytes at byte ${entry.header} is not within the archive`);
     }
     entries.set(entry.name, entry);
@@ -72,16 +78,16 @@ export async function findContent(
   const at = `entry ${quote(name)}`;
   if (disguise !== undefined)
     throw refuse(source, `${at} ${disguise}; torch stores its files as they are: save it again`);
-  const fixed = viewOf(await source.read(header, LOCAL.bytes));
-  const method = fixed.getUint16(8, true);
-  const nameBytes = fixed.getUint16(26, true);
-  const begin = header + LOCAL.bytes + nameBytes + fixed.getUint16(28, true);
-  if (fixed.getUint32(0, true) !== LOCAL.signature) throw refuse(source, `${at}: there is no entry at byte ${header}`);
+  const fixed = viewOf(await source.read(header, LOCAL_BYTES));
+  const method = uint16(fixed, 8);
+  const nameBytes = uint16(fixed, 26);
+  const begin = header + LOCAL_BYTES + nameBytes + uint16(fixed, 28);
+  if (uint32(fixed, 0) !== LOCAL) throw refuse(source, `${at}: there is no entry at byte ${header}`);
   if (begin + size > directory.begin) {
     const other = `the directory of the archive at byte ${directory.begin}`;
     throw refuse(source, `${at}: its ${size} bytes begin at byte ${begin}, ${other}`);
   }
-  const own = textOf(await source.read(header + LOCAL.bytes, nameBytes));
+  const own = textOf(await source.read(header + LOCAL_BYTES, nameBytes));
   if (own !== name || method !== 0) {
     throw refuse(source, `${at}: its own header calls it ${quote(own)}, compressed by method ${method}`);
   }
@@ -95,35 +101,34 @@ interface DirectoryPlace {
 }
 
 async function findDirectory(source: ByteSource): Promise<DirectoryPlace> {
-  const tail = Math.min(source.size, END.bytes + MAX_COMMENT_BYTES + LOCATOR64.bytes);
+  const tail = Math.min(source.size, END_BYTES + MAX_COMMENT_BYTES + LOCATOR64_BYTES);
   const view = viewOf(await source.read(source.size - tail, tail));
-  const isEnd = (at: number): boolean =>
-    view.getUint32(at, true) === END.signature && at + END.bytes + view.getUint16(at + 20, true) === tail;
+  const isEnd = (at: number): boolean => uint32(view, at) === END && at + END_BYTES + uint16(view, at + 20) === tail;
   // The last record whose comment ends where the file does.
-  let at = tail - END.bytes;
+  let at = tail - END_BYTES;
   while (at >= 0 && !isEnd(at)) at--;
   if (at < 0) throw refuse(source, "the zip archive has no directory at its end: it is cut short");
   const end = source.size - tail + at;
 
-  const locator = at - LOCATOR64.bytes;
-  if (locator >= 0 && view.getUint32(locator, true) === LOCATOR64.signature) {
-    return findDirectory64(source, uint64(view, locator + 8), end - LOCATOR64.bytes);
+  const locator = at - LOCATOR64_BYTES;
+  if (locator >= 0 && uint32(view, locator) === LOCATOR64) {
+    return findDirectory64(source, uint64(view, locator + 8), end - LOCATOR64_BYTES);
   }
   const place = {
-    begin: view.getUint32(at + 16, true),
-    bytes: view.getUint32(at + 12, true),
-    count: view.getUint16(at + 10, true),
+    begin: uint32(view, at + 16),
+    bytes: uint32(view, at + 12),
+    count: uint16(view, at + 10),
   };
-  const disks = view.getUint16(at + 4, true) + view.getUint16(at + 6, true);
+  const disks = uint16(view, at + 4) + uint16(view, at + 6);
   return checkDirectory(source, place, end, disks);
 }
 
 async function findDirectory64(source: ByteSource, at: number, end: number): Promise<DirectoryPlace> {
-  if (!(at + END64.bytes <= end)) throw refuse(source, `the zip64 record is said to be at byte ${at}, it is not`);
-  const view = viewOf(await source.read(at, END64.bytes));
-  if (view.getUint32(0, true) !== END64.signature) throw refuse(source, `there is no zip64 record at byte ${at}`);
+  if (!(at + END64_BYTES <= end)) throw refuse(source, `the zip64 record is said to be at byte ${at}, it is not`);
+  const view = viewOf(await source.read(at, END64_BYTES));
+  if (uint32(view, 0) !== END64) throw refuse(source, `there is no zip64 record at byte ${at}`);
   const place = { begin: uint64(view, 48), bytes: uint64(view, 40), count: uint64(view, 32) };
-  return checkDirectory(source, place, at, view.getUint32(16, true) + view.getUint32(20, true));
+  return checkDirectory(source, place, at, uint32(view, 16) + uint32(view, 20));
 }
 
 function checkDirectory(source: ByteSource, place: DirectoryPlace, end: number, disks: number): DirectoryPlace {
@@ -140,13 +145,13 @@ function checkDirectory(source: ByteSource, place: DirectoryPlace, end: number, 
 }
 
 function readEntry(view: DataView, at: number, nameBytes: number, extraBytes: number): ZipEntry {
-  const from = view.byteOffset + at + CENTRAL.bytes;
+  const from = view.byteOffset + at + CENTRAL_BYTES;
   const name = textOf(new Uint8Array(view.buffer, from, nameBytes));
-  const flags = view.getUint16(at + 8, true);
-  const method = view.getUint16(at + 10, true);
+  const flags = uint16(view, at + 8);
+  const method = uint16(view, at + 10);
   // 32-bit fields in the order in which the extra field has those of 64 bits.
   const [size, compressed, header] = wideFields(
-    [24, 20, 42].map((field) => view.getUint32(at + field, true)),
+    [24, 20, 42].map((field) => uint32(view, at + field)),
     new DataView(view.buffer, from + nameBytes, extraBytes),
   );
   const entry = { name, size: compressed!, header: header! };
@@ -158,8 +163,8 @@ function readEntry(view: DataView, at: number, nameBytes: number, extraBytes: nu
 /** The values, those that are `ELSEWHERE` from the zip64 extra field; NaN, which fits nowhere, when that lacks them. */
 function wideFields(values: readonly number[], extra: DataView): number[] {
   for (let at = 0; at + 4 <= extra.byteLength; ) {
-    const id = extra.getUint16(at, true);
-    const end = at + 4 + extra.getUint16(at + 2, true);
+    const id = uint16(extra, at);
+    const end = at + 4 + uint16(extra, at + 2);
     if (id === 1 && end <= extra.byteLength) {
       let next = at + 4;
       return values.map((value) => {
@@ -177,6 +182,8 @@ const refuse = (source: ByteSource, fault: string): PyTorchError => new PyTorchE
 
 const viewOf = (bytes: Uint8Array): DataView => new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
 
+const uint16 = (view: DataView, at: number): number => view.getUint16(at, true);
+const uint32 = (view: DataView, at: number): number => view.getUint32(at, true);
 /** Rounded only where far beyond any file. */
 const uint64 = (view: DataView, at: number): number => Number(view.getBigUint64(at, true));
 

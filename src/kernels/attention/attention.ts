@@ -83,17 +83,25 @@ export function attentionBroadcastBy(subgroup: number): Kernel<AttentionShape> {
     name,
     source: broadcast,
     features: ["subgroups"],
-    plan(shape, limits) {
-      requireAligned(name, shape);
-      if (subgroup !== 4 && subgroup !== 8) throw new RangeError(`${name}: subgroups of ${subgroup}, not of 4 or 8`);
-      const columns = Math.ceil(attentionExtents(name, shape).valueDim / 4);
-      const wanted = Math.ceil(columns / subgroup);
-      const fours = Math.min(MOST_FOURS[subgroup], wanted > 2 ? 4 : wanted);
-      const slices = Math.ceil(columns / (fours * subgroup));
-      const constants = { SUBGROUP: subgroup, FOURS: fours };
-      return planTiles(name, shape, { queries: BROADCAST_QUERIES, slices }, constants, limits);
-    },
+    plan: (shape, limits) => planBroadcast(name, subgroup, shape, limits),
   };
+}
+
+/** The plan of attention_broadcast.wgsl and its kin. */
+export function planBroadcast(
+  kernel: string,
+  subgroup: number,
+  shape: AttentionShape,
+  limits: KernelLimits,
+): KernelPlan {
+  requireAligned(kernel, shape);
+  if (subgroup !== 4 && subgroup !== 8) throw new RangeError(`${kernel}: subgroups of ${subgroup}, not of 4 or 8`);
+  const columns = Math.ceil(attentionExtents(kernel, shape).valueDim / 4);
+  const wanted = Math.ceil(columns / subgroup);
+  const fours = Math.min(MOST_FOURS[subgroup], wanted > 2 ? 4 : wanted);
+  const slices = Math.ceil(columns / (fours * subgroup));
+  const constants = { SUBGROUP: subgroup, FOURS: fours };
+  return planTiles(kernel, shape, { queries: BROADCAST_QUERIES, slices }, constants, limits);
 }
 
 /** With the subgroup that the .wgsl has by default. */
@@ -135,14 +143,15 @@ export function isAligned(shape: AttentionShape): boolean {
 }
 
 /** @throws RangeError when vec4 loads cannot serve this shape */
-function requireAligned(kernel: string, shape: AttentionShape): void {
+export function requireAligned(kernel: string, shape: AttentionShape): void {
   const odd = misaligned(shape);
   if (odd !== undefined) {
     throw new RangeError(`${kernel}: ${odd[0]} is ${odd[1]}, not a multiple of 4; attention_unaligned takes any`);
   }
 }
 
-function planBlocks(kernel: string, shape: AttentionShape, limits: KernelLimits): KernelPlan {
+/** The plan of attention.wgsl and its kin. */
+export function planBlocks(kernel: string, shape: AttentionShape, limits: KernelLimits): KernelPlan {
   const { valueDim } = attentionExtents(kernel, shape);
   const columns = Math.ceil(valueDim / 4);
   const slices = Math.ceil(columns / MOST_GROUPS);

@@ -10,6 +10,7 @@
 // blocks of 4 * GROUPS with a running softmax (Milakov and Gimelshein 2018), so that scores never leave it.
 // One thread owns 4 queries: against 4 keys while scores are made, on 4 columns of v while they are used.
 // Computes in f32.
+// #import "attention/inference.wgsl"
 // #import "attention/operands_vec4.wgsl"
 // #import "attention/sequences.wgsl"
 
@@ -19,22 +20,6 @@ const QUERIES = 16;
 const HAS_MASK = false;
 const CAUSAL = false; // a query sees the keys up to its own place in the sequence
 const LOWEST = -3.4028234e38; // the score of a masked key, and the maximum of no keys
-
-struct Params {
-  tiles: u32, // of 16 queries, over all sequences
-  slices: u32, // of 4 * GROUPS columns of v
-  sequences: u32,
-  heads: u32,
-  head_dim: u32,
-  value_dim: u32,
-  q_stride: u32,
-  k_stride: u32,
-  v_stride: u32,
-  q_offset: u32,
-  k_offset: u32,
-  v_offset: u32,
-  scale: f32,
-}
 
 @group(0) @binding(3) var<storage, read> cu_seqlens: array<u32>;
 @group(0) @binding(4) var<storage, read> cu_seqlens_k: array<u32>;
@@ -110,7 +95,10 @@ fn main(
     let p1 = select(vec4f(), exp2(s1 - best.y), seen1);
     let p2 = select(vec4f(), exp2(s2 - best.z), seen2);
     let p3 = select(vec4f(), exp2(s3 - best.w), seen3);
-    weights[lane] = array<vec4f, 4>(p0, p1, p2, p3);
+    weights[lane] = array<vec4f, 4>(
+      drop_some(p0, query_row.x, key.x, head), drop_some(p1, query_row.y, key.x, head),
+      drop_some(p2, query_row.z, key.x, head), drop_some(p3, query_row.w, key.x, head),
+    );
     total = total * shrink + vec4f(dot(p0, vec4f(1)), dot(p1, vec4f(1)), dot(p2, vec4f(1)), dot(p3, vec4f(1)));
     workgroupBarrier();
 
@@ -139,6 +127,7 @@ fn main(
   let start = (first_query + query) * params.heads * params.value_dim + head * params.value_dim + column;
   let results = array<vec4f, 4>(o0, o1, o2, o3);
   for (var i = 0u; i < 4 && query[i] < queries; i++) {
+    if (column == 0) { keep_lse(query_row[i] * params.heads + head, best[i], total[i]); }
     let result = select(results[i] / total[i], vec4f(), total[i] == 0.0);
     for (var j = 0u; j < min(4u, params.value_dim - column); j++) { out[start[i] + j] = Scalar(result[j]); }
   }

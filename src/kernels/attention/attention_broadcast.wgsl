@@ -3,6 +3,7 @@
 // One workgroup, which is one subgroup of SUBGROUP threads, owns 8 queries of one sequence and head, and SUBGROUP * 4 *
 // FOURS columns of v. One thread owns 4 keys of a block while scores are made, 4 * FOURS columns of v while they are
 // used. Computes in f32. Loads and stores stand in loops, because some drivers take longest to compile these.
+// #import "attention/inference.wgsl"
 // #import "attention/operands_vec4.wgsl"
 // #import "attention/sequences.wgsl"
 // #import "shared/add_products.wgsl"
@@ -17,22 +18,6 @@ const CAUSAL = false; // a query sees the keys up to its own place in the sequen
 const LOWEST = -3.4028234e38; // the score of a masked key
 const FLOOR = -3.4e38; // the maximum of no keys: so far above it that a masked key weighs 0
 const LOG2_E = 1.4426950408889634; // scores are multiplied by it, since exp2 costs less than exp
-
-struct Params {
-  tiles: u32, // of 8 queries, over all sequences
-  slices: u32, // of SUBGROUP * 4 * FOURS columns of v
-  sequences: u32,
-  heads: u32,
-  head_dim: u32,
-  value_dim: u32,
-  q_stride: u32,
-  k_stride: u32,
-  v_stride: u32,
-  q_offset: u32,
-  k_offset: u32,
-  v_offset: u32,
-  scale: f32,
-}
 
 @group(0) @binding(3) var<storage, read> cu_seqlens: array<u32>;
 @group(0) @binding(4) var<storage, read> cu_seqlens_k: array<u32>;
@@ -59,6 +44,7 @@ fn main(
   if (query >= queries) { return; }
   var keys = cu_seqlens_k[sequence + 1] - first_key;
   if (CAUSAL) { keys = min(keys, query + QUERIES); }
+  let query_row = first_query + query;
   let column = (slice * FOURS * SUBGROUP + lane) * 4; // and SUBGROUP * 4 further, FOURS times
 
   var q_start: array<u32, QUERIES / SUBGROUP>; // of the queries that this thread loads for all
@@ -114,6 +100,10 @@ fn main(
     s6 = exp2(s6 - new_b.z); s7 = exp2(s7 - new_b.w);
     total_a = total_a * shrink_a + vec4f(1) * mat4x4f(s0, s1, s2, s3);
     total_b = total_b * shrink_b + vec4f(1) * mat4x4f(s4, s5, s6, s7);
+    s0 = drop_some(s0, query_row, key.x, head); s1 = drop_some(s1, query_row + 1, key.x, head);
+    s2 = drop_some(s2, query_row + 2, key.x, head); s3 = drop_some(s3, query_row + 3, key.x, head);
+    s4 = drop_some(s4, query_row + 4, key.x, head); s5 = drop_some(s5, query_row + 5, key.x, head);
+    s6 = drop_some(s6, query_row + 6, key.x, head); s7 = drop_some(s7, query_row + 7, key.x, head);
 
     o0 *= shrink_a.x; o1 *= shrink_a.y; o2 *= shrink_a.z; o3 *= shrink_a.w;
     o4 *= shrink_b.x; o5 *= shrink_b.y; o6 *= shrink_b.z; o7 *= shrink_b.w;
@@ -156,13 +146,15 @@ fn main(
   var a = reciprocal(subgroup_sum(total_a)); // of the next four rows
   var b = reciprocal(subgroup_sum(total_b));
   let end = first_query + min(query + QUERIES, queries);
-  for (var row = first_query + query; row < end; row++) {
+  for (var row = query_row; row < end; row++) {
+    if (column == 0) { keep_lse(row * params.heads + head, best_a.x, reciprocal(a).x); }
     let start = ((row * params.heads + head) * params.value_dim + column) / 4;
     if (column < params.value_dim) { out[start] = Vec4(o0 * a.x); }
     if (FOURS > 1 && column + SUBGROUP * 4 < params.value_dim) { out[start + SUBGROUP] = Vec4(u0 * a.x); }
     if (FOURS > 2 && column + 2 * SUBGROUP * 4 < params.value_dim) { out[start + 2 * SUBGROUP] = Vec4(y0 * a.x); }
     if (FOURS > 2 && column + 3 * SUBGROUP * 4 < params.value_dim) { out[start + 3 * SUBGROUP] = Vec4(z0 * a.x); }
     a = vec4f(a.yzw, b.x); b = b.yzwx; // the next row's
+    best_a = vec4f(best_a.yzw, best_b.x); best_b = best_b.yzwx;
     o0 = o1; o1 = o2; o2 = o3; o3 = o4; o4 = o5; o5 = o6; o6 = o7;
     u0 = u1; u1 = u2; u2 = u3; u3 = u4; u4 = u5; u5 = u6; u6 = u7;
     y0 = y1; y1 = y2; y2 = y3; y3 = y4; y4 = y5; y5 = y6; y6 = y7;

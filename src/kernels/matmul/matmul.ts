@@ -54,6 +54,9 @@ export interface MatmulShape {
   readonly operands?: Operands;
   /** Whether the product is added to what `out` holds, which is f32 whatever `dtype` is; for `nn` and `tn`. */
   readonly accumulate?: boolean;
+  /** Elements between the starts of two rows of x, and where [0, 0] of it lies, as of `out`; for `nn` and `tn`. */
+  readonly xStride?: number;
+  readonly xOffset?: number;
   /** Rows to choose a kernel and its tile for, in place of `m`: then no bit of a row depends on how many there are. */
   readonly usualRows?: number | undefined;
 }
@@ -300,9 +303,9 @@ export function planLinear(
   tile: Readonly<Record<string, Constant>>,
   limits: KernelLimits,
 ): KernelPlan {
-  const { m, n, k, activation, outStride = n, outOffset = 0, operands = "nt", accumulate } = shape;
+  const { m, n, k, activation, outStride = n, outOffset = 0, operands = "nt", accumulate, xStride } = shape;
   requireLinear(kernel, shape);
-  if (operands !== "nt" || accumulate) throw new RangeError(`${kernel}: gradients need matmulBackwardKernelFor`);
+  if (operands !== "nt" || accumulate || xStride) throw new RangeError(`${kernel}: use matmulBackwardKernelFor`);
   return {
     constants: {
       Scalar: shape.dtype,

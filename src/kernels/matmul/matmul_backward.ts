@@ -28,7 +28,6 @@ import {
   type MatmulShape,
   matmulKernelOf,
   type Operands,
-  oddK,
   planLinear,
   tilesOf,
 } from "./matmul.ts";
@@ -69,11 +68,11 @@ export function matmulBackwardKernelFor(shape: MatmulShape, traits?: DeviceTrait
     );
   }
   const config = matmulConfigFor({ ...shape, m: shape.usualRows ?? shape.m }, traits);
-  return matmulBackwardKernelOf(config, operands, oddK(shape) === undefined);
+  return matmulBackwardKernelOf(config, operands, oddSize({ ...shape, operands }) === undefined);
 }
 
 /**
- * @param vec4 whether rows are whole vec4s: m and n of `tn`, k and n of `nn` are multiples of 4. `broadcast` and
+ * @param vec4 whether rows are whole vec4s: m and n of `tn`, k and n of `nn`, xStride and xOffset are multiples of 4. `broadcast` and
  * `subgroup` are for those, else the register-tiled kernel
  */
 export function matmulBackwardKernelOf(
@@ -125,25 +124,34 @@ function backwardKernel(
     source,
     ...(features && { features }),
     plan(shape, limits) {
-      const { operands: _, accumulate = false, ...linear } = shape;
+      const { operands: _, accumulate = false, xStride = 0, xOffset = 0, ...linear } = shape;
       const how = oddOption(shape) ?? launch(shape, limits);
       const [workgroups, tile] = typeof how === "string" ? [1, {}] : [how.workgroups, how.tile];
       const { constants, ...plan } = planLinear(name, linear, workgroups, tile, limits); // what makes no sense is told first
       if (typeof how === "string") throw new RangeError(`${name}: ${how}`);
       const { HAS_BIAS: __, ACTIVATION: ___, ...own } = constants;
-      return { ...plan, constants: { ...own, ACCUMULATE: accumulate, Out: accumulate ? "f32" : shape.dtype } };
+      const x = { X_ROW_STRIDE: xStride, X_ROW_OFFSET: xOffset };
+      return { ...plan, constants: { ...own, ...x, ACCUMULATE: accumulate, Out: accumulate ? "f32" : shape.dtype } };
     },
   };
 }
 
 /** What of a shape the products of gradients have not, in words. */
-function oddOption({ bias, activation, accumulate, residual }: MatmulShape): string | undefined {
+function oddOption(shape: MatmulShape): string | undefined {
+  const { m, k, bias, activation, accumulate, residual, operands, xStride, xOffset = 0 } = shape;
+  const [rows, cols] = operands === "tn" ? [k, m] : [m, k];
+  if (xStride === undefined ? xOffset !== 0 : !(xStride >= cols && xOffset >= 0 && xOffset + cols <= xStride)) {
+    return `x has rows of ${cols} from ${xOffset} on, which do not lie in rows of ${xStride ?? cols}`;
+  }
+  if ((xStride ?? 0) * rows > 2 ** 32) return `x takes ${(xStride ?? 0) * rows} elements, u32 counts fewer`;
   if (bias || activation !== "none") return "products of gradients have no bias and no activation";
   return accumulate && residual ? "out is either added to or has a residual, not both" : undefined;
 }
 
 /** Which of the sizes that vec4s run along is not a multiple of 4, in words. */
-function oddSize({ m, n, k, operands }: MatmulShape): string | undefined {
-  const odd = Object.entries(operands === "tn" ? { m, n } : { k, n }).find(([, size]) => size % 4 !== 0);
+function oddSize({ m, n, k, operands, xStride = 0, xOffset = 0 }: MatmulShape): string | undefined {
+  const odd = Object.entries({ ...(operands === "tn" ? { m, n } : { k, n }), xStride, xOffset }).find(
+    ([, size]) => size % 4 !== 0,
+  );
   return odd && `${odd[0]} is ${odd[1]}, not a multiple of 4; matmul_${operands}_unaligned takes any sizes`;
 }

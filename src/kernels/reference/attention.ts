@@ -28,7 +28,7 @@ export function attentionProbs(shape: AttentionShape, inputs: Inputs): Outputs {
   return { out };
 }
 
-interface QueryRow {
+export interface QueryRow {
   readonly sequence: number;
   readonly head: number;
   /** Row of q. */
@@ -38,11 +38,13 @@ interface QueryRow {
   readonly queries: number;
   /** Row of k of the sequence's first key. */
   readonly firstKey: number;
-  /** One for each key of the sequence. */
+  /** One for each key of the sequence, -Infinity where the query does not see it. */
+  readonly scores: Float64Array;
   readonly probabilities: Float64Array;
 }
 
-function eachQuery(shape: AttentionShape, inputs: Inputs, visit: (row: QueryRow) => void): void {
+/** @param visit is called for every query of every head */
+export function eachQuery(shape: AttentionShape, inputs: Inputs, visit: (row: QueryRow) => void): void {
   const { sequences, heads, headDim, mask, scale, ...at } = attentionExtents("attention", shape);
   const q = valuesOf(inputs, "q");
   const k = valuesOf(inputs, "k");
@@ -62,7 +64,7 @@ function eachQuery(shape: AttentionShape, inputs: Inputs, visit: (row: QueryRow)
           const start = (firstKey + key) * at.kStride + at.kOffset + head * headDim;
           return queryValues.reduce((total, value, d) => total + value * k[start + d]!, 0) * scale;
         });
-        visit({ sequence, head, row, query, queries, firstKey, probabilities: softmaxOf(scores) });
+        visit({ sequence, head, row, query, queries, firstKey, scores, probabilities: softmaxOf(scores) });
       }
     }
   }

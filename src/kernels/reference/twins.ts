@@ -18,6 +18,7 @@ export type { Inputs, Outputs } from "./values.ts";
 /** Of `matmul`, `matmul_unaligned` and `matmul_naive`, and of the kernels for other operands. */
 export function matmul(shape: MatmulShape, inputs: Inputs): Outputs {
   const { m, n, k, outStride = n, outOffset = 0, operands = "nt", accumulate = false } = shape;
+  const [row, column] = [shape.xStride ?? (operands === "tn" ? m : k), shape.xOffset ?? 0];
   const x = valuesOf(inputs, "x");
   const weight = valuesOf(inputs, "weight");
   const bias = shape.bias ? valuesOf(inputs, "bias") : undefined;
@@ -27,7 +28,8 @@ export function matmul(shape: MatmulShape, inputs: Inputs): Outputs {
     for (let j = 0; j < n; j++) {
       let total = bias?.[j] ?? 0;
       for (let p = 0; p < k; p++) {
-        total += x[operands === "tn" ? p * m + i : i * k + p]! * weight[operands === "nt" ? j * k + p : p * n + j]!;
+        const at = column + (operands === "tn" ? p * row + i : i * row + p);
+        total += x[at]! * weight[operands === "nt" ? j * k + p : p * n + j]!;
       }
       const at = i * outStride + outOffset + j;
       out[at] = activate(shape.activation, total) + (residual?.[i * n + j] ?? 0) + (accumulate ? out[at]! : 0);

@@ -3,6 +3,7 @@
 import type { Pretrained } from "../../bert/tasks/pretrained.ts";
 import { InputError } from "./failure.ts";
 import { print } from "./output.ts";
+import { barsOn, progressBar } from "./progress_bar.ts";
 import type { Session } from "./session.ts";
 import { textBatches } from "./texts.ts";
 
@@ -17,7 +18,7 @@ interface Answering<Result> {
 
 /** @throws InputError for a text that lacks something */
 export async function answerStream<Result>(
-  { start }: Session,
+  { start, quiet }: Session,
   texts: readonly string[],
   { run, show, lacks }: Answering<Result>,
 ): Promise<void> {
@@ -32,7 +33,17 @@ export async function answerStream<Result>(
     }
   }
   const { pretrained } = await start(); // whatever is wrong with the first text is said before a GPU is looked for
-  for await (const result of run(pretrained, inputs())) await print(show(asked.shift()!, result));
+  const bar = progressBar(undefined, barsOn({ json: quiet, answers: true }));
+  const total = texts.includes("-") ? Number.POSITIVE_INFINITY : texts.length;
+  let done = 0;
+  try {
+    for await (const result of run(pretrained, inputs())) {
+      await print(show(asked.shift()!, result));
+      bar.at(++done, done / total);
+    }
+  } finally {
+    bar.end();
+  }
 }
 
 async function* eachText(

@@ -12,7 +12,7 @@ export function checkCommand(): Command {
     .addHelpText("after", "\nAll values are read. Exit code: 0 when all are good, 2 when one is refused.")
     .action(async (paths: readonly string[], { json, model, verify }: CommonOptions) => {
       for (const path of paths.length > 0 ? paths : [model]) {
-        const found = await inspectPath(path, verify);
+        const found = await inspectPath(path, { json, verify });
         await print(json ? JSON.stringify(asJson(path, found)) : asText(path, found).join("\n"));
         const [first, ...more] = found.faults;
         if (first === undefined) continue;

@@ -30,14 +30,20 @@ export function newCommand(name: string, description: string, { gpu = true }: { 
     .option("--verify", "hash the files of a model of the hub before they are used, also those in the cache", false)
     .option("--adapter <NAME>", `auto, hardware, software, or a part of an adapter's name${unused}`, "auto")
     .addOption(
-      new Option(
-        "--dtype <TYPE>",
-        `storage of weights and activations; q8: linear layers of the encoder in int8${unused}`,
-      )
-        .choices(["f32", "f16", "q8"])
-        .default("f32"),
+      dtypeOption(`storage of weights and activations; q8: linear layers of the encoder in int8${unused}`, [
+        "f32",
+        "f16",
+        "q8",
+      ]).default("f32"),
     )
     .option("--batch-invariant", `results to the bit the same in any batch; slower for few texts${unused}`, false);
+}
+
+/** `--dtype`, which is spelt fp32 and fp16 as well. */
+export function dtypeOption(description: string, dtypes: readonly CommonOptions["dtype"][]): Option {
+  const option = new Option("--dtype <TYPE>", `${description}; fp32 and fp16 are read too`).choices(dtypes);
+  const { parseArg } = option;
+  return option.argParser((text: string) => parseArg!.call(option, text.replace(/^fp/, "f"), undefined));
 }
 
 /** The TEXT arguments of a command. */

@@ -1,14 +1,16 @@
 /** `convert IN OUT`: writes the weights of a model, in any format that is read, as one safetensors file. */
 
 import { stat } from "node:fs/promises";
-import { Command, Option } from "commander";
+import { Command } from "commander";
 import { type Checkpoint, openCheckpoint, openCheckpointFile } from "../../files/checkpoint.ts";
 import { planSafetensors, type SafetensorsPlan, writeSafetensors } from "../../files/safetensors_writer.ts";
 import { type Claim, claimOutput, refuseInputs, type Write, writeOutput } from "../data/claim.ts";
 import { openFile } from "../folder.ts";
+import { dtypeOption } from "./command.ts";
 import { InputError } from "./failure.ts";
 import { openModelFolder, refuseModel } from "./model.ts";
-import { print, printable, printRaw, progress, say, warnings } from "./output.ts";
+import { print, printable, printRaw, say, warnings } from "./output.ts";
+import { barsOn, progress } from "./progress_bar.ts";
 
 interface ConvertOptions {
   readonly json: boolean;
@@ -26,9 +28,7 @@ export function convertCommand(): Command {
     )
     .argument("<OUT>", "the file to write, such as model.safetensors; - is standard output")
     .option("--json", "JSON Lines: one object per line", false)
-    .addOption(
-      new Option("--dtype <TYPE>", "type of floating-point weights (default: as stored)").choices(["f32", "f16"]),
-    )
+    .addOption(dtypeOption("type of floating-point weights (default: as stored)", ["f32", "f16"]))
     .option("--force", "overwrite OUT when it is there", false)
     .option("--verify", "hash the files of a model of the hub before they are used, also those in the cache", false)
     .action(convert);
@@ -40,7 +40,7 @@ async function convert(from: string, out: string, { json, dtype, force, verify }
   const claim = out === "-" ? undefined : await claimOutput(out, { inputs: [from], refuse });
   const notes = warnings();
   try {
-    const checkpoint = await openWeights(from, claim, verify);
+    const checkpoint = await openWeights(from, claim, { json, verify });
     try {
       for (const warning of checkpoint.warnings) notes.warn(warning);
       const plan = planSafetensors(checkpoint, { ...(dtype && { dtype }), metadata: { format: "pt" } });
@@ -48,8 +48,8 @@ async function convert(from: string, out: string, { json, dtype, force, verify }
       const read = [...checkpoint.files.values()].map(({ source }) => source.name);
       if (claim) {
         await refuseInputs(claim, read);
-        await writeOutput(claim, (write) => writeAll(write, checkpoint, plan));
-      } else await writeAll(printRaw, checkpoint, plan);
+        await writeOutput(claim, (write) => writeAll(write, checkpoint, plan, json));
+      } else await writeAll(printRaw, checkpoint, plan, json);
       const summary = summaryOf(plan);
       const said = json ? JSON.stringify({ path: out, from, files, ...summary }) : asText(from, out, summary);
       if (claim) await print(said);
@@ -63,16 +63,20 @@ async function convert(from: string, out: string, { json, dtype, force, verify }
   }
 }
 
-async function openWeights(path: string, output: Claim | undefined, verify: boolean): Promise<Checkpoint> {
+async function openWeights(
+  path: string,
+  output: Claim | undefined,
+  options: Pick<ConvertOptions, "json" | "verify">,
+): Promise<Checkpoint> {
   const found = await stat(path).catch(() => undefined);
   if (found && !found.isDirectory()) return openCheckpointFile(await openFile(path));
-  const folder = await openModelFolder(path, { verify });
+  const folder = await openModelFolder(path, options);
   if (output) await refuseModel(output, folder);
   return openCheckpoint(folder);
 }
 
-async function writeAll(write: Write, checkpoint: Checkpoint, plan: SafetensorsPlan): Promise<void> {
-  const shown = progress("writing");
+async function writeAll(write: Write, checkpoint: Checkpoint, plan: SafetensorsPlan, json: boolean): Promise<void> {
+  const shown = progress("writing", barsOn({ json }));
   try {
     let done = 0;
     for await (const slice of writeSafetensors(checkpoint, plan)) {

@@ -15,7 +15,7 @@ import { InputError } from "./failure.ts";
 import { inputOptions } from "./file_options.ts";
 import { placeOf, rowOutcomes } from "./file_rows.ts";
 import { print, printRaw, say, warnings } from "./output.ts";
-import { progressBar } from "./progress_bar.ts";
+import { barsOn, progressBar } from "./progress_bar.ts";
 import { type Session, withModel } from "./session.ts";
 
 const EVALUATIONS = {
@@ -105,16 +105,16 @@ async function evaluate(session: Session, options: EvaluateOptions): Promise<voi
 
 async function measure(
   session: Session,
-  { onError }: EvaluateOptions,
+  { onError, json }: EvaluateOptions,
   { table, begin }: Evaluation,
 ): Promise<{ readonly report: Report; readonly skipped: number }> {
   const notes = warnings();
-  const bar = progressBar();
+  const bar = progressBar(undefined, barsOn({ json }));
   let [rows, skipped] = [0, 0];
   try {
     const { pretrained } = await session.start();
     const { plan, inputOf, add, report } = begin(pretrained, session.taskOptions);
-    for await (const outcome of rowOutcomes(pretrained.model, plan, table, inputOf)) {
+    for await (const outcome of rowOutcomes(session, pretrained.model, plan, table, inputOf)) {
       const { row, fault } = outcome;
       rows++;
       if (fault === undefined) add(outcome.input, outcome.result);

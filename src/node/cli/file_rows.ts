@@ -8,6 +8,7 @@ import type { DataTable, Row, RowValues } from "../data/rows.ts";
 import { openTable } from "../data/table.ts";
 import { InputError } from "./failure.ts";
 import type { InputOptions } from "./file_options.ts";
+import type { Session } from "./session.ts";
 
 /** Of a row: what the task made of it, or what is wrong with it. */
 export type Outcome<Input, Result> = { readonly row: Row } & (
@@ -43,10 +44,12 @@ export function textIn(values: RowValues, column: string): string {
 }
 
 /**
+ * @param at does something of which warnings may come, and says with them which row they are of
  * @param inputOf throws an InputError for a row that cannot be used
  * @param begun number of the last row that is to be passed over
  */
 export async function* rowOutcomes<Input, Result>(
+  { at }: Pick<Session, "at">,
   model: BertModel,
   plan: Plan<Input, Result>,
   table: DataTable,
@@ -61,7 +64,7 @@ export async function* rowOutcomes<Input, Result>(
       let job: Job<Result>;
       try {
         input = inputOf(row.values);
-        job = plan.prepare(input, row.number - 1);
+        job = at(`${table.name}: ${placeOf(row)}`, () => plan.prepare(input, row.number - 1));
       } catch (error) {
         if (!(error instanceof InputError || error instanceof RangeError)) throw error;
         return without(row, error.message);

@@ -1,6 +1,5 @@
 /** `--input FILE --output OUT`: a task over a data file, with progress, Ctrl-C and going on later. */
 
-import { constants } from "node:os";
 import type { Plan } from "../../bert/tasks/plan.ts";
 import type { Pretrained } from "../../bert/tasks/pretrained.ts";
 import { layoutOf, type OutputFormat, outputFormatOf } from "../data/layout.ts";
@@ -11,9 +10,10 @@ import { InputError } from "./failure.ts";
 import type { FileOptions } from "./file_options.ts";
 import { openInput, placeOf, rowOutcomes, textIn } from "./file_rows.ts";
 import { fingerprintFile } from "./fingerprint.ts";
+import { catchInterruption } from "./interruption.ts";
 import { type Kept, keptColumns } from "./keep.ts";
 import { print, printRaw, say, warnings } from "./output.ts";
-import { durationText, progressBar, rateText } from "./progress_bar.ts";
+import { barsOn, durationText, progress, progressBar, rateText } from "./progress_bar.ts";
 import type { Session } from "./session.ts";
 
 export interface FileJob<Input, Result> {
@@ -75,7 +75,8 @@ export async function answerFile<Input, Result>(
   if (begun > 0) say(`going on after row ${begun}`);
   const interruption = catchInterruption();
   const start = performance.now();
-  let bar = progressBar();
+  const stream = barsOn({ json: options.json, answers: !output || options.output === "-" });
+  let bar = progressBar(undefined, stream);
   let [done, skipped] = [begun, 0];
   try {
     const { pretrained } = await session.start();
@@ -84,10 +85,10 @@ export async function answerFile<Input, Result>(
       return job.input(job.read.map((column) => textIn(values, column)));
     };
     const { signal } = interruption;
-    const outcomes = rowOutcomes(pretrained.model, job.plan(pretrained), table, inputOf, { begun, signal });
+    const outcomes = rowOutcomes(session, pretrained.model, job.plan(pretrained), table, inputOf, { begun, signal });
     for await (const outcome of outcomes) {
       const { row, fault } = outcome;
-      if (done === begun) bar = progressBar({ rows: begun, share: begun > 0 ? row.share : 0 }, shownOn(output));
+      if (done === begun) bar = progressBar({ rows: begun, share: begun > 0 ? row.share : 0 }, stream);
       if (fault !== undefined) {
         const what = `${table.name}: ${placeOf(row)}: ${fault}`;
         if (options.onError === "stop") throw new InputError(`${what}; --on-error skip leaves such rows out`);
@@ -146,7 +147,8 @@ async function openResults<Input, Result>(
   );
   const { model, dtype, batchInvariant, resume, force } = options;
   const identity = async (): Promise<Identity> => {
-    const input = await fingerprintFile(options.input);
+    const hashing = progress(`hashing ${options.input}`, barsOn(options));
+    const input = await fingerprintFile(options.input, hashing.at).finally(hashing.end);
     const files = await session.fingerprints();
     return { command, input, model, dtype, batchInvariant, format, ...files, ...Object.fromEntries(flat) };
   };
@@ -182,44 +184,6 @@ function standardOutput({ head, encode }: Layout, format: OutputFormat): OutputF
 function keptText(kept: string, output: string | undefined, rows: number): string {
   if (kept === output) return `${kept} has the results up to row ${rows}; --resume goes on`;
   return `${output} is as it was before; ${kept} has results up to row ${rows} at most; --resume goes on`;
-}
-
-/** Milliseconds. Whoever starts us, as npx does, may pass on a Ctrl-C that the terminal has sent us already. */
-const ECHO = 500;
-
-const SIGNALS = ["SIGINT", "SIGTERM"] as const;
-
-/** While it lasts, the first Ctrl-C aborts the signal; another one ends the process where it stands. */
-function catchInterruption(): { readonly signal: AbortSignal; exitCode(): number; end(): void } {
-  const controller = new AbortController();
-  const usual = SIGNALS.map((name) => process.listeners(name));
-  let code = 0;
-  let since = 0;
-  const stop = (name: NodeJS.Signals): void => {
-    if (code !== 0) {
-      if (performance.now() - since > ECHO) process.exit(code);
-      return;
-    }
-    since = performance.now();
-    code = 128 + constants.signals[name];
-    controller.abort();
-  };
-  for (const name of SIGNALS) process.removeAllListeners(name).on(name, stop);
-  return {
-    signal: controller.signal,
-    exitCode: () => code,
-    end() {
-      SIGNALS.forEach((name, i) => {
-        process.off(name, stop);
-        for (const listener of usual[i]!) process.on(name, listener);
-      });
-    },
-  };
-}
-
-/** Answers on a terminal are progress enough, and a bar between them would be in the way. */
-function shownOn(output: OutputFile | undefined): Pick<NodeJS.WriteStream, "isTTY" | "write"> {
-  return output || !process.stdout.isTTY ? process.stderr : { isTTY: false, write: () => true };
 }
 
 function summary(rows: number, skipped: number, start: number): string {

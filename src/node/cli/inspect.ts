@@ -15,6 +15,7 @@ import { isPyTorch } from "../../files/pytorch/state_dict.ts";
 import { openFile } from "../folder.ts";
 import { messageOf } from "./failure.ts";
 import { openModelFolder } from "./model.ts";
+import { barsOn, progress } from "./progress_bar.ts";
 import { findBadValues } from "./values.ts";
 
 export interface CheckpointSummary {
@@ -45,23 +46,27 @@ export const NO_TOKENIZER = "there is no tokenizer: neither tokenizer.json nor v
 
 /**
  * @param path of a file or of a folder, or a model of the hub, as the user gave it
- * @param verify whether the files of a model of the hub are hashed
+ * @param options `verify`: whether the files of a model of the hub are hashed; no bars with `json`
  */
-export async function inspectPath(path: string, verify: boolean = false): Promise<Inspection> {
+export async function inspectPath(
+  path: string,
+  options: { readonly json: boolean; readonly verify: boolean },
+): Promise<Inspection> {
+  const reading = progress(`reading ${path}`, barsOn(options));
   let kind: Inspection["kind"];
   try {
     const found = await stat(path).catch(() => undefined);
     if (!found || found.isDirectory()) {
-      const folder = await openModelFolder(path, { verify });
+      const folder = await openModelFolder(path, options);
       kind = "model folder";
-      return await inspectFolder(folder, { values: true });
+      return await inspectFolder(folder, { values: reading.at });
     }
     kind = "safetensors file";
     const source = await openFile(path);
     if (isPyTorch(await source.read(0, Math.min(16, source.size)))) kind = "PyTorch file";
     const checkpoint = await openCheckpointFile(source);
     try {
-      const { warnings } = await findBadValues(checkpoint);
+      const { warnings } = await findBadValues(checkpoint, { onShare: reading.at });
       return {
         kind,
         checkpoint: summaryOf(checkpoint),
@@ -73,16 +78,18 @@ export async function inspectPath(path: string, verify: boolean = false): Promis
     }
   } catch (error) {
     return { ...(kind && { kind }), warnings: [], faults: faultsOf(error, path) };
+  } finally {
+    reading.end();
   }
 }
 
 /**
  * Configuration, weights and tokenizer each by itself, then held against each other.
- * @param options `values`: whether the weights are read as well, and searched for what is no finite number
+ * @param options `values`: told how much is done, the weights are read as well, and searched for what is no finite number
  */
 export async function inspectFolder(
   folder: Folder,
-  { values = false }: { values?: boolean } = {},
+  { values }: { values?: (share: number) => void } = {},
 ): Promise<Inspection> {
   const faults: string[] = [];
   const attempt = async <T>(work: () => Promise<T>, where = ""): Promise<T | undefined> => {
@@ -106,7 +113,7 @@ export async function inspectFolder(
     config = written && ((await attempt(() => settleConfig(written, checkpoint, warn))) ?? written);
     parts = config && (await attempt(async () => checkWeights(config!, checkpoint, warn)));
     if (values) {
-      const found = await attempt(() => findBadValues(checkpoint, parts?.encoder));
+      const found = await attempt(() => findBadValues(checkpoint, { always: parts?.encoder, onShare: values }));
       faults.push(...(found?.faults ?? []));
       found?.warnings.forEach(warn);
     }

@@ -5,18 +5,21 @@ import type { Folder } from "../../files/bytes.ts";
 import { type Claim, refuseInputs } from "../data/claim.ts";
 import { KNOWN } from "../hub/files.ts";
 import { resolveModel } from "../hub/resolve.ts";
-import { megabytes, progress, warnings } from "./output.ts";
+import { megabytes, warnings } from "./output.ts";
+import { barsOn, progress } from "./progress_bar.ts";
 
 /**
  * @param spec a folder, or `org/name[@revision]`
- * @param wanted `weights: false` where the tokenizer is enough; `verify` hashes what is in the cache
+ * @param wanted `weights: false` where the tokenizer is enough; `verify` hashes what is in the cache; no bars with `json`
  * @throws what `resolveModel` throws
  */
 export async function openModelFolder(
   spec: string,
-  wanted: { readonly weights?: boolean; readonly verify?: boolean } = {},
+  { weights = true, verify, json }: { readonly weights?: boolean; readonly verify?: boolean; readonly json: boolean },
 ): Promise<Folder> {
+  const stream = barsOn({ json });
   const notes = warnings();
+  const hashing = progress(`hashing ${spec}`, stream);
   let line: ReturnType<typeof progress> | undefined;
   const say = (): void => {
     line?.end();
@@ -24,19 +27,22 @@ export async function openModelFolder(
   };
   try {
     return await resolveModel(spec, {
-      ...wanted,
+      weights,
+      verify,
       onWarning: notes.warn,
       onProgress({ loaded, total }) {
         if (line === undefined) {
-          line = progress(`downloading ${spec}, ${megabytes(total)}`);
+          line = progress(`downloading ${spec}, ${megabytes(total)}`, stream);
           process.prependListener("SIGINT", say); // the command's own listener exits
         }
         line.at(loaded / total);
       },
+      onVerify: ({ loaded, total }) => hashing.at(loaded / total),
     });
   } finally {
     process.off("SIGINT", say);
     line?.end();
+    hashing.end();
     notes.end();
   }
 }

@@ -46,40 +46,22 @@ export const scoreText = (score: number): string => score.toFixed(4).padStart(7)
 
 const MOST_WARNINGS = 20;
 
-/** Warnings on stderr, each once, and after the first 20 only how many there were. */
+/** Warnings on stderr, each once; of those after the first 20, and of those again, only how many there were. */
 export function warnings(): { warn(message: string): void; end(): void } {
   const given = new Set<string>();
   let more = 0;
   return {
     warn(message) {
-      if (given.has(message)) return;
-      if (given.size === MOST_WARNINGS) {
+      if (given.has(message) || given.size === MOST_WARNINGS) {
         more++;
         return;
       }
       given.add(message);
+      if (process.stderr.isTTY) process.stderr.write("\r\u001b[K"); // a bar may stand there
       say(`warning: ${printable(message)}`);
     },
     end() {
       if (more > 0) say(`warning: and ${more} more like these`);
-    },
-  };
-}
-
-/** A line on stderr that is rewritten as work goes on; nothing where nobody would see it move. */
-export function progress(what: string): { at(share: number): void; end(): void } {
-  const { stderr } = process;
-  if (!stderr.isTTY) return { at() {}, end() {} };
-  let shown = -1;
-  return {
-    at(share) {
-      const percent = Math.floor(share * 100);
-      if (percent === shown) return;
-      shown = percent;
-      stderr.write(`\r${printable(what)} ${percent}%`);
-    },
-    end() {
-      stderr.write("\r\u001b[K");
     },
   };
 }

@@ -9,14 +9,15 @@ import type { Tokenizer } from "../../bert/tokenizer/tokenizer.ts";
 import { type Folder, readText } from "../../files/bytes.ts";
 import type { Engine } from "../../runtime/engine.ts";
 import { type Claim, claimOutput } from "../data/claim.ts";
-import { createEngine } from "../index.ts";
+import { createEngine } from "../engine.ts";
 import type { CommonOptions } from "./command.ts";
 import { InputError } from "./failure.ts";
 import type { FileOptions } from "./file_options.ts";
 import { fingerprints } from "./fingerprint.ts";
 import { inspectFolder, NO_TOKENIZER } from "./inspect.ts";
 import { openModelFolder, refuseModel } from "./model.ts";
-import { adapterText, print, progress, say, warnings } from "./output.ts";
+import { adapterText, print, say, warnings } from "./output.ts";
+import { barsOn, progress } from "./progress_bar.ts";
 import { quietTerminal } from "./quiet_terminal.ts";
 import { textBatches } from "./texts.ts";
 
@@ -24,6 +25,10 @@ export interface Session {
   readonly tokenizer: Tokenizer;
   /** For the tasks: their warnings go to stderr. */
   readonly taskOptions: TaskOptions;
+  /** Results are JSON, and no bars are wanted. */
+  readonly quiet: boolean;
+  /** Does `work`, of whose warnings it is said where they belong. */
+  at<T>(place: string, work: () => T): T;
   /** A result as JSON, with the adapter that computed it; without `--json` a line on stderr says it. */
   json(result: object): string;
   /** Starts the GPU and loads the model, once. */
@@ -64,7 +69,7 @@ export async function withModel(
   work: (session: Session) => Promise<void>,
 ): Promise<void> {
   const read = new Set<string>();
-  const folder = remembering(await openModelFolder(options.model, { verify: options.verify }), read);
+  const folder = remembering(await openModelFolder(options.model, options), read);
   const { tokenizer, faults, warnings: odd } = await inspectFolder(folder);
   if (faults.length > 0) throw new ModelError(folder.name, faults);
   if (!tokenizer) throw new ModelError(folder.name, [NO_TOKENIZER]);
@@ -77,13 +82,14 @@ export async function withModel(
   if (output) await refuseModel(output, folder, await filesOf());
   const { warn, end } = warnings();
   for (const warning of odd) warn(`${folder.name}: ${warning}`);
+  let where = "";
   let engine: Engine | undefined;
   let started: ReturnType<Session["start"]> | undefined;
   const start: Session["start"] = async () => {
     const { adapter, batchInvariant } = options;
     engine = await quietTerminal(() => createEngine({ adapter, batchInvariant }));
     if (!options.json && !silent) say(`adapter: ${adapterText(engine.adapter)}`);
-    const loading = progress("loading the model");
+    const loading = progress("loading the model", barsOn(options));
     try {
       const model = await BertModel.load(engine, folderAt(folder, sentence?.path ?? ""), {
         dtype: options.dtype,
@@ -100,14 +106,26 @@ export async function withModel(
   try {
     await work({
       tokenizer,
-      taskOptions: { onWarning: warn },
+      taskOptions: { onWarning: (message) => warn(where + message) },
+      at(place, work) {
+        where = `${place}: `;
+        try {
+          return work();
+        } finally {
+          where = "";
+        }
+      },
       json: (result) => JSON.stringify({ ...result, adapter: engine?.adapter.name }),
       start() {
         started ??= start();
         return started;
       },
       output,
-      fingerprints: async () => fingerprints(folder, await filesOf()),
+      async fingerprints() {
+        const hashing = progress("hashing the model", barsOn(options));
+        return fingerprints(folder, await filesOf(), hashing.at).finally(hashing.end);
+      },
+      quiet: options.json,
     });
   } finally {
     end();

@@ -6,7 +6,7 @@ import { type CommonOptions, newCommand, positiveInteger, TEXTS } from "./comman
 import { InputError } from "./failure.ts";
 import { inspectTokenizer, NO_TOKENIZER } from "./inspect.ts";
 import { openModelFolder } from "./model.ts";
-import { aligned, printable } from "./output.ts";
+import { aligned, printable, warnings } from "./output.ts";
 import { answer } from "./session.ts";
 
 interface TokenizeOptions extends CommonOptions {
@@ -26,18 +26,31 @@ export function tokenizeCommand(): Command {
 
 async function tokenize(texts: readonly string[], options: TokenizeOptions): Promise<void> {
   const { json, pair, maxLength, special } = options;
-  const folder = await openModelFolder(options.model, { weights: false, verify: options.verify });
+  const folder = await openModelFolder(options.model, { weights: false, json, verify: options.verify });
   const { tokenizer, faults } = await inspectTokenizer(folder);
   if (!tokenizer) throw new InputError(`${folder.name}: ${faults[0] ?? NO_TOKENIZER}`);
   const encode: EncodeOptions = {
     addSpecialTokens: special,
     ...(maxLength && { maxLength, truncation: "longest_first" }),
   };
-  await answer(
-    texts,
-    async (batch) => batch.map((text) => tokenizer.encode(text, pair, encode)),
-    (text, encoding) => (json ? asJson(text, pair, encoding) : asText(text, encoding)),
-  );
+  const { warn, end } = warnings();
+  const encoded = (text: string): Encoding =>
+    tokenizer.encode(text, pair, {
+      ...encode,
+      onCut: (tokens, exact) =>
+        warn(
+          `${JSON.stringify(text.slice(0, 40))} has ${exact ? "" : "more than "}${tokens} tokens, --max-length is ${maxLength}: the rest is left out`,
+        ),
+    });
+  try {
+    await answer(
+      texts,
+      async (batch) => batch.map(encoded),
+      (text, encoding) => (json ? asJson(text, pair, encoding) : asText(text, encoding)),
+    );
+  } finally {
+    end();
+  }
 }
 
 function asJson(text: string, pair: string | undefined, { ids, tokens, offsets, typeIds }: Encoding): string {

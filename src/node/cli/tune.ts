@@ -1,15 +1,16 @@
 /** `tune`: finds the fastest way to multiply on this GPU, and keeps it for all that runs here from then on. */
 
-import { Command, Option } from "commander";
+import { Command } from "commander";
 import type { Scalar } from "../../kernels/kernel.ts";
 import { describeConfig } from "../../kernels/matmul/matmul_config.ts";
 import type { Engine } from "../../runtime/engine.ts";
 import { type TunedClass, type TuningResult, tuneMatmul, tuningShapes } from "../../runtime/ops/tune.ts";
-import { createEngine } from "../index.ts";
+import { createEngine } from "../engine.ts";
 import { claimTuning, removeTuning, storeTuning, tuningFile } from "../tuning.ts";
-import { positiveInteger } from "./command.ts";
+import { dtypeOption, positiveInteger } from "./command.ts";
 import { InputError } from "./failure.ts";
-import { aligned, print, printable, progress, say } from "./output.ts";
+import { aligned, print, printable, say } from "./output.ts";
+import { barsOn, progress } from "./progress_bar.ts";
 import { quietTerminal } from "./quiet_terminal.ts";
 
 interface TuneCliOptions {
@@ -26,7 +27,7 @@ export function tuneCommand(): Command {
     .description("find the fastest matmul for this GPU, and use it from then on")
     .option("--json", "JSON Lines: one object per line", false)
     .option("--adapter <NAME>", "auto, hardware, software, or a part of an adapter's name", "auto")
-    .addOption(new Option("--dtype <TYPE>", "storage to tune for").choices(["f32", "f16"]).default("f32"))
+    .addOption(dtypeOption("storage to tune for", ["f32", "f16"]).default("f32"))
     .option("--budget <MS>", "milliseconds in all", positiveInteger, 2000)
     .option("--dry-run", "measure, store nothing", false)
     .option("--reset", "measure nothing, remove what was stored for all adapters", false)
@@ -46,7 +47,7 @@ async function tune({ json, adapter, dtype, budget, dryRun, reset }: TuneCliOpti
     if (dtype === "f16" && !engine.hasF16) {
       throw new InputError(`${engine.adapter.name} stores no f16 (it lacks shader-f16): tune with --dtype f32`);
     }
-    const shown = progress("tuning");
+    const shown = progress("tuning", barsOn({ json }));
     const result = await tuneMatmul(engine, {
       shapes: tuningShapes(engine, dtype),
       budgetMs: budget,

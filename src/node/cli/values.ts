@@ -11,11 +11,21 @@ export interface BadValues {
   readonly warnings: readonly string[];
 }
 
-/** Reads all of it. @param always the tensors, by their names in the file, that every answer is made of */
+/**
+ * Reads all of it.
+ * @param always the tensors, by their names in the file, that every answer is made of
+ * @param onShare told how much is read, 0 to 1
+ */
 export async function findBadValues(
   checkpoint: Checkpoint,
-  always: ReadonlySet<string> = new Set(),
+  {
+    always = new Set(),
+    onShare,
+  }: { readonly always?: ReadonlySet<string> | undefined; readonly onShare: (share: number) => void },
 ): Promise<BadValues> {
+  const elements = [...checkpoint.tensors.values()].map(({ shape }) => shape.reduce((size, n) => size * n, 1));
+  const total = elements.reduce((sum, size) => sum + size, 0);
+  let done = 0;
   const faults: string[] = [];
   const warnings: string[] = [];
   for (const { name, dtype } of checkpoint.tensors.values()) {
@@ -33,6 +43,8 @@ export async function findBadValues(
           else seen.set(kind, { first: begin + i, count: 1 });
         }
         begin += chunk.length;
+        done += chunk.length;
+        onShare(done / total);
       }
     } catch (error) {
       if (!(error instanceof OverflowError)) throw error;

@@ -83,10 +83,18 @@ export type Write = (bytes: string | Uint8Array) => Promise<void>;
 /**
  * A whole file in one go. Until it is complete, whoever looks finds what was there before.
  * @param fill writes it
+ * @param complete makes of what was written the file itself. @returns where it lies, there or beside it
  */
-export async function writeOutput(claim: Claim, fill: (write: Write) => Promise<void>): Promise<void> {
+export async function writeOutput(
+  claim: Claim,
+  fill: (write: Write) => Promise<void>,
+  complete: (file: string) => Promise<string> = async (file) => file,
+): Promise<void> {
   const unfinished = claim.file + UNFINISHED;
-  const abandon = (): void => rmSync(unfinished, { force: true });
+  const made = new Set([unfinished]);
+  const abandon = (): void => {
+    for (const file of made) rmSync(file, { force: true });
+  };
   process.once("exit", abandon); // an interrupt ends us without a word
   const file = await createFresh(unfinished, claim.path, claim.owner);
   try {
@@ -97,7 +105,9 @@ export async function writeOutput(claim: Claim, fill: (write: Write) => Promise<
     }
     if (!claim.replaces && (await exists(claim.file)))
       throw new Error(`${claim.path}: it has come since the run began; name another file`);
-    await publish(unfinished, claim.file, claim.owner);
+    const whole = await complete(unfinished);
+    made.add(whole);
+    await publish(whole, claim.file, claim.owner);
   } finally {
     abandon();
     process.off("exit", abandon);

@@ -27,15 +27,21 @@ export function npyLayout(columns: readonly Column[]): Layout {
   let owed = 0;
   return {
     head: "",
-    encode(_row, values) {
-      if (!values) {
+    encode(row, values) {
+      const vector = values?.[vectors] as Vector | null | undefined;
+      if (!vector) {
         if (matrix) return blank(matrix);
         owed++;
         return "";
       }
-      const vector = values[vectors] as Vector;
       const bytes = new Uint8Array(vector.buffer, vector.byteOffset, vector.byteLength);
-      if (matrix) return bytes;
+      if (matrix) {
+        const { length, dtype } = matrix;
+        if (vector.length === length && dtypeOf(vector) === dtype) return bytes;
+        throw new Error(
+          `row ${row}: a vector of ${vector.length} ${dtypeOf(vector)}, those before have ${length} ${dtype}`,
+        );
+      }
       matrix = { dtype: dtypeOf(vector), length: vector.length, rowBytes: vector.byteLength };
       const first = matrix;
       return Buffer.concat([header(first, 0), ...Array.from({ length: owed }, () => blank(first)), bytes]);

@@ -9,12 +9,14 @@ export interface SquadQuestion {
   readonly context: string;
   /** Texts of the gold answers; none where the question has no answer. */
   readonly answers: readonly string[];
+  /** Where each begins in the context, in code points; undefined where the file does not say. */
+  readonly starts: readonly (number | undefined)[];
 }
 
 /** Bytes; such files are read whole. SQuAD 2.0 has 42 MB. */
 const LARGEST = 512 << 20;
 
-/** A question per row, in the columns of these names. @throws as `readSquad` */
+/** A question per row, in the columns of these names, answers as the hub's data sets have them. @throws as `readSquad` */
 export async function squadTable(path: string, question: string, context: string, answers: string): Promise<DataTable> {
   const questions = await readSquad(path);
   return {
@@ -22,7 +24,11 @@ export async function squadTable(path: string, question: string, context: string
     columns: [question, context, answers],
     async *rows(): AsyncGenerator<Row> {
       for (const [i, item] of questions.entries()) {
-        const values = { [question]: item.question, [context]: item.context, [answers]: item.answers };
+        const values = {
+          [question]: item.question,
+          [context]: item.context,
+          [answers]: { text: item.answers, answer_start: item.starts },
+        };
         yield { number: i + 1, share: (i + 1) / questions.length, values };
       }
     },
@@ -52,15 +58,20 @@ export async function readSquad(path: string): Promise<SquadQuestion[]> {
       const context = textOf(field(paragraph, "context", at), `${at}.context`);
       eachOf(field(paragraph, "qas", at), `${at}.qas`, (item, at) => {
         const answers: string[] = [];
+        const starts: (number | undefined)[] = [];
         eachOf(field(item, "answers", at), `${at}.answers`, (answer, at) => {
           answers.push(textOf(field(answer, "text", at), `${at}.text`));
+          const { answer_start: start } = answer as { answer_start?: unknown };
+          starts.push(Number.isInteger(start) ? (start as number) : undefined);
         });
         questions.push({
           id: String(field(item, "id", at)),
           question: textOf(field(item, "question", at), `${at}.question`),
           context,
           // 2.0 may list plausible answers to a question that has none
-          answers: (item as { is_impossible?: unknown }).is_impossible === true ? [] : answers,
+          ...((item as { is_impossible?: unknown }).is_impossible === true
+            ? { answers: [], starts: [] }
+            : { answers, starts }),
         });
       });
     });

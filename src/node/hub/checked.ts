@@ -54,9 +54,17 @@ export async function verifyFiles(
   repo: RepoCache,
   commit: string,
   paths: readonly string[],
-  signal: AbortSignal | undefined,
+  {
+    signal,
+    onVerify,
+  }: {
+    readonly signal?: AbortSignal | undefined;
+    readonly onVerify?: ((progress: { file: string; loaded: number; total: number }) => void) | undefined;
+  },
 ): Promise<void> {
   const known = await readKnown(repo, commit);
+  let [loaded, total] = [0, 0];
+  for (const path of paths) total += (await fileSize(placeOf(repo, commit, path))) ?? 0;
   for (const path of paths) {
     const real = await realpath(placeOf(repo, commit, path));
     const etag = known[path]?.etag ?? basename(real);
@@ -66,7 +74,14 @@ export async function verifyFiles(
     }
     const hash = createHash(kind);
     if (kind === "sha1") hash.update(`blob ${await fileSize(real)}\0`); // as git does
-    await pipeline(createReadStream(real), hash, { signal });
+    const counted = async function* (chunks: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
+      for await (const chunk of chunks) {
+        loaded += chunk.length;
+        onVerify?.({ file: path, loaded, total });
+        yield chunk;
+      }
+    };
+    await pipeline(createReadStream(real), counted, hash, { signal });
     const digest = hash.digest("hex");
     if (digest === etag) continue;
     throw new HubCacheError(

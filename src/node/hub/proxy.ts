@@ -2,16 +2,14 @@
 
 type Environment = Readonly<Record<string, string | undefined>>;
 
-type Fetch = typeof globalThis.fetch;
-
 /**
  * `fetch` by way of the proxies of HTTP_PROXY (for http addresses) and HTTPS_PROXY (for https), but for the hosts of
  * NO_PROXY: names, which stand for all that ends in them as well, with a port where one alone is meant, or `*`. Each in
  * lower case too, which goes first. What is behind HTTPS_PROXY is reached through a tunnel, and seen by nobody.
  * @throws RangeError for a proxy that is no http address; its password is in no message
  */
-export async function proxiedFetch(env: Environment = process.env): Promise<Fetch> {
-  const proxies = new Map<string, Fetch>();
+export async function proxiedFetch(env: Environment = process.env): Promise<typeof globalThis.fetch> {
+  const proxies = new Map<string, typeof globalThis.fetch>();
   for (const scheme of ["http", "https"]) {
     const proxy = proxyOf(scheme, env);
     if (proxy) proxies.set(`${scheme}:`, await fetchThrough(proxy, noProxyOf(env)));
@@ -56,7 +54,7 @@ function decoded(text: string): string {
   }
 }
 
-async function fetchThrough({ url, variable }: Proxy, noProxy: string): Promise<Fetch> {
+async function fetchThrough({ url, variable }: Proxy, noProxy: string): Promise<typeof globalThis.fetch> {
   // here, since it takes as long to load as all the rest of the command, and few have a proxy
   const { EnvHttpProxyAgent, fetch } = await import("undici");
   const { username, password, origin } = url;
@@ -82,5 +80,5 @@ async function fetchThrough({ url, variable }: Proxy, noProxy: string): Promise<
       });
     }
   };
-  return through as unknown as Fetch; // the same standard; only the types are declared twice
+  return through as unknown as typeof globalThis.fetch; // the same standard; only the types are declared twice
 }

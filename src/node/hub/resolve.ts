@@ -35,6 +35,8 @@ export interface ResolveOptions {
   readonly onWarning?: ((message: string) => void) | undefined;
   /** Hash the files that are used of a model of the hub, also those that were in the cache. Default false. */
   readonly verify?: boolean | undefined;
+  /** How far that is. */
+  readonly onVerify?: ((progress: HubProgress) => void) | undefined;
   /** Stops a download; what has arrived is kept, and the next one goes on from there. */
   readonly signal?: AbortSignal | undefined;
   /** Of what fails for a moment. Default 5 tries, pauses from 250 ms. */
@@ -53,6 +55,7 @@ const OPTIONS: Names<ResolveOptions> = {
   onProgress: 1,
   onWarning: 1,
   verify: 1,
+  onVerify: 1,
   signal: 1,
   retry: 1,
   fetch: 1,
@@ -82,7 +85,7 @@ export async function resolveModel(spec: string, options: ResolveOptions = {}): 
   if (options.verify) {
     const [repo, commit] = [repoCache(settings.cacheDir, model.name), basename(snapshot)];
     const { small, weights } = await cachedFiles(repo, commit, { weights: options.weights ?? true });
-    await verifyFiles(repo, commit, [...small, ...weights], options.signal);
+    await verifyFiles(repo, commit, [...small, ...weights], options);
   }
   // messages name the model, not the commit's folder in the cache
   return { ...openFolder(snapshot), name: modelText(model) };

@@ -251,7 +251,7 @@ describe("tokenizer.json", () => {
     [
       "with a template of an unknown text",
       changed("post_processor", template([{ Sequence: { id: "C", type_id: 0 } }])),
-      /Sequence.id is "C"; expected "A" or "B"/,
+      /Sequence.id is "C"; expected A or B/,
     ],
     [
       "with a template of an unknown token",

@@ -55,8 +55,8 @@ describe("SQuAD", () => {
       { id: 2, question: "Why?", answers: [{ text: "plausible" }], is_impossible: true },
     ];
     expect(await readSquad(await file("a.json", squad(qas)))).toEqual([
-      { id: "1", question: "What?", context: "Some text.", answers: ["text", "Some text"] },
-      { id: "2", question: "Why?", context: "Some text.", answers: [] },
+      { id: "1", question: "What?", context: "Some text.", answers: ["text", "Some text"], starts: [5, undefined] },
+      { id: "2", question: "Why?", context: "Some text.", answers: [], starts: [] },
     ]);
   });
 

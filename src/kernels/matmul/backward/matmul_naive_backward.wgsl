@@ -4,6 +4,7 @@
 //   residual  [m, n]   read if HAS_RESIDUAL
 //   out       element [i, j] at i * out_stride + out_offset + j; in f32, and added to, if ACCUMULATE
 // One thread owns one output, one workgroup 8 x 8 of them. Accumulates in f32.
+// #import "matmul/operands/x_range.wgsl"
 // #import "matmul/store_gradient.wgsl"
 
 alias Scalar = f32;
@@ -39,7 +40,7 @@ fn main(
 
   var sum = 0.0;
   for (var k = 0u; k < params.k; k++) {
-    let i = select(row * params.k + k, k * params.m + row, X_COLUMNS);
+    let i = select(x_start(row, params.k) + k, x_start(k, params.m) + row, X_COLUMNS);
     sum += f32(x[i]) * f32(weight[k * params.n + col]);
   }
   put(row, col, sum);

@@ -1,5 +1,6 @@
 // x [k, m] for matrix units, m a multiple of 4: DEPTH of k at a time lie in workgroup memory as they come; zeros
 // past k.
+// #import "matmul/operands/x_range.wgsl"
 
 const X_STRIDE = TILE_ROWS + PAD;
 
@@ -13,7 +14,7 @@ fn fill_x(row: u32, k: u32, thread: u32) {
     let four = i % (TILE_ROWS / 4);
     var values = vec4<Scalar>();
     if (k + depth < params.k) {
-      values = x[(k + depth) * (params.m / 4) + min(row / 4 + four, params.m / 4 - 1)];
+      values = x[x_start(k + depth, params.m) / 4 + min(row / 4 + four, params.m / 4 - 1)];
     }
     for (var j = 0u; j < 4; j++) { x_tile[depth * X_STRIDE + four * 4 + j] = values[j]; }
   }

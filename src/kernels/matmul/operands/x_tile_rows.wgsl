@@ -1,4 +1,5 @@
 // x [m, k] for matrix units: rows lie in workgroup memory as they come, DEPTH of k at a time; zeros past k.
+// #import "matmul/operands/x_whole.wgsl"
 
 const X_STRIDE = DEPTH + PAD;
 
@@ -12,7 +13,7 @@ fn fill_x(row: u32, k: u32, thread: u32) {
     let four = i % (DEPTH / 4);
     let at = k / 4 + four;
     var values = vec4<Scalar>();
-    if (at * 4 < params.k) { values = x[min(row + r, params.m - 1) * (params.k / 4) + at]; }
+    if (at * 4 < params.k) { values = x[x_start(min(row + r, params.m - 1), params.k) / 4 + at]; }
     for (var j = 0u; j < 4; j++) { x_tile[r * X_STRIDE + four * 4 + j] = values[j]; }
   }
 }

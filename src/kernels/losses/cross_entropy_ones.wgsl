@@ -1,0 +1,3 @@
+// As cross_entropy.wgsl, for a number of columns that fours do not divide.
+// #import "losses/cross_entropy.wgsl"
+// #import "losses/ones.wgsl" instead of "losses/fours.wgsl"

@@ -1,0 +1,34 @@
+// Squared error of outputs and its gradient, which takes the outputs' place: the loss of a regression.
+//   logits      [count]  the outputs, replaced by 2 (output - label) * scale * loss_scale
+//   labels      [count]  f32
+//   state       State of the optimizer, whose loss_scale multiplies all gradients
+//   losses      [count]  (output - label)^2 * scale
+// One thread owns an element. Computes in f32.
+// #import "optimizer/state.wgsl"
+
+alias Scalar = f32;
+const WORKGROUP_SIZE = 64;
+
+struct Params {
+  count: u32,
+  scale: f32, // 1 / the number of labels
+}
+
+@group(0) @binding(0) var<storage, read_write> logits: array<Scalar>;
+@group(0) @binding(1) var<storage, read> labels: array<f32>;
+@group(0) @binding(2) var<storage, read> state: State;
+@group(0) @binding(3) var<storage, read_write> losses: array<f32>;
+@group(0) @binding(4) var<uniform> params: Params;
+
+@compute @workgroup_size(WORKGROUP_SIZE)
+fn main(
+  @builtin(workgroup_id) group: vec3u,
+  @builtin(num_workgroups) groups: vec3u,
+  @builtin(local_invocation_index) lane: u32,
+) {
+  let i = (group.y * groups.x + group.x) * WORKGROUP_SIZE + lane;
+  if (i >= params.count) { return; }
+  let apart = f32(logits[i]) - labels[i];
+  losses[i] = apart * apart * params.scale;
+  logits[i] = Scalar(2.0 * apart * params.scale * state.loss_scale);
+}

@@ -1,0 +1,151 @@
+/** The options of `train`, under the words of Hugging Face's Trainer. */
+
+import { type Command, InvalidArgumentError, Option } from "commander";
+import { INPUT_FORMATS, type InputFormat } from "../../data/table.ts";
+import { positiveInteger } from "../command.ts";
+
+export interface TrainOptions {
+  readonly json: boolean;
+  readonly verify: boolean;
+  readonly adapter: string;
+  readonly model?: string;
+  readonly config?: string;
+  readonly tokenizer?: string;
+  readonly input: readonly string[];
+  readonly format?: InputFormat;
+  readonly delimiter?: string;
+  readonly header: boolean;
+  readonly textColumn?: string;
+  readonly pairColumn?: string;
+  readonly labelColumn?: string;
+  readonly evalInput?: readonly string[];
+  readonly evalSplit?: number;
+  readonly maxLength?: number;
+  readonly output: string;
+  readonly resume: boolean;
+  readonly force: boolean;
+  readonly epochs?: number;
+  readonly maxSteps?: number;
+  readonly learningRate?: number;
+  readonly weightDecay?: number;
+  readonly warmupSteps?: number;
+  readonly schedule?: (typeof SCHEDULES)[number];
+  readonly maxGradNorm?: number;
+  readonly gradientAccumulation?: number;
+  readonly batchTokens?: number;
+  readonly batchSize?: number;
+  readonly evalSteps?: number;
+  readonly saveSteps?: number;
+  readonly saveLimit: number;
+  readonly loggingSteps: number;
+  readonly metric?: string;
+  readonly earlyStopping?: number;
+  readonly seed: number;
+  readonly dtype: "f32" | "f16";
+  readonly dropout?: number;
+  /** Of some commands. */
+  readonly maskShare: number;
+  readonly wholeWord: boolean;
+  readonly shuffleBuffer?: number;
+  readonly problemType?: "single_label_classification" | "multi_label_classification" | "regression";
+  readonly newLabels: boolean;
+  readonly docStride: number;
+  readonly maxAnswerLen: number;
+}
+
+export const SCHEDULES = ["constant", "linear", "cosine"] as const;
+
+const HELP = `
+Training:
+  DIR becomes a model folder in Hugging Face's layout: config.json, model.safetensors, the tokenizer's files, and README.md
+  with data, options and metrics. While the run is on it has checkpoint-STEP folders, each whole or not there; the
+  weights at the end are those of the best by --metric where there is an evaluation, else the last. Ctrl-C saves
+  and ends; --resume goes on from the last checkpoint, after a kill as well, and comes to the same bits as a run that
+  was not interrupted. One job writes to DIR at a time (DIR.lock).
+  A batch is --batch-size rows as they come, or rows of like lengths of at most --batch-tokens tokens; a step is taken
+  on --gradient-accumulation batches together, as on one large batch. Nothing is padded.
+  Progress is on stderr; with --json, stdout has an object per line for each step, evaluation and checkpoint.`;
+
+/** @param columns what its columns are called where nothing is said */
+export function trainOptions(command: Command, columns: { text?: string; pair?: string; label?: string }): Command {
+  command
+    .requiredOption("--input <FILE...>", "what is learnt, also gzipped; several files are one after the other")
+    .requiredOption("--output <DIR>", "the folder of the trained model")
+    .option("--model <MODEL>", "begin with a model folder, or org/name[@revision] of the Hugging Face hub")
+    .option("--config <FILE>", "begin with random weights for this config.json, and with --tokenizer")
+    .option("--tokenizer <DIR>", "the folder with vocab.txt or tokenizer.json, for --config");
+  if (columns.text) {
+    command
+      .addOption(
+        new Option("--format <NAME>", "of the files (default: by their extensions, else lines)").choices(INPUT_FORMATS),
+      )
+      .option("--delimiter <CHARACTER>", "between cells of CSV (default: found)")
+      .option("--no-header", "CSV and TSV begin with a row of data; columns are named 1, 2, 3...")
+      .option("--text-column <NAME>", `the column with the texts (default: ${columns.text})`);
+  }
+  if (columns.pair) command.option("--pair-column <NAME>", `the column with ${columns.pair}`);
+  if (columns.label) command.option("--label-column <NAME>", `the column with the answers (default: ${columns.label})`);
+  return command
+    .option("--eval-input <FILE...>", "what is evaluated on")
+    .option(
+      "--eval-split <SHARE>",
+      "evaluate on this share of the rows, chosen by the seed, in place of --eval-input",
+      share,
+    )
+    .option("--max-length <N>", "tokens of a text (default: what the model takes, 512 at most)", positiveInteger)
+    .option("--epochs <N>", "times that all rows are learnt from (default: 3)", positiveInteger)
+    .option("--max-steps <N>", "steps in all, in place of --epochs", positiveInteger)
+    .option("--learning-rate <RATE>", "at its highest (default: 5e-5)", number)
+    .option("--weight-decay <RATE>", "of all but biases and normalisations (default: 0.01)", number)
+    .option("--warmup-steps <N>", "steps in which the rate rises from 0; below 1 a share of all (default: 0)", number)
+    .addOption(
+      new Option("--schedule <NAME>", "how the rate falls afterwards (default: linear, to 0)").choices(SCHEDULES),
+    )
+    .option("--max-grad-norm <NORM>", "longer gradients are shortened to it; 0: none are (default: 1)", number)
+    .option("--gradient-accumulation <N>", "batches of a step (default: 1)", positiveInteger)
+    .option("--batch-tokens <N>", "tokens of a batch", positiveInteger)
+    .option("--batch-size <N>", "rows of a batch (default: 8)", positiveInteger)
+    .option("--eval-steps <N>", "steps between evaluations (default: after each epoch)", positiveInteger)
+    .option("--save-steps <N>", "steps between checkpoints (default: after each epoch)", positiveInteger)
+    .option("--save-limit <N>", "checkpoints that are kept, beside the best", positiveInteger, 1)
+    .option("--logging-steps <N>", "steps between two that are told", positiveInteger, 10)
+    .option("--metric <NAME>", "of the evaluation, by which checkpoints are better or worse")
+    .option("--early-stopping <N>", "end after so many evaluations that were no better than the best", positiveInteger)
+    .option("--seed <N>", "of the order, of masks, of new weights and of dropout", wholeNumber, 0)
+    .addOption(
+      new Option("--dtype <TYPE>", "of activations and of the weights that are computed with; what is trained is f32")
+        .choices(["f32", "f16"])
+        .default("f32"),
+    )
+    .option("--dropout <SHARE>", "in place of that of config.json", probability)
+    .option("--resume", "go on from the last checkpoint of --output", false)
+    .option("--force", "replace what is in --output", false)
+    .option("--json", "JSON Lines: one object per line", false)
+    .option("--adapter <NAME>", "auto, hardware, software, or a part of an adapter's name", "auto")
+    .option("--verify", "hash the files of a model of the hub before they are used, also those in the cache", false)
+    .addHelpText("after", HELP);
+}
+
+export function number(text: string): number {
+  const value = Number(text);
+  if (text.trim() !== "" && Number.isFinite(value) && value >= 0) return value;
+  throw new InvalidArgumentError("It must be a number from 0.");
+}
+
+function wholeNumber(text: string): number {
+  const value = Number(text);
+  if (/^\d+$/.test(text) && value < 2 ** 32) return value;
+  throw new InvalidArgumentError("It must be a whole number from 0 to 4294967295.");
+}
+
+function probability(text: string): number {
+  const value = number(text);
+  if (value < 1) return value;
+  throw new InvalidArgumentError("It must be from 0 to less than 1.");
+}
+
+export function share(text: string): number {
+  const value = number(text);
+  if (value > 0 && value < 1) return value;
+  throw new InvalidArgumentError("It must be above 0 and below 1.");
+}

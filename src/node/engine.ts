@@ -1,0 +1,43 @@
+/** Engines in Node, on a device of Dawn's. */
+
+import { requireKnown } from "../files/options.ts";
+import type { MatmulTuning } from "../kernels/matmul/matmul_config.ts";
+import { Engine, type EngineOptions } from "../runtime/engine.ts";
+import { DEVICE_OPTIONS, type DeviceOptions, requestDevice } from "./device.ts";
+import { readTuning } from "./tuning.ts";
+
+export interface EngineSettings extends DeviceOptions, Pick<EngineOptions, "batchInvariant"> {
+  /** Default: what `bert-webgpu tune` stored for the adapter, if it did; `false`: the built-in choices. */
+  readonly tuning?: MatmulTuning | false | undefined;
+}
+
+/** An engine on the best adapter of this machine, or on the one asked for. @throws NoAdapterError, TypeError for an unknown option */
+export async function createEngine(options: EngineSettings = {}): Promise<Engine> {
+  requireKnown("createEngine", options, { ...DEVICE_OPTIONS, tuning: 1, batchInvariant: 1 });
+  const { tuning: given, batchInvariant, ...device } = options;
+  const engine = await Engine.create({ open: () => requestDevice(device), batchInvariant });
+  const stored = () => readTuning(engine.adapter, (message) => process.emitWarning(message));
+  engine.tuning = (given === undefined ? await stored() : given) || undefined;
+  return engine;
+}
+
+/** The process's, as its GPU is: each further one would open a device and compile the same pipelines again. */
+const shared: { engine?: Promise<Engine> } = {};
+
+/**
+ * The engine of those who name none: `createEngine()`, once, when it is first asked for, and again after it was disposed
+ * or could not be made. It ends with the process, which it does not keep alive.
+ * @throws NoAdapterError
+ */
+export function defaultEngine(): Promise<Engine> {
+  const before = shared.engine;
+  const alive = async (): Promise<Engine | undefined> => {
+    const engine = await before;
+    await engine?.ready();
+    return engine;
+  };
+  shared.engine = alive()
+    .catch(() => undefined)
+    .then((engine) => engine ?? createEngine());
+  return shared.engine;
+}

@@ -1,0 +1,76 @@
+/** `loadPretrained` and `pipeline` for Node: a model is a path, a name of the hub or a folder, and an engine is there. */
+
+import type { LoadOptions } from "../bert/model.ts";
+import { storageOf } from "../bert/stored.ts";
+import {
+  type Pipeline,
+  type PipelineName,
+  type PipelineOptions,
+  pipeline as pipelineOf,
+  pipelineTask,
+} from "../bert/tasks/pipeline.ts";
+import { loadPretrained as loadFrom, type Pretrained } from "../bert/tasks/pretrained.ts";
+import type { Folder } from "../files/bytes.ts";
+import { type Names, requireKnown } from "../files/options.ts";
+import { Engine } from "../runtime/engine.ts";
+import { defaultEngine } from "./engine.ts";
+import { type ResolveOptions, resolveModel } from "./hub/resolve.ts";
+
+export interface PretrainedOptions extends LoadOptions {
+  /** Of a model of the hub: revision, token, progress of the download and the like. */
+  readonly hub?: Omit<ResolveOptions, "weights"> | undefined;
+}
+
+const OPTIONS: Names<PretrainedOptions> = { dtype: 1, wanted: 1, onProgress: 1, signal: 1, onWarning: 1, hub: 1 };
+
+/**
+ * Loads a model and its tokenizer.
+ * @param model a folder on disk by its path, `org/name[@revision]` of the Hugging Face hub (see `resolveModel`), or a folder
+ * @throws as `resolveModel` for a text; ModelError or CheckpointError with every fault; RangeError for an unknown dtype;
+ * TypeError for an unknown option
+ */
+export function loadPretrained(
+  engine: Engine,
+  model: string | Folder,
+  options?: PretrainedOptions,
+): Promise<Pretrained>;
+/** The same on `defaultEngine()`. */
+export function loadPretrained(model: string | Folder, options?: PretrainedOptions): Promise<Pretrained>;
+export async function loadPretrained(
+  first: Engine | string | Folder,
+  second?: string | Folder | PretrainedOptions,
+  third?: PretrainedOptions,
+): Promise<Pretrained> {
+  const engine = first instanceof Engine ? first : undefined;
+  const model = (engine ? second : first) as string | Folder;
+  const options = ((engine ? third : second) ?? {}) as PretrainedOptions;
+  requireKnown("loadPretrained", options, OPTIONS);
+  if (typeof model !== "string" && typeof model?.open !== "function") {
+    throw new TypeError("loadPretrained: no model is given; give a path, org/name of the hub, or a folder");
+  }
+  const { hub, ...load } = options;
+  storageOf(load.dtype ?? "f32"); // before anything is fetched
+  const { onWarning, signal } = load;
+  const folder = typeof model === "string" ? await resolveModel(model, { onWarning, signal, ...hub }) : model;
+  return loadFrom(engine ?? (await defaultEngine()), folder, load);
+}
+
+/**
+ * As `pipeline` of `bert-webgpu`, with models of disks and of the hub's cache.
+ * @param model a path, `org/name[@revision]` of the hub, a folder, or what is loaded already
+ * @throws as `pipeline` and `resolveModel`
+ */
+export async function pipeline<Name extends PipelineName>(
+  task: Name,
+  model: string | Folder | Pretrained,
+  options: PipelineOptions = {},
+): Promise<Pipeline<Name>> {
+  pipelineTask(task, model, options);
+  if (typeof model === "object" && "model" in model) return pipelineOf(task, model, options);
+  const { revision, ...rest } = options;
+  const { on_warning: onWarning, progress_callback: report } = options;
+  const onProgress: ResolveOptions["onProgress"] = ({ loaded, total }) =>
+    report?.({ status: "download", loaded, total, progress: (100 * loaded) / total });
+  const folder = typeof model === "string" ? await resolveModel(model, { revision, onWarning, onProgress }) : model;
+  return pipelineOf(task, folder, { ...rest, engine: options.engine ?? (await defaultEngine()) });
+}

@@ -1,0 +1,140 @@
+/**
+ * Checkpoints in a folder on disk. Each is written under a hidden name, synced and renamed, so that whatever happens, also
+ * a kill or a full disk, the folders that are listed are whole.
+ */
+
+import { mkdir, open, readdir, rename, rm, stat } from "node:fs/promises";
+import { join } from "node:path";
+import { unsafePath } from "../../files/bytes.ts";
+import type { Store, StoredFile } from "../../train/store.ts";
+import { createFresh, exists, naming } from "../data/fresh_file.ts";
+import { openFolder } from "../folder.ts";
+
+/** Names of folders that are being written, and of such as another one is put in the place of. */
+const UNFINISHED = /^\.(.+)\.unfinished$/;
+const REPLACED = /^\.(.+)\.replaced$/;
+const unfinished = (name: string): string => `.${name}.unfinished`;
+const replaced = (name: string): string => `.${name}.replaced`;
+
+export interface DiskStore extends Store {
+  /** Puts files beside the folders, in place of such as have their names. All are written before the first takes its place. */
+  writeFiles(files: AsyncIterable<StoredFile> | Iterable<StoredFile>): Promise<void>;
+}
+
+/**
+ * What a run that was killed has left unfinished is removed; what it was about to replace is put back.
+ * @param dir is made where it is not there; one process may write to it at a time
+ */
+export async function openDiskStore(dir: string): Promise<DiskStore> {
+  await naming(dir, () => mkdir(dir, { recursive: true }));
+  await tidy(dir);
+  const at = (name: string): string => join(dir, plain(dir, name));
+  return {
+    name: dir,
+    async list() {
+      const entries = await readdir(dir, { withFileTypes: true });
+      return entries.filter((entry) => entry.isDirectory() && !entry.name.startsWith(".")).map(({ name }) => name);
+    },
+    async write(name, files) {
+      const path = at(name);
+      const draft = join(dir, unfinished(name));
+      await writeAll(draft, path, files);
+      await naming(path, async () => {
+        const aside = join(dir, replaced(name));
+        if (await exists(path)) await rename(path, aside);
+        await rename(draft, path);
+        await sync(dir);
+        await rm(aside, { recursive: true, force: true });
+      });
+    },
+    async writeFiles(files) {
+      const draft = join(dir, unfinished("files"));
+      await writeAll(draft, dir, files);
+      await naming(dir, async () => {
+        for (const file of await readdir(draft)) await rename(join(draft, file), join(dir, file));
+        await rm(draft, { recursive: true });
+        await sync(dir);
+      });
+    },
+    async open(name) {
+      const path = at(name);
+      return (await isFolder(path)) ? openFolder(path) : undefined;
+    },
+    async remove(name) {
+      const path = at(name);
+      const aside = join(dir, unfinished(name)); // never listed with only some of its files
+      await naming(path, async () => {
+        await rm(aside, { recursive: true, force: true });
+        if (!(await exists(path))) return;
+        await rename(path, aside);
+        await rm(aside, { recursive: true, force: true });
+      });
+    },
+  };
+}
+
+/** @throws Error for a name that leads elsewhere, or is hidden */
+function plain(dir: string, name: string): string {
+  const reason = unsafePath(name) ?? (/[\\/]|^\.|^$/.test(name) ? "it is no plain name" : undefined);
+  if (reason === undefined) return name;
+  throw new Error(`${dir}: the name ${JSON.stringify(name)} is refused: ${reason}`);
+}
+
+/** @param path for messages */
+async function writeAll(
+  draft: string,
+  path: string,
+  files: AsyncIterable<StoredFile> | Iterable<StoredFile>,
+): Promise<void> {
+  await naming(path, async () => {
+    await rm(draft, { recursive: true, force: true });
+    await mkdir(draft);
+  });
+  try {
+    for await (const { path: name, bytes } of files) {
+      const file = await createFresh(join(draft, plain(path, name)), join(path, name));
+      try {
+        for await (const slice of bytes) await naming(join(path, name), () => file.writeFile(slice));
+        await naming(join(path, name), () => file.sync());
+      } finally {
+        await file.close();
+      }
+    }
+    await sync(draft);
+  } catch (error) {
+    await rm(draft, { recursive: true, force: true }).catch(() => {}); // a full disk is the error to tell
+    throw error;
+  }
+}
+
+async function tidy(dir: string): Promise<void> {
+  const names = await readdir(dir);
+  for (const entry of names) {
+    const name = REPLACED.exec(entry)?.[1];
+    if (name === undefined) continue;
+    if (!names.includes(name)) await rename(join(dir, entry), join(dir, name));
+    else await rm(join(dir, entry), { recursive: true, force: true });
+  }
+  for (const entry of names) {
+    if (UNFINISHED.test(entry)) await rm(join(dir, entry), { recursive: true, force: true });
+  }
+}
+
+/** The names in a folder reach the disk. Windows opens no folder, and needs none of this. */
+async function sync(dir: string): Promise<void> {
+  const handle = await open(dir, "r").catch(() => undefined);
+  if (!handle) return;
+  try {
+    await handle.sync();
+  } catch (error) {
+    if (!["EINVAL", "EPERM", "EISDIR", "ENOTSUP"].includes((error as NodeJS.ErrnoException).code ?? "")) throw error;
+  } finally {
+    await handle.close();
+  }
+}
+
+const isFolder = (path: string): Promise<boolean> =>
+  stat(path).then(
+    (found) => found.isDirectory(),
+    () => false,
+  );

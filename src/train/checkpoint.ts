@@ -1,0 +1,80 @@
+/**
+ * A checkpoint of a run: the model's folder, optimizer.safetensors with the moments, and trainer_state.json. What is read
+ * back is what was written, to the bit.
+ */
+
+import type { BertConfig } from "../bert/config.ts";
+import type { Folder } from "../files/bytes.ts";
+import { openCheckpointFile } from "../files/checkpoint.ts";
+import { CheckpointError } from "../files/faults.ts";
+import type { Engine } from "../runtime/engine.ts";
+import type { FlatKind, FlatWeights } from "./flat.ts";
+import { fillFlat, flatFile, type Naming } from "./flat_file.ts";
+import { shapesFor } from "./initial.ts";
+import { publishedName, type StartingModel } from "./model_folder.ts";
+import type { StoredFile } from "./store.ts";
+
+/** An untied decoder's bias is a tensor of its own to transformers 5, and the head's to those before. */
+const weightsOf =
+  ({ tieWordEmbeddings: tied }: BertConfig): Naming =>
+  (name) =>
+    name === "cls.predictions.bias" && !tied ? [name, "cls.predictions.decoder.bias"] : [publishedName(name)];
+/** Moments as torch calls them; and the f16 copies, which may differ from what another rounding makes of the weights. */
+const KINDS: Readonly<Partial<Record<FlatKind, string>>> = { m: "exp_avg", v: "exp_avg_sq", copies: "f16" };
+const MOMENTS: Naming = (name, kind) => [`${publishedName(name)}.${KINDS[kind]}`];
+
+const momentsOf = ({ parts }: FlatWeights): FlatKind[] => (parts[0]?.copies ? ["m", "v", "copies"] : ["m", "v"]);
+
+/** The files of a model that transformers and this library load. Read each to its end, in between two steps. */
+export async function* modelFiles(
+  engine: Engine,
+  { config, json, heads, files }: StartingModel,
+  flat: FlatWeights,
+): AsyncGenerator<StoredFile> {
+  yield text("config.json", `${JSON.stringify(json, null, 2)}\n`);
+  for (const [path, content] of files) yield text(path, content);
+  yield {
+    path: "model.safetensors",
+    bytes: flatFile(engine, flat, shapesFor(config, heads), ["weights"], weightsOf(config)),
+  };
+}
+
+/** Those, and what it takes to go on. */
+export async function* checkpointFiles(
+  engine: Engine,
+  start: StartingModel,
+  flat: FlatWeights,
+  state: string,
+): AsyncGenerator<StoredFile> {
+  yield* modelFiles(engine, start, flat);
+  const shapes = shapesFor(start.config, start.heads);
+  yield { path: "optimizer.safetensors", bytes: flatFile(engine, flat, shapes, momentsOf(flat), MOMENTS) };
+  yield text("trainer_state.json", state);
+}
+
+/** @throws CheckpointError for files that are not there, RangeError for tensors of another model */
+export async function restoreFlat(
+  engine: Engine,
+  { config, heads }: StartingModel,
+  flat: FlatWeights,
+  folder: Folder,
+): Promise<void> {
+  const shapes = shapesFor(config, heads);
+  for (const [path, kinds, naming] of [
+    ["model.safetensors", ["weights"], weightsOf(config)],
+    ["optimizer.safetensors", momentsOf(flat), MOMENTS],
+  ] as const) {
+    const source = await folder.open(path);
+    if (!source) throw new CheckpointError(folder.name, [`${path} is not there`]);
+    const checkpoint = await openCheckpointFile(source);
+    try {
+      await fillFlat(engine, flat, shapes, kinds, naming, checkpoint);
+    } finally {
+      await checkpoint.close();
+    }
+  }
+}
+
+function text(path: string, content: string): StoredFile {
+  return { path, bytes: [new TextEncoder().encode(content)] };
+}

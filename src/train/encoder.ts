@@ -1,0 +1,112 @@
+/** The encoder, forward and backward: what src/bert/forward.ts records, with what a gradient needs kept. */
+
+import type { BertConfig } from "../bert/config.ts";
+import type { BertWeights, LayerWeights } from "../bert/weights.ts";
+import type { PackedTokens } from "../runtime/ops.ts";
+import type { Ref } from "../runtime/recorder.ts";
+import { selfAttention } from "./attention.ts";
+import {
+  activate,
+  dropout,
+  type EmbeddingSegments,
+  embed,
+  layerNorm,
+  linear,
+  type Operation,
+  type Tape,
+} from "./operations.ts";
+
+/** Probabilities of elements to be dropped, where Hugging Face's BERT has them: 0 drops none. */
+export interface Dropout {
+  /** After the embeddings, after attention's output and after the feed-forward layer. */
+  readonly hidden: number;
+  /** Of attention's probabilities. */
+  readonly attention: number;
+  /** Before a classifier. */
+  readonly classifier: number;
+}
+
+export interface EncoderInputs {
+  readonly packed: PackedTokens;
+  readonly wordIds: Ref | undefined;
+  readonly segments: EmbeddingSegments;
+}
+
+export interface TrainedModel {
+  readonly config: BertConfig;
+  readonly dtype: "f32" | "f16";
+  readonly weights: BertWeights;
+  readonly dropout: Dropout;
+}
+
+/** The last hidden state [tokens, hidden]; its gradient ends in the weights. */
+export function encode(
+  tape: Tape,
+  { packed, wordIds, segments }: EncoderInputs,
+  { config, dtype, weights, dropout: p }: TrainedModel,
+): { readonly out: Ref; backward(dOut: Ref): void } {
+  const embedded = embed(tape, packed.tokens, wordIds, weights.embeddings, config.layerNormEps, dtype, segments);
+  const dropped = dropout(tape, embedded.out, p.hidden);
+  const steps: Operation[] = [];
+  let hidden = dropped.out;
+  for (const layer of weights.layers) {
+    const step = encodeLayer(tape, hidden, layer, packed, config, p);
+    steps.push(step);
+    hidden = step.out;
+  }
+  return {
+    out: hidden,
+    backward(dOut) {
+      const dHidden = steps.reduceRight((d, step) => step.backward(d), dOut);
+      embedded.backward(dropped.backward(dHidden));
+    },
+  };
+}
+
+function encodeLayer(
+  tape: Tape,
+  x: Ref,
+  layer: LayerWeights,
+  packed: PackedTokens,
+  { numAttentionHeads: heads, hiddenAct, layerNormEps: eps }: BertConfig,
+  { hidden: p, attention }: Dropout,
+): Operation {
+  const qkv = linear(tape, x, layer.qkv); // [tokens, 3 * hidden]
+  const context = selfAttention(tape, qkv.out, packed, heads, attention); // [tokens, hidden]
+  const projected = residual(tape, context.out, layer.attentionOutput, x, p);
+  const attended = layerNorm(tape, projected.out, layer.attentionNorm, eps);
+  const inner = linear(tape, attended.out, layer.intermediate); // [tokens, intermediate]
+  const active = activate(tape, inner.out, hiddenAct as Parameters<typeof activate>[2]);
+  const outer = residual(tape, active.out, layer.output, attended.out, p);
+  const out = layerNorm(tape, outer.out, layer.outputNorm, eps);
+  return {
+    out: out.out,
+    backward(dOut) {
+      const dOuter = out.backward(dOut, outer.summed); // of attended too
+      const dInner = active.backward(outer.backward(dOuter));
+      const dAttended = inner.backward(dInner, { residual: dOuter });
+      const dProjected = attended.backward(dAttended, projected.summed); // of x too
+      const dQkv = context.backward(projected.backward(dProjected));
+      return qkv.backward(dQkv, { residual: dProjected });
+    },
+  };
+}
+
+/** dropout(W x + b) + residual. Its gradient goes to x; the residual's is dOut itself. */
+function residual(
+  tape: Tape,
+  x: Ref,
+  weights: LayerWeights["output"],
+  added: Ref,
+  probability: number,
+): Operation & { readonly summed: NonNullable<LayerWeights["output"]["bias"]>["parts"][number] | undefined } {
+  if (probability === 0) {
+    const layer = linear(tape, x, weights, added);
+    // the normalisation's launch for its own weights sums this bias's gradient as well
+    const summed = weights.bias?.parts.length === 1 ? weights.bias.parts[0] : undefined;
+    return { out: layer.out, summed, backward: (dOut) => layer.backward(dOut, { summed: summed !== undefined }) };
+  }
+  const layer = linear(tape, x, weights);
+  const dropped = dropout(tape, layer.out, probability, added);
+  return { out: dropped.out, summed: undefined, backward: (dOut) => layer.backward(dropped.backward(dOut)) };
+}

@@ -1,0 +1,120 @@
+/** Weights to begin with: those of a checkpoint, and for what it lacks random ones, as transformers initialises BERT. */
+
+import type { BertConfig } from "../bert/config.ts";
+import type { StoredShapes } from "../bert/heads/head.ts";
+import { ALL_HEADS, type HeadName } from "../bert/heads/index.ts";
+import { listInto } from "../bert/stored.ts";
+import { encoderIn, nameTensors } from "../bert/weights.ts";
+import type { Checkpoint } from "../files/checkpoint.ts";
+import { numbersToFloat16 } from "../files/float16.ts";
+import type { Engine } from "../runtime/engine.ts";
+import { streamTable } from "../runtime/table.ts";
+import { type Shape, sizeOf } from "../runtime/tensor.ts";
+import { allocateFlat, type FlatWeights } from "./flat.ts";
+
+/** Elements of a slice. */
+const SLICE = 1_048_576;
+
+/** The shapes of all tensors that a model with these heads has: those of the checkpoint, of its classifier as wanted. */
+export function shapesFor(config: BertConfig, heads: readonly HeadName[]): StoredShapes {
+  const shapes = new Map<string, Shape>([
+    ["classifier.weight", [config.labels.length, config.hiddenSize]],
+    ["cls.predictions.bias", [config.vocabSize]],
+  ]);
+  const listed = new Map<string, Shape>();
+  const stored = listInto(listed);
+  encoderIn(stored, config);
+  for (const [name, head] of ALL_HEADS) if (heads.includes(name)) head.weights?.(stored, config, shapes);
+  return listed;
+}
+
+/**
+ * Weights on the GPU with all that training takes.
+ * @param checkpoint where they come from; undefined: all are random
+ * @param deviation of random ones: config.json's `initializer_range`
+ * @returns and the names of tensors that are random
+ * @throws RangeError for a tensor of the checkpoint that has another shape
+ */
+export async function initialWeights(
+  engine: Engine,
+  config: BertConfig,
+  heads: readonly HeadName[],
+  dtype: "f32" | "f16",
+  checkpoint: Checkpoint | undefined,
+  { seed = 0, deviation = 0.02 }: { readonly seed?: number; readonly deviation?: number } = {},
+): Promise<{ readonly flat: FlatWeights; readonly random: readonly string[] }> {
+  const shapes = shapesFor(config, heads);
+  const named = checkpoint && nameTensors(checkpoint, config);
+  const flat = await allocateFlat(engine, config, heads, shapes, dtype);
+  const random = new Set<string>();
+  const elements = async function* (names: readonly string[], type: "f32" | "f16") {
+    for (const name of names) {
+      const shape = shapes.get(name)!;
+      // where a decoder's bias has both names, the decoder's is what is computed with
+      const decoder = name === "cls.predictions.bias" ? "cls.predictions.decoder.bias" : name;
+      const stored = named?.shapes.has(decoder) ? decoder : name;
+      const found = named?.shapes.get(stored);
+      if (found && found.join() !== shape.join() && name.startsWith("classifier.") === false) {
+        throw new RangeError(`${name} is [${found.join(", ")}] in the checkpoint, [${shape.join(", ")}] is trained`);
+      }
+      if (found && found.join() === shape.join()) yield* checkpoint!.chunks(named!.stored.get(stored)!, type);
+      else {
+        random.add(name);
+        const next = normals(seed + [...name].reduce((sum, letter) => sum * 31 + letter.charCodeAt(0), 7));
+        for (const values of initialOf(name, shape, config, deviation, next)) {
+          yield type === "f16" ? numbersToFloat16(values) : values;
+        }
+      }
+    }
+  };
+  const allocation = engine.allocate(); // for its flushes
+  try {
+    for (const type of ["f32", "f16"] as const) {
+      for (const { into, names } of flat.contents[type]) {
+        if ("parts" in into) await streamTable(allocation, into, elements(names, type));
+      }
+    }
+    await allocation.done();
+  } catch (error) {
+    flat.dispose();
+    throw error;
+  }
+  return { flat, random: [...random] };
+}
+
+/** As transformers: normal for matrices, 0 for biases and for the padding's row, 1 for what scales a normalisation. */
+function* initialOf(
+  name: string,
+  shape: Shape,
+  { padTokenId, hiddenSize }: BertConfig,
+  deviation: number,
+  next: () => number,
+): Generator<Float32Array<ArrayBuffer>> {
+  const size = sizeOf(shape);
+  const constant = name.endsWith("bias") ? 0 : name.endsWith("LayerNorm.weight") ? 1 : undefined;
+  const padding = name === "embeddings.word_embeddings.weight" ? padTokenId * hiddenSize : Number.POSITIVE_INFINITY;
+  for (let begin = 0; begin < size; begin += SLICE) {
+    yield Float32Array.from({ length: Math.min(SLICE, size - begin) }, (_, i) => {
+      const at = begin + i;
+      const value = constant ?? next() * deviation;
+      return at >= padding && at < padding + hiddenSize ? 0 : value;
+    });
+  }
+}
+
+/** Normal random numbers, the same for the same seed: xorshift by Box and Muller. */
+export function normals(seed: number): () => number {
+  const next = uniforms(seed);
+  return () => Math.sqrt(-2 * Math.log(1 - next())) * Math.cos(2 * Math.PI * next());
+}
+
+/** Random numbers from 0 to less than 1, the same for the same seed (mulberry32). */
+export function uniforms(seed: number): () => number {
+  let state = seed >>> 0;
+  return () => {
+    state = (state + 0x6d2b79f5) >>> 0;
+    let t = Math.imul(state ^ (state >>> 15), 1 | state);
+    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
+    return ((t ^ (t >>> 14)) >>> 0) / 4294967296;
+  };
+}

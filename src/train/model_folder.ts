@@ -1,0 +1,153 @@
+/** The model folder that training begins from, and the one that it ends with: Hugging Face's, of what is trained. */
+
+import { type BertConfig, ModelError, parseConfig } from "../bert/config.ts";
+import type { HeadName } from "../bert/heads/index.ts";
+import { settleConfig } from "../bert/weights.ts";
+import { type Folder, readText } from "../files/bytes.ts";
+import { type Checkpoint, openCheckpoint } from "../files/checkpoint.ts";
+import { parseJson } from "../files/json.ts";
+import type { Dropout } from "./encoder.ts";
+import { OBJECTIVES, type ObjectiveName } from "./objectives.ts";
+
+export interface StartOptions {
+  readonly objectives: readonly ObjectiveName[];
+  /** Names of the classes, in place of those that config.json has. Default: those. */
+  readonly labels?: readonly string[] | undefined;
+  /** Whether the folder's weights are left alone, and all of them begin random. Default false. */
+  readonly fromScratch?: boolean | undefined;
+  /** In place of config.json's. */
+  readonly dropout?: Partial<Dropout> | undefined;
+}
+
+export interface StartingModel {
+  readonly name: string;
+  readonly config: BertConfig;
+  /** config.json of what is trained. */
+  readonly json: Readonly<Record<string, unknown>>;
+  readonly heads: readonly HeadName[];
+  readonly dropout: Dropout;
+  /** Of random weights. */
+  readonly deviation: number;
+  /** Undefined: all weights are random. Whoever opened it closes it. */
+  readonly checkpoint: Checkpoint | undefined;
+  /** Files of the tokenizer, as they are. */
+  readonly files: readonly (readonly [path: string, content: string])[];
+}
+
+/** By the objectives, joined: what transformers calls a model with those heads. */
+const ARCHITECTURES: Readonly<Record<string, string>> = {
+  mlm: "BertForMaskedLM",
+  next: "BertForNextSentencePrediction",
+  "mlm next": "BertForPreTraining",
+  label: "BertForSequenceClassification",
+  labels: "BertForSequenceClassification",
+  number: "BertForSequenceClassification",
+  tags: "BertForTokenClassification",
+  span: "BertForQuestionAnswering",
+};
+
+const PROBLEMS: Readonly<Partial<Record<string, string>>> = {
+  label: "single_label_classification",
+  labels: "multi_label_classification",
+  number: "regression",
+};
+
+const TOKENIZER_FILES = [
+  ...["vocab.txt", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json"],
+];
+
+/**
+ * @throws ModelError for a config.json that is missing or wrong, RangeError for objectives that no architecture has
+ * together, CheckpointError for weights that cannot be read
+ */
+export async function openStart(folder: Folder, options: StartOptions): Promise<StartingModel> {
+  const { objectives, fromScratch = false } = options;
+  const key = [...objectives].sort().join(" ");
+  const architecture = ARCHITECTURES[key];
+  if (!architecture) {
+    const all = Object.keys(ARCHITECTURES).map((name) => name.replace(" ", " with "));
+    throw new RangeError(`objectives ${JSON.stringify(objectives)}: there are ${all.join(", ")}`);
+  }
+  const text = await readText(folder, "config.json");
+  if (text === undefined) throw new ModelError(folder.name, ["there is no config.json; is it a model folder?"]);
+  const where = `${folder.name}/config.json`;
+  parseConfig(text, where); // what is wrong with the file itself is told of the file
+  const json = trainedJson(parseJson(text, () => {}) as Record<string, unknown>, architecture, PROBLEMS[key], options);
+  const written = parseConfig(JSON.stringify(json), where);
+  const files: [string, string][] = [];
+  for (const path of TOKENIZER_FILES) {
+    const content = await readText(folder, path);
+    if (content !== undefined) files.push([path, content]);
+  }
+  const checkpoint = fromScratch ? undefined : await openCheckpoint(folder);
+  try {
+    const config = checkpoint ? await settleConfig(written, checkpoint) : written;
+    return {
+      name: folder.name,
+      config,
+      json: { ...json, tie_word_embeddings: config.tieWordEmbeddings },
+      heads: objectives.flatMap((name) => OBJECTIVES[name].heads),
+      dropout: dropoutIn(json),
+      deviation: numberIn(json, "initializer_range", 0.02),
+      checkpoint,
+      files,
+    };
+  } catch (error) {
+    await checkpoint?.close();
+    throw error;
+  }
+}
+
+function trainedJson(
+  json: Record<string, unknown>,
+  architecture: string,
+  problem: string | undefined,
+  { labels, dropout }: StartOptions,
+): Record<string, unknown> {
+  const { torch_dtype: _, problem_type: __, ...kept } = json;
+  if (labels) delete kept.num_labels;
+  const given = {
+    hidden_dropout_prob: dropout?.hidden,
+    attention_probs_dropout_prob: dropout?.attention,
+    classifier_dropout: dropout?.classifier,
+  };
+  const set = Object.entries(given).filter(([, value]) => value !== undefined);
+  return {
+    ...kept,
+    ...Object.fromEntries(set),
+    model_type: "bert",
+    architectures: [architecture],
+    dtype: "float32",
+    ...(problem && { problem_type: problem }),
+    ...(labels && {
+      id2label: Object.fromEntries(labels.map((label, i) => [i, label])),
+      label2id: Object.fromEntries(labels.map((label, i) => [label, i])),
+    }),
+  };
+}
+
+function dropoutIn(json: Readonly<Record<string, unknown>>): Dropout {
+  const hidden = probabilityIn(json, "hidden_dropout_prob", 0.1);
+  return {
+    hidden,
+    attention: probabilityIn(json, "attention_probs_dropout_prob", 0.1),
+    classifier: probabilityIn(json, "classifier_dropout", hidden),
+  };
+}
+
+function probabilityIn(json: Readonly<Record<string, unknown>>, key: string, fallback: number): number {
+  const value = numberIn(json, key, fallback);
+  if (value >= 0 && value < 1) return value;
+  throw new RangeError(`${key} is ${value}, it must be a probability from 0 to less than 1`);
+}
+
+function numberIn(json: Readonly<Record<string, unknown>>, key: string, fallback: number): number {
+  const value = json[key] ?? fallback;
+  if (typeof value === "number" && Number.isFinite(value)) return value;
+  throw new RangeError(`${key} is ${JSON.stringify(value)}, it must be a number`);
+}
+
+/** The name that transformers gives a tensor of ours. */
+export function publishedName(name: string): string {
+  return /^(embeddings|encoder|pooler)\./.test(name) ? `bert.${name}` : name;
+}

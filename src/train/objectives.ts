@@ -1,0 +1,291 @@
+/**
+ * What a BERT is trained for, each as data: its labels, the heads that are trained, how many labels count, and what is
+ * recorded, from the last hidden state to the loss and back.
+ */
+
+import type { Batch } from "../bert/batch.ts";
+import type { BertConfig } from "../bert/config.ts";
+import type { HeadName } from "../bert/heads/index.ts";
+import type { MaskedLmWeights } from "../bert/heads/masked_lm.ts";
+import type { BertWeights } from "../bert/weights.ts";
+import { rowOwnerFor } from "../kernels/kernel.ts";
+import { binaryCrossEntropy, crossEntropyBy, IGNORED, spanLossBy, squaredError } from "../kernels/losses/losses.ts";
+import { columnSumsBy } from "../kernels/rows/backward.ts";
+import { NO_ROW } from "../kernels/tokens/backward.ts";
+import type { LinearWeights, PackedTokens } from "../runtime/ops.ts";
+import type { Ref, ScalarInput } from "../runtime/recorder.ts";
+import { sizeOf } from "../runtime/tensor.ts";
+import { activate, chooseRows, dropout, layerNorm, linear, pool, scalarOf, type Tape } from "./operations.ts";
+
+/** Labels of one sequence, as far as an objective reads them. */
+export interface Labels {
+  /** Masked LM: the word piece of each token, -100 where none is to be predicted. */
+  readonly words?: ArrayLike<number> | undefined;
+  /** Next sentence: 0, B follows A, or 1. */
+  readonly next?: number | undefined;
+  /** A class, or a number of a regression; of several labels at once 0 or 1 for each, and several numbers of a regression. */
+  readonly label?: number | readonly number[] | undefined;
+  /** Of each token a class, or -100. */
+  readonly tags?: ArrayLike<number> | undefined;
+  /** The tokens where the answer starts and ends; at or beyond the sequence's length: ignored. */
+  readonly start?: number | undefined;
+  readonly end?: number | undefined;
+}
+
+/** What a batch is run with for one objective. */
+export interface LabelInputs {
+  readonly inputs: Readonly<Record<string, Uint32Array | Float32Array>>;
+  /** Of each of its means: how many labels count. */
+  readonly counts: Readonly<Record<string, number>>;
+}
+
+export interface ObjectiveContext {
+  readonly tape: Tape;
+  readonly packed: PackedTokens;
+  readonly hidden: Ref;
+  readonly config: BertConfig;
+  readonly weights: BertWeights["heads"];
+  readonly inputs: Readonly<Record<string, Ref>>;
+  /** 1 over each count, of all batches that make a step. */
+  readonly scales: Readonly<Record<string, ScalarInput>>;
+  /** Of the optimizer. */
+  readonly state: Ref;
+  /** Where losses are added up, f32 [1]. */
+  readonly losses: Ref;
+  readonly classifierDropout: number;
+}
+
+export interface Objective {
+  readonly heads: readonly HeadName[];
+  /** Names of its counts. */
+  readonly counts: readonly string[];
+  /** @throws RangeError for a label that is missing or out of range, by its sequence */
+  prepare(batch: Batch, labels: readonly Labels[], config: BertConfig): LabelInputs;
+  /** @returns the gradient of the hidden state */
+  record(context: ObjectiveContext): Ref;
+}
+
+export type ObjectiveName = "mlm" | "next" | "label" | "labels" | "number" | "tags" | "span";
+
+/** The next of eight steps between powers of two, so that programs are shared. */
+function ladder(size: number): number {
+  const step = Math.max(1, 2 ** (Math.ceil(Math.log2(size)) - 3));
+  return Math.ceil(size / step) * step;
+}
+
+const lengthsOf = ({ cuSeqlens }: Batch): number[] =>
+  Array.from(cuSeqlens.subarray(1), (end, s) => end - cuSeqlens[s]!);
+
+/** -100 to what kernels ignore. @throws RangeError for another number that is no class */
+function classOf(label: number | undefined, classes: number, where: string): number {
+  if (label === -100) return IGNORED;
+  if (label !== undefined && Number.isInteger(label) && label >= 0 && label < classes) return label;
+  throw new RangeError(`${where}: label is ${label}, it must be a class from 0 to ${classes - 1}, or -100`);
+}
+
+const labelled = (labels: Uint32Array): number => labels.reduce((sum, label) => sum + (label === IGNORED ? 0 : 1), 0);
+
+const mlm: Objective = {
+  heads: ["maskedLm"],
+  counts: ["words"],
+  prepare(batch, labels, { vocabSize }) {
+    const rows: number[] = [];
+    const words: number[] = [];
+    const places = new Uint32Array(batch.wordIds.length).fill(NO_ROW);
+    for (const [s, length] of lengthsOf(batch).entries()) {
+      for (let i = 0; i < length; i++) {
+        const word = classOf(labels[s]?.words?.[i], vocabSize, `sequence ${s}: token ${i}`);
+        if (word === IGNORED) continue;
+        const at = batch.cuSeqlens[s]! + i;
+        places[at] = rows.length;
+        rows.push(at);
+        words.push(word);
+      }
+    }
+    const counts = { words: rows.length };
+    const size = ladder(Math.max(1, rows.length));
+    while (rows.length < size) {
+      rows.push(0);
+      words.push(IGNORED);
+    }
+    return { inputs: { rows: Uint32Array.from(rows), words: Uint32Array.from(words), places }, counts };
+  },
+  record(context) {
+    const { tape, hidden, config, inputs } = context;
+    const { transform, norm, decoder } = context.weights.maskedLm as MaskedLmWeights;
+    const chosen = chooseRows(tape, hidden, inputs.rows!, inputs.places!);
+    const transformed = linear(tape, chosen.out, transform);
+    const active = activate(tape, transformed.out, config.hiddenAct as Parameters<typeof activate>[2]);
+    const normal = layerNorm(tape, active.out, norm, config.layerNormEps);
+    const logits = linear(tape, normal.out, decoder);
+    crossEntropy(context, logits.out, inputs.words!, "words");
+    const dActive = normal.backward(logits.backward(logits.out));
+    return chosen.backward(transformed.backward(active.backward(dActive)));
+  },
+};
+
+/** A linear layer on the pooled first token of each sequence. */
+function onPooled(
+  context: ObjectiveContext,
+  { pooler, output }: { readonly pooler: LinearWeights | undefined; readonly output: LinearWeights },
+  probability: number,
+  loss: (logits: Ref) => void,
+): Ref {
+  const { tape, packed, hidden } = context;
+  const first = pool(tape, hidden, packed, "cls");
+  const dense = linear(tape, first.out, pooler!);
+  const tanh = activate(tape, dense.out, "tanh");
+  const dropped = dropout(tape, tanh.out, probability);
+  const logits = linear(tape, dropped.out, output);
+  loss(logits.out);
+  const dTanh = dropped.backward(logits.backward(logits.out));
+  return first.backward(dense.backward(tanh.backward(dTanh)));
+}
+
+type ClassifierWeights = Parameters<typeof onPooled>[1];
+
+const next: Objective = {
+  heads: ["nextSentence"],
+  counts: ["next"],
+  prepare(batch, labels) {
+    const next = Uint32Array.from(lengthsOf(batch), (_, s) => classOf(labels[s]?.next, 2, `sequence ${s}`));
+    return { inputs: { next }, counts: { next: labelled(next) } };
+  },
+  record: (context) =>
+    onPooled(context, context.weights.nextSentence as ClassifierWeights, 0, (logits) =>
+      crossEntropy(context, logits, context.inputs.next!, "next"),
+    ),
+};
+
+const label: Objective = {
+  heads: ["classifier"],
+  counts: ["label"],
+  prepare(batch, labels, config) {
+    const classes = config.labels.length;
+    const own = Uint32Array.from(lengthsOf(batch), (_, s) =>
+      classOf(labels[s]?.label as number | undefined, classes, `sequence ${s}`),
+    );
+    return { inputs: { label: own }, counts: { label: labelled(own) } };
+  },
+  record: (context) =>
+    onPooled(context, context.weights.classifier as ClassifierWeights, context.classifierDropout, (logits) =>
+      crossEntropy(context, logits, context.inputs.label!, "label"),
+    ),
+};
+
+/** Several labels at once, or the numbers of a regression: a number for each output. */
+function eachOutput(kernel: typeof squaredError, check: (value: number) => boolean, what: string): Objective {
+  return {
+    heads: ["classifier"],
+    counts: ["numbers"],
+    prepare(batch, labels, config) {
+      const outputs = config.labels.length;
+      const numbers = new Float32Array((batch.cuSeqlens.length - 1) * outputs);
+      for (let s = 0; s < batch.cuSeqlens.length - 1; s++) {
+        const own = labels[s]?.label;
+        const list = typeof own === "number" ? [own] : (own ?? []);
+        if (list.length !== outputs || !list.every(check)) {
+          throw new RangeError(`sequence ${s}: label is ${JSON.stringify(own)}, it must be ${outputs} ${what}`);
+        }
+        numbers.set(list, s * outputs);
+      }
+      return { inputs: { numbers }, counts: { numbers: numbers.length } };
+    },
+    record: (context) =>
+      onPooled(context, context.weights.classifier as ClassifierWeights, context.classifierDropout, (logits) => {
+        const { tape, inputs, scales, state } = context;
+        const count = sizeOf(logits.shape);
+        const losses = tape.r.temporary("losses", [count], "f32");
+        const shape = { count, dtype: scalarOf(logits), scale: 0 };
+        const operands = { logits, labels: inputs.numbers!, state, losses };
+        tape.r.dispatch(kernel, shape, operands, { scale: scales.numbers! });
+        addUp(context, losses);
+      }),
+  };
+}
+
+const tags: Objective = {
+  heads: ["classifier"],
+  counts: ["tags"],
+  prepare(batch, labels, config) {
+    const tags = new Uint32Array(batch.wordIds.length);
+    for (const [s, length] of lengthsOf(batch).entries()) {
+      for (let i = 0; i < length; i++) {
+        const where = `sequence ${s}: token ${i}`;
+        tags[batch.cuSeqlens[s]! + i] = classOf(labels[s]?.tags?.[i], config.labels.length, where);
+      }
+    }
+    return { inputs: { tags }, counts: { tags: labelled(tags) } };
+  },
+  record(context) {
+    const { tape, hidden, inputs, classifierDropout } = context;
+    const dropped = dropout(tape, hidden, classifierDropout);
+    const logits = linear(tape, dropped.out, (context.weights.classifier as ClassifierWeights).output);
+    crossEntropy(context, logits.out, inputs.tags!, "tags");
+    return dropped.backward(logits.backward(logits.out));
+  },
+};
+
+const span: Objective = {
+  heads: ["spans"],
+  counts: ["starts", "ends"],
+  prepare(batch, labels) {
+    const lengths = lengthsOf(batch);
+    const spans = new Uint32Array(2 * lengths.length);
+    for (const [s, length] of lengths.entries()) {
+      for (const [i, at] of [labels[s]?.start, labels[s]?.end].entries()) {
+        if (at === undefined || !Number.isInteger(at) || at < 0) {
+          throw new RangeError(`sequence ${s}: ${i === 0 ? "start" : "end"} is ${at}, it must be a token from 0`);
+        }
+        spans[2 * s + i] = at < length ? at : IGNORED;
+      }
+    }
+    const count = (i: number): number => labelled(spans.filter((_, at) => at % 2 === i));
+    return { inputs: { spans }, counts: { starts: count(0), ends: count(1) } };
+  },
+  record(context) {
+    const { tape, hidden, packed, inputs, scales, state } = context;
+    const logits = linear(tape, hidden, context.weights.spans as LinearWeights); // [tokens, 2]
+    const sequences = packed.cuSeqlens.shape[0]! - 1;
+    const losses = tape.r.temporary("losses", [sequences, 2], "f32");
+    const shape = { sequences, tokens: hidden.shape[0]!, dtype: scalarOf(hidden), startScale: 0, endScale: 0 };
+    tape.r.dispatch(
+      spanLossBy(rowOwnerFor(tape.r.traits)),
+      shape,
+      { logits: logits.out, cu_seqlens: packed.cuSeqlens, labels: inputs.spans!, state, losses },
+      { start_scale: scales.starts!, end_scale: scales.ends! },
+    );
+    addUp(context, losses);
+    return logits.backward(logits.out);
+  },
+};
+
+export const OBJECTIVES: Readonly<Record<ObjectiveName, Objective>> = {
+  mlm,
+  next,
+  label,
+  labels: eachOutput(binaryCrossEntropy, (value) => value >= 0 && value <= 1, "numbers from 0 to 1"),
+  number: eachOutput(squaredError, Number.isFinite, "finite numbers"),
+  tags,
+  span,
+};
+
+/** Puts the logits' gradient in their place, and adds the loss up. */
+function crossEntropy(context: ObjectiveContext, logits: Ref, labels: Ref, scale: string): void {
+  const { tape, scales, state } = context;
+  const { r } = tape;
+  const [rows, cols] = logits.shape as [number, number];
+  const losses = r.temporary("losses", [rows], "f32");
+  r.dispatch(
+    crossEntropyBy(rowOwnerFor(r.traits), cols),
+    { rows, cols, dtype: scalarOf(logits), scale: 0 },
+    { logits, labels, state, losses },
+    { scale: scales[scale]! },
+  );
+  addUp(context, losses);
+}
+
+function addUp({ tape: { r }, losses: out }: ObjectiveContext, losses: Ref): void {
+  const shape = { rows: sizeOf(losses.shape), cols: 1, dtype: "f32" } as const;
+  r.dispatch(columnSumsBy("workgroup"), shape, { x: losses, out });
+}

@@ -1,0 +1,287 @@
+/**
+ * What a BERT is trained through, each operation with both of its directions: called, it records the way forward and gives
+ * back how its gradient goes. Gradients of weights are added to what is there.
+ */
+
+import { rowOwnerFor, type Scalar } from "../kernels/kernel.ts";
+import type { MatmulShape } from "../kernels/matmul/matmul.ts";
+import { matmulBackwardKernelFor } from "../kernels/matmul/matmul_backward.ts";
+import { activation as activationKernel } from "../kernels/rows/activation.ts";
+import {
+  activationBackward,
+  columnSumsBy,
+  dropout as dropoutKernel,
+  layernormBackwardBy,
+  layernormWeightsBackwardBy,
+} from "../kernels/rows/backward.ts";
+import { embeddingSums, poolBackward, segmentSums, spreadRows } from "../kernels/tokens/backward.ts";
+import {
+  type Activation,
+  gatherRows,
+  type LinearWeights,
+  layerNorm as layerNormOp,
+  linear as linearOp,
+  type NormWeights,
+  type PackedTokens,
+  pool as poolOp,
+} from "../runtime/ops.ts";
+import type { Recorder, Ref, ScalarInput } from "../runtime/recorder.ts";
+import type { Table } from "../runtime/table.ts";
+import { sizeOf, type Tensor } from "../runtime/tensor.ts";
+
+/** What recording a step of training takes beside its operands. */
+export interface Tape {
+  readonly r: Recorder;
+  /** Where the gradient of a weight is gathered; undefined: it is frozen. */
+  gradientOf(tensor: Tensor): Ref | undefined;
+  /** What is drawn for dropout follows from the seed, from the step, which is set at each run, and from the operation. */
+  readonly seed: number;
+  readonly step: ScalarInput;
+  /** Operations with dropout so far. */
+  drawn: number;
+}
+
+export interface Operation {
+  readonly out: Ref;
+  /** @returns the gradient of the input */
+  backward(dOut: Ref): Ref;
+}
+
+export interface Linear {
+  readonly out: Ref;
+  /**
+   * @param residual a gradient that is added to the input's
+   * @param summed whether the bias has its gradient already
+   */
+  backward(dOut: Ref, options?: { readonly residual?: Ref | undefined; readonly summed?: boolean }): Ref;
+}
+
+/** [rows, in] -> [rows, out], plus `residual` */
+export function linear(tape: Tape, x: Ref, weights: LinearWeights, residual?: Ref): Linear {
+  const { r } = tape;
+  return {
+    out: linearOp(r, x, weights, residual ? { residual } : {}),
+    backward(dOut, { residual, summed = false } = {}) {
+      const { weight, bias } = weights;
+      if (!summed)
+        for (const [i, part] of (bias?.parts ?? []).entries()) sumColumns(tape, dOut, part, i * weight.rowsPerPart);
+      weightGradients(tape, x, dOut, weight);
+      return inputGradient(tape, x, dOut, weight, residual);
+    },
+  };
+}
+
+/** dW += dOut^T x */
+function weightGradients({ r, gradientOf }: Tape, x: Ref, dOut: Ref, weight: Table): void {
+  for (const [i, part] of weight.parts.entries()) {
+    const out = gradientOf(part);
+    if (!out) continue;
+    const [n, cols] = part.shape as [number, number];
+    const shape: MatmulShape = {
+      ...{ m: n, n: cols, k: x.shape[0]!, dtype: scalarOf(x), operands: "tn", accumulate: true },
+      ...{ bias: false, residual: false, activation: "none", ...columnsOf(weight, i) },
+    };
+    r.dispatch(matmulBackwardKernelFor(shape, r.traits), shape, { x: dOut, weight: x, out });
+  }
+}
+
+/** dx = dOut W + residual */
+function inputGradient({ r }: Tape, x: Ref, dOut: Ref, weight: Table, residual: Ref | undefined): Ref {
+  let sum = residual;
+  for (const [i, part] of weight.parts.entries()) {
+    const [k, n] = part.shape as [number, number];
+    const shape: MatmulShape = {
+      ...{ m: x.shape[0]!, n, k, dtype: scalarOf(x), operands: "nn" },
+      ...{ bias: false, residual: sum !== undefined, activation: "none", ...columnsOf(weight, i) },
+    };
+    const out = r.temporary("gradient", x.shape, x.dtype);
+    r.dispatch(matmulBackwardKernelFor(shape, r.traits), shape, { x: dOut, weight: part, residual: sum, out });
+    sum = out;
+  }
+  return sum!;
+}
+
+/** Which columns of a gradient belong to a part of a weight that is split. */
+function columnsOf({ parts, rows, rowsPerPart }: Table, part: number): Partial<MatmulShape> {
+  return parts.length > 1 ? { xStride: rows, xOffset: part * rowsPerPart } : {};
+}
+
+function sumColumns({ r, gradientOf }: Tape, x: Ref, weight: Tensor, offset: number): void {
+  const out = gradientOf(weight);
+  if (!out) return;
+  const shape = { rows: x.shape[0]!, cols: sizeOf(weight.shape), dtype: scalarOf(x), stride: x.shape[1]!, offset };
+  r.dispatch(columnSumsBy(rowOwnerFor(r.traits)), shape, { x, out });
+}
+
+/** LayerNorm(x), [rows, cols] */
+export function layerNorm(
+  tape: Tape,
+  x: Ref,
+  weights: NormWeights,
+  eps: number,
+): { out: Ref; backward(dOut: Ref, bias?: Tensor): Ref } {
+  const { r, gradientOf } = tape;
+  return {
+    out: layerNormOp(r, x, weights, eps),
+    /** @param bias of a linear layer whose output x is: it gets its gradient as well */
+    backward(dOut, bias) {
+      const [rows, cols] = x.shape as [number, number];
+      const { gamma, beta } = weights;
+      const shape = { rows, cols, dtype: scalarOf(x) };
+      const owner = rowOwnerFor(r.traits);
+      const dx = r.temporary("gradient", x.shape, x.dtype);
+      const stats = r.temporary("moments", [rows, 2], "f32");
+      r.dispatch(layernormBackwardBy(owner), { ...shape, eps }, { x, gamma, d_out: dOut, dx, stats });
+      const [dGamma, dBeta, dBias] = [gradientOf(gamma), gradientOf(beta), bias && gradientOf(bias)];
+      if (dGamma && dBeta) {
+        r.dispatch(
+          layernormWeightsBackwardBy(owner),
+          { ...shape, bias: dBias !== undefined },
+          { x, stats, d_out: dOut, dx, d_gamma: dGamma, d_beta: dBeta, d_bias: dBias },
+        );
+      }
+      return dx;
+    },
+  };
+}
+
+/** Element by element. */
+export function activate({ r }: Tape, pre: Ref, name: Exclude<Activation, "erf">): Operation {
+  const [rows, cols] = pre.shape as [number, number];
+  const dtype = scalarOf(pre);
+  const out = r.temporary(name, pre.shape, pre.dtype);
+  r.dispatch(activationKernel, { rows, cols, dtype, bias: false, activation: name }, { x: pre, out });
+  return {
+    out,
+    backward(dOut) {
+      const dPre = r.temporary("gradient", pre.shape, pre.dtype);
+      r.dispatch(
+        activationBackward,
+        { count: rows * cols, dtype, activation: name },
+        { pre, d_out: dOut, d_pre: dPre },
+      );
+      return dPre;
+    },
+  };
+}
+
+/** x with elements left out, plus `residual`; x itself where none are left out and nothing is added. */
+export function dropout(tape: Tape, x: Ref, probability: number, residual?: Ref): Operation {
+  const tensor = tape.drawn++;
+  return {
+    out: probability > 0 || residual ? drop(tape, x, probability, tensor, residual) : x,
+    backward: (dOut) => (probability > 0 ? drop(tape, dOut, probability, tensor) : dOut),
+  };
+}
+
+function drop({ r, seed, step }: Tape, x: Ref, probability: number, tensor: number, residual?: Ref): Ref {
+  const out = r.temporary("dropout", x.shape, x.dtype);
+  const options = { probability, residual: residual !== undefined, seed, step: 0, tensor };
+  r.dispatch(dropoutKernel, { count: sizeOf(x.shape), dtype: scalarOf(x), ...options }, { x, residual, out }, { step });
+  return out;
+}
+
+/** a + b */
+export function add(tape: Tape, a: Ref, b: Ref): Ref {
+  return drop(tape, a, 0, 0, b);
+}
+
+/** One row per sequence. */
+export function pool({ r }: Tape, x: Ref, packed: PackedTokens, mode: "cls" | "mean" | "max"): Operation {
+  const { tokens, cuSeqlens, masked } = packed;
+  return {
+    out: poolOp(r, x, packed, mode),
+    backward(dOut) {
+      const dx = r.temporary("gradient", x.shape, x.dtype);
+      const sequences = cuSeqlens.shape[0]! - 1;
+      const shape = { sequences, hidden: x.shape[1]!, dtype: scalarOf(x), mode, mask: masked && mode !== "cls" };
+      r.dispatch(poolBackward, shape, { x, cu_seqlens: cuSeqlens, tokens, d_out: dOut, dx });
+      return dx;
+    },
+  };
+}
+
+/**
+ * Rows of x.
+ * @param rows u32 [count]
+ * @param places u32, for each row of x which of `rows` it is, or `NO_ROW`: no row may be there twice
+ */
+export function chooseRows({ r }: Tape, x: Ref, rows: Ref, places: Ref): Operation {
+  const dtype = scalarOf(x);
+  return {
+    out: gatherRows(r, x, rows, dtype),
+    backward(dOut) {
+      const out = r.temporary("gradient", x.shape, x.dtype);
+      const [count, cols] = x.shape as [number, number];
+      r.dispatch(spreadRows, { count, cols, dtype }, { x: dOut, places, out });
+      return out;
+    },
+  };
+}
+
+/** How tokens fall together by word, position and type: `segmentsOf` makes them. All are u32. */
+export interface EmbeddingSegments {
+  /** Tokens, three times over: by word, by position, by type. */
+  readonly order: Ref;
+  /** [pieces + 1]: where pieces of at most some rows begin in it. */
+  readonly starts: Ref;
+  /** [pieces]: 0, 1, 2, ... */
+  readonly pieces: Ref;
+  /** Of each table, which of the pieces belong to a row of it, and to which. */
+  readonly tables: readonly { readonly starts: Ref; readonly targets: Ref }[];
+}
+
+/** LayerNorm(word[id] + position[p] + tokenType[t]), [tokens, hidden]; the gradient ends here. */
+export function embed(
+  tape: Tape,
+  tokens: Ref,
+  wordIds: Ref | undefined,
+  tables: { readonly word: Table; readonly position: Tensor; readonly tokenType: Tensor; readonly norm: NormWeights },
+  eps: number,
+  dtype: Scalar,
+  segments: EmbeddingSegments,
+): { out: Ref; backward(dOut: Ref): void } {
+  const { r, gradientOf } = tape;
+  const { word, position, tokenType } = tables;
+  const [count, cols] = [tokens.shape[0]!, word.cols];
+  const gathered = word.parts.length > 1;
+  const sums = r.temporary("embeddings", [count, cols], dtype);
+  r.dispatch(
+    embeddingSums,
+    { count, cols, dtype, gathered },
+    {
+      tokens,
+      word: gathered ? gatherRows(r, word, wordIds!, dtype) : word.parts[0]!,
+      position,
+      token_type: tokenType,
+      out: sums,
+    },
+  );
+  const normal = layerNorm(tape, sums, tables.norm, eps);
+  return {
+    out: normal.out,
+    backward(dOut) {
+      const dSums = normal.backward(dOut);
+      const pieces = segments.pieces.shape[0]!;
+      const partial = r.temporary("sums of embeddings", [pieces, cols], "f32");
+      const { order, starts, pieces: targets } = segments;
+      const shape = { segments: pieces, cols, tableRows: pieces, dtype, accumulate: false };
+      r.dispatch(segmentSums, shape, { x: dSums, order, starts, targets, out: partial });
+      for (const [i, parts] of [word.parts, [position], [tokenType]].entries()) {
+        const { starts, targets } = segments.tables[i]!;
+        for (const [p, part] of parts.entries()) {
+          const out = gradientOf(part);
+          if (!out) continue;
+          const rows = { tableRows: part.shape[0]!, firstRow: p * (i === 0 ? word.rowsPerPart : 0) };
+          const whole = { segments: targets.shape[0]!, cols, ...rows, dtype: "f32", accumulate: true } as const;
+          r.dispatch(segmentSums, whole, { x: partial, order: segments.pieces, starts, targets, out });
+        }
+      }
+    },
+  };
+}
+
+export function scalarOf({ name, dtype }: Ref): Scalar {
+  if (dtype === "u32") throw new TypeError(`${name} holds u32; f32 or f16 is needed`);
+  return dtype;
+}

@@ -1,0 +1,66 @@
+/** A small model with random weights, and batches for it: training without a checkpoint. */
+
+import { type BertConfig, parseConfig } from "../../src/bert/config.ts";
+import type { Engine } from "../../src/runtime/engine.ts";
+import type { Dropout } from "../../src/train/encoder.ts";
+import type { FlatWeights } from "../../src/train/flat.ts";
+import { initialWeights, uniforms } from "../../src/train/initial.ts";
+import { OBJECTIVES, type ObjectiveName } from "../../src/train/objectives.ts";
+import { type Example, type OptimizerOptions, TrainingSteps } from "../../src/train/step.ts";
+
+export const CONFIG: BertConfig = parseConfig(
+  JSON.stringify({
+    ...{ model_type: "bert", vocab_size: 300, hidden_size: 32, num_hidden_layers: 2, num_attention_heads: 2 },
+    ...{ intermediate_size: 48, hidden_act: "gelu", max_position_embeddings: 24, type_vocab_size: 2, pad_token_id: 0 },
+    ...{ id2label: { 0: "a", 1: "b", 2: "c" } },
+  }),
+);
+
+export interface Small {
+  readonly steps: TrainingSteps;
+  readonly flat: FlatWeights;
+  dispose(): void;
+}
+
+export async function smallTraining(
+  engine: Engine,
+  objectives: readonly ObjectiveName[],
+  {
+    dtype = "f32",
+    dropout = 0,
+    seed = 0,
+    ...options
+  }: Partial<OptimizerOptions> & { dtype?: "f32" | "f16"; dropout?: number; seed?: number } = {},
+): Promise<Small> {
+  const heads = objectives.flatMap((name) => OBJECTIVES[name].heads);
+  const { flat } = await initialWeights(engine, CONFIG, heads, dtype, undefined, { deviation: 0.15 });
+  const rates: Dropout = { hidden: dropout, attention: dropout, classifier: dropout };
+  const model = { config: CONFIG, dtype, weights: flat.weights, dropout: rates };
+  const steps = await TrainingSteps.create(engine, model, flat, objectives, { totalSteps: 10, ...options }, seed);
+  return {
+    steps,
+    flat,
+    dispose() {
+      steps.dispose();
+      flat.dispose();
+    },
+  };
+}
+
+/** Sequences of unlike lengths, one with masked tokens, with labels for masked LM, next sentences and classes. */
+export function smallBatch(seed: number): Example[] {
+  const next = uniforms(seed);
+  const below = (end: number): number => Math.floor(next() * end);
+  return [9, 1, 24, 13].map((length, s) => {
+    const inputIds = Array.from({ length }, () => below(CONFIG.vocabSize));
+    const words = inputIds.map((id, i) => (i % 4 === 0 ? (id + 7) % CONFIG.vocabSize : -100));
+    return {
+      sequence: {
+        inputIds,
+        tokenTypeIds: inputIds.map((_, i) => Number(i > length / 2)),
+        attentionMask: s === 3 ? inputIds.map((_, i) => Number(i < 10)) : undefined,
+      },
+      labels: { words, next: s % 2, label: s % 3 },
+    };
+  });
+}
