@@ -4,6 +4,7 @@
  */
 import { describe, expect, test } from "vitest";
 import { DEFAULT_LIMITS } from "../../src/kernels/kernel.ts";
+import { matmulBackwardKernelFor } from "../../src/kernels/matmul/matmul_backward.ts";
 import {
   matmulCandidates,
   matmulConfigFor,
@@ -26,8 +27,14 @@ describe("the choice among matmuls", () => {
     for (const traits of Object.values(DEVICES)) {
       for (const sizes of SHAPES) {
         const shape = linearShape(...sizes, "f16");
-        const { workgroups } = matmulKernelFor(shape, traits).plan(shape, traits?.limits ?? DEFAULT_LIMITS);
+        const limits = traits?.limits ?? DEFAULT_LIMITS;
+        const { workgroups } = matmulKernelFor(shape, traits).plan(shape, limits);
         expect(Math.min(...workgroups)).toBeGreaterThan(0);
+        for (const operands of ["nn", "tn"] as const) {
+          const of = { ...shape, bias: false, operands, accumulate: operands === "tn" };
+          const gradients = matmulBackwardKernelFor(of, traits).plan(of, limits);
+          expect(Math.min(...gradients.workgroups)).toBeGreaterThan(0);
+        }
       }
     }
   });
