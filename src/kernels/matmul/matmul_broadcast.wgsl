@@ -38,9 +38,11 @@ fn main(
   @builtin(num_workgroups) groups: vec3u,
   @builtin(subgroup_invocation_id) lane: u32,
 ) {
-  let place = place_of(group.y * groups.x + group.x, (params.m + 15) / 16);
-  let row = place.x * 16;
-  let col = (place.y * SUBGROUP * FOURS + lane) * 4;
+  // Down the rows first: a large weight, such as a vocabulary's, then passes through the cache once.
+  let tile = turn_of(group.y * groups.x + group.x);
+  let tiles_down = (params.m + 15) / 16;
+  let row = tile % tiles_down * 16;
+  let col = (tile / tiles_down * SUBGROUP * FOURS + lane) * 4;
   let next = col + SUBGROUP * 4; // where the second four begin
 
   var c0 = vec4f(); var c1 = vec4f(); var c2 = vec4f(); var c3 = vec4f();
@@ -53,10 +55,7 @@ fn main(
   var d12 = vec4f(); var d13 = vec4f(); var d14 = vec4f(); var d15 = vec4f();
   var held: array<vec4f, 16 / SUBGROUP>; // four blocks of four parts: part i by thread i % SUBGROUP
   for (var k = 0u; k < (params.k + 3) / 4; k++) {
-    for (var i = 0u; i < 16 / SUBGROUP; i++) {
-      let at = i * SUBGROUP + lane;
-      held[i] = x_part(row + at / 4 * 4, at % 4, k);
-    }
+    for (var i = 0u; i < 16 / SUBGROUP; i++) { held[i] = x_part(row, i * SUBGROUP + lane, k); }
     let w = transpose(weight_block(col, k));
     let x0 = rows_of(mat4x4f(
       subgroupBroadcast(held[0 / SUBGROUP], 0 % SUBGROUP), subgroupBroadcast(held[1 / SUBGROUP], 1 % SUBGROUP),
