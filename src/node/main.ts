@@ -57,6 +57,7 @@ for (const command of [
   demoCommand(),
 ]) {
   program.addCommand(command.copyInheritedSettings(program));
+  for (const own of command.commands) own.copyInheritedSettings(command);
 }
 program.command("bench", "verify and time the kernels and the model", { executableFile: "bench.js" });
 

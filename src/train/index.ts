@@ -1,5 +1,12 @@
 /** The entry `bert-webgpu/train`: training, in browsers, workers and Node. No Node, no dependencies. */
 
+export { type Document, type PairOptions, pairEpochs, type Sentence } from "./data/documents.ts";
+export { type Draw, drawsFor } from "./data/draw.ts";
+export { epochsOf, type Maker, split, streamedEpochs } from "./data/epochs.ts";
+export { type Label, labelNames, labelNumber, severalLabels } from "./data/labels.ts";
+export { type MaskingOptions, maskedExample, type Pieces, piecesOf } from "./data/masking.ts";
+export { type AnswerRange, placeAnswer, type SpanOptions, spanExamples } from "./data/spans.ts";
+export { tagExamples } from "./data/tags.ts";
 export type { Dropout } from "./encoder.ts";
 export type { Evaluation, EvaluationForward } from "./evaluation.ts";
 export { type TrainerEvent, TrainingError } from "./events.ts";

@@ -134,7 +134,9 @@ describe.each(Object.entries(DEVICES))("on %s", (_, traits) => {
       "attention",
       "attention_probs",
     ]);
-    const others = "embed_layernorm layernorm activation pool l2_normalize gather_rows softmax top_k".split(" ");
+    const others = "embed_layernorm layernorm activation pool l2_normalize gather_rows softmax top_k non_finite".split(
+      " ",
+    );
     expect(two).toEqual(others);
     expect(SHAPE_FORMS).toMatch(/matmul and matmul_q8 MxNxK.*attention TOKENSxHEADSxHEADDIM.*others ROWSxCOLS/);
     expect(names([128])).toEqual([]);

@@ -71,7 +71,7 @@ describe("a file", () => {
     for (const shared of ["fn activate(", "fn store("]) expect(source.split(shared)).toHaveLength(2);
     expect(parseAuthorFile("a.wgsl", source).source).toBe(source); // of what was joined nothing is joined again
     expect(() => parseAuthorFile("a.wgsl", '// #import "shared/nothing.wgsl"')).toThrow(
-      "a.wgsl: there is no shared/nothing.wgsl to import; there are attention/operands_scalar.wgsl, ",
+      "a.wgsl: there is no shared/nothing.wgsl to import; there are attention/backward_out_scalar.wgsl, ",
     );
   });
 

@@ -23,7 +23,7 @@ describe.each([
   ["embed", FILM],
   ["embed", FILM, "--sparse"],
   ["similarity", FILM, "dull"],
-  ["rerank", "film", FILM, "dull"],
+  ["rerank", "--method", "embeddings", "film", FILM, "dull"],
   ["summarise", `${FILM} It is long. It is good.`],
 ])("%s %s %s", (...args) => {
   test("says its adapter on stderr", () => {

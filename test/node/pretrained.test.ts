@@ -21,6 +21,11 @@ import type { Files } from "./hub_server.ts";
 
 const TEXT = "the film was good";
 
+/** The same answers of another adapter: the default engine's need not be the tests' own. */
+function near(answers: readonly (readonly { label: string; score: number }[])[]): unknown[][] {
+  return answers.map((labels) => labels.map(({ label, score }) => ({ label, score: expect.closeTo(score, 5) })));
+}
+
 let path: string;
 let files: Files;
 let expected: { label: string; score: number }[][];
@@ -54,10 +59,10 @@ const hub = (more: object = {}): PretrainedOptions["hub"] => {
 describe("loadPretrained takes", () => {
   test("a path, with an engine and without", async () => {
     const own = await loadPretrained(engine, path);
-    expect(await classifyText(own, [TEXT])).toEqual(expected);
+    expect(await classifyText(own, [TEXT])).toEqual(near(expected));
     const { bytes } = engine.memoryUse;
     const shared = await loadPretrained(path, { dtype: "fp32" });
-    expect(await classifyText(shared, [TEXT])).toEqual(expected);
+    expect(await classifyText(shared, [TEXT])).toEqual(near(expected));
     expect(engine.memoryUse.bytes).toBe(bytes); // it lies elsewhere
     expect(shared.model.storage).toBe("f32");
     own.model.dispose();
@@ -66,7 +71,7 @@ describe("loadPretrained takes", () => {
 
   test("a folder, with an engine and without", async () => {
     for (const bert of [await loadPretrained(engine, openFolder(path)), await loadPretrained(openFolder(path), {})]) {
-      expect(await classifyText(bert, [TEXT])).toEqual(expected);
+      expect(await classifyText(bert, [TEXT])).toEqual(near(expected));
       bert.model.dispose();
     }
   });
@@ -76,7 +81,7 @@ describe("loadPretrained takes", () => {
     const told: number[] = [];
     const onProgress = ({ loaded, total }: { loaded: number; total: number }) => told.push(loaded / total);
     const bert = await loadPretrained(`${name}@${commit}`, { hub: hub({ onProgress }) });
-    expect(await classifyText(bert, [TEXT])).toEqual(expected);
+    expect(await classifyText(bert, [TEXT])).toEqual(near(expected));
     expect(told.at(-1)).toBe(1);
     expect(bert.model.name).toBe(`${name}@${commit}`);
     bert.model.dispose();
@@ -100,10 +105,10 @@ describe("pipeline takes", () => {
     const bert = await loadPretrained(path);
     for (const model of [path, openFolder(path), bert]) {
       const classify = await pipeline("text-classification", model);
-      expect(await classify(TEXT)).toEqual(expected[0]);
+      expect(await classify(TEXT)).toEqual(near(expected)[0]);
       classify.dispose();
     }
-    expect(await classifyText(bert, [TEXT])).toEqual(expected);
+    expect(await classifyText(bert, [TEXT])).toEqual(near(expected));
     bert.model.dispose();
   });
 
@@ -123,7 +128,7 @@ test("the default engine is made once, and again after it was disposed", async (
   expect(third).not.toBe(first);
   expect(await defaultEngine()).toBe(third);
   const bert = await loadPretrained(path);
-  expect(await classifyText(bert, [TEXT])).toEqual(expected);
+  expect(await classifyText(bert, [TEXT])).toEqual(near(expected));
   bert.model.dispose();
 });
 

@@ -14,7 +14,7 @@
 // columns while they are used. Computes in f32.
 // #import "attention/backward_params.wgsl"
 // #import "attention/backward_vec4.wgsl"
-// #import "attention/dropout.wgsl"
+// #import "attention/dropped.wgsl"
 // #import "attention/sequences.wgsl"
 
 const GROUPS = 16; // threads for each four keys

@@ -15,7 +15,7 @@
 // #import "attention/backward_params.wgsl"
 // #import "attention/backward_vec4.wgsl"
 // #import "attention/backward_out_vec4.wgsl"
-// #import "attention/dropout.wgsl"
+// #import "attention/dropped.wgsl"
 // #import "attention/sequences.wgsl"
 
 const GROUPS = 16; // threads for each four queries

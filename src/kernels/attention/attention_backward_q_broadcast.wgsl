@@ -6,7 +6,7 @@
 // #import "attention/backward_params.wgsl"
 // #import "attention/backward_vec4.wgsl"
 // #import "attention/backward_out_vec4.wgsl"
-// #import "attention/dropout.wgsl"
+// #import "attention/dropped.wgsl"
 // #import "attention/rows_broadcast.wgsl"
 // #import "attention/sequences.wgsl"
 // #import "shared/add_products.wgsl"

@@ -61,7 +61,7 @@ export function attentionTrainingKernelFor(
   return subgroup === 4 || subgroup === 8 ? attentionTrainingBroadcastBy(subgroup) : attentionTraining;
 }
 
-/** The plan of a kernel that imports attention/dropout.wgsl. @throws RangeError for a probability that is none */
+/** The plan of a kernel that imports attention/dropped.wgsl. @throws RangeError for a probability that is none */
 export function withDropout(
   kernel: string,
   { constants, params, ...plan }: KernelPlan,

@@ -1,5 +1,5 @@
 // Params of attention, and what it does for training: it leaves out some probabilities, and keeps logarithms of sums.
-// #import "attention/dropout.wgsl"
+// #import "attention/dropped.wgsl"
 
 struct Params {
   tiles: u32, // of queries, over all sequences

@@ -43,7 +43,7 @@ export function trainCommand(): Command {
     const own = trainOptions(new Command(name).description(description), columns)
       .addHelpText("after", HELP[name])
       .action((options: TrainOptions) => train(name, options, prepare));
-    command.addCommand(own.copyInheritedSettings(command));
+    command.addCommand(own);
     return own;
   };
   const masked = (own: Command): Command =>

@@ -1,8 +1,8 @@
 /** Pairs for BERT's pre-training: B follows A in its document, or comes from another one. */
 
+import type { TrainingData } from "../options.ts";
 import type { Example } from "../step.ts";
 import { below, type Draw, drawsFor, permutation, shuffled } from "./draw.ts";
-import type { Epochs } from "./epochs.ts";
 import { type MaskingOptions, maskedExample, type Pieces } from "./masking.ts";
 
 /** Word pieces of a sentence, without special tokens: a piece goes on with a word where `words` repeats. */
@@ -29,7 +29,7 @@ const ANYWHERE = 1;
  * Each epoch cuts the documents anew. A document of one sentence has nothing that follows: it is used for random Bs alone.
  * @throws RangeError for fewer than two documents, or none with two sentences
  */
-export function pairEpochs(documents: readonly Document[], seed: number, options: PairOptions): Epochs {
+export function pairEpochs(documents: readonly Document[], seed: number, options: PairOptions): TrainingData {
   const whole = documents.filter((sentences) => sentences.length > 0);
   if (whole.length < 2) {
     throw new RangeError(`${whole.length} documents; pairs need at least 2, with a blank line between them`);

@@ -1,13 +1,8 @@
 /** Rows as epochs of examples: each in an order of its own that follows from the seed. */
 
+import type { TrainingData } from "../options.ts";
 import type { Example } from "../step.ts";
 import { type Draw, drawsFor, permutation, shuffled } from "./draw.ts";
-
-/** What a run is trained on. */
-export interface Epochs {
-  /** The examples of an epoch, counted from 0: the same in the same order at every call. */
-  epoch(epoch: number): AsyncIterable<Example> | Iterable<Example>;
-}
 
 /** Makes an example of a row; what is random about it is drawn, anew in every epoch. */
 export type Maker<Row> = (row: Row, draw: Draw) => Example;
@@ -17,7 +12,7 @@ const ORDER = 1;
 const ROW = 2;
 
 /** Of rows that are held in memory: the order of an epoch is any of all orders. */
-export function epochsOf<Row>(rows: readonly Row[], seed: number, make: Maker<Row>): Epochs {
+export function epochsOf<Row>(rows: readonly Row[], seed: number, make: Maker<Row>): TrainingData {
   return {
     *epoch(epoch) {
       for (const at of permutation(rows.length, drawsFor(seed, epoch, ORDER))) {
@@ -36,7 +31,7 @@ export function streamedEpochs<Row>(
   held: number,
   seed: number,
   make: Maker<Row>,
-): Epochs {
+): TrainingData {
   return {
     async *epoch(epoch) {
       for await (const { row, at } of shuffled(numbered(open()), held, drawsFor(seed, epoch, ORDER))) {

@@ -3,8 +3,8 @@
 import type { BertConfig } from "../../../bert/config.ts";
 import type { Tokenizer } from "../../../bert/tokenizer/tokenizer.ts";
 import type { Parts } from "../../../bert/weights.ts";
-import { type Epochs, split } from "../../../train/data/epochs.ts";
-import type { Evaluation, ObjectiveName } from "../../../train/index.ts";
+import { split } from "../../../train/data/epochs.ts";
+import type { Evaluation, ObjectiveName, TrainingData } from "../../../train/index.ts";
 import { InputError } from "../failure.ts";
 import type { TrainOptions } from "./options.ts";
 import type { Placed } from "./rows.ts";
@@ -13,7 +13,7 @@ export interface Prepared {
   readonly objectives: readonly ObjectiveName[];
   /** Of the classes, where there are any. */
   readonly labels?: readonly string[] | undefined;
-  readonly data: Epochs;
+  readonly data: TrainingData;
   readonly evaluation?: Evaluation | undefined;
   /** What an evaluation gives; the first is what checkpoints are judged by where nothing is said. */
   readonly metrics: readonly string[];
