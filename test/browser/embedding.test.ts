@@ -112,7 +112,7 @@ describe.skipIf(unable)(`in Chromium${unable ? ` (${unable})` : ""}`, () => {
         },
         { count, texts: TEXTS.slice(0, 1) },
       );
-    const before = { use: await run(50), heap: await heapOf(session) };
+    const before = { use: await run(500), heap: await heapOf(session) }; // all is compiled by then
     const after = { use: await run(500), heap: await heapOf(session) };
     expect(after.use).toEqual(before.use);
     expect(after.heap - before.heap).toBeLessThan(200_000); // bytes; 400 for each inference would be as much
