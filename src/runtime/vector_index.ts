@@ -1,5 +1,6 @@
 /** Semantic search: the vectors of a corpus that are nearest to a query, by one matmul on the GPU and the best of its rows. */
 
+import { latest } from "../files/latest.ts";
 import { requireKnown, requireList } from "../files/options.ts";
 import type { Engine } from "./engine.ts";
 import { DisposedError } from "./errors.ts";
@@ -104,8 +105,7 @@ export async function createIndex(
   /** @param rows queries of a run */
   function programFor(rows: number, k: number): Promise<Program> {
     const key = `${rows} ${k}`;
-    const known =
-      programs.get(key) ??
+    const make = () =>
       engine.record(`search ${key}`, (r) => {
         const queries = r.input("queries", [rows, dimensions], "f32");
         for (const [i, part] of table.parts.entries()) {
@@ -116,11 +116,7 @@ export async function createIndex(
           r.output(`indices${i}`, best.indices);
         }
       });
-    programs.delete(key);
-    programs.set(key, known); // now the most recent
-    known.catch(() => programs.delete(key));
-    if (programs.size > KEPT_PROGRAMS) programs.delete(programs.keys().next().value!);
-    return known;
+    return latest(programs, key, make, KEPT_PROGRAMS);
   }
 
   return {

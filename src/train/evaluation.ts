@@ -11,6 +11,7 @@ import {
   recordForward,
 } from "../bert/forward.ts";
 import type { Forward, Wanted } from "../bert/outputs.ts";
+import { latest } from "../files/latest.ts";
 import type { Engine } from "../runtime/engine.ts";
 import type { Program } from "../runtime/program.ts";
 
@@ -47,11 +48,7 @@ export function forwardOf(engine: Engine, model: ForwardModel): EvaluationForwar
       throw new RangeError(`${Object.keys(wanted).join(", ")} needs the head ${name}; trained are ${there}`);
     }
     const prepared = prepareForward(sequences, wanted, model.config, true);
-    const own = recorded.get(prepared.key) ?? record(prepared);
-    recorded.delete(prepared.key);
-    recorded.set(prepared.key, own);
-    if (recorded.size > KEPT_PROGRAMS) recorded.delete(recorded.keys().next().value!);
-    const { program, collect } = await own;
+    const { program, collect } = await latest(recorded, prepared.key, () => record(prepared), KEPT_PROGRAMS);
     return collect(await program.run(inputsOf(prepared, model.weights)), prepared) as never; // what is asked for is there
   };
 }

@@ -53,7 +53,7 @@ export interface FlatWeights {
 }
 
 /** Elements that tensors begin at multiples of: 256 bytes of f16, as WebGPU wants of bindings. */
-const ALIGNED = 128;
+export const ALIGNED = 128;
 
 /**
  * Whether weight decay applies: not to biases, nor to what scales and shifts a normalisation, as PyTorch's examples have
@@ -83,7 +83,7 @@ export async function allocateFlat(
     return { ...encoderIn(stored, config), heads: Object.fromEntries(own) };
   };
   const { places, counts } = layOut(allocation, (room) => tree(room, "f32"));
-  const parts = counts.map(({ count, decayed }, i): FlatPart => {
+  const partOf = ({ count, decayed }: { count: number; decayed: boolean }, i: number): FlatPart => {
     const flat = (what: string, type: "f32" | "f16"): Tensor => allocation.tensor(`${what} ${i}`, [count], type);
     return {
       count,
@@ -94,7 +94,15 @@ export async function allocateFlat(
       v: flat("second moments", "f32"),
       copies: dtype === "f16" ? flat("weights in f16", "f16") : undefined,
     };
-  });
+  };
+  let parts: readonly FlatPart[];
+  try {
+    parts = counts.map(partOf);
+    await allocation.done();
+  } catch (error) {
+    allocation.dispose();
+    throw error;
+  }
   /** Tensors of one kind, cut out of the flat ones. */
   const roomOf = (kind: FlatKind): Room => ({
     mostBytes: allocation.mostBytes,
@@ -103,12 +111,6 @@ export async function allocateFlat(
       return parts[part]![kind]!.part(label, shape, start);
     },
   });
-  try {
-    await allocation.done();
-  } catch (error) {
-    allocation.dispose();
-    throw error;
-  }
   const contents: Record<"f32" | "f16", Content[]> = { f32: [], f16: [] };
   const masters = tree(roomOf("weights"), "f32", contents.f32);
   const gradients = roomOf("gradients");

@@ -7,14 +7,11 @@ import { planSafetensors, type WritableTensors, writeSafetensors } from "../file
 import type { Engine } from "../runtime/engine.ts";
 import { streamTable, type Table } from "../runtime/table.ts";
 import { type Shape, sizeOf, type Tensor } from "../runtime/tensor.ts";
-import type { FlatKind, FlatWeights } from "./flat.ts";
+import { ALIGNED, type FlatKind, type FlatWeights } from "./flat.ts";
 import { readTensor } from "./read.ts";
 
 /** What a file calls a tensor of a kind; of several names, under which it is written, the first is read. */
 export type Naming = (name: string, kind: FlatKind) => readonly [string, ...string[]];
-
-/** Elements at whose multiples a range of a buffer may be bound, in f16 too. */
-const ALIGNED = 128;
 
 /** Where a tensor of a checkpoint lies: from this element of the table on. */
 interface Place {

@@ -54,7 +54,7 @@ export async function initialWeights(
       const decoder = name === "cls.predictions.bias" ? "cls.predictions.decoder.bias" : name;
       const stored = named?.shapes.has(decoder) ? decoder : name;
       const found = named?.shapes.get(stored);
-      if (found && found.join() !== shape.join() && name.startsWith("classifier.") === false) {
+      if (found && found.join() !== shape.join() && !name.startsWith("classifier.")) {
         throw new RangeError(`${name} is [${found.join(", ")}] in the checkpoint, [${shape.join(", ")}] is trained`);
       }
       if (found && found.join() === shape.join()) yield* checkpoint!.chunks(named!.stored.get(stored)!, type);
@@ -102,7 +102,7 @@ function* initialOf(
   }
 }
 
-/** Normal random numbers, the same for the same seed: xorshift by Box and Muller. */
+/** Normal random numbers, the same for the same seed: `uniforms` by Box and Muller. */
 export function normals(seed: number): () => number {
   const next = uniforms(seed);
   return () => Math.sqrt(-2 * Math.log(1 - next())) * Math.cos(2 * Math.PI * next());

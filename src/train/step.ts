@@ -5,6 +5,7 @@
 
 import type { Sequence } from "../bert/batch.ts";
 import { packBatch } from "../bert/forward.ts";
+import { latest } from "../files/latest.ts";
 import {
   adamw,
   optimizerStep,
@@ -124,12 +125,17 @@ export class TrainingSteps {
     const first = new Uint32Array(STATE_BYTES / 4);
     new Float32Array(first.buffer)[4] = scaled ? FIRST_SCALE : 1;
     tensors.state.write(first);
-    await allocation.done();
-    const update = await engine.record("optimizer step", (r) => {
-      recordUpdate(r, flat, tensors, options, scaled);
-      r.output("state", r.state(tensors.state));
-    });
-    return new TrainingSteps(engine, model, flat, objectives, seed, allocation, tensors, update);
+    try {
+      await allocation.done();
+      const update = await engine.record("optimizer step", (r) => {
+        recordUpdate(r, flat, tensors, options, scaled);
+        r.output("state", r.state(tensors.state));
+      });
+      return new TrainingSteps(engine, model, flat, objectives, seed, allocation, tensors, update);
+    } catch (error) {
+      allocation.dispose();
+      throw error;
+    }
   }
 
   /** Bytes on the GPU beside the weights and what belongs to them: of the last batches. */
@@ -227,13 +233,7 @@ export class TrainingSteps {
   }
 
   #programFor(key: string, record: (r: Recorder) => void): Promise<Program> {
-    const recorded = this.#recorded.get(key) ?? this.#engine.record(`gradients ${key}`, record);
-    this.#recorded.delete(key);
-    this.#recorded.set(key, recorded); // now the most recent
-    recorded.catch(() => this.#recorded.delete(key));
-    const oldest = this.#recorded.keys().next().value;
-    if (this.#recorded.size > KEPT_PROGRAMS && oldest !== undefined) this.#recorded.delete(oldest);
-    return recorded;
+    return latest(this.#recorded, key, () => this.#engine.record(`gradients ${key}`, record), KEPT_PROGRAMS);
   }
 
   #record(r: Recorder, inputs: Record<string, Uint32Array | Float32Array>, masked: boolean): void {
