@@ -7,6 +7,7 @@ import {
   crossEntropyBy,
   type ElementLossShape,
   IGNORED,
+  NO_NUMBER,
   type SpanLossShape,
   spanLoss,
   spanLossBy,
@@ -81,7 +82,10 @@ const elements = (labelled: "0 to 1" | "any", counts: readonly number[]): Case<E
     shape: { count, scale: 1 / count },
     inputs: (random) => ({
       logits: random.values(count, 8),
-      labels: random.values(count).map((value) => (labelled === "any" ? 4 * value : Number(value > 0))),
+      labels: random.values(count).map((value, i) => {
+        if (i % 8 === 5) return NO_NUMBER;
+        return labelled === "any" ? 4 * value : Number(value > 0);
+      }),
       state: STATE,
     }),
     outputs: { logits: count, losses: count },

@@ -9,10 +9,18 @@ import type { HeadName } from "../bert/heads/index.ts";
 import type { MaskedLmWeights } from "../bert/heads/masked_lm.ts";
 import type { BertWeights } from "../bert/weights.ts";
 import { rowOwnerFor } from "../kernels/kernel.ts";
-import { binaryCrossEntropy, crossEntropyBy, IGNORED, spanLossBy, squaredError } from "../kernels/losses/losses.ts";
+import {
+  binaryCrossEntropy,
+  crossEntropyBy,
+  IGNORED,
+  NO_NUMBER,
+  spanLossBy,
+  squaredError,
+} from "../kernels/losses/losses.ts";
 import { columnSumsBy } from "../kernels/rows/backward.ts";
 import { NO_ROW } from "../kernels/tokens/backward.ts";
 import type { LinearWeights, PackedTokens } from "../runtime/ops.ts";
+import { roundUp } from "../runtime/program.ts";
 import type { Ref, ScalarInput } from "../runtime/recorder.ts";
 import { sizeOf } from "../runtime/tensor.ts";
 import { activate, chooseRows, dropout, layerNorm, linear, pool, scalarOf, type Tape } from "./operations.ts";
@@ -59,6 +67,8 @@ export interface Objective {
   readonly heads: readonly HeadName[];
   /** Names of its counts. */
   readonly counts: readonly string[];
+  /** Labels of a sequence of so many tokens of which nothing is learnt. */
+  unlabelled(tokens: number, config: BertConfig): Labels;
   /** @throws RangeError for a label that is missing or out of range, by its sequence */
   prepare(batch: Batch, labels: readonly Labels[], config: BertConfig): LabelInputs;
   /** @returns the gradient of the hidden state */
@@ -66,12 +76,6 @@ export interface Objective {
 }
 
 export type ObjectiveName = "mlm" | "next" | "label" | "labels" | "number" | "tags" | "span";
-
-/** The next of eight steps between powers of two, so that programs are shared. */
-function ladder(size: number): number {
-  const step = Math.max(1, 2 ** (Math.ceil(Math.log2(size)) - 3));
-  return Math.ceil(size / step) * step;
-}
 
 const lengthsOf = ({ cuSeqlens }: Batch): number[] =>
   Array.from(cuSeqlens.subarray(1), (end, s) => end - cuSeqlens[s]!);
@@ -88,6 +92,7 @@ const labelled = (labels: Uint32Array): number => labels.reduce((sum, label) => 
 const mlm: Objective = {
   heads: ["maskedLm"],
   counts: ["words"],
+  unlabelled: (tokens) => ({ words: Array(tokens).fill(-100) }),
   prepare(batch, labels, { vocabSize }) {
     const rows: number[] = [];
     const words: number[] = [];
@@ -103,7 +108,7 @@ const mlm: Objective = {
       }
     }
     const counts = { words: rows.length };
-    const size = ladder(Math.max(1, rows.length));
+    const size = roundUp(Math.max(1, rows.length), 1);
     while (rows.length < size) {
       rows.push(0);
       words.push(IGNORED);
@@ -147,6 +152,7 @@ type ClassifierWeights = Parameters<typeof onPooled>[1];
 const next: Objective = {
   heads: ["nextSentence"],
   counts: ["next"],
+  unlabelled: () => ({ next: -100 }),
   prepare(batch, labels) {
     const next = Uint32Array.from(lengthsOf(batch), (_, s) => classOf(labels[s]?.next, 2, `sequence ${s}`));
     return { inputs: { next }, counts: { next: labelled(next) } };
@@ -160,6 +166,7 @@ const next: Objective = {
 const label: Objective = {
   heads: ["classifier"],
   counts: ["label"],
+  unlabelled: () => ({ label: -100 }),
   prepare(batch, labels, config) {
     const classes = config.labels.length;
     const own = Uint32Array.from(lengthsOf(batch), (_, s) =>
@@ -178,18 +185,20 @@ function eachOutput(kernel: typeof squaredError, check: (value: number) => boole
   return {
     heads: ["classifier"],
     counts: ["numbers"],
+    unlabelled: (_, { labels }) => ({ label: labels.map(() => NO_NUMBER) }),
     prepare(batch, labels, config) {
       const outputs = config.labels.length;
       const numbers = new Float32Array((batch.cuSeqlens.length - 1) * outputs);
       for (let s = 0; s < batch.cuSeqlens.length - 1; s++) {
         const own = labels[s]?.label;
         const list = typeof own === "number" ? [own] : (own ?? []);
-        if (list.length !== outputs || !list.every(check)) {
+        if (list.length !== outputs || !list.every((value) => value === NO_NUMBER || check(value))) {
           throw new RangeError(`sequence ${s}: label is ${JSON.stringify(own)}, it must be ${outputs} ${what}`);
         }
         numbers.set(list, s * outputs);
       }
-      return { inputs: { numbers }, counts: { numbers: numbers.length } };
+      const labelled = numbers.filter((value) => value < NO_NUMBER).length;
+      return { inputs: { numbers }, counts: { numbers: labelled } };
     },
     record: (context) =>
       onPooled(context, context.weights.classifier as ClassifierWeights, context.classifierDropout, (logits) => {
@@ -207,6 +216,7 @@ function eachOutput(kernel: typeof squaredError, check: (value: number) => boole
 const tags: Objective = {
   heads: ["classifier"],
   counts: ["tags"],
+  unlabelled: (tokens) => ({ tags: Array(tokens).fill(-100) }),
   prepare(batch, labels, config) {
     const tags = new Uint32Array(batch.wordIds.length);
     for (const [s, length] of lengthsOf(batch).entries()) {
@@ -229,6 +239,7 @@ const tags: Objective = {
 const span: Objective = {
   heads: ["spans"],
   counts: ["starts", "ends"],
+  unlabelled: (tokens) => ({ start: tokens, end: tokens }),
   prepare(batch, labels) {
     const lengths = lengthsOf(batch);
     const spans = new Uint32Array(2 * lengths.length);
@@ -265,7 +276,7 @@ export const OBJECTIVES: Readonly<Record<ObjectiveName, Objective>> = {
   next,
   label,
   labels: eachOutput(binaryCrossEntropy, (value) => value >= 0 && value <= 1, "numbers from 0 to 1"),
-  number: eachOutput(squaredError, Number.isFinite, "finite numbers"),
+  number: eachOutput(squaredError, (value) => Math.abs(value) < NO_NUMBER, "finite numbers"),
   tags,
   span,
 };

@@ -21,6 +21,7 @@ import type { Program } from "../runtime/program.ts";
 import type { Recorder, Ref } from "../runtime/recorder.ts";
 import type { InputData, Tensor } from "../runtime/tensor.ts";
 import { encode, type TrainedModel } from "./encoder.ts";
+import { fillersFor } from "./fillers.ts";
 import type { FlatWeights } from "./flat.ts";
 import { type Labels, OBJECTIVES, type ObjectiveName } from "./objectives.ts";
 import { add, type EmbeddingSegments, type Tape } from "./operations.ts";
@@ -206,11 +207,15 @@ export class TrainingSteps {
     readonly record: (r: Recorder) => void;
   } {
     const { config } = this.model;
-    const batch = packBatch(
-      examples.map(({ sequence }) => sequence),
-      config,
-    );
+    const sequences = examples.map(({ sequence }) => sequence);
     const labels = examples.map(({ labels }) => labels);
+    const lengths = sequences.map(({ inputIds }) => inputIds.length);
+    for (const filler of fillersFor(lengths, config.maxPositionEmbeddings)) {
+      const none = this.#objectives.map((name) => OBJECTIVES[name].unlabelled(filler.inputIds.length, config));
+      sequences.push(filler);
+      labels.push(Object.assign({}, ...none));
+    }
+    const batch = packBatch(sequences, config);
     const own = this.#objectives.map((name) => OBJECTIVES[name].prepare(batch, labels, config));
     const segments = segmentsOf(batch.tokens, config);
     const split = this.model.weights.embeddings.word.parts.length > 1;
@@ -223,7 +228,7 @@ export class TrainingSteps {
       ...given,
     };
     const sizes = Object.values(given).map(({ length }) => length);
-    const key = [batch.wordIds.length, examples.length, batch.masked, ...sizes].join();
+    const key = [batch.wordIds.length, sequences.length, batch.masked, ...sizes].join();
     return {
       key,
       inputs,

@@ -1,6 +1,6 @@
 // Binary cross entropy of logits, each label by itself, and its gradient, which takes the logits' place.
 //   logits      [count]  replaced by (sigmoid(logit) - label) * scale * loss_scale
-//   labels      [count]  f32, 0 to 1
+//   labels      [count]  f32, 0 to 1; NO_NUMBER: neither loss nor gradient
 //   state       State of the optimizer, whose loss_scale multiplies all gradients
 //   losses      [count]  (max(x, 0) - x * label + log(1 + exp(-|x|))) * scale
 // One thread owns an element. Computes in f32.
@@ -8,6 +8,7 @@
 
 alias Scalar = f32;
 const WORKGROUP_SIZE = 64;
+const NO_NUMBER = 0x1p127;
 
 struct Params {
   count: u32,
@@ -28,6 +29,11 @@ fn main(
 ) {
   let i = (group.y * groups.x + group.x) * WORKGROUP_SIZE + lane;
   if (i >= params.count) { return; }
+  if (labels[i] >= NO_NUMBER) {
+    losses[i] = 0.0;
+    logits[i] = Scalar(0.0);
+    return;
+  }
   let x = f32(logits[i]);
   let tail = exp(-abs(x));
   losses[i] = (max(x, 0.0) - x * labels[i] + log(1.0 + tail)) * params.scale;

@@ -22,6 +22,9 @@ import squaredWgsl from "./squared_error.wgsl";
 /** A label that counts for nothing: -100 of PyTorch. */
 export const IGNORED = 0xffffffff;
 
+/** The same where labels are numbers, which lie below it. */
+export const NO_NUMBER: number = 2 ** 127;
+
 /** Vectors that a thread may be left alone with: a longer row than any vocabulary's is. */
 const MOST_VECTORS = 262_144;
 
@@ -56,7 +59,7 @@ export function crossEntropyBy(owner: RowOwner, cols: number): Kernel<CrossEntro
 export interface ElementLossShape {
   readonly count: number;
   readonly dtype: Scalar;
-  /** 1 over the number of labels. */
+  /** 1 over the number of labels that are not `NO_NUMBER`. */
   readonly scale: number;
 }
 

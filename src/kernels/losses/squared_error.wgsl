@@ -1,6 +1,6 @@
 // Squared error of outputs and its gradient, which takes the outputs' place: the loss of a regression.
 //   logits      [count]  the outputs, replaced by 2 (output - label) * scale * loss_scale
-//   labels      [count]  f32
+//   labels      [count]  f32; NO_NUMBER: neither loss nor gradient
 //   state       State of the optimizer, whose loss_scale multiplies all gradients
 //   losses      [count]  (output - label)^2 * scale
 // One thread owns an element. Computes in f32.
@@ -8,6 +8,7 @@
 
 alias Scalar = f32;
 const WORKGROUP_SIZE = 64;
+const NO_NUMBER = 0x1p127;
 
 struct Params {
   count: u32,
@@ -28,6 +29,11 @@ fn main(
 ) {
   let i = (group.y * groups.x + group.x) * WORKGROUP_SIZE + lane;
   if (i >= params.count) { return; }
+  if (labels[i] >= NO_NUMBER) {
+    losses[i] = 0.0;
+    logits[i] = Scalar(0.0);
+    return;
+  }
   let apart = f32(logits[i]) - labels[i];
   losses[i] = apart * apart * params.scale;
   logits[i] = Scalar(2.0 * apart * params.scale * state.loss_scale);

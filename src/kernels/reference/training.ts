@@ -1,6 +1,12 @@
 /** CPU twins of the losses and of the optimizer. */
 
-import { type CrossEntropyShape, type ElementLossShape, IGNORED, type SpanLossShape } from "../losses/losses.ts";
+import {
+  type CrossEntropyShape,
+  type ElementLossShape,
+  IGNORED,
+  NO_NUMBER,
+  type SpanLossShape,
+} from "../losses/losses.ts";
 import type { AdamWShape, SumSquaresShape } from "../optimizer/optimizer.ts";
 import { type Inputs, type Outputs, slice, sum, valuesOf } from "./values.ts";
 
@@ -52,21 +58,31 @@ export function spanLoss({ sequences, startScale, endScale }: SpanLossShape, inp
   return { logits, losses };
 }
 
-export function binaryCrossEntropy({ count, scale }: ElementLossShape, inputs: Inputs): Outputs {
-  const labels = valuesOf(inputs, "labels");
-  const factor = scale * lossScaleOf(inputs);
-  const x = slice(valuesOf(inputs, "logits"), 0, count);
-  const losses = x.map(
-    (value, i) => (Math.max(value, 0) - value * labels[i]! + Math.log1p(Math.exp(-Math.abs(value)))) * scale,
-  );
-  return { logits: x.map((value, i) => (1 / (1 + Math.exp(-value)) - labels[i]!) * factor), losses };
+export function binaryCrossEntropy(shape: ElementLossShape, inputs: Inputs): Outputs {
+  return elementLoss(shape, inputs, (x, label) => ({
+    loss: Math.max(x, 0) - x * label + Math.log1p(Math.exp(-Math.abs(x))),
+    gradient: 1 / (1 + Math.exp(-x)) - label,
+  }));
 }
 
-export function squaredError({ count, scale }: ElementLossShape, inputs: Inputs): Outputs {
+export function squaredError(shape: ElementLossShape, inputs: Inputs): Outputs {
+  return elementLoss(shape, inputs, (x, label) => ({ loss: (x - label) ** 2, gradient: 2 * (x - label) }));
+}
+
+function elementLoss(
+  { count, scale }: ElementLossShape,
+  inputs: Inputs,
+  of: (logit: number, label: number) => { readonly loss: number; readonly gradient: number },
+): Outputs {
   const labels = valuesOf(inputs, "labels");
+  const elements = Array.from(slice(valuesOf(inputs, "logits"), 0, count), (x, i) =>
+    labels[i] === NO_NUMBER ? { loss: 0, gradient: 0 } : of(x, labels[i]!),
+  );
   const factor = scale * lossScaleOf(inputs);
-  const apart = slice(valuesOf(inputs, "logits"), 0, count).map((value, i) => value - labels[i]!);
-  return { logits: apart.map((value) => 2 * value * factor), losses: apart.map((value) => value * value * scale) };
+  return {
+    logits: Float64Array.from(elements, ({ gradient }) => gradient * factor),
+    losses: Float64Array.from(elements, ({ loss }) => loss * scale),
+  };
 }
 
 /** All partial sums together: how they are shared out is the kernel's. */

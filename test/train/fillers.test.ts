@@ -1,0 +1,105 @@
+/** Batches of many shapes share programs, and what fills them up is not learnt. */
+
+import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
+import { Engine } from "../../src/runtime/engine.ts";
+import { fillersFor } from "../../src/train/fillers.ts";
+import { uniforms } from "../../src/train/initial.ts";
+import type { ObjectiveName } from "../../src/train/objectives.ts";
+import { readTensor } from "../../src/train/read.ts";
+import type { Example } from "../../src/train/step.ts";
+import { testDevice } from "../device.ts";
+import { smallTraining } from "./small.ts";
+
+let engine: Engine;
+beforeAll(async () => {
+  const { device, adapter, idle } = await testDevice();
+  engine = await Engine.create({ device, adapter, idle });
+});
+afterAll(() => engine.dispose());
+
+const sum = (values: readonly number[]): number => values.reduce((a, b) => a + b, 0);
+const lengthsOf = (lengths: readonly number[], longest: number): number[] =>
+  fillersFor(lengths, longest).map(({ inputIds }) => inputIds.length);
+
+describe("fillers", () => {
+  test("bring batches of 8 to few shapes, of at most an eighth more tokens and one sequence", () => {
+    const shapes = new Set<string>();
+    const next = uniforms(1);
+    for (let i = 0; i < 1000; i++) {
+      const lengths = Array.from({ length: 8 }, () => 8 + Math.floor(next() * 120));
+      const fill = lengthsOf(lengths, 128);
+      const [before, after] = [sum(lengths), sum(lengths) + sum(fill)];
+      expect(after).toBeLessThanOrEqual(Math.ceil((before * 9) / 8) + 1);
+      expect(fill.length).toBeLessThanOrEqual(1);
+      expect(Math.min(1, ...fill)).toBe(1);
+      shapes.add(`${after} ${8 + fill.length}`);
+    }
+    expect(shapes.size).toBeLessThan(16);
+  });
+
+  test("are none where the shape is one of the few, and none is longer than the model takes", () => {
+    expect(lengthsOf(Array(8).fill(128), 512)).toEqual([]);
+    expect(lengthsOf([1], 512)).toEqual([]);
+    for (const tokens of [1, 9, 17, 100, 1025, 3000]) {
+      for (const longest of [1, 2, 24, 512]) {
+        const fill = lengthsOf([tokens], longest);
+        expect(Math.max(0, ...fill)).toBeLessThanOrEqual(longest);
+        expect(lengthsOf([tokens, ...fill], longest)).toEqual([]);
+      }
+    }
+  });
+});
+
+/** 128 tokens in 8 sequences, a shape that needs no fillers; the first alone, and the others, do. */
+const LENGTHS = [13, 19, 16, 16, 15, 17, 20, 12];
+
+function examples(numbers: boolean): Example[] {
+  return LENGTHS.map((length, s) => {
+    const inputIds = Array.from({ length }, (_, i) => (s * 31 + i * 7) % 300);
+    const [words, tags] = [inputIds.map((id, i) => (i % 3 === 0 ? id : -100)), inputIds.map((id) => id % 3)];
+    const label = numbers ? [0, 1, s % 2] : s % 3;
+    return { sequence: { inputIds }, labels: { words, tags, next: s % 2, start: s % 5, end: 5, label } };
+  });
+}
+
+test.each<[ObjectiveName[]]>([[["mlm", "next"]], [["label"]], [["labels"]], [["number"]], [["tags"]], [["span"]]])(
+  "nothing of them is learnt with %s",
+  async (objectives) => {
+    const batch = examples(objectives.includes("labels") || objectives.includes("number"));
+    const [first, ...others] = batch;
+    const filled = (batch: readonly Example[]): number =>
+      fillersFor(
+        batch.map(({ sequence }) => sequence.inputIds.length),
+        24,
+      ).length;
+    expect([batch, [first!], others].map(filled)).toEqual([0, 1, 1]);
+    const after: { loss: number; gradNorm: number; weights: Float32Array }[] = [];
+    for (const batches of [[batch], [[first!], others]]) {
+      const { steps, flat, dispose } = await smallTraining(engine, objectives, { learningRate: 1e-3 });
+      const { loss, gradNorm } = await (await steps.step(batches)).read();
+      after.push({ loss, gradNorm, weights: (await readTensor(engine, flat.parts[0]!.m)) as Float32Array });
+      dispose();
+    }
+    const [whole, parted] = after as [(typeof after)[0], (typeof after)[0]];
+    expect(Math.abs(parted.loss - whole.loss)).toBeLessThan(1e-5 * whole.loss);
+    expect(Math.abs(parted.gradNorm - whole.gradNorm)).toBeLessThan(1e-5 * whole.gradNorm);
+    const apart = parted.weights.map((value, i) => Math.abs(value - whole.weights[i]!));
+    expect(Math.max(...apart)).toBeLessThan(1e-5 * Math.max(...whole.weights.map(Math.abs)));
+  },
+);
+
+test("a run over batches of many shapes records few programs", async () => {
+  const { steps, dispose } = await smallTraining(engine, ["label"]);
+  const record = vi.spyOn(engine, "record");
+  const next = uniforms(3);
+  for (let step = 0; step < 40; step++) {
+    const batch = Array.from({ length: 4 }, () => ({
+      sequence: { inputIds: new Uint32Array(12 + Math.floor(next() * 12)).fill(5) },
+      labels: { label: 1 },
+    }));
+    await steps.step([batch]);
+  }
+  expect(record.mock.calls.length).toBeLessThan(8);
+  record.mockRestore();
+  dispose();
+});
