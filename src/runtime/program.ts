@@ -266,7 +266,7 @@ interface Started {
 const STAGING = ["arena read-back 0", "arena read-back 1"];
 
 /**
- * The next of eight steps between powers of two: at most an eighth is wasted, and shapes that vary a little share it.
+ * The next of four sizes between two powers of two: at most a quarter more, and shapes that vary a little share it.
  * @param least what a step is at least
  */
 export function roundUp(size: number, least: number): number {

@@ -5,7 +5,12 @@
  */
 
 import type { Sequence } from "../bert/batch.ts";
-import { roundUp } from "../runtime/program.ts";
+
+/** The next of eight sizes between two powers of two: at most an eighth more. */
+export function ladder(size: number): number {
+  const step = Math.max(1, 2 ** (Math.ceil(Math.log2(size)) - 4));
+  return Math.ceil(size / step) * step;
+}
 
 /**
  * @param lengths of the batch's sequences, in tokens
@@ -15,11 +20,8 @@ import { roundUp } from "../runtime/program.ts";
 export function fillersFor(lengths: readonly number[], longest: number): Sequence[] {
   const tokens = lengths.reduce((sum, length) => sum + length, 0);
   const sequences = lengths.length;
-  if (roundUp(tokens, 1) === tokens && roundUp(sequences, 1) === sequences) return [];
-  let [count, room] = [0, 1];
-  while (room > count * longest) {
-    count = roundUp(sequences + count + 1, 1) - sequences;
-    room = roundUp(tokens + count, 1) - tokens;
-  }
+  if (ladder(tokens) === tokens && ladder(sequences) === sequences) return [];
+  const count = ladder(sequences + 1) - sequences;
+  const room = Math.min(ladder(tokens + count) - tokens, count * longest);
   return Array.from({ length: count }, (_, i) => ({ inputIds: new Uint32Array(Math.floor((room + i) / count)) }));
 }

@@ -20,9 +20,9 @@ import {
 import { columnSumsBy } from "../kernels/rows/backward.ts";
 import { NO_ROW } from "../kernels/tokens/backward.ts";
 import type { LinearWeights, PackedTokens } from "../runtime/ops.ts";
-import { roundUp } from "../runtime/program.ts";
 import type { Ref, ScalarInput } from "../runtime/recorder.ts";
 import { sizeOf } from "../runtime/tensor.ts";
+import { ladder } from "./fillers.ts";
 import { activate, chooseRows, dropout, layerNorm, linear, pool, scalarOf, type Tape } from "./operations.ts";
 
 /** Labels of one sequence, as far as an objective reads them. */
@@ -108,7 +108,7 @@ const mlm: Objective = {
       }
     }
     const counts = { words: rows.length };
-    const size = roundUp(Math.max(1, rows.length), 1);
+    const size = ladder(Math.max(1, rows.length));
     while (rows.length < size) {
       rows.push(0);
       words.push(IGNORED);
