@@ -46,7 +46,7 @@ function isBefore(one: Candidate, other: Candidate): boolean {
 
 /**
  * Appends a piece for each merge to `pieces`, until there are `vocabSize` of them or no pair is left that is there
- * `minFrequency` times. Gives way after each, so that a caller may do other things in between.
+ * `minFrequency` times. Gives way after each, and before them as pairs are counted, so that a caller may do other things.
  * @param pieces by id; those of one character are there
  */
 export function* mergePairs(
@@ -115,6 +115,7 @@ export function* mergePairs(
   };
 
   for (let word = 0; word < counts.length; word++) {
+    if (word % 1024 === 1023) yield;
     for (let i = starts[word]! + 1; i < ends[word]!; i++) add(symbols[i - 1]!, symbols[i]!, word);
   }
   queueChanged();

@@ -80,17 +80,18 @@ export async function trainWordPiece(
   requireSpecialTokens(specialTokens);
   const giveWay = turns(signal);
 
-  const { counts, add, total, tooLong } = countWords({ lowercase, stripAccents });
+  const words = countWords({ lowercase, stripAccents });
   let read = 0;
   for await (const text of texts) {
     if (typeof text !== "string") throw new TypeError(`texts: number ${read} is of type ${typeof text}; give a string`);
-    add(text);
+    words.add(text);
     read++;
     if (giveWay.due()) {
       onProgress?.({ texts: read, tokens: 0 });
       await giveWay();
     }
   }
+  const { counts, total, tooLong } = words.end();
   if (counts.size === 0) throw new RangeError(`there is no word in ${read} texts: nothing to learn from`);
 
   const { characters, found } = chooseAlphabet(counts, limitAlphabet);
@@ -112,9 +113,9 @@ export async function trainWordPiece(
     vocabulary,
     files: tokenizerFiles(vocabulary, { specialTokens, lowercase, stripAccents, maxLength }),
     texts: read,
-    words: total(),
+    words: total,
     distinctWords: counts.size,
-    longWords: tooLong(),
+    longWords: tooLong,
     characters: characters.length,
     leftOut: found - characters.length,
   };

@@ -102,10 +102,13 @@ export async function trainTokenizer(options: Options): Promise<void> {
 async function learn(options: Options): Promise<TrainedWordPiece> {
   const { vocabSize, minFrequency, limitAlphabet, cased, stripAccents, specialTokens, maxLength, json } = options;
   const reading = progressBar(undefined, barsOn({ json }));
-  const making = progress("making pieces", barsOn({ json }));
+  let making: ReturnType<typeof progress> | undefined;
   const onProgress = ({ texts, tokens }: WordPieceProgress): void => {
     if (tokens === 0) reading.at(texts, 0);
-    else making.at(tokens / vocabSize);
+    else {
+      making ??= progress("making pieces", barsOn({ json }));
+      making.at(tokens / vocabSize);
+    }
   };
   try {
     return await trainWordPiece(textsOf(options), {
@@ -117,7 +120,7 @@ async function learn(options: Options): Promise<TrainedWordPiece> {
     throw new InputError(error.message.replace(OPTION_NAMES, flag));
   } finally {
     reading.end();
-    making.end();
+    making?.end();
   }
 }
 
