@@ -14,5 +14,11 @@ export type { Labels, ObjectiveName } from "./objectives.ts";
 export type { TrainerOptions, TrainingData } from "./options.ts";
 export type { Example } from "./step.ts";
 export { memoryStore, type Store, type StoredFile } from "./store.ts";
+export {
+  type TrainedWordPiece,
+  trainWordPiece,
+  type WordPieceOptions,
+  type WordPieceProgress,
+} from "./tokenizer/wordpiece_trainer.ts";
 export { type MemoryPart, Trainer, type TrainerParts } from "./trainer.ts";
 export type { Best, LogRow } from "./trainer_state.ts";

@@ -1,8 +1,8 @@
 /**
  * `reference DIR`: runs every fixture below DIR through the public interface and compares it with what is stored beside
  * it. A fixture is a folder with an expected.json of cases: of a model (inputs, float64 outputs, tolerance), of a
- * pipeline of transformers (inputs, kwargs, its exact result, tolerance of scores) or of a tokenizer; or with gradients
- * and steps of training beside it.
+ * pipeline of transformers (inputs, kwargs, its exact result, tolerance of scores), of a tokenizer or of a vocabulary that
+ * is trained; or with gradients and steps of training beside it.
  */
 
 import { readdir, readFile } from "node:fs/promises";
@@ -17,6 +17,7 @@ import { runModelFixture, whyModelIsSkipped } from "./inference.ts";
 import { runTaskFixture, whyTaskIsSkipped } from "./tasks.ts";
 import { isTokenizerFixture, runTokenizerFixture } from "./tokenizer.ts";
 import { isTrainingFixture, runTrainingFixture, whyTrainingIsSkipped } from "./training.ts";
+import { isTrainerFixture, runTrainerFixture } from "./wordpiece_trainer.ts";
 
 export interface Tally {
   passed: number;
@@ -67,7 +68,7 @@ async function fixtureFolders(root: string): Promise<string[]> {
 
 function whySkipped(fixture: Fixture, folder: string, dtype: "f32" | "f16"): string | undefined {
   if (isTrainingFixture(fixture)) return whyTrainingIsSkipped(fixture, folder);
-  if (isTokenizerFixture(fixture)) return undefined;
+  if (isTokenizerFixture(fixture) || isTrainerFixture(fixture)) return undefined;
   if (isHeadFixture(fixture)) return dtype === "f16" ? "its tolerance is that of f32" : undefined;
   return fixture.task === undefined ? whyModelIsSkipped(fixture) : whyTaskIsSkipped(fixture, dtype);
 }
@@ -75,6 +76,7 @@ function whySkipped(fixture: Fixture, folder: string, dtype: "f32" | "f16"): str
 function findingsOf(engine: Engine, folder: string, fixture: Fixture, dtype: "f32" | "f16"): AsyncGenerator<Finding> {
   if (isTrainingFixture(fixture)) return runTrainingFixture(engine, folder, fixture, dtype);
   if (isTokenizerFixture(fixture)) return runTokenizerFixture(folder, fixture);
+  if (isTrainerFixture(fixture)) return runTrainerFixture(folder, fixture);
   if (isHeadFixture(fixture)) return runHeadFixture(engine, folder, fixture);
   return fixture.task === undefined
     ? runModelFixture(engine, folder, fixture, dtype)

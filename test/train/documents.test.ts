@@ -1,4 +1,4 @@
-/** The example of docs/training.md, run as it stands. */
+/** The examples of docs/training.md, run as they stand. */
 
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
@@ -14,13 +14,14 @@ import { filesOf, folderOf, tinyFolder } from "./tiny.ts";
 
 const ROOT = join(import.meta.dirname, "../..");
 
-interface Example {
+interface ClassifierExample {
   trainClassifier(engine: Engine, folder: Folder): Promise<Map<string, Uint8Array[]>>;
 }
 
-test("the example trains a classifier that is right", async () => {
+/** What the example of this number exports. */
+async function exampleOf<Example>(number: number): Promise<Example> {
   const text = readFileSync(join(ROOT, "docs/training.md"), "utf8");
-  const [, contents] = /```ts\n(.*?)```/s.exec(text)!;
+  const [, contents] = [...text.matchAll(/```ts\n(.*?)```/gs)][number]!;
   const { outputFiles } = await build({
     stdin: { contents: contents!, resolveDir: ROOT, loader: "ts" },
     alias: { "bert-webgpu/train": join(ROOT, "src/train/index.ts"), "bert-webgpu": join(ROOT, "src/index.ts") },
@@ -30,7 +31,11 @@ test("the example trains a classifier that is right", async () => {
     format: "esm",
   });
   const url = `data:text/javascript;base64,${Buffer.from(outputFiles[0]!.contents).toString("base64")}`;
-  const { trainClassifier } = (await import(/* @vite-ignore */ url)) as Example;
+  return (await import(/* @vite-ignore */ url)) as Example;
+}
+
+test("the example trains a classifier that is right", async () => {
+  const { trainClassifier } = await exampleOf<ClassifierExample>(0);
   const { device, adapter, idle } = await testDevice();
   const engine = await Engine.create({ device, adapter, idle });
   const data = { epoch: () => [{ sequence: { inputIds: [1] }, labels: { label: 0 } }] };
@@ -49,4 +54,20 @@ test("the example trains a classifier that is right", async () => {
   const model = await BertModel.load(engine, folderOf(Object.fromEntries(whole)));
   expect(model.config.labels).toEqual(["bad", "good"]);
   engine.dispose();
+});
+
+interface TokenizerExample {
+  vocabularyOf(texts: AsyncIterable<string>, signal: AbortSignal): Promise<readonly string[]>;
+}
+
+test("the example of a tokenizer has the words of its texts", async () => {
+  const { vocabularyOf } = await exampleOf<TokenizerExample>(1);
+  const texts = (async function* () {
+    yield* ["A fine film", "a fine day"];
+  })();
+  const log = vi.spyOn(console, "log").mockImplementation(() => {});
+  const vocabulary = await vocabularyOf(texts, new AbortController().signal);
+  expect(log.mock.calls.map(([name]) => name)).toEqual(["vocab.txt", "tokenizer.json", "tokenizer_config.json"]);
+  log.mockRestore();
+  expect(vocabulary).toEqual(expect.arrayContaining(["[MASK]", "A", "a", "fine"]));
 });

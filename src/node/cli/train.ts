@@ -9,6 +9,7 @@ import { share, type TrainOptions, trainOptions } from "./train/options.ts";
 import type { Prepare } from "./train/prepared.ts";
 import { train } from "./train/run.ts";
 import { prepareTag } from "./train/tag.ts";
+import { tokenizerOptions, trainTokenizer } from "./train/tokenizer.ts";
 
 const HELP = {
   mlm: `
@@ -33,7 +34,9 @@ Metrics: f1, exact_match (as SQuAD defines them), loss`,
 };
 
 export function trainCommand(): Command {
-  const command = new Command("train").description("train a model: masked LM, pre-training, labels, tags, answers");
+  const command = new Command("train").description(
+    "train a model: masked LM, pre-training, labels, tags, answers; or a tokenizer",
+  );
   const kind = (
     name: keyof typeof HELP,
     description: string,
@@ -79,5 +82,7 @@ export function trainCommand(): Command {
   })
     .option("--doc-stride <N>", "tokens of context that a window shares with the one before", positiveInteger, 128)
     .option("--max-answer-len <N>", "tokens of an answer, in evaluations", positiveInteger, 30);
+  const vocabulary = new Command("tokenizer").description("make a WordPiece vocabulary of texts (needs no GPU)");
+  command.addCommand(tokenizerOptions(vocabulary).action(trainTokenizer));
   return command;
 }

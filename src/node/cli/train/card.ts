@@ -103,6 +103,7 @@ function table(header: readonly string[], rows: readonly (readonly string[])[]):
   return [line(header), `|${" --- |".repeat(header.length)}`, ...rows.map(line)];
 }
 
-const flag = (name: string): string => `--${name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`;
+/** How the command line spells an option. */
+export const flag = (name: string): string => `--${name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`;
 
 const code = (text: string): string => `\`${printable(text).replaceAll("`", "'")}\``;

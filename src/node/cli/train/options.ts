@@ -74,15 +74,7 @@ export function trainOptions(command: Command, columns: { text?: string; pair?: 
     .option("--model <MODEL>", "begin with a model folder, or org/name[@revision] of the Hugging Face hub")
     .option("--config <FILE>", "begin with random weights for this config.json, and with --tokenizer")
     .option("--tokenizer <DIR>", "the folder with vocab.txt or tokenizer.json, for --config");
-  if (columns.text) {
-    command
-      .addOption(
-        new Option("--format <NAME>", "of the files (default: by their extensions, else lines)").choices(INPUT_FORMATS),
-      )
-      .option("--delimiter <CHARACTER>", "between cells of CSV (default: found)")
-      .option("--no-header", "CSV and TSV begin with a row of data; columns are named 1, 2, 3...")
-      .option("--text-column <NAME>", `the column with the texts (default: ${columns.text})`);
-  }
+  if (columns.text) tableOptions(command, columns.text);
   if (columns.pair) command.option("--pair-column <NAME>", `the column with ${columns.pair}`);
   if (columns.label) command.option("--label-column <NAME>", `the column with the answers (default: ${columns.label})`);
   return command
@@ -126,13 +118,27 @@ export function trainOptions(command: Command, columns: { text?: string; pair?: 
     .addHelpText("after", HELP);
 }
 
+/**
+ * How files are read that have a text a row.
+ * @param column what that of the texts is called where nothing is said
+ */
+export function tableOptions(command: Command, column: string): Command {
+  return command
+    .addOption(
+      new Option("--format <NAME>", "of the files (default: by their extensions, else lines)").choices(INPUT_FORMATS),
+    )
+    .option("--delimiter <CHARACTER>", "between cells of CSV (default: found)")
+    .option("--no-header", "CSV and TSV begin with a row of data; columns are named 1, 2, 3...")
+    .option("--text-column <NAME>", `the column with the texts (default: ${column})`);
+}
+
 export function number(text: string): number {
   const value = Number(text);
   if (text.trim() !== "" && Number.isFinite(value) && value >= 0) return value;
   throw new InvalidArgumentError("It must be a number from 0.");
 }
 
-function wholeNumber(text: string): number {
+export function wholeNumber(text: string): number {
   const value = Number(text);
   if (/^\d+$/.test(text) && value < 2 ** 32) return value;
   throw new InvalidArgumentError("It must be a whole number from 0 to 4294967295.");

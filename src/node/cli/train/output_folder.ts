@@ -17,12 +17,13 @@ const CHECKPOINT = /^\.?checkpoint-\d+(\.unfinished|\.replaced)?$/;
 
 /**
  * Makes a folder this job's own until it is released.
+ * @param resume undefined where there is no run to go on with
  * @param reads files and folders that are read: none of them may lie in it
  * @throws InputError where it has anything, unless `resume` or `force`; with `force`, checkpoints in it are removed
  */
 export async function claimFolder(
   path: string,
-  { resume, force, reads }: { readonly resume: boolean; readonly force: boolean; readonly reads: readonly string[] },
+  { resume, force, reads }: { readonly resume?: boolean; readonly force: boolean; readonly reads: readonly string[] },
 ): Promise<OutputFolder> {
   if (resume && force) throw new InputError("--resume goes on with what --force replaces: give one of them");
   const dir = await placeOf(path);
@@ -39,7 +40,11 @@ export async function claimFolder(
       throw error;
     });
     if (names.length > 0 && !resume && !force) {
-      throw new InputError(`${path}: it is not empty; --force replaces the model in it, --resume goes on with its run`);
+      const what =
+        resume === undefined
+          ? "--force replaces the tokenizer in it"
+          : "--force replaces the model in it, --resume goes on with its run";
+      throw new InputError(`${path}: it is not empty; ${what}`);
     }
     if (force) {
       for (const name of names.filter((name) => CHECKPOINT.test(name))) await rm(join(dir, name), { recursive: true });

@@ -38,7 +38,10 @@ export interface Placed<Row> {
 export type OpenTable = (path: string) => Promise<DataTable>;
 
 export const tableOf =
-  ({ format, delimiter, header }: TrainOptions, columns: readonly string[]): OpenTable =>
+  (
+    { format, delimiter, header }: Pick<TrainOptions, "format" | "delimiter" | "header">,
+    columns: readonly string[],
+  ): OpenTable =>
   (input) =>
     openInput({ input, header, ...(format && { format }), ...(delimiter !== undefined && { delimiter }) }, columns);
 
