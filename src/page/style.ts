@@ -1,4 +1,4 @@
-/** The look of the report. Colours are variables, so that plots follow the page from light to dark. */
+/** The look of reports. Colours are variables, so that plots follow the page from light to dark. */
 
 export const STYLE: string = `
 :root {
