@@ -32,9 +32,13 @@ dd { margin: 0; overflow-wrap: anywhere; font-size: 0.92rem; }
 .failures ul { margin: 4px 0 0; padding-left: 20px; overflow-wrap: anywhere; font-size: 0.92rem; }
 .plot { min-height: 40px; margin: 0 0 12px; }
 .plot figure { margin: 0; }
+.beside { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 400px), 1fr)); gap: 0 24px; }
+.beside > * { min-width: 0; }
 .plot svg { overflow: visible; max-width: 100%; }
 .table { overflow-x: auto; margin: 0 -18px -16px; border-top: 1px solid var(--line); padding: 4px 18px 10px; }
 .table:focus-visible { outline: 2px solid var(--accent); outline-offset: -2px; border-radius: 0 0 10px 10px; }
+.long .table { max-height: 360px; overflow-y: auto; padding-top: 0; }
+.long thead th { position: sticky; top: 0; background: var(--card); padding-top: 8px; }
 table { border-collapse: collapse; font-size: 0.82rem; font-variant-numeric: tabular-nums; white-space: nowrap; }
 th, td { text-align: right; padding: 4px 14px 4px 0; border-bottom: 1px solid var(--line); }
 th { color: var(--soft); font-weight: 500; }
@@ -45,6 +49,7 @@ tbody tr:hover { background: color-mix(in srgb, var(--neutral) 12%, transparent)
   main { padding: 16px 10px 32px; }
   section { padding: 14px 12px; }
   .table { margin: 0 -12px -14px; padding: 4px 12px 8px; }
+  .long .table { padding-top: 0; }
 }
-@media print { section { break-inside: avoid; } .table { overflow: visible; } }
+@media print { section { break-inside: avoid; } .table, .long .table { overflow: visible; max-height: none; } }
 `;

@@ -22,6 +22,7 @@ export interface TrainOptions {
   readonly evalSplit?: number;
   readonly maxLength?: number;
   readonly output: string;
+  readonly report?: string;
   readonly resume: boolean;
   readonly force: boolean;
   readonly epochs?: number;
@@ -118,12 +119,19 @@ export function trainOptions(command: Command, columns: { text?: string; pair?: 
         .default("f32"),
     )
     .option("--dropout <SHARE>", "in place of that of config.json", probability)
+    .option("--report <FILE.html>", "a page with plots of the run, written when it ends, however it does", page)
     .option("--resume", "go on from the last checkpoint of --output", false)
-    .option("--force", "replace what is in --output", false)
+    .option("--force", "replace what is in --output, and --report", false)
     .option("--json", "JSON Lines: one object per line", false)
     .option("--adapter <NAME>", "auto, hardware, software, or a part of an adapter's name", "auto")
     .option("--verify", "hash the files of a model of the hub before they are used, also those in the cache", false)
     .addHelpText("after", HELP);
+}
+
+/** A browser shows a file as a page by its name. */
+function page(text: string): string {
+  if (/\.html?$/i.test(text)) return text;
+  throw new InvalidArgumentError("It must end with .html.");
 }
 
 export function number(text: string): number {
