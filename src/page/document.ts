@@ -6,6 +6,9 @@ import { escapeHtml } from "./tables.ts";
 /** Enforced by the browser: scripts and styles of the page's own, and nothing fetched. */
 const POLICY = "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'";
 
+/** Characters of a fact that has a line of its own. */
+const LONG = 120;
+
 export interface Page {
   readonly title: string;
   /** What wrote it. */
@@ -64,7 +67,10 @@ export function figureOf(figure: { readonly kind: string }, alt: string): string
 
 /** Facts by name, in a card. @param note HTML below them */
 export function factCard(heading: string, facts: readonly (readonly string[])[], note: string = ""): string {
-  const items = facts.map(([name, value]) => `<div><dt>${escapeHtml(name!)}</dt><dd>${escapeHtml(value!)}</dd></div>`);
+  const items = facts.map(([name, value]) => {
+    const wide = value!.length > LONG ? ' class="wide"' : "";
+    return `<div${wide}><dt>${escapeHtml(name!)}</dt><dd>${escapeHtml(value!)}</dd></div>`;
+  });
   return `<section class="card"><h2>${escapeHtml(heading)}</h2><dl>${items.join("")}</dl>${note}</section>`;
 }
 

@@ -15,8 +15,8 @@ export interface Curves {
   /** What the vertical axis counts. */
   readonly label: string;
   readonly lines: readonly Line[];
-  /** The axis begins at 0. */
-  readonly zero: boolean;
+  /** How it is scaled: from 0, to what there is, or by its logarithm where it spans a factor of 30, else as is said. */
+  readonly scale: "zero" | "fit" | "zero or log" | "fit or log";
   /** The step of the best evaluation. */
   readonly best?: number | undefined;
 }

@@ -13,7 +13,7 @@ export function drawTraining(figure: TrainingFigure, width: number): Drawing {
   return figure.kind === "curves" ? drawCurves(figure, width) : drawMatrix(figure, width);
 }
 
-function drawCurves({ label, lines, zero, best }: Curves, width: number): Drawing {
+function drawCurves({ label, lines, scale, best }: Curves, width: number): Drawing {
   const points = lines.flatMap(({ name, steps, values, dots }) =>
     steps.map((step, i) => ({
       name,
@@ -25,7 +25,8 @@ function drawCurves({ label, lines, zero, best }: Curves, width: number): Drawin
   );
   const all = points.map(({ value }) => value);
   const [low, high] = [Math.min(...all), Math.max(...all)];
-  const log = !zero && low > 0 && high / low >= 30;
+  const log = scale.endsWith("log") && low > 0 && high / low >= 30;
+  const zero = scale.startsWith("zero") && !log;
   const names = lines.map(({ name }) => name);
   const plot = Plot.plot({
     width,
@@ -62,15 +63,18 @@ function drawMatrix({ labels, counts }: Matrix, width: number): Drawing {
   const room = (most: number): string[] => labels.map((label) => shortened(label, most));
   const longest = (names: readonly string[]): number => Math.max(...names.map(({ length }) => length)) * LETTER;
   const rows = room(width < NARROW ? 14 : 24);
-  const marginLeft = Math.ceil(longest(rows)) + 26;
-  const size = Math.min(72, (width - marginLeft - 4) / labels.length);
-  const turned = longest(labels) > size - 4;
-  const columns = turned ? room(14) : [...labels];
+  const fitting = (left: number): number => Math.min(72, (width - left - 4) / labels.length);
+  const beside = Math.ceil(longest(rows)) + 26;
+  const named = fitting(beside) >= 9; // else a name is too small for its row
+  const marginLeft = named ? beside : 36;
+  const size = fitting(marginLeft);
+  const turned = named && longest(labels) > size - 4;
+  const columns = turned ? room(14) : labels;
   const marginTop = (turned ? Math.ceil(longest(columns)) : 12) + 26;
   const cells = counts.flatMap((row, gold) => {
     const total = row.reduce((sum, count) => sum + count, 0);
     return row.map((count, predicted) => ({
-      ...{ gold, predicted, count, right: gold === predicted, share: total === 0 ? 0 : count / total },
+      ...{ gold, predicted, count, right: gold === predicted, strength: total === 0 ? 0 : (STRONGEST * count) / total },
       title: `gold ${labels[gold]}, predicted ${labels[predicted]}\n${count.toLocaleString("en")} of ${total.toLocaleString("en")}`,
     }));
   });
@@ -78,10 +82,8 @@ function drawMatrix({ labels, counts }: Matrix, width: number): Drawing {
   const filled = (right: boolean): Plot.Markish =>
     Plot.cell(
       cells.filter((cell) => cell.right === right),
-      { ...place, fill: `var(${right ? "--c1" : "--c2"})`, fillOpacity: "share", inset: size < 12 ? 0 : 0.5 },
+      { ...place, fill: `var(${right ? "--c1" : "--c2"})`, fillOpacity: "strength", inset: size < 12 ? 0 : 0.5 },
     );
-  // a name is too small to read where its row is
-  const named = size >= 9;
   const plot = Plot.plot({
     width: marginLeft + size * labels.length + 4,
     height: marginTop + size * labels.length + 4,
@@ -89,7 +91,7 @@ function drawMatrix({ labels, counts }: Matrix, width: number): Drawing {
     ...{ marginLeft, marginTop, marginRight: 4, marginBottom: 4, padding: 0 },
     x: { type: "band", domain: [...labels.keys()], axis: null },
     y: { type: "band", domain: [...labels.keys()], axis: null },
-    opacity: { type: "linear", domain: [0, 1], range: [0, STRONGEST] },
+    opacity: { type: "identity" },
     marks: [
       filled(true),
       filled(false),
@@ -126,8 +128,10 @@ function drawMatrix({ labels, counts }: Matrix, width: number): Drawing {
   return [plot];
 }
 
+/** Without its middle: names that begin alike are told by their ends. */
 function shortened(name: string, most: number): string {
-  return name.length > most ? `${name.slice(0, most - 1)}…` : name;
+  const kept = (most - 1) / 2;
+  return name.length > most ? `${name.slice(0, Math.ceil(kept))}…${name.slice(-Math.floor(kept))}` : name;
 }
 
 /** A step; between two there is none. */
@@ -135,7 +139,11 @@ const whole = (value: number): string => (Number.isInteger(value) ? value.toLoca
 
 /** A number beside an axis. */
 function brief(value: number): string {
-  if (value !== 0 && Math.abs(value) < 0.001) return value.toExponential().replace(/(\.\d\d)\d+/, "$1");
+  if (value !== 0 && (Math.abs(value) < 0.001 || Math.abs(value) >= 1e6))
+    return value
+      .toExponential()
+      .replace(/(\.\d\d)\d+/, "$1")
+      .replace("+", "");
   return Number(value.toPrecision(4)).toLocaleString("en", { maximumSignificantDigits: 4 });
 }
 

@@ -27,9 +27,9 @@ export function lineOf(name: string, rows: readonly LogRow[], numberOf: (row: Lo
 }
 
 /** @returns undefined where no line has a point */
-function curves(label: string, lines: readonly Line[], zero: boolean, best?: number): Curves | undefined {
+function curves(label: string, lines: readonly Line[], scale: Curves["scale"], best?: number): Curves | undefined {
   const drawn = lines.filter(({ steps }) => steps.length > 0);
-  return drawn.length > 0 ? { kind: "curves", label, lines: drawn, zero, best } : undefined;
+  return drawn.length > 0 ? { kind: "curves", label, lines: drawn, scale, best } : undefined;
 }
 
 const isLoss = (name: string): boolean => /(^|_)loss$/.test(name);
@@ -40,15 +40,18 @@ export function lossCurves(history: readonly LogRow[], best: number | undefined)
   const lines = evaluated.map((name) =>
     lineOf(name === "loss" ? "evaluation" : `evaluation, ${name}`, history, (row) => row[`eval_${name}`]),
   );
-  return curves("loss", [lineOf("training", history, ({ loss }) => loss), ...lines], true, best);
+  const all = [lineOf("training", history, ({ loss }) => loss), ...lines];
+  const values = all.flatMap(({ values }) => values);
+  const falls = Math.min(...values) < Math.max(...values) / 2;
+  return curves("loss", all, falls ? "zero" : "fit", best);
 }
 
 export function gradientCurves(history: readonly LogRow[]): Curves | undefined {
-  return curves("gradient norm", [lineOf("gradient norm", history, (row) => row.grad_norm)], true);
+  return curves("gradient norm", [lineOf("gradient norm", history, (row) => row.grad_norm)], "zero or log");
 }
 
 export function rateCurves(history: readonly LogRow[]): Curves | undefined {
-  return curves("learning rate", [lineOf("learning rate", history, (row) => row.learning_rate)], true);
+  return curves("learning rate", [lineOf("learning rate", history, (row) => row.learning_rate)], "zero");
 }
 
 /** Metrics but losses: shares and correlations in one plot, whatever goes beyond 1 in one of its own. */
@@ -59,8 +62,8 @@ export function metricCurves(history: readonly LogRow[], best: number | undefine
   const shares = lines.filter(({ values }) => values.every((value) => Math.abs(value) <= 1));
   const others = lines.filter((line) => !shares.includes(line));
   const all = [
-    curves(shares.length === 1 ? shares[0]!.name : "metric", shares, false, best),
-    ...others.map((line) => curves(line.name, [line], false, best)),
+    curves(shares.length === 1 ? shares[0]!.name : "metric", shares, "fit", best),
+    ...others.map((line) => curves(line.name, [line], "fit or log", best)),
   ];
   return all.filter((one) => one !== undefined);
 }

@@ -70,8 +70,8 @@ function summary({ kind, trainer, adapter, end, date }: RunPage, { from }: RunFa
   const of = `${whole(step)} of ${whole(totalSteps)}`;
   const state = {
     finished: step < totalSteps ? `${of}, it ended early` : whole(step),
-    interrupted: `${of}, then it was interrupted; --resume goes on`,
-    failed: `${of}, then it failed`,
+    interrupted: `${of}, then it was interrupted`,
+    failed: `it failed; ${whole(totalSteps)} were to be taken`,
   }[end.kind];
   return factCard(`train ${kind}`, [
     ["from", from],
