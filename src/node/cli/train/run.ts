@@ -61,11 +61,12 @@ async function trainInto(
     requireMetric(options, prepared);
     const store = confusion.storing(await openDiskStore(dir));
     const fingerprint = await fingerprintOf(kind, options, maxLength);
+    const evaluationFingerprint = prepared.evaluation && (await evaluationFingerprintOf(options));
     engine = await quietTerminal(() => createEngine({ adapter: options.adapter }));
     say(`adapter: ${adapterText(engine.adapter)}`);
     const data = { ...prepared.data, fingerprint };
     const trainer = await Trainer.create(engine, begin.folder, data, trainerOptions(options, prepared), {
-      ...(prepared.evaluation && { evaluation: prepared.evaluation }),
+      ...(prepared.evaluation && { evaluation: prepared.evaluation, evaluationFingerprint }),
       store,
     });
     const { adapter } = engine;
@@ -251,10 +252,7 @@ function trainerOptions(options: TrainOptions, prepared: Prepared): TrainerOptio
 /** Of all that the examples follow from: a run goes on with the same alone. */
 async function fingerprintOf(kind: string, options: TrainOptions, maxLength: number): Promise<string> {
   const hash = createHash("sha256");
-  for (const path of options.input) {
-    const hashing = progress(`hashing ${path}`, barsOn(options));
-    hash.update(`${await fingerprintFile(path, hashing.at).finally(hashing.end)}\n`);
-  }
+  for (const file of await fingerprintsOf(options.input, options)) hash.update(`${file}\n`);
   const { format, delimiter, header, textColumn, pairColumn, labelColumn, evalSplit, problemType, newLabels } = options;
   const { maskShare, wholeWord, shuffleBuffer, docStride } = options;
   const decisions = [
@@ -262,4 +260,20 @@ async function fingerprintOf(kind: string, options: TrainOptions, maxLength: num
     ...[newLabels, maskShare, wholeWord, shuffleBuffer, docStride],
   ];
   return hash.update(JSON.stringify(decisions)).digest("hex");
+}
+
+/** Of what an evaluation follows from beside that: which checkpoint is the best, and the end of a run, depend on it. */
+async function evaluationFingerprintOf(options: TrainOptions): Promise<string> {
+  const { evalInput, evalSplit, maxAnswerLen } = options;
+  const files = evalInput ? await fingerprintsOf(evalInput, options) : [`a share of ${evalSplit} of the input`];
+  return [...files, ...(maxAnswerLen === undefined ? [] : [`answers of ${maxAnswerLen} tokens`])].join("; ");
+}
+
+async function fingerprintsOf(paths: readonly string[], options: TrainOptions): Promise<string[]> {
+  const found: string[] = [];
+  for (const path of paths) {
+    const hashing = progress(`hashing ${path}`, barsOn(options));
+    found.push(await fingerprintFile(path, hashing.at).finally(hashing.end));
+  }
+  return found;
 }
