@@ -65,7 +65,9 @@ Training:
   was not interrupted. One job writes to DIR at a time (DIR.lock).
   A batch is --batch-size rows as they come, or rows of like lengths of at most --batch-tokens tokens; a step is taken
   on --gradient-accumulation batches together, as on one large batch. Nothing is padded.
-  Progress is on stderr; with --json, stdout has an object per line for each step, evaluation and checkpoint.`;
+  Progress is on stderr; with --json, stdout has an object per line: begin, step, evaluation, saved, end or interrupted.
+  --report is one file that loads nothing: curves of the whole run, the confusion matrix of single labels, and what the
+  model card says. It is written when the run ends, is interrupted or fails; --resume replaces the report of its run.`;
 
 /** @param columns what its columns are called where nothing is said */
 export function trainOptions(command: Command, columns: { text?: string; pair?: string; label?: string }): Command {

@@ -74,7 +74,7 @@ function summary({ kind, trainer, adapter, end, date }: RunPage, { from }: RunFa
     failed: `it failed; ${whole(totalSteps)} were to be taken`,
   }[end.kind];
   return factCard(`train ${kind}`, [
-    ["from", from],
+    ["began with", from],
     ["steps", state],
     ...(best && end.kind === "finished" ? [["weights", `those of step ${whole(best.step)}, the best evaluation`]] : []),
     ["adapter", adapter],
