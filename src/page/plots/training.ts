@@ -70,7 +70,7 @@ function drawMatrix({ labels, counts }: Matrix, width: number): Drawing {
   const size = fitting(marginLeft);
   const turned = named && longest(labels) > size - 4;
   const columns = turned ? room(14) : labels;
-  const marginTop = (turned ? Math.ceil(longest(columns)) : 12) + 26;
+  const marginTop = (turned ? Math.ceil(longest(columns)) + 10 : 12) + 26;
   const cells = counts.flatMap((row, gold) => {
     const total = row.reduce((sum, count) => sum + count, 0);
     return row.map((count, predicted) => ({
