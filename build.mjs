@@ -6,7 +6,7 @@
  *   dist/node/*.js                   for Node, sharing chunks, so that every entry means the same Engine
  *   dist/checks/*.js                 conformance, reference, the checks on wgpu, ours of bench peers --train; not part of the package
  *   dist/types/*.d.ts                the declarations
- *   dist/report.js                   what draws the plots in the HTML report of the bench
+ *   dist/report.js                   what draws the plots in HTML reports
  *   dist/kernels/NAME.wgsl           each kernel with all that it imports, to paste into any WebGPU page
  *   dist/examples/                   the examples as a web site, and what serves it; not part of the package
  */

@@ -1,17 +1,14 @@
 /** The columns of each kind of result, in the terminal and on the page. */
 
+import type { TableColumn } from "../src/page/tables.ts";
 import { milliseconds, percent, short } from "./numbers.ts";
 import type { KernelRow, ModelRow, PeerRow, TrainRow } from "./rows.ts";
 
-export interface Column<T> {
-  readonly name: string;
-  /** Text reads from the left, numbers from the right. */
-  readonly text?: true;
+export interface Column<T> extends TableColumn<T> {
   /** Where alone it stands: with `--wide` and on the page, or in tables of 100 characters; left out, in both. */
   readonly only?: "wide" | "narrow";
   /** Characters that it has at least in the terminal, where rows come one by one. */
   readonly width?: number;
-  cell(row: T, index: number): string;
 }
 
 /** Those of the page and of `--wide`, or those that fit a terminal of 100 characters. */

@@ -14,9 +14,13 @@ const LAYERS: Readonly<Record<string, readonly string[]>> = {
   runtime: ["files", "kernels"],
   bert: ["files", "kernels", "runtime"],
   train: ["files", "kernels", "runtime", "bert"],
+  page: [],
   "index.ts": ["files", "kernels", "runtime", "bert", "train"],
-  node: ["files", "kernels", "runtime", "bert", "train", "index.ts"],
+  node: ["files", "kernels", "runtime", "bert", "train", "page", "index.ts"],
 };
+
+/** What is drawn in a report's page: its package is bundled into dist/report.js, so users install none. */
+const DRAWN = "src/page/plots/";
 
 interface SourceFile {
   /** Relative to the root, with `/`. */
@@ -80,9 +84,16 @@ describe("imports", () => {
     const known = [...Object.keys(manifest.dependencies), ...Object.keys(manifest.peerDependencies)];
     const wrong = finds(sources, ({ path, imports }) =>
       imports.filter((from) => {
-        if (from.startsWith(".")) return false;
+        if (from.startsWith(".") || (path.startsWith(DRAWN) && from === "@observablehq/plot")) return false;
         return layerOf(path) !== "node" || !(from.startsWith("node:") || known.includes(from));
       }),
+    );
+    expect(wrong).toEqual([]);
+  });
+
+  test("of what is drawn in a page are in what is drawn there alone", () => {
+    const wrong = finds(sources, (file) =>
+      file.imports.filter((from) => resolved(file, from).startsWith(DRAWN) && !file.path.startsWith(DRAWN)),
     );
     expect(wrong).toEqual([]);
   });

@@ -1,18 +1,11 @@
 /** Each kind of figure as a plot of a width in CSS pixels. */
 
 import * as Plot from "@observablehq/plot";
+import { colours, type Drawing, distinct, legend, NARROW, plain, STYLE, TIP } from "../../src/page/plots/drawing.ts";
 import type { Bar, Figure, Part, Roofline } from "./figures.ts";
 import { type Label, placeLabels } from "./labels.ts";
 
 type Of<K extends Figure["kind"]> = Extract<Figure, { readonly kind: K }>;
-type Drawing = readonly Element[];
-
-/** Below it there is no room for names beside dots. */
-const NARROW = 560;
-const COLOURS = [1, 2, 3, 4, 5, 6, 7, 8].map((n) => `var(--c${n})`);
-/** `labels.ts` counts on it. */
-export const STYLE = "font-size: 11px";
-export const TIP: Plot.TipOptions = { anchor: "top", lineHeight: 1.3 };
 
 export function draw(figure: Figure, width: number): Drawing {
   switch (figure.kind) {
@@ -25,24 +18,6 @@ export function draw(figure: Figure, width: number): Drawing {
     case "peers":
       return drawPeers(figure, width);
   }
-}
-
-/**
- * Draws into a place on a page when it has a width, and again when that changes.
- * @returns a function that ends it, before the place is given to another plot
- */
-export function drawInto(place: HTMLElement, drawing: (width: number) => Drawing): () => void {
-  let drawn = 0;
-  // reports once when it begins, which is the first drawing
-  const observer = new ResizeObserver(() => {
-    const width = Math.floor(place.clientWidth);
-    if (width === 0 || width === drawn) return;
-    drawn = width;
-    // in the next frame: a new height must not answer the observer from inside itself
-    requestAnimationFrame(() => place.replaceChildren(...drawing(width)));
-  });
-  observer.observe(place);
-  return () => observer.disconnect();
 }
 
 /** Straight lines in double logarithmic scales: the memory's rises with the intensity until arithmetic is the limit. */
@@ -267,24 +242,6 @@ function drawPeers({ marks }: Of<"peers">, width: number): Drawing {
 
 function groupsOf(marks: readonly { readonly group: string }[]): string[] {
   return distinct(marks.map(({ group }) => group));
-}
-
-/** A colour for each group. */
-export function colours(groups: readonly string[]): Plot.ScaleOptions {
-  return { type: "ordinal", domain: [...groups], range: groups.map((_, i) => COLOURS[i % COLOURS.length]!) };
-}
-
-export function legend(groups: readonly string[]): Element {
-  return Plot.legend({ color: colours(groups) });
-}
-
-/** Three digits, without an exponent or idle zeros. */
-function plain(value: number): string {
-  return value >= 1000 ? value.toFixed(0) : String(Number(value.toPrecision(3)));
-}
-
-function distinct<T>(values: readonly T[]): T[] {
-  return [...new Set(values)];
 }
 
 /** Those at least a factor apart: labels of an axis must not overlap. */

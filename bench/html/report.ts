@@ -1,20 +1,14 @@
-/** The results as one HTML file: plots, the numbers behind them, and the rows themselves. It asks the network nothing. */
+/** The results as one HTML file. */
 
-import { readFile } from "node:fs/promises";
-import { fileURLToPath } from "node:url";
+import { pageScript } from "../../src/node/page_script.ts";
+import { documentOf, factCard, failureCard, figureOf, section } from "../../src/page/document.ts";
+import { escapeHtml } from "../../src/page/tables.ts";
 import { LEGEND } from "../columns.ts";
 import { adapterText, machineText, type OriginRow } from "../origin.ts";
 import { ceilingFacts, ceilingWarning, type Row } from "../rows.ts";
-import { type Figure, latency, peers, roofline, shares, taskOf } from "./figures.ts";
+import { latency, peers, roofline, shares, taskOf } from "./figures.ts";
 import { type Run, splitRuns } from "./runs.ts";
-import { STYLE } from "./style.ts";
-import { escapeHtml, kernelTable, modelTable, peerTable, shareTable, trainTable } from "./tables.ts";
-
-/** What draws the plots: bench/html/page.ts, bundled by the build. The same path from dist/node as from bench/html. */
-const SCRIPT = new URL("../../dist/report.js", import.meta.url);
-
-/** Enforced by the browser: scripts and styles of the page's own, and nothing fetched. */
-const POLICY = "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'";
+import { kernelTable, modelTable, peerTable, shareTable, trainTable } from "./tables.ts";
 
 /**
  * @param rows of one run or, each after its own origin, of several
@@ -22,38 +16,23 @@ const POLICY = "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsaf
  * @throws Error when the build has not bundled the page's script
  */
 export async function htmlReport(rows: readonly Row[]): Promise<string> {
-  const script = await readFile(SCRIPT, "utf8").catch((error: Error) => {
-    throw new Error(`an HTML report needs ${fileURLToPath(SCRIPT)}: run node build.mjs (${error.message})`);
-  });
-  return pageOf(rows, script);
+  return pageOf(rows, await pageScript());
 }
 
 /** @param script plain JavaScript that draws the figures */
 export function pageOf(rows: readonly Row[], script: string): string {
   const runs = splitRuns(rows);
   const names = runs.map(({ origin }) => origin?.adapter.name ?? "unknown adapter");
-  const title = `bert-webgpu bench: ${[...new Set(names)].join(", ")}`;
-  return `<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta http-equiv="Content-Security-Policy" content="${POLICY}">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta name="color-scheme" content="light dark">
-<title>${escapeHtml(title)}</title>
-<style>${STYLE}</style>
-</head>
-<body>
-<main>
-<h1>bert-webgpu bench</h1>
-${[...runs.map(machineCard), failures(runs), ...sections(runs)].filter(Boolean).join("\n")}
-<footer>Every output was verified before it was timed. The rows themselves are in this page, as JSON in the element <code>rows</code>.</footer>
-</main>
-<script type="application/json" id="rows">${safeJson({ rows })}</script>
-<script>${script.replace(/<\/script/gi, "<\\/script")}</script>
-</body>
-</html>
-`;
+  return documentOf({
+    title: `bert-webgpu bench: ${[...new Set(names)].join(", ")}`,
+    generator: "bert-webgpu bench",
+    heading: "bert-webgpu bench",
+    parts: [...runs.map(machineCard), failures(runs), ...sections(runs)],
+    footer:
+      "Every output was verified before it was timed. The rows themselves are in this page, as JSON in the element <code>rows</code>.",
+    data: { rows },
+    script,
+  });
 }
 
 function sections(runs: readonly Run[]): string[] {
@@ -110,30 +89,15 @@ function kernelSection(run: Run): string {
   );
 }
 
-function section(title: string, caption: string, figures: readonly string[], table: string): string {
-  return `<section>
-<h2>${escapeHtml(title)}</h2>
-<p>${escapeHtml(caption)}</p>
-${[...figures, table].join("\n")}
-</section>`;
-}
-
-/** The place of a plot and its data. The numbers are in the table, which is what a screen reader is sent to. */
-function figureOf(figure: Figure, alt: string): string {
-  const label = `Plot: ${alt}. Its numbers are in the table below.`;
-  return `<div class="plot" role="img" aria-label="${escapeHtml(label)}"><script type="application/json">${safeJson(figure)}</script></div>`;
-}
-
 function machineCard({ origin, letter, ceilings }: Run): string {
   const heading = [letter, origin?.adapter.name ?? "Unknown machine"].filter(Boolean).join(" · ");
   const facts = [
     ...(origin ? factsOf(origin) : [["origin", "these rows came without one"]]),
     ...ceilings.map((row) => [`${row.name} ceiling`, ceilingFacts(row).join(", ")]),
   ];
-  const items = facts.map(([name, value]) => `<div><dt>${name}</dt><dd>${escapeHtml(value!)}</dd></div>`);
   const warning = ceilingWarning(ceilings, origin?.adapter.software ?? false);
   const note = warning === undefined ? "" : `<p class="warning">Warning: ${escapeHtml(warning)}.</p>`;
-  return `<section class="card"><h2>${escapeHtml(heading)}</h2><dl>${items.join("")}</dl>${note}</section>`;
+  return factCard(heading, facts, note);
 }
 
 function factsOf(origin: OriginRow): string[][] {
@@ -152,13 +116,6 @@ function factsOf(origin: OriginRow): string[][] {
 function failures(runs: readonly Run[]): string {
   const rows = runs.flatMap(({ failures, suffix }) => failures.map((row) => ({ ...row, suffix })));
   if (rows.length === 0) return "";
-  const items = rows.map(
-    ({ name, message, suffix }) => `<li><b>${escapeHtml(name + suffix)}</b>: ${escapeHtml(message)}</li>`,
-  );
-  return `<section class="failures"><h2>Failed, so not timed</h2><ul>${items.join("")}</ul></section>`;
-}
-
-/** No `<` in it, so that nothing in a row can end the element it lies in. */
-function safeJson(value: unknown): string {
-  return JSON.stringify(value).replaceAll("<", "\\u003c");
+  const items = rows.map(({ name, message, suffix }) => `<b>${escapeHtml(name + suffix)}</b>: ${escapeHtml(message)}`);
+  return failureCard("Failed, so not timed", items);
 }

@@ -1,5 +1,6 @@
 /** The numbers behind each plot, as HTML tables that need no script. */
 
+import { table } from "../../src/page/tables.ts";
 import { type Column, columnsOf, KERNEL_COLUMNS, MODEL_COLUMNS, peerColumns, TRAIN_COLUMNS } from "../columns.ts";
 import { milliseconds, percent } from "../numbers.ts";
 import { profileByKernel } from "./figures.ts";
@@ -57,22 +58,4 @@ export function peerTable(runs: readonly Run[]): string {
 
 function letterColumn(runs: readonly Run[]): Column<{ readonly letter: string }>[] {
   return runs.length > 1 ? [{ name: "run", text: true, cell: ({ letter }) => letter }] : [];
-}
-
-export function table<T>(rows: readonly T[], columns: readonly Column<NoInfer<T>>[]): string {
-  const side = ({ text }: Column<T>): string => (text ? ' class="text"' : "");
-  const head = columns.map((column) => `<th scope="col"${side(column)}>${escapeHtml(column.name)}</th>`);
-  const body = rows.map((row, index) => {
-    const cells = columns.map((column) => `<td${side(column)}>${escapeHtml(column.cell(row, index))}</td>`);
-    return `<tr>${cells.join("")}</tr>`;
-  });
-  return `<div class="table" tabindex="0" role="region" aria-label="table of numbers"><table>
-<thead><tr>${head.join("")}</tr></thead>
-<tbody>
-${body.join("\n")}
-</tbody></table></div>`;
-}
-
-export function escapeHtml(text: string): string {
-  return text.replace(/[&<>"']/g, (character) => `&#${character.charCodeAt(0)};`);
 }

@@ -38,22 +38,34 @@ export async function planOf(data: TrainingData, options: TrainerOptions): Promi
     : { totalSteps: maxSteps, batchCounts: [], largest };
 }
 
-/** All that decides the bits of a run beside its weights, as JSON has it. */
+/** All that decides the bits of a run beside its weights, and which of them are the best, as JSON has it. */
 export function decisionsOf(
   engine: Engine,
   { json, dropout }: StartingModel,
   { fingerprint }: TrainingData,
+  { evaluationFingerprint: evaluation }: { readonly evaluationFingerprint?: string | undefined },
   options: TrainerOptions,
   totalSteps: number,
 ): RunState["decisions"] {
   const { objectives, dtype = "f32", seed = 0, gradientAccumulation = 1, batchTokens, batchSize } = options;
-  const { learningRate, schedule, warmupSteps, weightDecay, maxGradNorm, betas, eps } = options;
+  const { learningRate, schedule, warmupSteps, weightDecay, maxGradNorm, betas, eps, metric } = options;
   const { limits, ...traits } = engine.traits;
   const { maxComputeInvocationsPerWorkgroup: threads, maxComputeWorkgroupStorageSize: shared } = limits;
   const kernels = { ...traits, threads, shared, binding: engine.allocate().mostBytes };
   const decisions = {
     ...{ config: json, dropout, objectives, dtype, seed, gradientAccumulation, batchTokens, batchSize, totalSteps },
-    ...{ learningRate, schedule, warmupSteps, weightDecay, maxGradNorm, betas, eps, data: fingerprint },
+    ...{
+      learningRate,
+      schedule,
+      warmupSteps,
+      weightDecay,
+      maxGradNorm,
+      betas,
+      eps,
+      data: fingerprint,
+      evaluation,
+      metric,
+    },
     ...{ adapter: engine.adapter, kernels },
   };
   return JSON.parse(JSON.stringify(decisions));

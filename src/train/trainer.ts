@@ -30,6 +30,11 @@ import {
 /** What a run has beside its model and its data. */
 export interface TrainerParts {
   readonly evaluation?: Evaluation | undefined;
+  /**
+   * What tells it from other evaluations: which step is the best, and whether a run ends early, follows from it, so that a
+   * run is gone on with by an evaluation of the same fingerprint alone.
+   */
+  readonly evaluationFingerprint?: string | undefined;
   /** Where checkpoints go; without it there are none. */
   readonly store?: Store | undefined;
 }
@@ -103,7 +108,7 @@ export class Trainer {
     this.#largest = plan.largest;
     this.#generation = engine.generation;
     this.#forward = forwardOf(engine, steps.model);
-    this.#decisions = decisionsOf(engine, start, data, options, plan.totalSteps);
+    this.#decisions = decisionsOf(engine, start, data, parts, options, plan.totalSteps);
   }
 
   /**

@@ -124,6 +124,23 @@ describe("a checkpoint", () => {
     other.dispose();
   });
 
+  test("is refused with another evaluation or metric, by which steps were judged", async () => {
+    const evaluation = async () => ({ accuracy: 0.5, loss: 1 });
+    const store = memoryStore();
+    const trainer = await make(
+      { maxSteps: 2, metric: "accuracy" },
+      { store, evaluation, evaluationFingerprint: "dev" },
+    );
+    await runTo(trainer, 1);
+    await trainer.save();
+    const other = await make({ maxSteps: 2, metric: "loss" }, { store, evaluation, evaluationFingerprint: "test" });
+    await expect(other.restore()).rejects.toThrow(
+      /is of another run: evaluation was "dev", it is "test"; metric was "accuracy", it is "loss"$/,
+    );
+    trainer.dispose();
+    other.dispose();
+  });
+
   test("has Hugging Face's fields", async () => {
     const store = memoryStore();
     const evaluation = async () => ({ accuracy: 0.5 });

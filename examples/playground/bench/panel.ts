@@ -1,11 +1,12 @@
 /** The tab "Bench": the kernels on this machine, each verified against the CPU before it is timed. */
 
 import { roofline } from "../../../bench/html/figures.ts";
-import { draw, drawInto } from "../../../bench/html/plots.ts";
+import { draw } from "../../../bench/html/plots.ts";
 import { splitRuns } from "../../../bench/html/runs.ts";
 import { kernelTable } from "../../../bench/html/tables.ts";
 import { short } from "../../../bench/numbers.ts";
 import { type CeilingRow, fileOf, type Row } from "../../../bench/rows.ts";
+import { drawInto } from "../../../src/page/plots/drawing.ts";
 import type { Panel } from "../app.ts";
 import { byId, element, messageOf } from "../dom.ts";
 import { type BenchChoice, chosenTasks, runBench } from "./run.ts";

@@ -2,9 +2,10 @@
 
 import { Engine } from "bert-webgpu";
 import { measureCeilings } from "../../../bench/ceilings.ts";
-import { draw, drawInto } from "../../../bench/html/plots.ts";
+import { draw } from "../../../bench/html/plots.ts";
 import { milliseconds, short } from "../../../bench/numbers.ts";
 import type { CeilingRow } from "../../../bench/rows.ts";
+import { drawInto } from "../../../src/page/plots/drawing.ts";
 import type { Panel } from "../app.ts";
 import { byId, element, messageOf } from "../dom.ts";
 import { fact, factsOf, featuresOf } from "./facts.ts";

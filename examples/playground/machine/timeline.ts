@@ -1,7 +1,7 @@
 /** The launches of a forward, end to end along the time that the GPU took for them. */
 
 import * as Plot from "@observablehq/plot";
-import { colours, legend, STYLE } from "../../../bench/html/plots.ts";
+import { colours, legend, STYLE } from "../../../src/page/plots/drawing.ts";
 import { rove } from "../inside/rove.ts";
 import type { MeasuredForward, TimedLaunch } from "./forward.ts";
 import { kernelsOf, launchText } from "./work.ts";

@@ -2,9 +2,9 @@
 
 import type { Column } from "../../../bench/columns.ts";
 import { type Dot, type Roofline, roof } from "../../../bench/html/figures.ts";
-import { table } from "../../../bench/html/tables.ts";
 import { milliseconds, percent, short } from "../../../bench/numbers.ts";
 import type { CeilingRow } from "../../../bench/rows.ts";
+import { table } from "../../../src/page/tables.ts";
 import type { MeasuredForward, TimedLaunch } from "./forward.ts";
 
 /** All launches of one label: the same kernel on the same shape. */

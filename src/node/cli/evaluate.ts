@@ -2,7 +2,7 @@
 
 import { basename } from "node:path";
 import { type Command, Option } from "commander";
-import { type Claim, claimOutput, writeOutput } from "../data/claim.ts";
+import { withClaim, writeOutput } from "../data/claim.ts";
 import { type CommonOptions, newCommand, positiveInteger } from "./command.ts";
 import type { Evaluation, EvaluationOptions, Report } from "./evaluate/evaluation.ts";
 import { evaluateMasks } from "./evaluate/masked_pieces.ts";
@@ -68,23 +68,13 @@ export function evaluateCommand(): Command {
       // every task has names of its own for its columns
       const { column, ...others } = given;
       const options = command.getOptionValueSource("column") === "default" ? others : given;
-      return withChart(options, (chart) => withModel(given, chart, false, (session) => evaluate(session, options)));
+      const { report, input, force } = options;
+      const refuse = force ? undefined : new InputError(`${report}: it exists; --force replaces it`);
+      // the file of the chart is this job's own before any work is done
+      return withClaim(report === "-" ? undefined : report, { inputs: [input], refuse }, (chart) =>
+        withModel(given, chart, false, (session) => evaluate(session, options)),
+      );
     });
-}
-
-/** The file of the chart is this job's own before any work is done. */
-async function withChart(
-  { report, input, force }: EvaluateOptions,
-  work: (chart: Claim | undefined) => Promise<void>,
-): Promise<void> {
-  if (report === undefined || report === "-") return work(undefined);
-  const refuse = force ? undefined : new InputError(`${report}: it exists; --force replaces it`);
-  const chart = await claimOutput(report, { inputs: [input], refuse });
-  try {
-    await work(chart);
-  } finally {
-    await chart.release();
-  }
 }
 
 async function evaluate(session: Session, options: EvaluateOptions): Promise<void> {

@@ -8,7 +8,7 @@ import { loadSettings } from "../../bert/tasks/settings.ts";
 import type { Tokenizer } from "../../bert/tokenizer/tokenizer.ts";
 import { type Folder, readText } from "../../files/bytes.ts";
 import type { Engine } from "../../runtime/engine.ts";
-import { type Claim, claimOutput } from "../data/claim.ts";
+import { type Claim, withClaim } from "../data/claim.ts";
 import { createEngine } from "../engine.ts";
 import type { CommonOptions } from "./command.ts";
 import { InputError } from "./failure.ts";
@@ -52,13 +52,8 @@ export async function withSession(
   { silent = false }: { readonly silent?: boolean } = {},
 ): Promise<void> {
   const { input, output: path } = options;
-  const claimed = path !== undefined && path !== "-";
-  const output = claimed ? await claimOutput(path, { inputs: input === undefined ? [] : [input] }) : undefined;
-  try {
-    await withModel(options, output, silent, work);
-  } finally {
-    await output?.release();
-  }
+  const inputs = input === undefined ? [] : [input];
+  await withClaim(path === "-" ? undefined : path, { inputs }, (output) => withModel(options, output, silent, work));
 }
 
 /** The same for an output that is claimed already. */

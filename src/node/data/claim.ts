@@ -78,6 +78,21 @@ export async function claimOutput(
   }
 }
 
+/** Does `work` while an output is this job's own, where there is one. @throws as `claimOutput` */
+export async function withClaim<T>(
+  path: string | undefined,
+  options: ClaimOptions,
+  work: (claim: Claim | undefined) => Promise<T>,
+): Promise<T> {
+  if (path === undefined) return work(undefined);
+  const claim = await claimOutput(path, options);
+  try {
+    return await work(claim);
+  } finally {
+    await claim.release();
+  }
+}
+
 export type Write = (bytes: string | Uint8Array) => Promise<void>;
 
 /**

@@ -1,15 +1,12 @@
 /** `bert-webgpu train`, run as a user runs it, on a model that is small enough to be trained in a moment. */
 
-import { spawn } from "node:child_process";
 import { createHash } from "node:crypto";
 import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { uniforms } from "../../../src/train/initial.ts";
-
-const MAIN = join(import.meta.dirname, "../../../dist/node/main.js");
-const ADAPTER = ["--adapter", process.env.BERT_WEBGPU_ADAPTER || "auto"];
+import { ADAPTER, afterSteps, type Ended, eventsIn, runTrain, SCRATCH_MODEL } from "./command.ts";
 
 const GOOD = ["good", "fine", "great", "lovely"];
 const BAD = ["bad", "poor", "dull", "awful"];
@@ -85,46 +82,12 @@ async function file(name: string, content: string): Promise<string> {
   return join(scratch, name);
 }
 
-interface Ended {
-  readonly code: number | null;
-  readonly stdout: string;
-  readonly stderr: string;
-}
+const run = (args: readonly string[], meet?: Parameters<typeof runTrain>[2]): Promise<Ended> =>
+  runTrain(scratch, args, meet);
 
-/** @param meet told of each chunk of standard output */
-async function run(
-  args: readonly string[],
-  meet?: (kill: (signal: NodeJS.Signals) => void, stdout: string) => void,
-): Promise<Ended> {
-  const child = spawn(process.execPath, [MAIN, "train", ...args], { cwd: scratch });
-  const output = { stdout: "", stderr: "" };
-  for (const stream of ["stdout", "stderr"] as const) {
-    child[stream].setEncoding("utf8").on("data", (text: string) => {
-      output[stream] += text;
-      if (stream === "stdout") meet?.((signal) => child.kill(signal), output.stdout);
-    });
-  }
-  const code = await new Promise<number | null>((resolve, reject) => {
-    child.on("error", reject);
-    child.on("close", resolve);
-  });
-  expect(output.stdout + output.stderr).not.toMatch(/^\s+at /m);
-  return { code, stdout: output.stdout, stderr: output.stderr.replace(/^(Warning: max|adapter: ).*\n/gm, "") };
-}
-
-const scratchModel = ["--config", "config.json", "--tokenizer", "tokenizer"];
 const classify = (output: string, ...more: string[]): string[] => [
-  ...["classify", ...scratchModel, "--input", "reviews.jsonl", "--output", output, "--json", ...ADAPTER, ...more],
+  ...["classify", ...SCRATCH_MODEL, "--input", "reviews.jsonl", "--output", output, "--json", ...ADAPTER, ...more],
 ];
-
-type Event = Record<string, unknown> & { readonly event: string };
-
-function events(stdout: string): Event[] {
-  return stdout
-    .trimEnd()
-    .split("\n")
-    .map((line) => JSON.parse(line) as Event);
-}
 
 async function hashes(dir: string): Promise<Record<string, string>> {
   const names = ["config.json", "model.safetensors", "vocab.txt", "README.md"];
@@ -151,16 +114,16 @@ describe("without a GPU", () => {
     const given = ["--input", "reviews.jsonl", "--output", "none"];
     for (const [args, why] of [
       [["classify", ...given], /give --model to begin with, or --config and --tokenizer/],
-      [["classify", ...given, ...scratchModel, "--model", "x"], /give either it, or --config/],
-      [["classify", ...given, ...scratchModel, "--eval-split", "1"], /above 0 and below 1/],
-      [["classify", ...given, ...scratchModel, "--metric", "f1"], /--metric needs --eval-input or --eval-split/],
-      [["classify", ...given, ...scratchModel, "--eval-split", "0.2", "--metric", "bleu"], /there are accuracy, f1/],
-      [["classify", ...given, ...scratchModel, "--batch-size", "2", "--batch-tokens", "8"], /either --batch-size or/],
-      [["classify", ...given, ...scratchModel, "--max-length", "99"], /--max-length is 99, the model takes 48/],
-      [["classify", ...given, ...scratchModel, "--resume", "--force"], /give one of them/],
-      [["classify", ...given.slice(0, 2), "--output", ".", ...scratchModel, "--force"], /reviews.jsonl in it is read/],
-      [["classify", ...given.slice(0, 2), "--output", "config.json", ...scratchModel], /it is no folder/],
-      [["mlm", ...given, ...scratchModel, "--shuffle-buffer", "9", "--eval-split", "0.5"], /give --eval-input with/],
+      [["classify", ...given, ...SCRATCH_MODEL, "--model", "x"], /give either it, or --config/],
+      [["classify", ...given, ...SCRATCH_MODEL, "--eval-split", "1"], /above 0 and below 1/],
+      [["classify", ...given, ...SCRATCH_MODEL, "--metric", "f1"], /--metric needs --eval-input or --eval-split/],
+      [["classify", ...given, ...SCRATCH_MODEL, "--eval-split", "0.2", "--metric", "bleu"], /there are accuracy, f1/],
+      [["classify", ...given, ...SCRATCH_MODEL, "--batch-size", "2", "--batch-tokens", "8"], /either --batch-size or/],
+      [["classify", ...given, ...SCRATCH_MODEL, "--max-length", "99"], /--max-length is 99, the model takes 48/],
+      [["classify", ...given, ...SCRATCH_MODEL, "--resume", "--force"], /give one of them/],
+      [["classify", ...given.slice(0, 2), "--output", ".", ...SCRATCH_MODEL, "--force"], /reviews.jsonl in it is read/],
+      [["classify", ...given.slice(0, 2), "--output", "config.json", ...SCRATCH_MODEL], /it is no folder/],
+      [["mlm", ...given, ...SCRATCH_MODEL, "--shuffle-buffer", "9", "--eval-split", "0.5"], /give --eval-input with/],
     ] as const) {
       const { code, stdout, stderr } = await run(args);
       expect(stderr, args.join(" ")).toMatch(why);
@@ -218,7 +181,7 @@ describe("without a GPU", () => {
     await file(name, content);
     const { code, stdout, stderr } = await run([
       kind,
-      ...scratchModel,
+      ...SCRATCH_MODEL,
       "--input",
       name,
       "--output",
@@ -256,15 +219,15 @@ describe("trained", () => {
     async (kind, input, metric, least, pipeline, more) => {
       const rate = ["--learning-rate", "5e-3", "--warmup-steps", "0.1", "--metric", metric];
       const { code, stdout, stderr } = await run([
-        ...[kind, ...scratchModel, "--input", input, "--eval-split", "0.25", "--output", kind, "--json"],
+        ...[kind, ...SCRATCH_MODEL, "--input", input, "--eval-split", "0.25", "--output", kind, "--json"],
         ...[...rate, ...more, ...ADAPTER],
       ]);
       expect([code, stderr]).toEqual([
         0,
         expect.stringMatching(/memory of the GPU:\n {2}weights +[\d.]+ MB\n[\s\S]* {2}all +[\d.]+ MB/),
       ]);
-      const all = events(stdout);
-      expect(all[0]).toMatchObject({ event: "begin", step: 0 });
+      const all = eventsIn(stdout);
+      expect(all[0]).toMatchObject({ event: "begin", step: 0, adapter: expect.stringMatching(/./) });
       expect(all.filter(({ event }) => event === "step").length).toBeGreaterThan(0);
       const evaluations = all
         .filter(({ event }) => event === "evaluation")
@@ -291,7 +254,7 @@ describe("trained", () => {
     const { code, stdout } = await run([
       ...[
         "mlm",
-        ...scratchModel,
+        ...SCRATCH_MODEL,
         "--input",
         "texts.txt",
         "documents.txt",
@@ -313,7 +276,7 @@ describe("trained", () => {
       ],
     ]);
     expect(code).toBe(0);
-    expect(events(stdout)[0]).toMatchObject({ texts: "192, read anew in each epoch" });
+    expect(eventsIn(stdout)[0]).toMatchObject({ texts: "192, read anew in each epoch" });
   }, 60_000);
 
   test("what is there is refused, or replaced with --force", async () => {
@@ -351,7 +314,7 @@ describe("interrupted", () => {
   test("by kill -9 at any moment and gone on with, it comes to the same bits", async () => {
     const whole = await run(classify("whole", ...options));
     expect(whole.code).toBe(0);
-    const steps = events(whole.stdout).filter(({ event }) => event === "step");
+    const steps = eventsIn(whole.stdout).filter(({ event }) => event === "step");
     expect(steps).toHaveLength(30);
     let kills = 0;
     for (let round = 0; kills < 4 && round < 12; round++) {
@@ -375,9 +338,7 @@ describe("interrupted", () => {
   }, 240_000);
 
   test("by Ctrl-C it saves, ends as told, and goes on", async () => {
-    const ended = await run(classify("stopped", ...options), (kill, stdout) => {
-      if (stdout.split('"event":"step"').length === 6) kill("SIGINT");
-    });
+    const ended = await run(classify("stopped", ...options), afterSteps(5, "SIGINT"));
     expect(ended.code).toBe(130);
     const step = Number(/interrupted after step (\d+) of 30: it is saved, --resume goes on\n$/.exec(ended.stderr)?.[1]);
     expect(step).toBeGreaterThanOrEqual(5);

@@ -17,62 +17,77 @@ const PIPELINES: Readonly<Record<string, string>> = {
 
 /** Options that say where things are, not how the model came about. */
 const PLACES =
-  /^(input|evalInput|output|model|config|tokenizer|json|verify|adapter|resume|force|header|format|delimiter)$/;
+  /^(input|evalInput|output|model|config|tokenizer|report|json|verify|adapter|resume|force|header|format|delimiter)$/;
 
-export function modelCard(
-  kind: string,
-  options: TrainOptions,
-  { facts }: Prepared,
-  { step, history, best }: Pick<Trainer, "step" | "history" | "best">,
-): string {
-  const { model, config, input, evalInput, output } = options;
-  const from = model ?? `random weights for ${basename(config!)}`;
+type Told = Pick<Trainer, "step" | "history" | "best">;
+
+/** What there is to say of a trained model, as rows of names and values: for its README.md, and for the page of its run. */
+export interface RunFacts {
+  /** What it was trained from. */
+  readonly from: string;
+  /** That is a name of the hub. */
+  readonly onHub: boolean;
+  readonly data: readonly Fact[];
+  readonly options: readonly Fact[];
+  /** Of the best evaluation, else of the last; undefined where there was none. */
+  readonly results: { readonly step: number; readonly metrics: readonly Fact[] } | undefined;
+  readonly evaluated: readonly LogRow[];
+}
+
+type Fact = readonly [name: string, value: string];
+
+export function factsOf(options: TrainOptions, { facts }: Prepared, { history, best }: Told): RunFacts {
+  const { model, config, input, evalInput } = options;
   const onHub = model !== undefined && /^[\w.-]+\/[\w.-]+(@.+)?$/.test(model) && !model.startsWith(".");
   const given = Object.entries(options).filter(
     ([name, value]) => !PLACES.test(name) && value !== undefined && value !== false,
   );
   const evaluated = history.filter((row) => Object.keys(row).some((name) => name.startsWith("eval_")));
   const shown = evaluated.find((row) => row.step === best?.step) ?? evaluated.at(-1);
-  const losses = history.filter(({ loss }) => loss !== undefined);
+  return {
+    from: model === undefined ? `random weights for ${basename(config!)}` : onHub ? model : basename(model),
+    onHub,
+    data: [
+      ["files", input.map((path) => basename(path)).join(", ")],
+      ...(evalInput ? [["files evaluated on", evalInput.map((path) => basename(path)).join(", ")] as const] : []),
+      ...Object.entries(facts),
+    ],
+    options: given.map(([name, value]) => [flag(name), String(value)]),
+    results: shown && {
+      step: shown.step!,
+      metrics: figuresOf(shown).map(([name, value]) => [name, value.toFixed(4)]),
+    },
+    evaluated,
+  };
+}
+
+export function modelCard(kind: string, options: TrainOptions, prepared: Prepared, trainer: Told): string {
+  const { from, onHub, data, options: given, results, evaluated } = factsOf(options, prepared, trainer);
+  const losses = trainer.history.filter(({ loss }) => loss !== undefined);
   return [
     "---",
     "library_name: transformers",
     `pipeline_tag: ${PIPELINES[kind]}`,
-    ...(onHub ? [`base_model: ${model.replace(/@.*/, "")}`] : []),
+    ...(onHub ? [`base_model: ${from.replace(/@.*/, "")}`] : []),
     "tags:",
     "- bert-webgpu",
     "---",
     "",
-    `# ${printable(basename(output))}`,
+    `# ${printable(basename(options.output))}`,
     "",
-    `Trained with bert-webgpu ${packageVersion()}, \`train ${kind}\`, from ${code(onHub || model === undefined ? from : basename(from))}: ${step} steps.`,
+    `Trained with bert-webgpu ${packageVersion()}, \`train ${kind}\`, from ${code(from)}: ${trainer.step} steps.`,
     "",
     "## Data",
     "",
-    ...table(
-      ["", ""],
-      [
-        ["files", input.map((path) => basename(path)).join(", ")],
-        ...(evalInput ? [["files evaluated on", evalInput.map((path) => basename(path)).join(", ")]] : []),
-        ...Object.entries(facts),
-      ],
-    ),
+    ...table(["", ""], data),
     "",
     "## Options",
     "",
-    ...table(
-      ["option", "value"],
-      given.map(([name, value]) => [flag(name), String(value)]),
-    ),
+    ...table(["option", "value"], given),
     "",
     "## Results",
     "",
-    ...(shown
-      ? table(
-          ["metric", "value"],
-          figuresOf(shown).map(([name, value]) => [name, value.toFixed(4)]),
-        )
-      : ["It was not evaluated."]),
+    ...(results ? table(["metric", "value"], results.metrics) : ["It was not evaluated."]),
     ...(evaluated.length > 1 ? ["", ...evaluations(evaluated)] : []),
     ...(losses.length > 0
       ? ["", `The loss went from ${losses[0]!.loss!.toFixed(4)} to ${losses.at(-1)!.loss!.toFixed(4)}.`]
@@ -81,10 +96,11 @@ export function modelCard(
   ].join("\n");
 }
 
-function figuresOf(row: LogRow): [string, number][] {
+/** Those of an evaluation. A number that JSON does not have, as a correlation may be, is null in a run that was gone on with. */
+export function figuresOf(row: LogRow): [string, number][] {
   return Object.entries(row)
     .filter(([name]) => name.startsWith("eval_"))
-    .map(([name, value]) => [name.slice(5), value]);
+    .map(([name, value]) => [name.slice("eval_".length), value ?? Number.NaN]);
 }
 
 function evaluations(rows: readonly LogRow[]): string[] {

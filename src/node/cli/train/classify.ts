@@ -68,7 +68,7 @@ export async function prepareClassify(context: Context): Promise<Prepared> {
     objectives: [problem === "regression" ? "number" : problem === "multi_label_classification" ? "labels" : "label"],
     labels,
     data: epochsOf(examples, seed, (example) => example),
-    evaluation: judged.length > 0 ? evaluationOf(judged, problem, labels) : undefined,
+    evaluation: judged.length > 0 ? evaluationOf(judged, problem, labels, context.onConfusion) : undefined,
     metrics: METRICS[problem],
     facts: {
       rows: examples.length.toLocaleString("en"),
@@ -154,7 +154,12 @@ function numberOf(
   return numbers[0] ?? -1;
 }
 
-function evaluationOf(examples: readonly Example[], problem: Problem, labels: readonly string[]): Evaluation {
+function evaluationOf(
+  examples: readonly Example[],
+  problem: Problem,
+  labels: readonly string[],
+  onConfusion: Context["onConfusion"],
+): Evaluation {
   const sequences = examples.map(({ sequence }) => sequence);
   const width = labels.length;
   return async (forward) => {
@@ -172,7 +177,9 @@ function evaluationOf(examples: readonly Example[], problem: Problem, labels: re
     if (problem === "multi_label_classification") return severalFigures(logits, gold, width);
     const best = examples.map((_, i) => argmax(logits.subarray(i * width, (i + 1) * width)));
     const nameOf = (label: number): string => labels[label]!;
-    const { accuracy, macro } = classificationReport(confusionMatrix(gold.map(nameOf), best.map(nameOf), labels));
+    const confusion = confusionMatrix(gold.map(nameOf), best.map(nameOf), labels);
+    onConfusion(confusion);
+    const { accuracy, macro } = classificationReport(confusion);
     return {
       ...{ loss: crossEntropy(logits, width, gold), accuracy },
       ...{ f1: macro.f1, precision: macro.precision, recall: macro.recall },

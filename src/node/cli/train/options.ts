@@ -22,6 +22,7 @@ export interface TrainOptions {
   readonly evalSplit?: number;
   readonly maxLength?: number;
   readonly output: string;
+  readonly report?: string;
   readonly resume: boolean;
   readonly force: boolean;
   readonly epochs?: number;
@@ -64,7 +65,9 @@ Training:
   was not interrupted. One job writes to DIR at a time (DIR.lock).
   A batch is --batch-size rows as they come, or rows of like lengths of at most --batch-tokens tokens; a step is taken
   on --gradient-accumulation batches together, as on one large batch. Nothing is padded.
-  Progress is on stderr; with --json, stdout has an object per line for each step, evaluation and checkpoint.`;
+  Progress is on stderr; with --json, stdout has an object per line: begin, step, evaluation, saved, end or interrupted.
+  --report is one file that loads nothing: curves of the whole run, the confusion matrix of single labels, and what the
+  model card says. It is written when the run ends, is interrupted or fails; --resume replaces the report of its run.`;
 
 /** @param columns what its columns are called where nothing is said */
 export function trainOptions(command: Command, columns: { text?: string; pair?: string; label?: string }): Command {
@@ -110,8 +113,9 @@ export function trainOptions(command: Command, columns: { text?: string; pair?: 
         .default("f32"),
     )
     .option("--dropout <SHARE>", "in place of that of config.json", probability)
+    .option("--report <FILE.html>", "a page with plots of the run, written when it ends, however it does", page)
     .option("--resume", "go on from the last checkpoint of --output", false)
-    .option("--force", "replace what is in --output", false)
+    .option("--force", "replace what is in --output, and --report", false)
     .option("--json", "JSON Lines: one object per line", false)
     .option("--adapter <NAME>", "auto, hardware, software, or a part of an adapter's name", "auto")
     .option("--verify", "hash the files of a model of the hub before they are used, also those in the cache", false)
@@ -130,6 +134,12 @@ export function tableOptions(command: Command, column: string): Command {
     .option("--delimiter <CHARACTER>", "between cells of CSV (default: found)")
     .option("--no-header", "CSV and TSV begin with a row of data; columns are named 1, 2, 3...")
     .option("--text-column <NAME>", `the column with the texts (default: ${column})`);
+}
+
+/** A browser shows a file as a page by its name. */
+function page(text: string): string {
+  if (/\.html?$/i.test(text)) return text;
+  throw new InvalidArgumentError("It must end with .html.");
 }
 
 export function number(text: string): number {

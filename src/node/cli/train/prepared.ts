@@ -1,6 +1,7 @@
 /** What each kind of training makes of its options and files. */
 
 import type { BertConfig } from "../../../bert/config.ts";
+import type { Confusion } from "../../../bert/metrics/classification.ts";
 import type { Tokenizer } from "../../../bert/tokenizer/tokenizer.ts";
 import type { Parts } from "../../../bert/weights.ts";
 import { split } from "../../../train/data/epochs.ts";
@@ -30,6 +31,8 @@ export interface Context {
   /** Tokens of a sequence. */
   readonly maxLength: number;
   readonly warn: (message: string) => void;
+  /** Told by each evaluation what was taken for what, where labels are single ones. */
+  readonly onConfusion: (confusion: Confusion) => void;
 }
 
 export type Prepare = (context: Context) => Promise<Prepared>;

@@ -6,18 +6,21 @@ import type { Engine } from "../../../runtime/engine.ts";
 import { type StoredFile, Trainer, type TrainerEvent, type TrainerOptions } from "../../../train/index.ts";
 import { createEngine } from "../../index.ts";
 import { type DiskStore, openDiskStore } from "../../training/disk_store.ts";
-import { InputError } from "../failure.ts";
+import { InputError, messageOf } from "../failure.ts";
 import { fingerprintFile } from "../fingerprint.ts";
 import { catchInterruption } from "../interruption.ts";
 import { adapterText, aligned, megabytes, print, say, warnings } from "../output.ts";
 import { barsOn, durationText, progress } from "../progress_bar.ts";
 import { quietTerminal } from "../quiet_terminal.ts";
 import { modelCard } from "./card.ts";
+import { type ConfusionKeeper, keepConfusion } from "./confusion.ts";
 import { openBegin } from "./model.ts";
 import type { TrainOptions } from "./options.ts";
 import { claimFolder } from "./output_folder.ts";
+import type { RunEnd } from "./page.ts";
 import type { Prepare, Prepared } from "./prepared.ts";
 import { trainingProgress } from "./progress.ts";
+import { type WriteReport, withReport } from "./report.ts";
 
 /** Tokens of a sequence, where nothing is said and the model takes more. */
 const USUAL_LENGTH = 512;
@@ -28,7 +31,22 @@ export async function train(kind: string, options: TrainOptions, prepare: Prepar
   const reads = [...input, ...evalInput, model, config, tokenizer].filter((path) => path !== undefined);
   for (const path of [...input, ...evalInput]) if (path !== "-") await stat(path);
   const { dir, release } = await claimFolder(options.output, { ...options, reads });
+  try {
+    await withReport(options, dir, reads, (report) => trainInto(dir, kind, options, prepare, report));
+  } finally {
+    await release();
+  }
+}
+
+async function trainInto(
+  dir: string,
+  kind: string,
+  options: TrainOptions,
+  prepare: Prepare,
+  report: WriteReport,
+): Promise<void> {
   const notes = warnings();
+  const confusion = keepConfusion();
   let engine: Engine | undefined;
   try {
     const begin = await openBegin(options);
@@ -39,39 +57,52 @@ export async function train(kind: string, options: TrainOptions, prepare: Prepar
     );
     const { maxLength = Math.min(most, USUAL_LENGTH) } = options;
     if (maxLength > most) throw new InputError(`--max-length is ${maxLength}, the model takes ${most} tokens`);
-    const prepared = await prepare({ ...begin, options, maxLength, warn: notes.warn });
+    const prepared = await prepare({ ...begin, options, maxLength, warn: notes.warn, onConfusion: confusion.add });
     requireMetric(options, prepared);
-    const store = await openDiskStore(dir);
+    const store = confusion.storing(await openDiskStore(dir));
     const fingerprint = await fingerprintOf(kind, options, maxLength);
+    const evaluationFingerprint = prepared.evaluation && (await evaluationFingerprintOf(options));
     engine = await quietTerminal(() => createEngine({ adapter: options.adapter }));
     say(`adapter: ${adapterText(engine.adapter)}`);
     const data = { ...prepared.data, fingerprint };
     const trainer = await Trainer.create(engine, begin.folder, data, trainerOptions(options, prepared), {
-      ...(prepared.evaluation && { evaluation: prepared.evaluation }),
+      ...(prepared.evaluation && { evaluation: prepared.evaluation, evaluationFingerprint }),
       store,
     });
+    const { adapter } = engine;
+    const told = { kind, options, prepared, trainer, adapter: adapter.name };
+    const reported = (end: RunEnd): Promise<string | undefined> =>
+      report({ ...told, confusion: confusion.kept, end, date: new Date() });
     try {
-      await run(kind, trainer, store, options, prepared);
+      await run({ ...told, store, confusion, report: reported });
     } finally {
       trainer.dispose();
     }
   } finally {
     notes.end();
     engine?.dispose();
-    await release();
   }
 }
 
-async function run(
-  kind: string,
-  trainer: Trainer,
-  store: DiskStore,
-  options: TrainOptions,
-  prepared: Prepared,
-): Promise<void> {
+/** A run, and all that it is of. */
+interface Run {
+  readonly kind: string;
+  readonly options: TrainOptions;
+  readonly prepared: Prepared;
+  readonly trainer: Trainer;
+  readonly adapter: string;
+  readonly store: DiskStore;
+  readonly confusion: ConfusionKeeper;
+  /** Writes its page. */
+  readonly report: (end: RunEnd) => Promise<string | undefined>;
+}
+
+async function run(given: Run): Promise<void> {
+  const { trainer, store, options, prepared, confusion, adapter } = given;
   const { json } = options;
   if (options.resume) {
     const from = await trainer.restore();
+    if (from !== undefined) await confusion.restore((await store.open(from))!);
     say(from === undefined ? `${store.name} has no checkpoint: the run begins anew` : `going on from ${from}`);
   }
   if (trainer.random.length > 0 && options.model !== undefined) {
@@ -82,40 +113,61 @@ async function run(
   const total = memory.reduce((sum, { bytes }) => sum + bytes, 0);
   const rows = [...memory, { what: "all", bytes: total }].map(({ what, bytes }) => [`  ${what}`, megabytes(bytes)]);
   say(["memory of the GPU:", ...aligned(rows)].join("\n"));
-  if (json)
-    await print(
-      JSON.stringify({ event: "begin", steps: trainer.totalSteps, step: trainer.step, memory, ...prepared.facts }),
-    );
+  const { totalSteps: steps, step } = trainer;
+  if (json) await print(JSON.stringify({ event: "begin", steps, step, adapter, memory, ...prepared.facts }));
   const interruption = catchInterruption();
-  const start = performance.now();
-  const begun = trainer.step;
-  const progress = trainingProgress(begun, trainer.totalSteps);
   try {
-    let saved = options.resume ? begun : -1;
+    const end = await steer(given, interruption).catch(async (error: unknown) => {
+      const failed = { kind: "failed", message: messageOf(error) } as const;
+      await given.report(failed).catch((second: unknown) => say(`warning: ${messageOf(second)}`)); // the first is to tell
+      throw error;
+    });
+    const page = await given.report(end);
+    if (page !== undefined) say(`report -> ${page}`);
+  } finally {
+    interruption.end();
+  }
+}
+
+/** Trains to the end or until it is interrupted, and writes what is there then. */
+async function steer(
+  { kind, trainer, store, options, prepared, confusion }: Run,
+  interruption: ReturnType<typeof catchInterruption>,
+): Promise<RunEnd> {
+  const { json, output, resume } = options;
+  const { totalSteps, step: begun } = trainer;
+  const start = performance.now();
+  const progress = trainingProgress(begun, totalSteps);
+  const told = async (event: TrainerEvent): Promise<void> => (json ? print(jsonOf(event)) : tell(event, totalSteps));
+  try {
+    let saved = resume ? begun : -1;
     for await (const event of trainer.run({ signal: interruption.signal })) {
       if (event.kind === "saved") saved = event.step;
+      if (event.kind === "evaluation") confusion.judged(event.step, event.best);
       if (event.kind === "step") progress.step(event);
       else progress.clear();
-      if (json) await print(jsonOf(event));
-      else await tell(event, trainer.totalSteps);
+      await told(event);
     }
     progress.clear();
-    const seconds = (performance.now() - start) / 1000;
+    const { step, best } = trainer;
     if (interruption.signal.aborted && !trainer.finished) {
-      if (saved !== trainer.step) await trainer.save();
-      say(`interrupted after step ${trainer.step} of ${trainer.totalSteps}: it is saved, --resume goes on`);
+      if (saved !== step) {
+        const folder = await trainer.save();
+        if (json) await told({ kind: "saved", step, folder });
+      }
+      if (json) await print(JSON.stringify({ event: "interrupted", step, steps: totalSteps }));
+      say(`interrupted after step ${step} of ${totalSteps}: it is saved, --resume goes on`);
       process.exitCode = interruption.exitCode();
-      return;
+      return { kind: "interrupted" };
     }
     await store.writeFiles(finished(kind, trainer, store, options, prepared));
-    const { best, step } = trainer;
+    const seconds = (performance.now() - start) / 1000;
     const which = best && best.step !== step ? `, the weights are those of step ${best.step}` : "";
-    if (json)
-      await print(JSON.stringify({ event: "end", step, seconds, output: options.output, ...(best && { best }) }));
-    say(`${step - begun} steps in ${durationText(seconds)}${which} -> ${options.output}`);
+    if (json) await print(JSON.stringify({ event: "end", step, seconds, output, ...(best && { best }) }));
+    say(`${step - begun} steps in ${durationText(seconds)}${which} -> ${output}`);
+    return { kind: "finished" };
   } finally {
     progress.clear();
-    interruption.end();
   }
 }
 
@@ -200,10 +252,7 @@ function trainerOptions(options: TrainOptions, prepared: Prepared): TrainerOptio
 /** Of all that the examples follow from: a run goes on with the same alone. */
 async function fingerprintOf(kind: string, options: TrainOptions, maxLength: number): Promise<string> {
   const hash = createHash("sha256");
-  for (const path of options.input) {
-    const hashing = progress(`hashing ${path}`, barsOn(options));
-    hash.update(`${await fingerprintFile(path, hashing.at).finally(hashing.end)}\n`);
-  }
+  for (const file of await fingerprintsOf(options.input, options)) hash.update(`${file}\n`);
   const { format, delimiter, header, textColumn, pairColumn, labelColumn, evalSplit, problemType, newLabels } = options;
   const { maskShare, wholeWord, shuffleBuffer, docStride } = options;
   const decisions = [
@@ -211,4 +260,20 @@ async function fingerprintOf(kind: string, options: TrainOptions, maxLength: num
     ...[newLabels, maskShare, wholeWord, shuffleBuffer, docStride],
   ];
   return hash.update(JSON.stringify(decisions)).digest("hex");
+}
+
+/** Of what an evaluation follows from beside that: which checkpoint is the best, and the end of a run, depend on it. */
+async function evaluationFingerprintOf(options: TrainOptions): Promise<string> {
+  const { evalInput, evalSplit, maxAnswerLen } = options;
+  const files = evalInput ? await fingerprintsOf(evalInput, options) : [`a share of ${evalSplit} of the input`];
+  return [...files, ...(maxAnswerLen === undefined ? [] : [`answers of ${maxAnswerLen} tokens`])].join("; ");
+}
+
+async function fingerprintsOf(paths: readonly string[], options: TrainOptions): Promise<string[]> {
+  const found: string[] = [];
+  for (const path of paths) {
+    const hashing = progress(`hashing ${path}`, barsOn(options));
+    found.push(await fingerprintFile(path, hashing.at).finally(hashing.end));
+  }
+  return found;
 }

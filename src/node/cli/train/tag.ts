@@ -2,6 +2,7 @@
 
 import { classifierKind } from "../../../bert/heads/classifier.ts";
 import { crossEntropy } from "../../../bert/losses.ts";
+import { confusionMatrix } from "../../../bert/metrics/classification.ts";
 import { entityReport } from "../../../bert/metrics/entities.ts";
 import { epochsOf } from "../../../train/data/epochs.ts";
 import { labelNames, labelNumber } from "../../../train/data/labels.ts";
@@ -21,7 +22,8 @@ interface Row {
   readonly tags: readonly string[];
 }
 
-export async function prepareTag({ options, tokenizer, config, parts, maxLength }: Context): Promise<Prepared> {
+export async function prepareTag(context: Context): Promise<Prepared> {
+  const { options, tokenizer, config, parts, maxLength } = context;
   const { textColumn = "tokens", labelColumn = "tags", format, newLabels, seed } = options;
   const open: OpenTable = async (path) =>
     ["jsonl", "parquet"].includes(format ?? formatOf(path))
@@ -54,7 +56,7 @@ export async function prepareTag({ options, tokenizer, config, parts, maxLength 
     objectives: ["tags"],
     labels,
     data: epochsOf(examples, seed, (example) => example),
-    evaluation: judged.length > 0 ? evaluationOf(judged, labels, entities) : undefined,
+    evaluation: judged.length > 0 ? evaluationOf(judged, labels, entities, context.onConfusion) : undefined,
     metrics: entities ? ["f1", "precision", "recall", "accuracy", "loss"] : ["accuracy", "loss"],
     facts: {
       sentences: learnt.length.toLocaleString("en"),
@@ -76,7 +78,12 @@ function listIn(values: RowValues, column: string): string[] {
 }
 
 /** @param rows each of one or more sequences; a word without a tag of its own counts for nothing */
-function evaluationOf(rows: readonly (readonly Example[])[], labels: readonly string[], entities: boolean): Evaluation {
+function evaluationOf(
+  rows: readonly (readonly Example[])[],
+  labels: readonly string[],
+  entities: boolean,
+  onConfusion: Context["onConfusion"],
+): Evaluation {
   const width = labels.length;
   const units = rows.flatMap((own, row) => own.map((example) => ({ example, row })));
   const sequences = units.map(({ example }) => example.sequence);
@@ -97,6 +104,8 @@ function evaluationOf(rows: readonly (readonly Example[])[], labels: readonly st
         gold[index]!.push(tags[i]!);
       }
     });
+    const named = (tags: readonly number[][]): string[] => tags.flat().map((tag) => labels[tag]!);
+    onConfusion(confusionMatrix(named(gold), named(predicted), labels));
     const figures = { loss: losses / words, accuracy: right / words };
     if (!entities) return figures;
     const sentences = (tags: readonly number[][]): string[][] => {

@@ -1,4 +1,4 @@
-/** The look of the report. Colours are variables, so that plots follow the page from light to dark. */
+/** The look of reports. Colours are variables, so that plots follow the page from light to dark. */
 
 export const STYLE: string = `
 :root {
@@ -6,7 +6,6 @@ export const STYLE: string = `
   --back: #fbfbfa; --card: #fff; --ink: #1d2126; --soft: #646b75; --line: #dfe2e6; --accent: #d9480f;
   --bad: #b42318; --bad-back: #fef3f2; --neutral: #9aa3ae;
   --c1: #2f6fde; --c2: #d9480f; --c3: #16876a; --c4: #8b4fc9; --c5: #b7860b; --c6: #c2347f; --c7: #0e8aa8; --c8: #6b7280;
-  --plot-background: var(--card);
 }
 @media (prefers-color-scheme: dark) {
   :root {
@@ -24,6 +23,7 @@ h3 { font-size: 0.95rem; margin: 16px 0 0; }
 p, footer { color: var(--soft); margin: 0 0 12px; font-size: 0.9rem; }
 section { background: var(--card); border: 1px solid var(--line); border-radius: 10px; padding: 16px 18px; margin: 0 0 18px; min-width: 0; }
 dl { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(100%, 280px), 1fr)); gap: 8px 24px; margin: 8px 0 0; }
+dl .wide { grid-column: 1 / -1; }
 dt { color: var(--soft); font-size: 0.78rem; }
 dd { margin: 0; overflow-wrap: anywhere; font-size: 0.92rem; }
 .failures { background: var(--bad-back); border-color: var(--bad); }
@@ -32,9 +32,13 @@ dd { margin: 0; overflow-wrap: anywhere; font-size: 0.92rem; }
 .failures ul { margin: 4px 0 0; padding-left: 20px; overflow-wrap: anywhere; font-size: 0.92rem; }
 .plot { min-height: 40px; margin: 0 0 12px; }
 .plot figure { margin: 0; }
-.plot svg { overflow: visible; max-width: 100%; }
+.beside { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 400px), 1fr)); gap: 0 24px; }
+.beside > * { min-width: 0; }
+.plot svg { overflow: visible; max-width: 100%; --plot-background: var(--card); }
 .table { overflow-x: auto; margin: 0 -18px -16px; border-top: 1px solid var(--line); padding: 4px 18px 10px; }
 .table:focus-visible { outline: 2px solid var(--accent); outline-offset: -2px; border-radius: 0 0 10px 10px; }
+.long .table { max-height: 360px; overflow-y: auto; padding-top: 0; }
+.long thead th { position: sticky; top: 0; background: var(--card); padding-top: 8px; }
 table { border-collapse: collapse; font-size: 0.82rem; font-variant-numeric: tabular-nums; white-space: nowrap; }
 th, td { text-align: right; padding: 4px 14px 4px 0; border-bottom: 1px solid var(--line); }
 th { color: var(--soft); font-weight: 500; }
@@ -45,6 +49,7 @@ tbody tr:hover { background: color-mix(in srgb, var(--neutral) 12%, transparent)
   main { padding: 16px 10px 32px; }
   section { padding: 14px 12px; }
   .table { margin: 0 -12px -14px; padding: 4px 12px 8px; }
+  .long .table { padding-top: 0; }
 }
-@media print { section { break-inside: avoid; } .table { overflow: visible; } }
+@media print { section { break-inside: avoid; } .table, .long .table { overflow: visible; max-height: none; } }
 `;
