@@ -3,14 +3,20 @@
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { readSentenceModules } from "../../src/bert/tasks/sentence_modules.ts";
 import { Engine } from "../../src/runtime/engine.ts";
 import { uniforms } from "../../src/train/initial.ts";
+import { openStart } from "../../src/train/model_folder.ts";
+import type { TrainingData } from "../../src/train/options.ts";
 import type { SentenceLossName } from "../../src/train/sentence_losses.ts";
 import type { Example } from "../../src/train/step.ts";
+import { memoryStore, type Store } from "../../src/train/store.ts";
+import { Trainer } from "../../src/train/trainer.ts";
 import { hasF16, testDevice } from "../device.ts";
 import { gradientFindings, valuesOf } from "./agreement.ts";
 import { readFixture } from "./fixtures.ts";
 import { CONFIG, smallTraining } from "./small.ts";
+import { filesOf, folderOf, CONFIG as TINY, tinyFolder } from "./tiny.ts";
 
 const ROOT = join(import.meta.dirname, "../../../shared/fixtures/training");
 const NAMES = ["mnrl", "mnrl-hard", "matryoshka-mnrl", "cosine", "cosent", "triplet"];
@@ -151,6 +157,141 @@ describe("a batch in chunks", () => {
     await steps.step([rowsOf(9, 3, 1)]);
     expect(steps.cacheBytes).toBeGreaterThan(cacheBytes);
     dispose();
+  });
+});
+
+describe("a run", () => {
+  const data = (columns: number): TrainingData => ({
+    *epoch(epoch) {
+      const rows = rowsOf(23, columns, 40);
+      // texts that are there in every fifth row, so that some rows wait
+      for (const [i, row] of rows.entries()) yield (i + epoch) % 5 === 0 ? { ...row, more: rows[0]!.more } : row;
+    },
+    fingerprint: `${columns}`,
+  });
+  const mapped = ({ inputIds }: Example["sequence"]) => ({ inputIds: Array.from(inputIds, (id) => 1 + (id % 59)) });
+  const folder = tinyFolder();
+
+  test.each([
+    ["mnrl", { batchSize: 6, miniBatchSize: 4, sentence: { matryoshka: [32, 8] } }],
+    ["mnrl", { batchTokens: 90, gradientAccumulation: 2 }],
+    ["cosent", { batchSize: 5 }],
+    ["triplet", { batchSize: 4, sentence: { margin: 2, pooling: "cls" } }],
+  ] as const)("of %s, %j, goes on to the same bits", async (loss, given) => {
+    const options = { ...given, objectives: [loss], epochs: 2, seed: 3, fromScratch: true, loggingSteps: 1 } as const;
+    const rows = data(loss === "triplet" ? 3 : 2);
+    const make = (store?: Store) => Trainer.create(engine, folder, reduced(rows), options, { store });
+    const whole = await make();
+    for await (const _ of whole.run());
+    const want = await filesOf(whole.model());
+    whole.dispose();
+    const store = memoryStore();
+    for (let last = -1; ; ) {
+      const part = await make(store);
+      await part.restore();
+      const stop = new AbortController();
+      for await (const event of part.run({ signal: stop.signal })) {
+        if (event.kind === "step" && event.step > last + 2) stop.abort();
+      }
+      last = part.step;
+      await part.save();
+      const { finished } = part;
+      if (finished) expect(await filesOf(part.model())).toEqual(want);
+      part.dispose();
+      if (finished) break;
+    }
+  });
+
+  test("tells the memory of kept vectors, and learns", async () => {
+    const options = { objectives: ["mnrl"], batchSize: 8, miniBatchSize: 3, epochs: 12, fromScratch: true } as const;
+    const dropout = { hidden: 0, attention: 0, classifier: 0 };
+    const rates = { learningRate: 2e-3, loggingSteps: 1, seed: 1 };
+    const trainer = await Trainer.create(engine, folder, reduced(data(2)), { ...options, ...rates, dropout });
+    const memory = await trainer.memory();
+    const kept = memory.find(({ what }) => what === "kept vectors")!;
+    expect(kept.bytes).toBeGreaterThanOrEqual(2 * 16 * 32 * 4);
+    const losses: number[] = [];
+    for await (const event of trainer.run()) if (event.kind === "step") losses.push(event.loss);
+    expect(await trainer.memory()).toEqual(memory);
+    const mean = (some: readonly number[]): number => some.reduce((a, b) => a + b, 0) / some.length;
+    expect(mean(losses.slice(-6))).toBeLessThan(0.7 * mean(losses.slice(0, 6)));
+    trainer.dispose();
+  });
+
+  /** To the tokens of the tiny model. */
+  function reduced(given: TrainingData): TrainingData {
+    return {
+      ...given,
+      async *epoch(epoch) {
+        for await (const { sequence, more, labels } of given.epoch(epoch))
+          yield { sequence: mapped(sequence), more: more!.map(mapped), labels };
+      },
+    };
+  }
+});
+
+describe("a folder", () => {
+  const modules = (...kinds: string[]): string =>
+    JSON.stringify(
+      kinds.map((kind, idx) => ({ idx, path: idx === 0 ? "0_Transformer" : `${idx}_${kind}`, type: `a.${kind}` })),
+    );
+  const CONFIG_JSON = JSON.stringify({ ...TINY, num_labels: 2 });
+  const start = (files: Record<string, string>, sentence = {}) =>
+    openStart(folderOf(files), { objectives: ["mnrl"], fromScratch: true, sentence });
+  const plain = { "config.json": CONFIG_JSON, "vocab.txt": "[PAD]\n" };
+
+  test("without files of sentence-transformers gets them", async () => {
+    const { files, json, sentence } = await start(plain, { maxLength: 12 });
+    const written = new Map(files);
+    expect([...written.keys()]).toEqual([
+      "vocab.txt",
+      "modules.json",
+      "sentence_bert_config.json",
+      "config_sentence_transformers.json",
+      "1_Pooling/config.json",
+    ]);
+    expect(json.architectures).toEqual(["BertModel"]);
+    expect(sentence!.settings).toMatchObject({ pooling: "mean", normalize: false, scale: 20, margin: 5 });
+    expect(JSON.parse(written.get("sentence_bert_config.json")!)).toEqual({ do_lower_case: false, max_seq_length: 12 });
+    expect(JSON.parse(written.get("modules.json")!).map(({ path }: { path: string }) => path)).toEqual([
+      "",
+      "1_Pooling",
+    ]);
+    expect(JSON.parse(written.get("1_Pooling/config.json")!)).toMatchObject({
+      ...{ word_embedding_dimension: 32, pooling_mode_mean_tokens: true, pooling_mode_cls_token: false },
+    });
+  });
+
+  const own = {
+    "modules.json": modules("Transformer", "Pooling", "Normalize"),
+    "0_Transformer/config.json": CONFIG_JSON,
+    "0_Transformer/vocab.txt": "[PAD]\n",
+    "0_Transformer/sentence_bert_config.json": '{"max_seq_length": 20, "do_lower_case": true, "other": 1}',
+    "1_Pooling/config.json":
+      '{"word_embedding_dimension": 32, "pooling_mode_cls_token": true, "include_prompt": false}',
+    "config_sentence_transformers.json": '{"prompts": {"query": "q: "}}',
+  };
+
+  test("with them keeps what they say", async () => {
+    const { files, sentence } = await start(own);
+    const written = new Map(files);
+    expect(sentence!.settings).toMatchObject({ pooling: "cls", normalize: true });
+    expect(JSON.parse(written.get("sentence_bert_config.json")!)).toEqual({
+      ...{ max_seq_length: 20, do_lower_case: true, other: 1 },
+    });
+    expect(written.get("config_sentence_transformers.json")).toBe(own["config_sentence_transformers.json"]);
+    const { modules, normalize, ...rest } = (await readSentenceModules(folderOf(Object.fromEntries(written))))!;
+    expect(modules).toMatchObject([{ poolings: ["cls"], includePrompt: false }]);
+    expect([normalize, rest.path, rest.maxSeqLength, rest.prompts]).toEqual([true, "", 20, { query: "q: " }]);
+    const other = await start(own, { pooling: "max" });
+    expect(new Map(other.files).get("1_Pooling/config.json")).toContain('"pooling_mode_max_tokens": true');
+  });
+
+  test("whose vectors are made otherwise is refused", async () => {
+    const weighted = { ...own, "1_Pooling/config.json": '{"pooling_mode": "weighted_mean"}' };
+    await expect(start(weighted)).rejects.toThrow("pools by weighted_mean; trained are cls, mean and max: choose one");
+    const norm = { ...own, "modules.json": modules("Transformer", "Pooling", "Normalize", "Normalize") };
+    await expect(start(norm)).rejects.toThrow("has others than Transformer, Pooling and Normalize");
   });
 });
 
