@@ -13,6 +13,7 @@ const PIPELINES: Readonly<Record<string, string>> = {
   classify: "text-classification",
   tag: "token-classification",
   answer: "question-answering",
+  embed: "sentence-similarity",
 };
 
 /** Options that say where things are, not how the model came about. */
@@ -36,10 +37,11 @@ export function modelCard(
   const losses = history.filter(({ loss }) => loss !== undefined);
   return [
     "---",
-    "library_name: transformers",
+    `library_name: ${kind === "embed" ? "sentence-transformers" : "transformers"}`,
     `pipeline_tag: ${PIPELINES[kind]}`,
     ...(onHub ? [`base_model: ${model.replace(/@.*/, "")}`] : []),
     "tags:",
+    ...(kind === "embed" ? ["- sentence-transformers"] : []),
     "- bert-webgpu",
     "---",
     "",
