@@ -14,7 +14,7 @@ import { NO_ROW } from "../kernels/tokens/backward.ts";
 import type { LinearWeights, PackedTokens } from "../runtime/ops.ts";
 import type { Ref } from "../runtime/recorder.ts";
 import { sizeOf } from "../runtime/tensor.ts";
-import { addUp, crossEntropy, type LossContext } from "./losses.ts";
+import { addUp, crossEntropy, type LabelInputs, type Labels, type LossContext } from "./losses.ts";
 import { activate, chooseRows, dropout, layerNorm, linear, pool, scalarOf } from "./operations.ts";
 import {
   recordSentenceLoss,
@@ -23,28 +23,6 @@ import {
   type SentenceLossName,
   type SentenceSettings,
 } from "./sentence_losses.ts";
-
-/** Labels of one sequence, as far as an objective reads them. */
-export interface Labels {
-  /** Masked LM: the word piece of each token, -100 where none is to be predicted. */
-  readonly words?: ArrayLike<number> | undefined;
-  /** Next sentence: 0, B follows A, or 1. */
-  readonly next?: number | undefined;
-  /** A class, or a number of a regression; of several labels at once 0 or 1 for each, and several numbers of a regression. */
-  readonly label?: number | readonly number[] | undefined;
-  /** Of each token a class, or -100. */
-  readonly tags?: ArrayLike<number> | undefined;
-  /** The tokens where the answer starts and ends; at or beyond the sequence's length: ignored. */
-  readonly start?: number | undefined;
-  readonly end?: number | undefined;
-}
-
-/** What a batch is run with for one objective. */
-export interface LabelInputs {
-  readonly inputs: Readonly<Record<string, Uint32Array | Float32Array>>;
-  /** Of each of its means: how many labels count. */
-  readonly counts: Readonly<Record<string, number>>;
-}
 
 export interface ObjectiveContext extends LossContext {
   readonly packed: PackedTokens;

@@ -5,7 +5,8 @@ import type { BatchOptions } from "./batches.ts";
 import type { ChunkOptions } from "./chunks.ts";
 import type { StartOptions } from "./model_folder.ts";
 import { isSentenceLoss } from "./sentence_losses.ts";
-import type { Example, OptimizerOptions } from "./step.ts";
+import type { Example } from "./step.ts";
+import type { OptimizerOptions } from "./update.ts";
 
 export interface TrainingData {
   /**

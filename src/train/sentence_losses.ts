@@ -12,8 +12,7 @@ import { matmulKernelFor } from "../kernels/matmul/matmul_choice.ts";
 import { copyBlocks } from "../kernels/rows/copy_blocks.ts";
 import type { PoolMode } from "../kernels/tokens/pool.ts";
 import type { Ref } from "../runtime/recorder.ts";
-import { addUp, crossEntropy, type LossContext } from "./losses.ts";
-import type { LabelInputs, Labels } from "./objectives.ts";
+import { addUp, crossEntropy, type LabelInputs, type Labels, type LossContext } from "./losses.ts";
 import { l2Normalize, scalarOf } from "./operations.ts";
 
 export type SentenceLossName = "mnrl" | "cosine" | "cosent" | "triplet";

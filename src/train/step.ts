@@ -6,14 +6,7 @@
 import type { Sequence } from "../bert/batch.ts";
 import { packBatch } from "../bert/forward.ts";
 import { latest } from "../files/latest.ts";
-import {
-  adamw,
-  optimizerStep,
-  partialsOf,
-  type Schedule,
-  STATE_BYTES,
-  sumSquares,
-} from "../kernels/optimizer/optimizer.ts";
+import { partialsOf, STATE_BYTES } from "../kernels/optimizer/optimizer.ts";
 import type { Allocation } from "../runtime/allocation.ts";
 import type { Engine } from "../runtime/engine.ts";
 import type { PackedTokens } from "../runtime/ops.ts";
@@ -32,11 +25,12 @@ import {
 } from "./chunks.ts";
 import { encode, type TrainedModel } from "./encoder.ts";
 import type { FlatWeights } from "./flat.ts";
-import type { LossContext } from "./losses.ts";
-import { type Labels, OBJECTIVES, type ObjectiveContext, type ObjectiveName } from "./objectives.ts";
+import { type Labels, type LossContext, scalesOf } from "./losses.ts";
+import { OBJECTIVES, type ObjectiveContext, type ObjectiveName } from "./objectives.ts";
 import { add, type EmbeddingSegments, type Tape } from "./operations.ts";
 import { segmentsOf, TABLE_INPUTS } from "./segments.ts";
 import { isSentenceLoss, SENTENCE_LOSSES } from "./sentence_losses.ts";
+import { FIRST_SCALE, type OptimizerOptions, recordUpdate, type StepState, stateOf } from "./update.ts";
 
 /** A sequence and what is to be learnt of it. */
 export interface Example {
@@ -46,43 +40,8 @@ export interface Example {
   readonly labels: Labels;
 }
 
-/** Numbers of AdamW and of its schedule, under the names of Hugging Face's Trainer. */
-export interface OptimizerOptions {
-  /** At its highest. Default 5e-5. */
-  readonly learningRate?: number | undefined;
-  /** How it falls after the warm-up. Default linear, to 0 at `totalSteps`. */
-  readonly schedule?: Schedule | undefined;
-  /** Steps in which it rises from 0. Default 0. */
-  readonly warmupSteps?: number | undefined;
-  readonly totalSteps: number;
-  /** Of all but biases and normalisations. Default 0.01. */
-  readonly weightDecay?: number | undefined;
-  /** Default 1; 0: gradients are not clipped. */
-  readonly maxGradNorm?: number | undefined;
-  /** Default 0.9 and 0.999. */
-  readonly betas?: readonly [number, number] | undefined;
-  /** Default 1e-8. */
-  readonly eps?: number | undefined;
-}
-
-/** What the GPU says of its last step. */
-export interface StepState {
-  /** Taken. */
-  readonly steps: number;
-  /** Left out, since the gradient was not finite. */
-  readonly skipped: number;
-  readonly loss: number;
-  /** Of the gradient, before it was clipped. */
-  readonly gradNorm: number;
-  readonly learningRate: number;
-  readonly lossScale: number;
-}
-
 /** Programs kept for shapes seen lately. */
 const KEPT_PROGRAMS = 64;
-/** Steps without an infinity after which the loss scale of f16 doubles, and where it begins: as PyTorch's GradScaler. */
-const GROW_AFTER = 2000;
-const FIRST_SCALE = 65536;
 
 interface Launch {
   readonly key: string;
@@ -421,60 +380,4 @@ function columnsOf(examples: readonly Example[], objectives: readonly ObjectiveN
     throw new RangeError(`${objectives.join(", ")} takes one sequence of an example; example 0 has ${first} more`);
   }
   return 1 + first;
-}
-
-/** By which losses are multiplied to be means over `counts` labels. */
-function scalesOf(counts: Readonly<Record<string, number>>): Record<string, number> {
-  const scales = Object.entries(counts).map(([name, count]) => {
-    const halves = name === "starts" || name === "ends" ? 2 : 1; // the loss is the mean of both
-    return [`scale of ${name}`, count > 0 ? 1 / (halves * count) : 0];
-  });
-  return Object.fromEntries(scales);
-}
-
-function recordUpdate(
-  r: Recorder,
-  { parts }: FlatWeights,
-  { state, losses, partials }: Record<"state" | "losses" | "partials", Tensor>,
-  options: OptimizerOptions,
-  scaled: boolean,
-): void {
-  const { learningRate = 5e-5, schedule = "linear", warmupSteps = 0, totalSteps } = options;
-  const { weightDecay = 0.01, maxGradNorm = 1, betas = [0.9, 0.999], eps = 1e-8 } = options;
-  let first = 0;
-  for (const { count, gradients } of parts) {
-    r.dispatch(sumSquares, { count, first }, { x: gradients, partials: r.state(partials) });
-    first += partialsOf(count);
-  }
-  r.dispatch(
-    optimizerStep,
-    {
-      ...{ count: first, learningRate, schedule, warmupSteps, totalSteps, betas },
-      ...{ maxNorm: maxGradNorm, growAfter: scaled ? GROW_AFTER : 0 },
-    },
-    { partials: r.state(partials), losses: r.state(losses), state: r.state(state) },
-  );
-  for (const { count, decayed, copies, ...part } of parts) {
-    const shape = { count, betas, eps, decay: decayed ? weightDecay : 0, copies: copies !== undefined };
-    r.dispatch(adamw, shape, {
-      weights: r.state(part.weights),
-      gradients: r.state(part.gradients),
-      m: r.state(part.m),
-      v: r.state(part.v),
-      state: r.state(state),
-      copies: copies && r.state(copies),
-    });
-  }
-}
-
-function stateOf(words: Uint32Array): StepState {
-  const floats = new Float32Array(words.buffer, words.byteOffset, words.length);
-  return {
-    steps: words[0]!,
-    skipped: words[1]!,
-    loss: floats[10]!,
-    gradNorm: floats[5]!,
-    learningRate: floats[7]!,
-    lossScale: floats[4]!,
-  };
 }

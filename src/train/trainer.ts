@@ -15,7 +15,7 @@ import { openStart, type StartingModel } from "./model_folder.ts";
 import { requireOptions, type TrainerOptions, type TrainingData } from "./options.ts";
 import { readTensor } from "./read.ts";
 import { decisionsOf, type Plan, planOf } from "./run_plan.ts";
-import { type Example, type StepState, TrainingSteps } from "./step.ts";
+import { type Example, TrainingSteps } from "./step.ts";
 import type { Store, StoredFile } from "./store.ts";
 import {
   type Best,
@@ -26,6 +26,7 @@ import {
   readState,
   writeState,
 } from "./trainer_state.ts";
+import type { StepState } from "./update.ts";
 
 /** What a run has beside its model and its data. */
 export interface TrainerParts {

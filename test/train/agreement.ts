@@ -7,7 +7,8 @@ import type { Engine } from "../../src/runtime/engine.ts";
 import type { FlatKind, FlatWeights } from "../../src/train/flat.ts";
 import { initialWeights } from "../../src/train/initial.ts";
 import { readStored } from "../../src/train/read.ts";
-import { type OptimizerOptions, type StepState, TrainingSteps } from "../../src/train/step.ts";
+import { TrainingSteps } from "../../src/train/step.ts";
+import type { OptimizerOptions, StepState } from "../../src/train/update.ts";
 import { exactFinding, type Finding, numberFinding } from "../reference/fixture.ts";
 import {
   checkpointOf,

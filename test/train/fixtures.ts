@@ -6,7 +6,8 @@ import { type BertConfig, parseConfig } from "../../src/bert/config.ts";
 import type { HeadName } from "../../src/bert/heads/index.ts";
 import { type Checkpoint, openCheckpoint, openCheckpointFile } from "../../src/files/checkpoint.ts";
 import { openFile, openFolder } from "../../src/node/folder.ts";
-import { type Labels, OBJECTIVES, type ObjectiveName } from "../../src/train/objectives.ts";
+import type { Labels } from "../../src/train/losses.ts";
+import { OBJECTIVES, type ObjectiveName } from "../../src/train/objectives.ts";
 import { type SentenceLossName, type SentenceSettings, sentenceSettings } from "../../src/train/sentence_losses.ts";
 import type { Example } from "../../src/train/step.ts";
 

@@ -72,26 +72,34 @@ const LOSSES: readonly (readonly [SentenceLossName, number, readonly number[] | 
 ];
 
 describe("a batch in chunks", () => {
-  test.each(LOSSES)("%s of %d columns, dimensions %j: is the step of the large batch", async (loss, columns, dims) => {
-    const sentence = { matryoshka: dims };
-    const batch = rowsOf(7, columns, 3);
-    const whole = await smallTraining(engine, [loss], { sentence });
-    const parted = await smallTraining(engine, [loss], { sentence, miniBatchSize: 3 });
-    for (const { steps } of [whole, parted]) await steps.gradients(batch);
-    const want = await valuesOf(engine, whole.flat, "gradients");
-    const got = await valuesOf(engine, parted.flat, "gradients");
-    const total = Math.hypot(...[...want.values()].map(norm));
-    expect(total).toBeGreaterThan(1e-3);
-    for (const [name, values] of want) {
-      const error = norm(values.map((x, i) => x - got.get(name)![i]!));
-      expect(error, name).toBeLessThan(1e-5 * Math.max(norm(values), 1e-2 * total));
-    }
-    const states = await Promise.all([whole, parted].map(async ({ steps }) => (await steps.step([batch])).read()));
-    const [one, other] = await Promise.all(states);
-    expect(other!.loss).toBeCloseTo(one!.loss, 5);
-    expect(parted.steps.drawn).toBe(6); // three chunks, twice
-    for (const own of [whole, parted]) own.dispose();
-  });
+  const HALF: typeof LOSSES = hasF16(device) ? LOSSES.slice(1, 2) : [];
+  test.each([...LOSSES.map((row) => [...row, "f32"] as const), ...HALF.map((row) => [...row, "f16"] as const)])(
+    "%s of %d columns, dimensions %j, %s: is the step of the large batch",
+    async (loss, columns, dims, dtype) => {
+      const options = { sentence: { matryoshka: dims }, dtype };
+      const batch = rowsOf(7, columns, 3);
+      const whole = await smallTraining(engine, [loss], options);
+      const parted = await smallTraining(engine, [loss], { ...options, miniBatchSize: 3 });
+      const scale = dtype === "f16" ? 1024 : 1;
+      for (const { steps } of [whole, parted]) {
+        steps.state.write(new Uint32Array(Float32Array.of(scale).buffer), 4);
+        await steps.gradients(batch);
+      }
+      const want = await valuesOf(engine, whole.flat, "gradients");
+      const got = await valuesOf(engine, parted.flat, "gradients");
+      const total = Math.hypot(...[...want.values()].map(norm));
+      expect(total / scale).toBeGreaterThan(1e-3);
+      for (const [name, values] of want) {
+        const error = norm(values.map((x, i) => x - got.get(name)![i]!));
+        expect(error, name).toBeLessThan(1e-5 * Math.max(norm(values), 1e-2 * total));
+      }
+      const states = await Promise.all([whole, parted].map(async ({ steps }) => (await steps.step([batch])).read()));
+      const [one, other] = await Promise.all(states);
+      expect(other!.loss).toBeCloseTo(one!.loss, 5);
+      expect(parted.steps.drawn).toBe(6); // three chunks, twice
+      for (const own of [whole, parted]) own.dispose();
+    },
+  );
 
   // were the draws of a chunk others when it is computed again, the gradient would be of another loss
   test.each(LOSSES)(

@@ -8,7 +8,8 @@ import type { FlatWeights } from "../../src/train/flat.ts";
 import { initialWeights, uniforms } from "../../src/train/initial.ts";
 import { OBJECTIVES, type ObjectiveName } from "../../src/train/objectives.ts";
 import { type SentenceOptions, sentenceSettings } from "../../src/train/sentence_losses.ts";
-import { type Example, type OptimizerOptions, TrainingSteps } from "../../src/train/step.ts";
+import { type Example, TrainingSteps } from "../../src/train/step.ts";
+import type { OptimizerOptions } from "../../src/train/update.ts";
 
 export const CONFIG: BertConfig = parseConfig(
   JSON.stringify({
