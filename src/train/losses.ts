@@ -13,7 +13,7 @@ export interface Labels {
   readonly words?: ArrayLike<number> | undefined;
   /** Next sentence: 0, B follows A, or 1. */
   readonly next?: number | undefined;
-  /** A class, or a number of a regression; of several labels at once 0 or 1 for each, and several numbers of a regression. */
+  /** A class, or a number of a regression, or how similar two sequences are; of several labels at once 0 or 1 for each, and several numbers of a regression. */
   readonly label?: number | readonly number[] | undefined;
   /** Of each token a class, or -100. */
   readonly tags?: ArrayLike<number> | undefined;

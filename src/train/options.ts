@@ -4,7 +4,7 @@ import { type Names, requireKnown } from "../files/options.ts";
 import type { BatchOptions } from "./batches.ts";
 import type { ChunkOptions } from "./chunks.ts";
 import type { StartOptions } from "./model_folder.ts";
-import { isSentenceLoss } from "./sentence_losses.ts";
+import { isSentenceLoss, type SentenceOptions } from "./sentence_losses.ts";
 import type { Example } from "./step.ts";
 import type { OptimizerOptions } from "./update.ts";
 
@@ -57,6 +57,8 @@ const OPTIONS: Names<TrainerOptions> = {
   ...{ evalSteps: 1, saveSteps: 1, saveLimit: 1, metric: 1, greaterIsBetter: 1, earlyStopping: 1, loggingSteps: 1 },
 };
 
+const SENTENCE: Names<SentenceOptions> = { pooling: 1, scale: 1, margin: 1, matryoshka: 1, maxLength: 1 };
+
 const COUNTS = [
   ...(["batchTokens", "batchSize", "gradientAccumulation", "epochs", "maxSteps", "memoryLimit"] as const),
   ...(["evalSteps", "saveSteps", "saveLimit", "earlyStopping", "loggingSteps", "miniBatchSize"] as const),
@@ -65,6 +67,7 @@ const COUNTS = [
 /** @throws TypeError for an option that there is not, RangeError with all that have a value that makes no sense */
 export function requireOptions(options: TrainerOptions): void {
   requireKnown("Trainer.create", options, OPTIONS);
+  if (options.sentence) requireKnown("Trainer.create: sentence", options.sentence, SENTENCE);
   const faults: string[] = [];
   for (const name of COUNTS) {
     const value = options[name];

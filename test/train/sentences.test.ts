@@ -332,6 +332,21 @@ describe("refuses", () => {
     );
   });
 
+  test("options that are not for it", async () => {
+    const refusal = (options: object): Promise<string> =>
+      Trainer.create(engine, tinyFolder(), { epoch: () => rowsOf(4, 2, 1) }, { objectives: ["mnrl"], ...options }).then(
+        () => "taken",
+        (error: Error) => error.message,
+      );
+    expect(await refusal({ sentence: { temperature: 1 } })).toMatch(/sentence.*temperature/);
+    expect(await refusal({ miniBatchSize: 2, batchTokens: 20 })).toMatch(/miniBatchSize parts batches of batchSize/);
+    expect(await refusal({ objectives: ["label"], miniBatchSize: 2 })).toMatch(
+      /for losses of sentences, not for label/,
+    );
+    expect(await refusal({ objectives: ["mnrl", "mlm"] })).toMatch(/objectives \["mnrl","mlm"\]: there are mlm, next/);
+    expect(await refusal({ fromScratch: true, sentence: { matryoshka: [64] } })).toMatch(/matryoshka has 64/);
+  });
+
   test("settings that make no sense, all at once", async () => {
     const sentence = { scale: 0, margin: Number.NaN, matryoshka: [64, 8, 8] };
     await expect(smallTraining(engine, ["mnrl"], { sentence })).rejects.toThrow(
