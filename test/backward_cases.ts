@@ -52,6 +52,7 @@ import type { PoolShape } from "../src/kernels/tokens/pool.ts";
 import { absolute, type Bound, type Case, type CaseTable, exact, type Random, UNIT, UNITS } from "./case.ts";
 
 export * from "./loss_cases.ts";
+export * from "./sentence_cases.ts";
 
 import { attentionCase } from "./cases.ts";
 

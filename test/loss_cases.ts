@@ -19,7 +19,7 @@ import { type Bound, type Case, type CaseTable, UNIT, UNITS } from "./case.ts";
 type Table<Shape extends { readonly dtype: Scalar }> = Omit<CaseTable<Shape>, "typical">;
 
 /** Of the optimizer: its loss scale is 16. */
-const STATE = Array.from({ length: 16 }, (_, i) => (i === 4 ? 16 : 0));
+export const STATE: readonly number[] = Array.from({ length: 16 }, (_, i) => (i === 4 ? 16 : 0));
 
 /** Gradients are up to `scale` times `lossScale`, losses some units more than the largest logit. */
 const lossBound =
@@ -29,16 +29,16 @@ const lossBound =
     relative: 24 * UNIT + 2 * UNITS[dtype],
   });
 
-function crossEntropyCase(rows: number, cols: number): Case<CrossEntropyShape> {
+function crossEntropyCase(rows: number, cols: number, factor?: number): Case<CrossEntropyShape> {
   return {
-    shape: { rows, cols, scale: 1 / rows },
+    shape: { rows, cols, scale: 1 / rows, ...(factor !== undefined && { factor }) },
     inputs: (random) => ({
-      logits: random.values(rows * cols, 8),
+      logits: random.values(rows * cols, 8 / (factor ?? 1)),
       labels: Array.from({ length: rows }, (_, i) => (i % 4 === 2 ? IGNORED : random.integer(cols))),
       state: STATE,
     }),
     outputs: { logits: rows * cols, losses: rows },
-    bound: lossBound(16 / rows, 8 + Math.log(cols)),
+    bound: lossBound((16 * (factor ?? 1)) / rows, 8 + Math.log(cols)),
   };
 }
 
@@ -52,6 +52,8 @@ export const crossEntropyCases: Table<CrossEntropyShape> = {
     crossEntropyCase(3, 1000),
     crossEntropyCase(5, 5002),
     crossEntropyCase(2, 4097),
+    { ...crossEntropyCase(6, 12, 20), why: "cosines over a temperature" },
+    crossEntropyCase(5, 7, 0.5),
   ],
 };
 

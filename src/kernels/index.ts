@@ -31,6 +31,7 @@ export {
   type Workgroups,
 } from "./kernel.ts";
 export * from "./losses/losses.ts";
+export * from "./losses/sentences.ts";
 export {
   type MatmulShape,
   matmul,
@@ -56,6 +57,7 @@ export * from "./optimizer/optimizer.ts";
 export * as reference from "./reference/twins.ts";
 export * from "./rows/activation.ts";
 export * from "./rows/backward.ts";
+export * from "./rows/copy_blocks.ts";
 export * from "./rows/l2_normalize.ts";
 export * from "./rows/layernorm.ts";
 export * from "./rows/non_finite.ts";

@@ -1,12 +1,18 @@
 /** How the examples of an epoch become batches: always in the same way, so that a run can be gone on with in the middle. */
 
+import { distinct } from "./distinct.ts";
 import type { Example } from "./step.ts";
 
 export interface BatchOptions {
-  /** Tokens of a batch at most; a single longer example goes alone. Examples of like lengths come together. */
+  /**
+   * Tokens of a batch at most, of all sequences of its examples; a single longer example goes alone. Examples of like
+   * lengths come together, unless `noDuplicates` keeps their order.
+   */
   readonly batchTokens?: number | undefined;
   /** Examples of a batch, in the order they come in. Default 8 where `batchTokens` is not given. */
   readonly batchSize?: number | undefined;
+  /** Whether no batch has a text twice: a row that does not go with the others waits for a later one. Default: for `mnrl`. */
+  readonly noDuplicates?: boolean | undefined;
 }
 
 type Examples = AsyncIterable<Example> | Iterable<Example>;
@@ -14,8 +20,19 @@ type Examples = AsyncIterable<Example> | Iterable<Example>;
 /** Batches' worth of tokens that are read ahead, to be sorted by length. */
 const WINDOW = 16;
 
-export function batchesOf(examples: Examples, options: BatchOptions): AsyncGenerator<Example[]> {
-  const { batchTokens, batchSize = 8 } = options;
+/** @param options `objectives`: what is trained for */
+export function batchesOf(
+  examples: Examples,
+  options: BatchOptions & { readonly objectives?: readonly string[] },
+): AsyncGenerator<Example[]> {
+  const { batchTokens, batchSize = 8, noDuplicates = options.objectives?.includes("mnrl") ?? false } = options;
+  if (noDuplicates) {
+    const fits = (batch: readonly Example[], next: Example): boolean =>
+      batchTokens === undefined
+        ? batch.length < batchSize
+        : batch.length === 0 || tokensOf(batch) + lengthOf(next) <= batchTokens;
+    return distinct(examples, fits);
+  }
   return batchTokens === undefined ? inOrder(examples, batchSize) : byLength(examples, batchTokens);
 }
 
@@ -31,7 +48,8 @@ export async function* inOrder<T>(items: AsyncIterable<T> | Iterable<T>, size: n
   if (batch.length > 0) yield batch;
 }
 
-const lengthOf = ({ sequence }: Example): number => sequence.inputIds.length;
+const lengthOf = ({ sequence, more = [] }: Example): number =>
+  more.reduce((sum, { inputIds }) => sum + inputIds.length, sequence.inputIds.length);
 
 async function* byLength(examples: Examples, most: number): AsyncGenerator<Example[]> {
   let [window, tokens]: [Example[], number] = [[], 0];

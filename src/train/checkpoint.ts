@@ -3,7 +3,7 @@
  * back is what was written, to the bit.
  */
 
-import type { BertConfig } from "../bert/config.ts";
+import type { HeadName } from "../bert/heads/index.ts";
 import type { Folder } from "../files/bytes.ts";
 import { openCheckpointFile } from "../files/checkpoint.ts";
 import { CheckpointError } from "../files/faults.ts";
@@ -16,26 +16,28 @@ import type { StoredFile } from "./store.ts";
 
 /** An untied decoder's bias is a tensor of its own to transformers 5, and the head's to those before. */
 const weightsOf =
-  ({ tieWordEmbeddings: tied }: BertConfig): Naming =>
+  ({ config: { tieWordEmbeddings: tied }, heads }: Pick<StartingModel, "config" | "heads">): Naming =>
   (name) =>
-    name === "cls.predictions.bias" && !tied ? [name, "cls.predictions.decoder.bias"] : [publishedName(name)];
+    name === "cls.predictions.bias" && !tied ? [name, "cls.predictions.decoder.bias"] : [publishedName(name, heads)];
 /** Moments as torch calls them; and the f16 copies, which may differ from what another rounding makes of the weights. */
 const KINDS: Readonly<Partial<Record<FlatKind, string>>> = { m: "exp_avg", v: "exp_avg_sq", copies: "f16" };
-const MOMENTS: Naming = (name, kind) => [`${publishedName(name)}.${KINDS[kind]}`];
+const momentNames =
+  (heads: readonly HeadName[]): Naming =>
+  (name, kind) => [`${publishedName(name, heads)}.${KINDS[kind]}`];
 
 const momentsOf = ({ parts }: FlatWeights): FlatKind[] => (parts[0]?.copies ? ["m", "v", "copies"] : ["m", "v"]);
 
 /** The files of a model that transformers and this library load. Read each to its end, in between two steps. */
 export async function* modelFiles(
   engine: Engine,
-  { config, json, heads, files }: StartingModel,
+  { config, json, heads, files, kept }: StartingModel,
   flat: FlatWeights,
 ): AsyncGenerator<StoredFile> {
   yield text("config.json", `${JSON.stringify(json, null, 2)}\n`);
   for (const [path, content] of files) yield text(path, content);
   yield {
     path: "model.safetensors",
-    bytes: flatFile(engine, flat, shapesFor(config, heads), ["weights"], weightsOf(config)),
+    bytes: flatFile(engine, flat, shapesFor(config, heads), ["weights"], weightsOf({ config, heads }), kept),
   };
 }
 
@@ -48,7 +50,10 @@ export async function* checkpointFiles(
 ): AsyncGenerator<StoredFile> {
   yield* modelFiles(engine, start, flat);
   const shapes = shapesFor(start.config, start.heads);
-  yield { path: "optimizer.safetensors", bytes: flatFile(engine, flat, shapes, momentsOf(flat), MOMENTS) };
+  yield {
+    path: "optimizer.safetensors",
+    bytes: flatFile(engine, flat, shapes, momentsOf(flat), momentNames(start.heads)),
+  };
   yield text("trainer_state.json", state);
 }
 
@@ -61,8 +66,8 @@ export async function restoreFlat(
 ): Promise<void> {
   const shapes = shapesFor(config, heads);
   for (const [path, kinds, naming] of [
-    ["model.safetensors", ["weights"], weightsOf(config)],
-    ["optimizer.safetensors", momentsOf(flat), MOMENTS],
+    ["model.safetensors", ["weights"], weightsOf({ config, heads })],
+    ["optimizer.safetensors", momentsOf(flat), momentNames(heads)],
   ] as const) {
     const source = await folder.open(path);
     if (!source) throw new CheckpointError(folder.name, [`${path} is not there`]);

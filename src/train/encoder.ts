@@ -15,6 +15,7 @@ import {
   type Operation,
   type Tape,
 } from "./operations.ts";
+import type { SentenceSettings } from "./sentence_losses.ts";
 
 /** Probabilities of elements to be dropped, where Hugging Face's BERT has them: 0 drops none. */
 export interface Dropout {
@@ -37,6 +38,8 @@ export interface TrainedModel {
   readonly dtype: "f32" | "f16";
   readonly weights: BertWeights;
   readonly dropout: Dropout;
+  /** Where it is trained by a loss of sentence vectors. */
+  readonly sentence?: SentenceSettings | undefined;
 }
 
 /** The last hidden state [tokens, hidden]; its gradient ends in the weights. */

@@ -8,6 +8,7 @@ import type { Engine } from "../runtime/engine.ts";
 import { streamTable, type Table } from "../runtime/table.ts";
 import { type Shape, sizeOf, type Tensor } from "../runtime/tensor.ts";
 import { ALIGNED, type FlatKind, type FlatWeights } from "./flat.ts";
+import type { KeptTensors } from "./model_folder.ts";
 import { readTensor } from "./read.ts";
 
 /** What a file calls a tensor of a kind; of several names, under which it is written, the first is read. */
@@ -53,6 +54,7 @@ function tableOf({ places, parts }: FlatWeights, into: Content["into"], kind: Fl
 
 /**
  * A safetensors file of what the GPU holds.
+ * @param kept tensors of other origin that it has as well
  * @throws while it is read: GpuError, DeviceLostError
  */
 export function flatFile(
@@ -61,16 +63,24 @@ export function flatFile(
   shapes: ReadonlyMap<string, Shape>,
   kinds: readonly FlatKind[],
   naming: Naming,
+  kept: KeptTensors = new Map(),
 ): AsyncGenerator<Uint8Array<ArrayBuffer>, void, undefined> {
   const places = placesIn(flat, shapes, kinds, naming);
   const tensors = [...places].map(([name, { shape, kind }]) => {
     const dtype = kind === "copies" ? "F16" : "F32";
     return [name, { name, dtype, shape, elements: sizeOf(shape) }] as const;
   });
+  const others = [...kept].map(
+    ([name, { shape }]) => [name, { name, dtype: "F32", shape, elements: sizeOf(shape) }] as const,
+  );
   const source: WritableTensors = {
     name: "model",
-    tensors: new Map(tensors),
-    read: (name, range) => readRange(engine, places.get(name)!, range!),
+    tensors: new Map([...tensors, ...others]),
+    async read(name, range) {
+      const { offset = 0, count = 0 } = range!;
+      const values = kept.get(name)?.values;
+      return values ? values.slice(offset, offset + count) : readRange(engine, places.get(name)!, range!);
+    },
     chunks: () => {
       throw new TypeError("what is trained is written as it is");
     },

@@ -10,8 +10,10 @@ export { tagExamples } from "./data/tags.ts";
 export type { Dropout } from "./encoder.ts";
 export type { Evaluation, EvaluationForward } from "./evaluation.ts";
 export { type TrainerEvent, TrainingError } from "./events.ts";
-export type { Labels, ObjectiveName } from "./objectives.ts";
+export type { Labels } from "./losses.ts";
+export type { ObjectiveName } from "./objectives.ts";
 export type { TrainerOptions, TrainingData } from "./options.ts";
+export type { SentenceLossName, SentenceOptions } from "./sentence_losses.ts";
 export type { Example } from "./step.ts";
 export { memoryStore, type Store, type StoredFile } from "./store.ts";
 export {

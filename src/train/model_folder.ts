@@ -2,12 +2,16 @@
 
 import { type BertConfig, ModelError, parseConfig } from "../bert/config.ts";
 import type { HeadName } from "../bert/heads/index.ts";
-import { settleConfig } from "../bert/weights.ts";
+import { folderAt } from "../bert/tasks/sentence_modules.ts";
+import { nameTensors, settleConfig } from "../bert/weights.ts";
 import { type Folder, readText } from "../files/bytes.ts";
 import { type Checkpoint, openCheckpoint } from "../files/checkpoint.ts";
 import { parseJson } from "../files/json.ts";
+import type { Shape } from "../runtime/tensor.ts";
 import type { Dropout } from "./encoder.ts";
 import { OBJECTIVES, type ObjectiveName } from "./objectives.ts";
+import { openSentence, type SentenceStart, sentenceModulesOf } from "./sentence_files.ts";
+import { isSentenceLoss, SENTENCE_LOSSES, type SentenceOptions } from "./sentence_losses.ts";
 
 export interface StartOptions {
   readonly objectives: readonly ObjectiveName[];
@@ -17,6 +21,8 @@ export interface StartOptions {
   readonly fromScratch?: boolean | undefined;
   /** In place of config.json's. */
   readonly dropout?: Partial<Dropout> | undefined;
+  /** Of losses of sentences. */
+  readonly sentence?: SentenceOptions | undefined;
 }
 
 export interface StartingModel {
@@ -30,9 +36,16 @@ export interface StartingModel {
   readonly deviation: number;
   /** Undefined: all weights are random. Whoever opened it closes it. */
   readonly checkpoint: Checkpoint | undefined;
-  /** Files of the tokenizer, as they are. */
+  /** Files of the tokenizer, as they are, and of sentence-transformers. */
   readonly files: readonly (readonly [path: string, content: string])[];
+  /** Of losses of sentences. */
+  readonly sentence: SentenceStart | undefined;
+  /** What is not trained, and stays as it is in the checkpoint. */
+  readonly kept: KeptTensors;
 }
+
+/** By the names of the file. */
+export type KeptTensors = ReadonlyMap<string, { readonly shape: Shape; readonly values: Float32Array<ArrayBuffer> }>;
 
 /** By the objectives, joined: what transformers calls a model with those heads. */
 const ARCHITECTURES: Readonly<Record<string, string>> = {
@@ -44,6 +57,7 @@ const ARCHITECTURES: Readonly<Record<string, string>> = {
   number: "BertForSequenceClassification",
   tags: "BertForTokenClassification",
   span: "BertForQuestionAnswering",
+  ...Object.fromEntries(Object.keys(SENTENCE_LOSSES).map((name) => [name, "BertModel"])),
 };
 
 const PROBLEMS: Readonly<Partial<Record<string, string>>> = {
@@ -60,8 +74,11 @@ const TOKENIZER_FILES = [
  * @throws ModelError for a config.json that is missing or wrong, RangeError for objectives that no architecture has
  * together, CheckpointError for weights that cannot be read
  */
-export async function openStart(folder: Folder, options: StartOptions): Promise<StartingModel> {
+export async function openStart(given: Folder, options: StartOptions): Promise<StartingModel> {
   const { objectives, fromScratch = false } = options;
+  const ofSentences = objectives.every(isSentenceLoss);
+  const modules = ofSentences ? await sentenceModulesOf(given) : undefined;
+  const folder = folderAt(given, modules?.path ?? "");
   const key = [...objectives].sort().join(" ");
   const architecture = ARCHITECTURES[key];
   if (!architecture) {
@@ -82,6 +99,7 @@ export async function openStart(folder: Folder, options: StartOptions): Promise<
   const checkpoint = fromScratch ? undefined : await openCheckpoint(folder);
   try {
     const config = checkpoint ? await settleConfig(written, checkpoint) : written;
+    const sentence = ofSentences ? await openSentence(given, modules, options.sentence ?? {}, config) : undefined;
     return {
       name: folder.name,
       config,
@@ -90,7 +108,9 @@ export async function openStart(folder: Folder, options: StartOptions): Promise<
       dropout: dropoutIn(json),
       deviation: numberIn(json, "initializer_range", 0.02),
       checkpoint,
-      files,
+      files: [...files, ...(sentence?.files ?? [])],
+      sentence,
+      kept: sentence && checkpoint ? await poolerOf(checkpoint, config) : new Map(),
     };
   } catch (error) {
     await checkpoint?.close();
@@ -147,7 +167,23 @@ function numberIn(json: Readonly<Record<string, unknown>>, key: string, fallback
   throw new RangeError(`${key} is ${JSON.stringify(value)}, it must be a number`);
 }
 
-/** The name that transformers gives a tensor of ours. */
-export function publishedName(name: string): string {
-  return /^(embeddings|encoder|pooler)\./.test(name) ? `bert.${name}` : name;
+/** BertModel has a pooler, which vectors of sentences do without: it is written as it was, where it is whole. */
+async function poolerOf(checkpoint: Checkpoint, config: BertConfig): Promise<KeptTensors> {
+  const { stored, shapes } = nameTensors(checkpoint, config);
+  const { hiddenSize: h } = config;
+  const pooler = new Map<string, Shape>([
+    ["pooler.dense.weight", [h, h]],
+    ["pooler.dense.bias", [h]],
+  ]);
+  if ([...pooler].some(([name, shape]) => shapes.get(name)?.join() !== shape.join())) return new Map();
+  const kept = new Map<string, { shape: Shape; values: Float32Array<ArrayBuffer> }>();
+  for (const [name, shape] of pooler) {
+    kept.set(name, { shape, values: Float32Array.from(await checkpoint.readFloats(stored.get(name)!)) });
+  }
+  return kept;
+}
+
+/** The name that transformers gives a tensor of ours: in a BertModel it has no prefix. */
+export function publishedName(name: string, heads: readonly HeadName[]): string {
+  return heads.length > 0 && /^(embeddings|encoder|pooler)\./.test(name) ? `bert.${name}` : name;
 }

@@ -9,73 +9,50 @@ import type { HeadName } from "../bert/heads/index.ts";
 import type { MaskedLmWeights } from "../bert/heads/masked_lm.ts";
 import type { BertWeights } from "../bert/weights.ts";
 import { rowOwnerFor } from "../kernels/kernel.ts";
-import {
-  binaryCrossEntropy,
-  crossEntropyBy,
-  IGNORED,
-  NO_NUMBER,
-  spanLossBy,
-  squaredError,
-} from "../kernels/losses/losses.ts";
-import { columnSumsBy } from "../kernels/rows/backward.ts";
+import { binaryCrossEntropy, IGNORED, NO_NUMBER, spanLossBy, squaredError } from "../kernels/losses/losses.ts";
 import { NO_ROW } from "../kernels/tokens/backward.ts";
 import type { LinearWeights, PackedTokens } from "../runtime/ops.ts";
-import type { Ref, ScalarInput } from "../runtime/recorder.ts";
+import type { Ref } from "../runtime/recorder.ts";
 import { sizeOf } from "../runtime/tensor.ts";
 import { ladder } from "./fillers.ts";
-import { activate, chooseRows, dropout, layerNorm, linear, pool, scalarOf, type Tape } from "./operations.ts";
+import { addUp, crossEntropy, type LabelInputs, type Labels, type LossContext } from "./losses.ts";
+import { activate, chooseRows, dropout, layerNorm, linear, pool, scalarOf } from "./operations.ts";
+import {
+  recordSentenceLoss,
+  SENTENCE_LOSSES,
+  type SentenceLoss,
+  type SentenceLossName,
+  type SentenceSettings,
+} from "./sentence_losses.ts";
 
-/** Labels of one sequence, as far as an objective reads them. */
-export interface Labels {
-  /** Masked LM: the word piece of each token, -100 where none is to be predicted. */
-  readonly words?: ArrayLike<number> | undefined;
-  /** Next sentence: 0, B follows A, or 1. */
-  readonly next?: number | undefined;
-  /** A class, or a number of a regression; of several labels at once 0 or 1 for each, and several numbers of a regression. */
-  readonly label?: number | readonly number[] | undefined;
-  /** Of each token a class, or -100. */
-  readonly tags?: ArrayLike<number> | undefined;
-  /** The tokens where the answer starts and ends; at or beyond the sequence's length: ignored. */
-  readonly start?: number | undefined;
-  readonly end?: number | undefined;
-}
-
-/** What a batch is run with for one objective. */
-export interface LabelInputs {
-  readonly inputs: Readonly<Record<string, Uint32Array | Float32Array>>;
-  /** Of each of its means: how many labels count. */
-  readonly counts: Readonly<Record<string, number>>;
-}
-
-export interface ObjectiveContext {
-  readonly tape: Tape;
+export interface ObjectiveContext extends LossContext {
   readonly packed: PackedTokens;
   readonly hidden: Ref;
   readonly config: BertConfig;
   readonly weights: BertWeights["heads"];
-  readonly inputs: Readonly<Record<string, Ref>>;
-  /** 1 over each count, of all batches that make a step. */
-  readonly scales: Readonly<Record<string, ScalarInput>>;
-  /** Of the optimizer. */
-  readonly state: Ref;
-  /** Where losses are added up, f32 [1]. */
-  readonly losses: Ref;
   readonly classifierDropout: number;
+  /** Examples of the batch. */
+  readonly rows: number;
+  /** Of losses of sentence vectors. */
+  readonly sentence: SentenceSettings | undefined;
 }
 
 export interface Objective {
   readonly heads: readonly HeadName[];
   /** Names of its counts. */
   readonly counts: readonly string[];
-  /** Labels of a sequence of so many tokens of which nothing is learnt. */
-  unlabelled(tokens: number, config: BertConfig): Labels;
-  /** @throws RangeError for a label that is missing or out of range, by its sequence */
+  /** Labels of a sequence of so many tokens of which nothing is learnt; without it batches keep their shapes. */
+  unlabelled?(tokens: number, config: BertConfig): Labels;
+  /**
+   * @param labels of each example, which may have several sequences
+   * @throws RangeError for a label that is missing or out of range, by its sequence
+   */
   prepare(batch: Batch, labels: readonly Labels[], config: BertConfig): LabelInputs;
   /** @returns the gradient of the hidden state */
   record(context: ObjectiveContext): Ref;
 }
 
-export type ObjectiveName = "mlm" | "next" | "label" | "labels" | "number" | "tags" | "span";
+export type ObjectiveName = "mlm" | "next" | "label" | "labels" | "number" | "tags" | "span" | SentenceLossName;
 
 const lengthsOf = ({ cuSeqlens }: Batch): number[] =>
   Array.from(cuSeqlens.subarray(1), (end, s) => end - cuSeqlens[s]!);
@@ -271,6 +248,21 @@ const span: Objective = {
   },
 };
 
+/** On vectors that are pooled from the last hidden state; there are no weights beside the encoder's. */
+function ofSentences(loss: SentenceLoss): Objective {
+  return {
+    heads: [],
+    counts: loss.counts,
+    prepare: ({ cuSeqlens }, labels) => loss.prepare(cuSeqlens.length - 1, labels),
+    record(context) {
+      const { tape, hidden, packed, rows } = context;
+      const sentence = context.sentence!;
+      const pooled = pool(tape, hidden, packed, sentence.pooling);
+      return pooled.backward(recordSentenceLoss({ ...context, sentence }, loss, pooled.out, rows));
+    },
+  };
+}
+
 export const OBJECTIVES: Readonly<Record<ObjectiveName, Objective>> = {
   mlm,
   next,
@@ -279,24 +271,8 @@ export const OBJECTIVES: Readonly<Record<ObjectiveName, Objective>> = {
   number: eachOutput(squaredError, (value) => Math.abs(value) < NO_NUMBER, "finite numbers"),
   tags,
   span,
+  mnrl: ofSentences(SENTENCE_LOSSES.mnrl),
+  cosine: ofSentences(SENTENCE_LOSSES.cosine),
+  cosent: ofSentences(SENTENCE_LOSSES.cosent),
+  triplet: ofSentences(SENTENCE_LOSSES.triplet),
 };
-
-/** Puts the logits' gradient in their place, and adds the loss up. */
-function crossEntropy(context: ObjectiveContext, logits: Ref, labels: Ref, scale: string): void {
-  const { tape, scales, state } = context;
-  const { r } = tape;
-  const [rows, cols] = logits.shape as [number, number];
-  const losses = r.temporary("losses", [rows], "f32");
-  r.dispatch(
-    crossEntropyBy(rowOwnerFor(r.traits), cols),
-    { rows, cols, dtype: scalarOf(logits), scale: 0 },
-    { logits, labels, state, losses },
-    { scale: scales[scale]! },
-  );
-  addUp(context, losses);
-}
-
-function addUp({ tape: { r }, losses: out }: ObjectiveContext, losses: Ref): void {
-  const shape = { rows: sizeOf(losses.shape), cols: 1, dtype: "f32" } as const;
-  r.dispatch(columnSumsBy("workgroup"), shape, { x: losses, out });
-}

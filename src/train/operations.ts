@@ -11,6 +11,7 @@ import {
   activationBackward,
   columnSumsBy,
   dropout as dropoutKernel,
+  l2NormalizeBackwardBy,
   layernormBackwardBy,
   layernormWeightsBackwardBy,
 } from "../kernels/rows/backward.ts";
@@ -19,6 +20,7 @@ import {
   type Activation,
   gatherRows,
   type LinearWeights,
+  l2Normalize as l2NormalizeOp,
   layerNorm as layerNormOp,
   linear as linearOp,
   type NormWeights,
@@ -184,6 +186,20 @@ function drop({ r, seed, step }: Tape, x: Ref, probability: number, tensor: numb
 /** a + b */
 export function add(tape: Tape, a: Ref, b: Ref): Ref {
   return drop(tape, a, 0, 0, b);
+}
+
+/** Rows scaled to length 1. */
+export function l2Normalize({ r }: Tape, x: Ref): Operation {
+  return {
+    out: l2NormalizeOp(r, x),
+    backward(dOut) {
+      const [rows, cols] = x.shape as [number, number];
+      const dx = r.temporary("gradient", x.shape, x.dtype);
+      const shape = { rows, cols, dtype: scalarOf(x) };
+      r.dispatch(l2NormalizeBackwardBy(rowOwnerFor(r.traits)), shape, { x, d_out: dOut, dx });
+      return dx;
+    },
+  };
 }
 
 /** One row per sequence. */

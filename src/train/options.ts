@@ -2,8 +2,11 @@
 
 import { type Names, requireKnown } from "../files/options.ts";
 import type { BatchOptions } from "./batches.ts";
+import type { ChunkOptions } from "./chunks.ts";
 import type { StartOptions } from "./model_folder.ts";
-import type { Example, OptimizerOptions } from "./step.ts";
+import { isSentenceLoss, type SentenceOptions } from "./sentence_losses.ts";
+import type { Example } from "./step.ts";
+import type { OptimizerOptions } from "./update.ts";
 
 export interface TrainingData {
   /**
@@ -15,7 +18,7 @@ export interface TrainingData {
   readonly fingerprint?: string | undefined;
 }
 
-export interface TrainerOptions extends StartOptions, BatchOptions, Omit<OptimizerOptions, "totalSteps"> {
+export interface TrainerOptions extends StartOptions, BatchOptions, ChunkOptions, Omit<OptimizerOptions, "totalSteps"> {
   /** Default 3. */
   readonly epochs?: number | undefined;
   /** In place of `epochs`: steps in all, over as many epochs as that takes. */
@@ -48,19 +51,23 @@ export interface TrainerOptions extends StartOptions, BatchOptions, Omit<Optimiz
 
 const OPTIONS: Names<TrainerOptions> = {
   ...{ objectives: 1, labels: 1, fromScratch: 1, dropout: 1, dtype: 1, seed: 1 },
+  ...{ sentence: 1, miniBatchSize: 1, noDuplicates: 1 },
   ...{ batchTokens: 1, batchSize: 1, gradientAccumulation: 1, epochs: 1, maxSteps: 1, memoryLimit: 1 },
   ...{ learningRate: 1, schedule: 1, warmupSteps: 1, weightDecay: 1, maxGradNorm: 1, betas: 1, eps: 1 },
   ...{ evalSteps: 1, saveSteps: 1, saveLimit: 1, metric: 1, greaterIsBetter: 1, earlyStopping: 1, loggingSteps: 1 },
 };
 
+const SENTENCE: Names<SentenceOptions> = { pooling: 1, scale: 1, margin: 1, matryoshka: 1, maxLength: 1 };
+
 const COUNTS = [
   ...(["batchTokens", "batchSize", "gradientAccumulation", "epochs", "maxSteps", "memoryLimit"] as const),
-  ...(["evalSteps", "saveSteps", "saveLimit", "earlyStopping", "loggingSteps"] as const),
+  ...(["evalSteps", "saveSteps", "saveLimit", "earlyStopping", "loggingSteps", "miniBatchSize"] as const),
 ] as const;
 
 /** @throws TypeError for an option that there is not, RangeError with all that have a value that makes no sense */
 export function requireOptions(options: TrainerOptions): void {
   requireKnown("Trainer.create", options, OPTIONS);
+  if (options.sentence) requireKnown("Trainer.create: sentence", options.sentence, SENTENCE);
   const faults: string[] = [];
   for (const name of COUNTS) {
     const value = options[name];
@@ -76,6 +83,14 @@ export function requireOptions(options: TrainerOptions): void {
   }
   if (options.batchTokens !== undefined && options.batchSize !== undefined) {
     faults.push("batchTokens and batchSize are both given: choose one");
+  }
+  const { miniBatchSize, objectives } = options;
+  if (miniBatchSize !== undefined && options.batchTokens !== undefined) {
+    faults.push("miniBatchSize parts batches of batchSize; batchTokens is given");
+  }
+  if ((miniBatchSize ?? options.sentence) !== undefined && !objectives.every(isSentenceLoss)) {
+    const name = miniBatchSize === undefined ? "sentence" : "miniBatchSize";
+    faults.push(`${name} is for losses of sentences, not for ${objectives.join(", ")}`);
   }
   if (options.earlyStopping !== undefined && options.metric === undefined) {
     faults.push("earlyStopping needs a metric");

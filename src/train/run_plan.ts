@@ -2,6 +2,7 @@
 
 import type { Engine } from "../runtime/engine.ts";
 import { batchesOf, tokensOf } from "./batches.ts";
+import { chunksOf } from "./chunks.ts";
 import type { StartingModel } from "./model_folder.ts";
 import type { TrainerOptions, TrainingData } from "./options.ts";
 import type { Example } from "./step.ts";
@@ -18,7 +19,9 @@ export interface Plan {
 
 /** Goes through the data of all epochs, unless `maxSteps` says how many steps there are. */
 export async function planOf(data: TrainingData, options: TrainerOptions): Promise<Plan> {
-  const { epochs = 3, maxSteps, gradientAccumulation = 1 } = options;
+  const { epochs = 3, maxSteps, gradientAccumulation = 1, miniBatchSize } = options;
+  /** What is in memory at a time of a batch. */
+  const sizeOf = (batch: readonly Example[]): number => Math.max(...chunksOf(batch, miniBatchSize).map(tokensOf));
   let largest: readonly Example[] | undefined;
   const batchCounts: number[] = [];
   let totalSteps = 0;
@@ -26,7 +29,7 @@ export async function planOf(data: TrainingData, options: TrainerOptions): Promi
   for (let epoch = 0; epoch < (maxSteps === undefined ? epochs : 1); epoch++) {
     let count = 0;
     for await (const batch of batchesOf(data.epoch(epoch), options)) {
-      if (!largest || tokensOf(batch) > tokensOf(largest)) largest = batch;
+      if (!largest || sizeOf(batch) > sizeOf(largest)) largest = batch;
       if (++count >= most) break;
     }
     batchCounts.push(count);
@@ -41,31 +44,23 @@ export async function planOf(data: TrainingData, options: TrainerOptions): Promi
 /** All that decides the bits of a run beside its weights, and which of them are the best, as JSON has it. */
 export function decisionsOf(
   engine: Engine,
-  { json, dropout }: StartingModel,
+  { json, dropout, sentence }: StartingModel,
   { fingerprint }: TrainingData,
   { evaluationFingerprint: evaluation }: { readonly evaluationFingerprint?: string | undefined },
   options: TrainerOptions,
   totalSteps: number,
 ): RunState["decisions"] {
   const { objectives, dtype = "f32", seed = 0, gradientAccumulation = 1, batchTokens, batchSize } = options;
+  const { noDuplicates, miniBatchSize } = options;
   const { learningRate, schedule, warmupSteps, weightDecay, maxGradNorm, betas, eps, metric } = options;
   const { limits, ...traits } = engine.traits;
   const { maxComputeInvocationsPerWorkgroup: threads, maxComputeWorkgroupStorageSize: shared } = limits;
   const kernels = { ...traits, threads, shared, binding: engine.allocate().mostBytes };
   const decisions = {
     ...{ config: json, dropout, objectives, dtype, seed, gradientAccumulation, batchTokens, batchSize, totalSteps },
-    ...{
-      learningRate,
-      schedule,
-      warmupSteps,
-      weightDecay,
-      maxGradNorm,
-      betas,
-      eps,
-      data: fingerprint,
-      evaluation,
-      metric,
-    },
+    ...{ sentence: sentence?.settings, noDuplicates, miniBatchSize },
+    ...{ learningRate, schedule, warmupSteps, weightDecay, maxGradNorm, betas, eps },
+    ...{ data: fingerprint, evaluation, metric },
     ...{ adapter: engine.adapter, kernels },
   };
   return JSON.parse(JSON.stringify(decisions));

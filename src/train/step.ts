@@ -6,70 +6,60 @@
 import type { Sequence } from "../bert/batch.ts";
 import { packBatch } from "../bert/forward.ts";
 import { latest } from "../files/latest.ts";
-import {
-  adamw,
-  optimizerStep,
-  partialsOf,
-  type Schedule,
-  STATE_BYTES,
-  sumSquares,
-} from "../kernels/optimizer/optimizer.ts";
+import { partialsOf, STATE_BYTES } from "../kernels/optimizer/optimizer.ts";
 import type { Allocation } from "../runtime/allocation.ts";
 import type { Engine } from "../runtime/engine.ts";
 import type { PackedTokens } from "../runtime/ops.ts";
 import type { Program } from "../runtime/program.ts";
 import type { Recorder, Ref } from "../runtime/recorder.ts";
 import type { InputData, Tensor } from "../runtime/tensor.ts";
+import {
+  allocateCache,
+  type ChunkOptions,
+  type ChunkPlace,
+  chunksOf,
+  gradientOfChunk,
+  keepVectors,
+  recordCachedLoss,
+  type VectorCache,
+} from "./chunks.ts";
 import { encode, type TrainedModel } from "./encoder.ts";
 import { fillersFor } from "./fillers.ts";
 import type { FlatWeights } from "./flat.ts";
-import { type Labels, OBJECTIVES, type ObjectiveName } from "./objectives.ts";
+import { type Labels, type LossContext, scalesOf } from "./losses.ts";
+import { OBJECTIVES, type ObjectiveContext, type ObjectiveName } from "./objectives.ts";
 import { add, type EmbeddingSegments, type Tape } from "./operations.ts";
 import { segmentsOf, TABLE_INPUTS } from "./segments.ts";
+import { isSentenceLoss, SENTENCE_LOSSES } from "./sentence_losses.ts";
+import { FIRST_SCALE, type OptimizerOptions, recordUpdate, type StepState, stateOf } from "./update.ts";
 
 /** A sequence and what is to be learnt of it. */
 export interface Example {
   readonly sequence: Sequence;
+  /** Of losses of sentence vectors, what `sequence` is held against: a positive, negatives; as many in all of a batch. */
+  readonly more?: readonly Sequence[] | undefined;
   readonly labels: Labels;
-}
-
-/** Numbers of AdamW and of its schedule, under the names of Hugging Face's Trainer. */
-export interface OptimizerOptions {
-  /** At its highest. Default 5e-5. */
-  readonly learningRate?: number | undefined;
-  /** How it falls after the warm-up. Default linear, to 0 at `totalSteps`. */
-  readonly schedule?: Schedule | undefined;
-  /** Steps in which it rises from 0. Default 0. */
-  readonly warmupSteps?: number | undefined;
-  readonly totalSteps: number;
-  /** Of all but biases and normalisations. Default 0.01. */
-  readonly weightDecay?: number | undefined;
-  /** Default 1; 0: gradients are not clipped. */
-  readonly maxGradNorm?: number | undefined;
-  /** Default 0.9 and 0.999. */
-  readonly betas?: readonly [number, number] | undefined;
-  /** Default 1e-8. */
-  readonly eps?: number | undefined;
-}
-
-/** What the GPU says of its last step. */
-export interface StepState {
-  /** Taken. */
-  readonly steps: number;
-  /** Left out, since the gradient was not finite. */
-  readonly skipped: number;
-  readonly loss: number;
-  /** Of the gradient, before it was clipped. */
-  readonly gradNorm: number;
-  readonly learningRate: number;
-  readonly lossScale: number;
 }
 
 /** Programs kept for shapes seen lately. */
 const KEPT_PROGRAMS = 64;
-/** Steps without an infinity after which the loss scale of f16 doubles, and where it begins: as PyTorch's GradScaler. */
-const GROW_AFTER = 2000;
-const FIRST_SCALE = 65536;
+
+interface Launch {
+  readonly key: string;
+  readonly inputs: Readonly<Record<string, InputData | number>>;
+  /** Whether it computes a loss: it takes the scales of the counts. */
+  readonly loss: boolean;
+  /** Whose dropout is drawn; a chunk draws the same each time it is computed. Undefined: none is. */
+  readonly chunk: number | undefined;
+  record(r: Recorder): void;
+}
+
+interface Prepared {
+  readonly launches: readonly Launch[];
+  /** Each of which draws by a number of its own. */
+  readonly chunks: number;
+  readonly counts: Readonly<Record<string, number>>;
+}
 
 export class TrainingSteps {
   readonly model: TrainedModel;
@@ -82,6 +72,8 @@ export class TrainingSteps {
   readonly #losses: Tensor;
   readonly #update: Program;
   readonly #recorded = new Map<string, Promise<Program>>();
+  readonly #miniBatchSize: number | undefined;
+  #cache: VectorCache | undefined;
   /** Gradients gathered so far, of all steps: what dropout draws by. */
   drawn = 0;
 
@@ -94,6 +86,7 @@ export class TrainingSteps {
     allocation: Allocation,
     tensors: { readonly state: Tensor; readonly losses: Tensor; readonly partials: Tensor },
     update: Program,
+    miniBatchSize: number | undefined,
   ) {
     this.#engine = engine;
     this.model = model;
@@ -104,6 +97,7 @@ export class TrainingSteps {
     this.state = tensors.state;
     this.#losses = tensors.losses;
     this.#update = update;
+    this.#miniBatchSize = miniBatchSize;
   }
 
   /** @param flat filled; it is not disposed with the steps */
@@ -112,7 +106,7 @@ export class TrainingSteps {
     model: TrainedModel,
     flat: FlatWeights,
     objectives: readonly ObjectiveName[],
-    options: OptimizerOptions,
+    options: OptimizerOptions & ChunkOptions,
     seed: number = 0,
   ): Promise<TrainingSteps> {
     const allocation = engine.allocate();
@@ -132,7 +126,8 @@ export class TrainingSteps {
         recordUpdate(r, flat, tensors, options, scaled);
         r.output("state", r.state(tensors.state));
       });
-      return new TrainingSteps(engine, model, flat, objectives, seed, allocation, tensors, update);
+      const { miniBatchSize } = options;
+      return new TrainingSteps(engine, model, flat, objectives, seed, allocation, tensors, update, miniBatchSize);
     } catch (error) {
       allocation.dispose();
       throw error;
@@ -144,6 +139,11 @@ export class TrainingSteps {
     return this.#allocation.bytes;
   }
 
+  /** Of them, those of vectors that are kept while a batch is computed in chunks: known once `runBytes` was asked. */
+  get cacheBytes(): number {
+    return this.#cache?.bytes ?? 0;
+  }
+
   /**
    * One step on the batches together: gradients are those of one large batch.
    * @param readBack whether `read` will be called
@@ -153,43 +153,45 @@ export class TrainingSteps {
     batches: readonly (readonly Example[])[],
     { readBack = true, signal }: { readonly readBack?: boolean; readonly signal?: AbortSignal | undefined } = {},
   ): Promise<{ read(): Promise<StepState> }> {
+    for (const batch of batches) await this.#reserve(batch);
     const prepared = batches.map((batch) => this.#prepare(batch));
     const counts: Record<string, number> = {};
     for (const { counts: own } of prepared) {
       for (const [name, count] of Object.entries(own)) counts[name] = (counts[name] ?? 0) + count;
     }
     const scales = scalesOf(counts);
-    for (const { key, inputs, record } of prepared) {
-      const program = await this.#programFor(key, record);
-      await program.submit({ ...inputs, ...scales, step: this.drawn++ }, { readBack: false, signal });
-    }
+    for (const one of prepared) await this.#submit(one, scales, signal);
     const { read } = await this.#update.submit({}, { readBack, signal });
     return { read: async () => stateOf((await read()).state as Uint32Array) };
   }
 
-  /** Bytes on the GPU that a step takes on a batch while it runs; nothing is allocated yet. @throws as `step` */
+  /** Bytes on the GPU that a step takes on a batch while it runs; nothing but a cache is allocated. @throws as `step` */
   async runBytes(batch: readonly Example[]): Promise<number> {
-    const { key, record } = this.#prepare(batch);
+    await this.#reserve(batch);
     const most = new Map(this.#update.memory);
-    for (const [name, bytes] of (await this.#programFor(key, record)).memory) {
-      most.set(name, Math.max(bytes, most.get(name) ?? 0));
+    for (const { key, record } of this.#prepare(batch).launches) {
+      for (const [name, bytes] of (await this.#programFor(key, record)).memory) {
+        most.set(name, Math.max(bytes, most.get(name) ?? 0));
+      }
     }
     return [...most.values()].reduce((sum, bytes) => sum + bytes, 0);
   }
 
   /** The sum of the gradients of batches that no step was taken on, for tests: those of `step` are gone after it. */
   async gradients(batch: readonly Example[]): Promise<void> {
-    const { gradients, inputs } = await this.programs(batch);
-    await gradients.submit(inputs, { readBack: false });
+    await this.#reserve(batch);
+    const prepared = this.#prepare(batch);
+    await this.#submit(prepared, scalesOf(prepared.counts));
   }
 
-  /** What a step on one batch runs, to be measured: `gradients` with `inputs`, then `update` without any. */
+  /** What a step on one batch, in one chunk, runs, to be measured: `gradients` with `inputs`, then `update` without any. */
   async programs(batch: readonly Example[]): Promise<{
     readonly gradients: Program;
     readonly inputs: Readonly<Record<string, InputData | number>>;
     readonly update: Program;
   }> {
-    const { key, inputs, record, counts } = this.#prepare(batch);
+    const { launches, counts } = this.#prepare(batch);
+    const [{ key, inputs, record }] = launches as [Launch];
     const gradients = await this.#programFor(key, record);
     return { gradients, inputs: { ...inputs, ...scalesOf(counts), step: this.drawn++ }, update: this.#update };
   }
@@ -197,43 +199,129 @@ export class TrainingSteps {
   /** Frees all but the weights. Safe to call twice. */
   dispose(): void {
     this.#recorded.clear();
+    this.#cache?.dispose();
     this.#allocation.dispose();
   }
 
-  #prepare(examples: readonly Example[]): {
-    readonly key: string;
-    readonly inputs: Record<string, Uint32Array | Float32Array>;
-    readonly counts: Record<string, number>;
-    readonly record: (r: Recorder) => void;
-  } {
-    const { config } = this.model;
-    const sequences = examples.map(({ sequence }) => sequence);
-    const labels = examples.map(({ labels }) => labels);
-    const lengths = sequences.map(({ inputIds }) => inputIds.length);
-    for (const filler of fillersFor(lengths, config.maxPositionEmbeddings)) {
-      const none = this.#objectives.map((name) => OBJECTIVES[name].unlabelled(filler.inputIds.length, config));
-      sequences.push(filler);
-      labels.push(Object.assign({}, ...none));
+  async #submit({ launches, chunks }: Prepared, scales: Record<string, number>, signal?: AbortSignal): Promise<void> {
+    const { drawn } = this;
+    this.drawn += chunks;
+    for (const { key, inputs, loss, chunk, record } of launches) {
+      const program = await this.#programFor(key, record);
+      const draw = chunk === undefined ? {} : { step: drawn + chunk };
+      await program.submit({ ...inputs, ...(loss && scales), ...draw }, { readBack: false, signal });
     }
-    const batch = packBatch(sequences, config);
+  }
+
+  #prepare(examples: readonly Example[]): Prepared {
+    if (this.#inChunks(examples)) return this.#prepareChunks(examples);
+    const { config } = this.model;
+    const fillers = this.#fillersOf(examples);
+    const { batch, inputs: tokens, key: size } = this.#pack(examples, fillers);
+    const labels = [...examples, ...fillers].map(({ labels }) => labels);
     const own = this.#objectives.map((name) => OBJECTIVES[name].prepare(batch, labels, config));
-    const segments = segmentsOf(batch.tokens, config);
-    const split = this.model.weights.embeddings.word.parts.length > 1;
     const given: Record<string, Uint32Array | Float32Array> = Object.assign({}, ...own.map(({ inputs }) => inputs));
-    const inputs = {
-      tokens: batch.tokens,
-      cuSeqlens: batch.cuSeqlens,
-      ...(split && { wordIds: batch.wordIds }),
-      ...segments,
-      ...given,
-    };
+    const inputs = { ...tokens, ...segmentsOf(batch.tokens, config), ...given };
     const sizes = Object.values(given).map(({ length }) => length);
-    const key = [batch.wordIds.length, sequences.length, batch.masked, ...sizes].join();
+    const record = (r: Recorder): void => {
+      this.#record(r, inputs, batch.masked, examples.length, (context) => {
+        const objectives = this.#objectives.map((name) => OBJECTIVES[name]);
+        const all = { ...context, ...this.#lossContext(context) };
+        const gradients = objectives.map((objective) => objective.record(all));
+        return gradients.reduce((sum, gradient) => add(context.tape, sum, gradient));
+      });
+    };
     return {
-      key,
-      inputs,
+      launches: [{ key: [size, ...sizes].join(), inputs, loss: true, chunk: 0, record }],
+      chunks: 1,
       counts: Object.assign({}, ...own.map(({ counts }) => counts)),
-      record: (r) => this.#record(r, inputs, batch.masked),
+    };
+  }
+
+  #inChunks({ length }: readonly Example[]): boolean {
+    return this.#miniBatchSize !== undefined && length > this.#miniBatchSize;
+  }
+
+  /** Sees to it that there is room for the vectors of a batch that is computed in chunks. */
+  async #reserve(examples: readonly Example[]): Promise<void> {
+    const rows = columnsOf(examples, this.#objectives) * examples.length;
+    if (!this.#inChunks(examples) || rows <= (this.#cache?.room ?? 0)) return;
+    this.#recorded.clear(); // programs of the cache that goes
+    this.#cache?.dispose();
+    this.#cache = undefined;
+    this.#cache = await allocateCache(this.#engine, rows, this.model.config.hiddenSize);
+  }
+
+  #prepareChunks(examples: readonly Example[]): Prepared {
+    const { config } = this.model;
+    const columns = columnsOf(examples, this.#objectives);
+    const [rows, count, cache] = [examples.length, columns * examples.length, this.#cache!];
+    const loss = SENTENCE_LOSSES[this.#objectives.find(isSentenceLoss)!];
+    const { inputs, counts } = loss.prepare(
+      count,
+      examples.map(({ labels }) => labels),
+    );
+    const chunks = chunksOf(examples, this.#miniBatchSize).map((own, chunk) => {
+      const { batch, inputs, key: size } = this.#pack(own);
+      const place = (r: Recorder): ChunkPlace => ({ columns, rows, first: r.scalar("first", "u32") });
+      const first = chunk * this.#miniBatchSize! * config.hiddenSize;
+      const whole = { ...inputs, ...segmentsOf(batch.tokens, config) };
+      const key = [size, own.length, rows].join();
+      const keep = (r: Recorder): void =>
+        this.#record(r, inputs, batch.masked, own.length, (context) =>
+          keepVectors(context, place(r), r.state(cache.vectors(count))),
+        );
+      const passOn = (r: Recorder): void =>
+        this.#record(r, whole, batch.masked, own.length, (context) =>
+          gradientOfChunk(context, place(r), r.state(cache.gradients(count))),
+        );
+      return [
+        { key: `vectors ${key}`, inputs: { ...inputs, first }, loss: false, chunk, record: keep },
+        { key: `chunk ${key}`, inputs: { ...whole, first }, loss: false, chunk, record: passOn },
+      ] as const;
+    });
+    const record = (r: Recorder): void => {
+      const refs = inputsIn(r, inputs);
+      const tape = this.#tape(r);
+      const sentence = this.model.sentence!;
+      const context = { ...this.#lossContext({ tape, inputs: refs }), sentence };
+      recordCachedLoss(context, loss, rows, r.state(cache.vectors(count)), r.state(cache.gradients(count)));
+    };
+    return {
+      launches: [
+        ...chunks.map(([keep]) => keep),
+        { key: `loss ${[rows, columns].join()}`, inputs, loss: true, chunk: 0, record },
+        ...chunks.map(([, passOn]) => passOn),
+      ],
+      chunks: chunks.length,
+      counts,
+    };
+  }
+
+  #fillersOf(examples: readonly Example[]): Example[] {
+    const { config } = this.model;
+    const objectives = this.#objectives.map((name) => OBJECTIVES[name]);
+    if (!objectives.every(({ unlabelled }) => unlabelled)) return [];
+    const lengths = examples.map(({ sequence }) => sequence.inputIds.length);
+    return fillersFor(lengths, config.maxPositionEmbeddings).map((sequence) => {
+      const { length } = sequence.inputIds;
+      return { sequence, labels: Object.assign({}, ...objectives.map((own) => own.unlabelled!(length, config))) };
+    });
+  }
+
+  #pack(examples: readonly Example[], fillers: readonly Example[] = []) {
+    const columns = columnsOf(examples, this.#objectives);
+    const sequences = Array.from({ length: columns }, (_, column) =>
+      examples.map(({ sequence, more }) => (column === 0 ? sequence : more![column - 1]!)),
+    ).flat();
+    sequences.push(...fillers.map(({ sequence }) => sequence));
+    const batch = packBatch(sequences, this.model.config);
+    const { tokens, cuSeqlens, wordIds, masked } = batch;
+    const split = this.model.weights.embeddings.word.parts.length > 1;
+    return {
+      batch,
+      inputs: { tokens, cuSeqlens, ...(split && { wordIds }) },
+      key: [wordIds.length, sequences.length, masked].join(),
     };
   }
 
@@ -241,20 +329,34 @@ export class TrainingSteps {
     return latest(this.#recorded, key, () => this.#engine.record(`gradients ${key}`, record), KEPT_PROGRAMS);
   }
 
-  #record(r: Recorder, inputs: Record<string, Uint32Array | Float32Array>, masked: boolean): void {
-    const { model, flat } = this;
-    const refs: Record<string, Ref> = {};
-    for (const [name, data] of Object.entries(inputs)) {
-      const shape = name === "tokens" ? [data.length / 4, 4] : [data.length];
-      refs[name] = r.input(name, shape, data instanceof Float32Array ? "f32" : "u32");
-    }
-    const tape: Tape = {
+  #tape(r: Recorder): Tape {
+    return {
       r,
-      gradientOf: (tensor) => r.state(flat.gradientOf(tensor)),
+      gradientOf: (tensor) => r.state(this.flat.gradientOf(tensor)),
       seed: this.#seed,
       step: r.scalar("step", "u32"),
       drawn: 0,
     };
+  }
+
+  #lossContext({ tape, inputs }: Pick<LossContext, "tape" | "inputs">): LossContext {
+    const { r } = tape;
+    const counts = this.#objectives.flatMap((name) => OBJECTIVES[name].counts);
+    const scales = Object.fromEntries(counts.map((name) => [name, r.scalar(`scale of ${name}`, "f32")]));
+    return { tape, inputs, scales, state: r.state(this.state), losses: r.state(this.#losses) };
+  }
+
+  /** The encoder, and what is done with its hidden states. @param use gives their gradient, where it goes back */
+  #record(
+    r: Recorder,
+    inputs: Readonly<Record<string, Uint32Array | Float32Array>>,
+    masked: boolean,
+    rows: number,
+    use: (context: Omit<ObjectiveContext, "scales" | "state" | "losses">) => Ref | undefined,
+  ): void {
+    const { model } = this;
+    const refs = inputsIn(r, inputs);
+    const tape = this.#tape(r);
     const packed: PackedTokens = { tokens: refs.tokens!, cuSeqlens: refs.cuSeqlens!, masked };
     const segments: EmbeddingSegments = {
       order: refs.order!,
@@ -263,79 +365,33 @@ export class TrainingSteps {
       tables: TABLE_INPUTS.map(([starts, targets]) => ({ starts: refs[starts]!, targets: refs[targets]! })),
     };
     const encoded = encode(tape, { packed, wordIds: refs.wordIds, segments }, model);
-    const objectives = this.#objectives.map((name) => OBJECTIVES[name]);
-    const scales = Object.fromEntries(
-      objectives.flatMap(({ counts }) => counts).map((name) => [name, r.scalar(`scale of ${name}`, "f32")]),
-    );
-    const context = {
-      ...{
-        tape,
-        packed,
-        hidden: encoded.out,
-        config: model.config,
-        weights: model.weights.heads,
-        inputs: refs,
-        scales,
-      },
-      ...{ state: r.state(this.state), losses: r.state(this.#losses), classifierDropout: model.dropout.classifier },
-    };
-    const gradients = objectives.map((objective) => objective.record(context));
-    encoded.backward(gradients.reduce((sum, gradient) => add(tape, sum, gradient)));
-  }
-}
-
-/** By which losses are multiplied to be means over `counts` labels. */
-function scalesOf(counts: Readonly<Record<string, number>>): Record<string, number> {
-  const scales = Object.entries(counts).map(([name, count]) => {
-    const halves = name === "starts" || name === "ends" ? 2 : 1; // the loss is the mean of both
-    return [`scale of ${name}`, count > 0 ? 1 / (halves * count) : 0];
-  });
-  return Object.fromEntries(scales);
-}
-
-function recordUpdate(
-  r: Recorder,
-  { parts }: FlatWeights,
-  { state, losses, partials }: Record<"state" | "losses" | "partials", Tensor>,
-  options: OptimizerOptions,
-  scaled: boolean,
-): void {
-  const { learningRate = 5e-5, schedule = "linear", warmupSteps = 0, totalSteps } = options;
-  const { weightDecay = 0.01, maxGradNorm = 1, betas = [0.9, 0.999], eps = 1e-8 } = options;
-  let first = 0;
-  for (const { count, gradients } of parts) {
-    r.dispatch(sumSquares, { count, first }, { x: gradients, partials: r.state(partials) });
-    first += partialsOf(count);
-  }
-  r.dispatch(
-    optimizerStep,
-    {
-      ...{ count: first, learningRate, schedule, warmupSteps, totalSteps, betas },
-      ...{ maxNorm: maxGradNorm, growAfter: scaled ? GROW_AFTER : 0 },
-    },
-    { partials: r.state(partials), losses: r.state(losses), state: r.state(state) },
-  );
-  for (const { count, decayed, copies, ...part } of parts) {
-    const shape = { count, betas, eps, decay: decayed ? weightDecay : 0, copies: copies !== undefined };
-    r.dispatch(adamw, shape, {
-      weights: r.state(part.weights),
-      gradients: r.state(part.gradients),
-      m: r.state(part.m),
-      v: r.state(part.v),
-      state: r.state(state),
-      copies: copies && r.state(copies),
+    const { config, sentence, dropout } = model;
+    const dHidden = use({
+      ...{ tape, packed, hidden: encoded.out, config, weights: model.weights.heads, inputs: refs },
+      ...{ classifierDropout: dropout.classifier, rows, sentence },
     });
+    if (dHidden) encoded.backward(dHidden);
   }
 }
 
-function stateOf(words: Uint32Array): StepState {
-  const floats = new Float32Array(words.buffer, words.byteOffset, words.length);
-  return {
-    steps: words[0]!,
-    skipped: words[1]!,
-    loss: floats[10]!,
-    gradNorm: floats[5]!,
-    learningRate: floats[7]!,
-    lossScale: floats[4]!,
-  };
+function inputsIn(r: Recorder, inputs: Readonly<Record<string, Uint32Array | Float32Array>>): Record<string, Ref> {
+  const refs: Record<string, Ref> = {};
+  for (const [name, data] of Object.entries(inputs)) {
+    const shape = name === "tokens" ? [data.length / 4, 4] : [data.length];
+    refs[name] = r.input(name, shape, data instanceof Float32Array ? "f32" : "u32");
+  }
+  return refs;
+}
+
+/** Sequences of each example. @throws RangeError where examples have unlike many, or more than an objective takes */
+function columnsOf(examples: readonly Example[], objectives: readonly ObjectiveName[]): number {
+  const [first = 0, ...others] = examples.map(({ more }) => more?.length ?? 0);
+  const row = 1 + others.findIndex((count) => count !== first);
+  if (row > 0) {
+    throw new RangeError(`example ${row} has ${others[row - 1]} more sequences, example 0 has ${first}`);
+  }
+  if (first > 0 && !objectives.every(isSentenceLoss)) {
+    throw new RangeError(`${objectives.join(", ")} takes one sequence of an example; example 0 has ${first} more`);
+  }
+  return 1 + first;
 }

@@ -15,7 +15,7 @@ import { openStart, type StartingModel } from "./model_folder.ts";
 import { requireOptions, type TrainerOptions, type TrainingData } from "./options.ts";
 import { readTensor } from "./read.ts";
 import { decisionsOf, type Plan, planOf } from "./run_plan.ts";
-import { type Example, type StepState, TrainingSteps } from "./step.ts";
+import { type Example, TrainingSteps } from "./step.ts";
 import type { Store, StoredFile } from "./store.ts";
 import {
   type Best,
@@ -26,6 +26,7 @@ import {
   readState,
   writeState,
 } from "./trainer_state.ts";
+import type { StepState } from "./update.ts";
 
 /** What a run has beside its model and its data. */
 export interface TrainerParts {
@@ -40,7 +41,7 @@ export interface TrainerParts {
 }
 
 export interface MemoryPart {
-  readonly what: "weights" | "gradients" | "moments" | "weights in f16" | "optimizer" | "a step";
+  readonly what: "weights" | "gradients" | "moments" | "weights in f16" | "optimizer" | "kept vectors" | "a step";
   readonly bytes: number;
 }
 
@@ -140,7 +141,7 @@ export class Trainer {
       flat = begun.flat;
       const { totalSteps } = plan;
       const warmupSteps = warmup < 1 ? Math.ceil(warmup * totalSteps) : warmup;
-      const model = { config, dtype, weights: flat.weights, dropout };
+      const model = { config, dtype, weights: flat.weights, dropout, sentence: start.sentence?.settings };
       steps = await TrainingSteps.create(
         engine,
         model,
@@ -197,13 +198,16 @@ export class Trainer {
     const sum = (of: (part: FlatWeights["parts"][number]) => number): number =>
       parts.reduce((bytes, part) => bytes + of(part), 0);
     const copies = sum((part) => part.copies?.bytes ?? 0);
+    const step = await this.#steps.runBytes(this.#largest);
+    const { cacheBytes } = this.#steps;
     return [
       { what: "weights", bytes: sum(({ weights }) => weights.bytes) },
       { what: "gradients", bytes: sum(({ gradients }) => gradients.bytes) },
       { what: "moments", bytes: sum(({ m, v }) => m.bytes + v.bytes) },
       ...(copies > 0 ? [{ what: "weights in f16", bytes: copies } as const] : []),
       { what: "optimizer", bytes: this.#steps.bytes },
-      { what: "a step", bytes: await this.#steps.runBytes(this.#largest) },
+      ...(cacheBytes > 0 ? [{ what: "kept vectors", bytes: cacheBytes } as const] : []),
+      { what: "a step", bytes: step },
     ];
   }
 

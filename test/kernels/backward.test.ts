@@ -3,6 +3,7 @@ import { describe, expect, test } from "vitest";
 import type { Scalar } from "../../src/kernels/kernel.ts";
 import * as attention from "../../src/kernels/reference/attention_training.ts";
 import * as backward from "../../src/kernels/reference/backward.ts";
+import * as sentences from "../../src/kernels/reference/sentences.ts";
 import * as training from "../../src/kernels/reference/training.ts";
 import * as forward from "../../src/kernels/reference/twins.ts";
 import type { Inputs, Outputs } from "../../src/kernels/reference/values.ts";
@@ -37,6 +38,12 @@ describe.each<Scalar>(["f32", "f16"])("%s", (dtype) => {
     checkAll("span_loss", tables.spanLossCases);
     checkAll("binary_cross_entropy", tables.binaryCrossEntropyCases);
     checkAll("squared_error", tables.squaredErrorCases);
+    checkAll("copy_blocks", tables.copyBlocksCases);
+    checkAll("row_dots", tables.rowDotsCases);
+    checkAll("row_dots_backward", tables.rowDotsBackwardCases);
+    checkAll("cosent", tables.cosentCases);
+    checkAll("cosent_gradient", tables.cosentGradientCases);
+    checkAll("triplet", tables.tripletCases);
   });
 
   function checkAll<Shape extends { readonly dtype: Scalar }>(
@@ -197,6 +204,15 @@ describe("twins against central differences", () => {
           training.crossEntropy({ rows: 3, cols: 4, dtype, scale: 1 }, { ...given, labels: [2, NONE, 0], ...inputs }),
       ],
       [
+        12,
+        3,
+        (inputs) =>
+          training.crossEntropy(
+            { rows: 3, cols: 4, dtype, scale: 0.5, factor: 3 },
+            { ...given, labels: [2, NONE, 0], ...inputs },
+          ),
+      ],
+      [
         14,
         4,
         (inputs) =>
@@ -222,6 +238,43 @@ describe("twins against central differences", () => {
       const logits = random.values(count, 2);
       expectClose(twin({ logits }).logits!, differences(loss(twin), logits, ones(losses)));
     }
+  });
+
+  test("losses of sentences", () => {
+    const state = [0, 0, 0, 0, 1];
+    const [rows, cols] = [4, 5];
+    const dots = { rows, cols, dtype } as const;
+    const [x, d_dots] = [random.values(2 * rows * cols), random.values(rows)];
+    expectClose(
+      sentences.rowDotsBackward(dots, { x, d_dots }).dx!,
+      differences((x) => sentences.rowDots(dots, { x }).dots!, x, d_dots),
+    );
+    const pairs = { rows, dtype, factor: 3, scale: 0.5 } as const;
+    const labels = [0.5, 0.1, 0.9, 0.5];
+    const cosent = (similarities: Float64Array): Outputs => {
+      const { sums } = sentences.cosent(pairs, { similarities, labels });
+      return sentences.cosentGradient(pairs, { similarities, labels, sums: sums!, state });
+    };
+    const similarities = random.values(rows);
+    expectClose(
+      cosent(similarities).d_similarities!,
+      differences((s) => cosent(s).losses!, similarities, new Float64Array(rows).fill(1)),
+    );
+    // the loss itself, by its definition
+    const wrong = labels.flatMap((a, i) =>
+      labels.flatMap((b, j) => (a < b ? [Math.exp(3 * (similarities[i]! - similarities[j]!))] : [])),
+    );
+    expect(cosent(similarities).losses![0]).toBeCloseTo(Math.log(1 + wrong.reduce((a, b) => a + b, 0)) / 2, 9);
+    const triplets = { ...dots, margin: 0.4, scale: 0.25 } as const;
+    const triplet = (x: Float64Array): Outputs => sentences.triplet(triplets, { x, state });
+    const three = random.values(3 * rows * cols);
+    for (let i = three.length - cols; i < three.length; i++) three[i]! += 3; // the last negative is far away
+    const { losses, dx } = triplet(three);
+    expect(new Set(losses!.map(Math.sign))).toEqual(new Set([0, 1])); // one is far enough apart, another is not
+    expectClose(
+      dx!,
+      differences((x) => triplet(x).losses!, three, new Float64Array(rows).fill(1)),
+    );
   });
 
   test("dropout keeps what it should, and as often", () => {

@@ -156,9 +156,9 @@ async function create(
 
 type Element = "f32" | "f16" | "u32";
 
-/** With the type in place that `Out` is an alias of in a source. */
+/** With the type in place that `In` or `Out` is an alias of in a source. */
 function resolved(type: string, source: string): string {
-  return type.replace(/\bOut\b/, () => /^alias Out = (\w+);/m.exec(source)?.[1] ?? "Out");
+  return type.replace(/\b(In|Out)\b/, (name) => new RegExp(`^alias ${name} = (\\w+);`, "m").exec(source)?.[1] ?? name);
 }
 
 function elementOf(type: string, dtype: Scalar): Element {

@@ -7,14 +7,14 @@ import { curveFindings, gradientFindings, runFindings } from "../train/agreement
 import { type ExpectedCurve, readFixture } from "../train/fixtures.ts";
 import type { Finding, Fixture } from "./fixture.ts";
 
-/** An expected.json with gradients or with a curve; adapters and losses of sentences have other ones. */
+/** An expected.json with gradients or with a curve; adapters have other ones. */
 export function isTrainingFixture({ gradient, optimizer }: Fixture): boolean {
   return gradient !== undefined || optimizer !== undefined;
 }
 
 export function whyTrainingIsSkipped(fixture: Fixture, folder: string): string | undefined {
-  const { architecture, losses, gradient } = fixture;
-  if (!/^BertFor/.test(architecture ?? "")) return `training of ${architecture ?? "it"} is not run`;
+  const { architecture, losses, gradient, loss_function: ofSentences } = fixture;
+  if (!ofSentences && !/^BertFor/.test(architecture ?? "")) return `training of ${architecture ?? "it"} is not run`;
   if (losses === undefined && !(gradient as { file?: string }).file) return "its loss is not run";
   return existsSync(join(folder, "adapter")) ? "adapters are not run" : undefined;
 }

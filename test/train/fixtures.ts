@@ -6,7 +6,9 @@ import { type BertConfig, parseConfig } from "../../src/bert/config.ts";
 import type { HeadName } from "../../src/bert/heads/index.ts";
 import { type Checkpoint, openCheckpoint, openCheckpointFile } from "../../src/files/checkpoint.ts";
 import { openFile, openFolder } from "../../src/node/folder.ts";
-import { type Labels, OBJECTIVES, type ObjectiveName } from "../../src/train/objectives.ts";
+import type { Labels } from "../../src/train/losses.ts";
+import { OBJECTIVES, type ObjectiveName } from "../../src/train/objectives.ts";
+import { type SentenceLossName, type SentenceSettings, sentenceSettings } from "../../src/train/sentence_losses.ts";
 import type { Example } from "../../src/train/step.ts";
 
 type Rows = readonly (readonly number[])[];
@@ -25,6 +27,11 @@ export interface Expected {
   readonly name: string;
   readonly architecture: string;
   readonly inputs: Inputs;
+  /** Of losses of sentences, in place of `inputs`: a column each, with labels for all of them. */
+  readonly groups?: readonly Inputs[];
+  readonly labels?: readonly number[] | null;
+  readonly pooling?: "mean" | "cls" | "max";
+  readonly loss_function?: LossFunction;
   readonly loss: number;
   readonly gradient_accumulation?: { readonly micro_0?: string };
   readonly runs?: Readonly<Record<string, ExpectedRun>>;
@@ -32,8 +39,17 @@ export interface Expected {
     readonly total_l2_norm: number;
     readonly parameters: Readonly<Record<string, { readonly l2: number; readonly max_abs: number }>>;
     readonly suggested_max_abs_tolerance: number;
-    readonly mathematically_zero: readonly (string | readonly string[])[];
+    readonly mathematically_zero?: readonly (string | readonly string[])[];
   };
+}
+
+/** As sentence-transformers calls it. */
+interface LossFunction {
+  readonly name: string;
+  readonly inner?: string;
+  readonly scale?: number;
+  readonly margin?: number;
+  readonly dims?: readonly number[];
 }
 
 export interface ExpectedRun {
@@ -76,18 +92,38 @@ export interface Fixture<Expectation = Expected> {
   readonly config: BertConfig;
   readonly objectives: readonly ObjectiveName[];
   readonly heads: readonly HeadName[];
+  /** Of losses of sentences. */
+  readonly sentence?: SentenceSettings | undefined;
 }
 
-export function readFixture<Expectation extends { readonly architecture: string } = Expected>(
-  folder: string,
-): Fixture<Expectation> | undefined {
+export function readFixture<
+  Expectation extends {
+    readonly architecture: string;
+    readonly loss_function?: LossFunction;
+    readonly pooling?: Expected["pooling"];
+  } = Expected,
+>(folder: string): Fixture<Expectation> | undefined {
   const file = join(folder, "expected.json");
   if (!existsSync(file)) return undefined;
   const expected = JSON.parse(readFileSync(file, "utf8")) as Expectation;
   const config = parseConfig(readFileSync(join(folder, "config.json"), "utf8"));
+  const { loss_function: loss, pooling } = expected;
+  if (loss) {
+    const { scale, margin, dims: matryoshka } = loss;
+    const name = SENTENCE_LOSSES[loss.name === "MatryoshkaLoss" ? loss.inner! : loss.name]!;
+    const sentence = sentenceSettings({ pooling, scale, margin, matryoshka }, config.hiddenSize);
+    return { folder, expected, config, objectives: [name], heads: [], sentence };
+  }
   const objectives = objectivesOf(expected.architecture, config);
   return { folder, expected, config, objectives, heads: objectives.flatMap((name) => OBJECTIVES[name].heads) };
 }
+
+const SENTENCE_LOSSES: Readonly<Record<string, SentenceLossName>> = {
+  MultipleNegativesRankingLoss: "mnrl",
+  CosineSimilarityLoss: "cosine",
+  CoSENTLoss: "cosent",
+  TripletLoss: "triplet",
+};
 
 function objectivesOf(architecture: string, { problemType }: BertConfig): ObjectiveName[] {
   const one = {
@@ -131,6 +167,16 @@ export function examplesOf(inputs: Inputs, objectives: readonly ObjectiveName[])
       labels: given,
     };
   });
+}
+
+/** Of losses of sentences. */
+export function groupedExamples([first, ...others]: readonly Inputs[], labels: Expected["labels"]): Example[] {
+  const columns = others.map((group) => examplesOf(group, []).map(({ sequence }) => sequence));
+  return examplesOf(first!, []).map(({ sequence }, i) => ({
+    sequence,
+    more: columns.map((column) => column[i]!),
+    labels: { label: labels?.[i] },
+  }));
 }
 
 /** Batches of a curve, one for each step. */

@@ -7,7 +7,7 @@ import { bytesSource } from "../../src/files/bytes.ts";
 import { openSafetensors } from "../../src/files/safetensors.ts";
 import { Engine } from "../../src/runtime/engine.ts";
 import { uniforms } from "../../src/train/initial.ts";
-import type { Labels } from "../../src/train/objectives.ts";
+import type { Labels } from "../../src/train/losses.ts";
 import type { TrainerOptions } from "../../src/train/options.ts";
 import { Trainer } from "../../src/train/trainer.ts";
 import { testDevice } from "../device.ts";

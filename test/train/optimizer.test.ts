@@ -9,7 +9,8 @@ import type { TrainedModel } from "../../src/train/encoder.ts";
 import type { FlatPart, FlatWeights } from "../../src/train/flat.ts";
 import { normals } from "../../src/train/initial.ts";
 import { readTensor } from "../../src/train/read.ts";
-import { type OptimizerOptions, type StepState, TrainingSteps } from "../../src/train/step.ts";
+import { TrainingSteps } from "../../src/train/step.ts";
+import type { OptimizerOptions, StepState } from "../../src/train/update.ts";
 import { testDevice } from "../device.ts";
 
 /** Elements of a part of each kind: one takes many workgroups, and more than share a sum of squares. */

@@ -2,11 +2,14 @@
 
 import { type BertConfig, parseConfig } from "../../src/bert/config.ts";
 import type { Engine } from "../../src/runtime/engine.ts";
+import type { ChunkOptions } from "../../src/train/chunks.ts";
 import type { Dropout } from "../../src/train/encoder.ts";
 import type { FlatWeights } from "../../src/train/flat.ts";
 import { initialWeights, uniforms } from "../../src/train/initial.ts";
 import { OBJECTIVES, type ObjectiveName } from "../../src/train/objectives.ts";
-import { type Example, type OptimizerOptions, TrainingSteps } from "../../src/train/step.ts";
+import { type SentenceOptions, sentenceSettings } from "../../src/train/sentence_losses.ts";
+import { type Example, TrainingSteps } from "../../src/train/step.ts";
+import type { OptimizerOptions } from "../../src/train/update.ts";
 
 export const CONFIG: BertConfig = parseConfig(
   JSON.stringify({
@@ -29,13 +32,16 @@ export async function smallTraining(
     dtype = "f32",
     dropout = 0,
     seed = 0,
+    sentence = {},
     ...options
-  }: Partial<OptimizerOptions> & { dtype?: "f32" | "f16"; dropout?: number; seed?: number } = {},
+  }: Partial<OptimizerOptions> &
+    ChunkOptions & { dtype?: "f32" | "f16"; dropout?: number; seed?: number; sentence?: SentenceOptions } = {},
 ): Promise<Small> {
   const heads = objectives.flatMap((name) => OBJECTIVES[name].heads);
   const { flat } = await initialWeights(engine, CONFIG, heads, dtype, undefined, { deviation: 0.15 });
   const rates: Dropout = { hidden: dropout, attention: dropout, classifier: dropout };
-  const model = { config: CONFIG, dtype, weights: flat.weights, dropout: rates };
+  const settings = sentenceSettings(sentence, CONFIG.hiddenSize);
+  const model = { config: CONFIG, dtype, weights: flat.weights, dropout: rates, sentence: settings };
   const steps = await TrainingSteps.create(engine, model, flat, objectives, { totalSteps: 10, ...options }, seed);
   return {
     steps,

@@ -1,5 +1,6 @@
 // Cross entropy of rows of logits and its gradient, which takes the logits' place: no row is stored twice.
-//   logits      [rows, cols]  replaced by (softmax(logits) - onehot(label)) * scale * loss_scale, zeros if ignored
+//   logits      [rows, cols]  replaced by (softmax(logits) - onehot(label)) * factor * scale * loss_scale, zeros if
+//                             ignored; times factor wherever they are read
 //   labels      [rows]        a column, or 0xffffffff: the row is ignored
 //   state       State of the optimizer, whose loss_scale multiplies all gradients
 //   losses      [rows]        (log(sum(exp(logits))) - logit of the label) * scale; 0 if ignored
@@ -19,6 +20,7 @@ struct Params {
   rows: u32,
   cols: u32,
   scale: f32, // 1 / the number of labels
+  factor: f32, // 1, or 1 over a temperature
 }
 
 @group(0) @binding(0) var<storage, read_write> logits: array<Vector>;
@@ -43,7 +45,7 @@ fn main(
   var sums = Sum(); // of exp(element - greatest)
   var at_label = 0.0;
   for (var i = thread % LANES; i < vectors; i += LANES) {
-    let values = Sum(logits[start + i]);
+    let values = Sum(logits[start + i]) * params.factor;
     let higher = max(greatest, values);
     sums = sums * exp(greatest - higher) + exp(values - higher);
     greatest = higher;
@@ -54,9 +56,9 @@ fn main(
   let seen = label != IGNORED;
   if (row >= params.rows) { return; }
   for (var i = thread % LANES; i < vectors; i += LANES) {
-    let softmax = exp(Sum(logits[start + i]) - highest) / both.x;
+    let softmax = exp(Sum(logits[start + i]) * params.factor - highest) / both.x;
     let gradient = softmax - select(Sum(), Sum(1.0), i * WIDTH + PLACES == label + 0 * PLACES);
-    logits[start + i] = Vector(select(Sum(), gradient * (params.scale * state.loss_scale), seen));
+    logits[start + i] = Vector(select(Sum(), gradient * (params.factor * params.scale * state.loss_scale), seen));
   }
   if (thread % LANES == 0) { losses[row] = select(0.0, (log(both.x) + highest - both.y) * params.scale, seen); }
 }

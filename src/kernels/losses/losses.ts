@@ -34,6 +34,8 @@ export interface CrossEntropyShape {
   readonly dtype: Scalar;
   /** 1 over the number of labels that are not ignored. */
   readonly scale: number;
+  /** By which logits are multiplied: 1 over a temperature; default 1. */
+  readonly factor?: number;
 }
 
 /**
@@ -47,11 +49,11 @@ export function crossEntropyBy(owner: RowOwner, cols: number): Kernel<CrossEntro
   return {
     name,
     source: { 4: foursWgsl, 2: pairsWgsl, 1: onesWgsl }[width],
-    plan({ rows, cols, dtype, scale }, limits) {
+    plan({ rows, cols, dtype, scale, factor = 1 }, limits) {
       requireSizes(name, { rows, cols });
       requireIndexable(name, { logits: rows * cols });
       if (cols % width !== 0) throw new RangeError(`${name}: cols is ${cols}, not a multiple of ${width}`);
-      return planRows(owner, limits, { Scalar: dtype, WIDTH: width }, { rows, cols, scale }, MOST_VECTORS);
+      return planRows(owner, limits, { Scalar: dtype, WIDTH: width }, { rows, cols, scale, factor }, MOST_VECTORS);
     },
   };
 }

@@ -11,7 +11,7 @@ import type { AdamWShape, SumSquaresShape } from "../optimizer/optimizer.ts";
 import { type Inputs, type Outputs, slice, sum, valuesOf } from "./values.ts";
 
 /** In the binding `state`. */
-function lossScaleOf(inputs: Inputs): number {
+export function lossScaleOf(inputs: Inputs): number {
   return valuesOf(inputs, "state")[4]!;
 }
 
@@ -25,13 +25,16 @@ function crossEntropyOf(logits: Float64Array, label: number): { loss: number; gr
   return { loss: Math.log(total) + greatest - logits[label]!, gradient };
 }
 
-export function crossEntropy({ rows, cols, scale }: CrossEntropyShape, inputs: Inputs): Outputs {
+export function crossEntropy({ rows, cols, scale, factor: by = 1 }: CrossEntropyShape, inputs: Inputs): Outputs {
   const logits = Float64Array.from(valuesOf(inputs, "logits"));
   const labels = valuesOf(inputs, "labels");
-  const factor = scale * lossScaleOf(inputs);
+  const factor = by * scale * lossScaleOf(inputs);
   const losses = new Float64Array(rows);
   for (let row = 0; row < rows; row++) {
-    const { loss, gradient } = crossEntropyOf(slice(logits, row * cols, cols), labels[row]!);
+    const { loss, gradient } = crossEntropyOf(
+      slice(logits, row * cols, cols).map((value) => value * by),
+      labels[row]!,
+    );
     losses[row] = loss * scale;
     logits.set(
       gradient.map((value) => value * factor),

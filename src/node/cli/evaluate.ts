@@ -8,6 +8,7 @@ import type { Evaluation, EvaluationOptions, Report } from "./evaluate/evaluatio
 import { evaluateMasks } from "./evaluate/masked_pieces.ts";
 import { evaluateAnswers } from "./evaluate/question_answering.ts";
 import { reportSvg, reportText } from "./evaluate/report.ts";
+import { evaluateRetrieval } from "./evaluate/retrieval.ts";
 import { evaluateSimilarity } from "./evaluate/similarity.ts";
 import { evaluateTexts } from "./evaluate/text_classification.ts";
 import { evaluateTokens } from "./evaluate/token_classification.ts";
@@ -23,6 +24,7 @@ const EVALUATIONS = {
   "token-classification": evaluateTokens,
   "question-answering": evaluateAnswers,
   sts: evaluateSimilarity,
+  retrieval: evaluateRetrieval,
   "fill-mask": evaluateMasks,
 } as const;
 
@@ -42,6 +44,8 @@ Tasks, what they read and what they are measured by:
                          match and F1, as SQuAD defines them
   sts                    columns sentence1, sentence2 (--pair-column), score (--label-column): Spearman and Pearson of
                          the similarity of vectors, or of a model with one label that reads both together
+  retrieval              columns anchor, positive (--pair-column): where each anchor's positives stand among all of them,
+                         by vectors: MRR, recall
   fill-mask              column text: share of masked word pieces that are the first guess, or among the first 5;
                          every 7th piece is masked`;
 

@@ -4,8 +4,9 @@ import { Command, Option } from "commander";
 import { positiveInteger } from "./command.ts";
 import { prepareAnswer } from "./train/answer.ts";
 import { prepareClassify } from "./train/classify.ts";
+import { prepareEmbed } from "./train/embed.ts";
 import { prepareMlm, preparePretrain } from "./train/masked.ts";
-import { share, type TrainOptions, trainOptions } from "./train/options.ts";
+import { aboveZero, dimensions, share, type TrainOptions, trainOptions } from "./train/options.ts";
 import type { Prepare } from "./train/prepared.ts";
 import { train } from "./train/run.ts";
 import { prepareTag } from "./train/tag.ts";
@@ -31,11 +32,21 @@ Metrics: f1, precision, recall (of whole entities, as in seqeval, where tags are
   answer: `
 Input: SQuAD's JSON, 1.1 or 2.0, or columns question, context, answers: { text: [...], answer_start: [...] }, or a text.
 Metrics: f1, exact_match (as SQuAD defines them), loss`,
+  embed: `
+Input: columns of CSV, TSV, JSON Lines or Parquet: anchor, positive and any negative, negative_1, negative_2, ...; or
+  sentence1, sentence2 and a score.
+Losses, as sentence-transformers defines them: mnrl (each anchor's positive among those of all rows of the batch, and all
+  negatives; no text is in a batch twice), cosent (pairs in the order of their scores), cosine (the squared error of the
+  cosine), triplet (Euclidean distances). Larger batches are better for mnrl: with --mini-batch-size a batch is computed in
+  parts, and its step is still that of the whole.
+DIR also has the files of sentence-transformers; pooling, prompts and length are those of the model's folder.
+Metrics: spearman, pearson (of cosine and score); of pairs mrr@10, recall@1, recall@5, recall@10, each anchor searched for
+  among all positives and negatives`,
 };
 
 export function trainCommand(): Command {
   const command = new Command("train").description(
-    "train a model: masked LM, pre-training, labels, tags, answers; or a tokenizer",
+    "train a model: masked LM, pre-training, labels, tags, answers, vectors; or a tokenizer",
   );
   const kind = (
     name: keyof typeof HELP,
@@ -82,6 +93,32 @@ export function trainCommand(): Command {
   })
     .option("--doc-stride <N>", "tokens of context that a window shares with the one before", positiveInteger, 128)
     .option("--max-answer-len <N>", "tokens of an answer, in evaluations", positiveInteger, 30);
+  kind("embed", "learn vectors of texts, near each other for those that belong together", prepareEmbed, {
+    ...{ text: "anchor, or sentence1", pair: "the texts that belong to them (default: positive, or sentence2)" },
+    ...{ label: "score", answers: "how similar they are" },
+  })
+    .option(
+      "--negative-column <NAME...>",
+      "columns with texts that do not belong to them (default: negative, negative_1...)",
+    )
+    .addOption(
+      new Option("--loss <NAME>", "what is learnt by (default: cosent with a score, else mnrl)").choices([
+        ...["mnrl", "cosent", "cosine", "triplet"],
+      ]),
+    )
+    .addOption(
+      new Option("--pooling <NAME>", "of tokens into a vector (default: as the model's folder, else mean)").choices([
+        ...["mean", "cls", "max"],
+      ]),
+    )
+    .option("--scale <FACTOR>", "of cosines, in mnrl and cosent (default: 20)", aboveZero)
+    .option("--margin <DISTANCE>", "between positives and negatives, in triplet (default: 5)", aboveZero)
+    .option(
+      "--matryoshka <N,N...>",
+      "learn the first so many dimensions each by itself, such as 256,128,64",
+      dimensions,
+    )
+    .option("--mini-batch-size <N>", "rows of a batch that are in memory together (default: all)", positiveInteger);
   const vocabulary = new Command("tokenizer").description("make a WordPiece vocabulary of texts (needs no GPU)");
   command.addCommand(tokenizerOptions(vocabulary).action(trainTokenizer));
   return command;

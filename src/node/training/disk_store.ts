@@ -4,7 +4,7 @@
  */
 
 import { mkdir, open, readdir, rename, rm, stat } from "node:fs/promises";
-import { join } from "node:path";
+import { dirname, join, relative } from "node:path";
 import { unsafePath } from "../../files/bytes.ts";
 import type { Store, StoredFile } from "../../train/store.ts";
 import { createFresh, exists, naming } from "../data/fresh_file.ts";
@@ -51,7 +51,12 @@ export async function openDiskStore(dir: string): Promise<DiskStore> {
       const draft = join(dir, unfinished("files"));
       await writeAll(draft, dir, files);
       await naming(dir, async () => {
-        for (const file of await readdir(draft)) await rename(join(draft, file), join(dir, file));
+        for (const file of await filesIn(draft)) {
+          const folder = join(dir, dirname(file));
+          await mkdir(folder, { recursive: true });
+          await rename(join(draft, file), join(dir, file));
+          await sync(folder);
+        }
         await rm(draft, { recursive: true });
         await sync(dir);
       });
@@ -73,6 +78,12 @@ export async function openDiskStore(dir: string): Promise<DiskStore> {
   };
 }
 
+/** Files of a folder and of those in it, by their paths from there. */
+async function filesIn(dir: string): Promise<string[]> {
+  const entries = await readdir(dir, { withFileTypes: true, recursive: true });
+  return entries.filter((entry) => entry.isFile()).map(({ parentPath, name }) => relative(dir, join(parentPath, name)));
+}
+
 /** @throws Error for a name that leads elsewhere, or is hidden */
 function plain(dir: string, name: string): string {
   const reason = unsafePath(name) ?? (/[\\/]|^\.|^$/.test(name) ? "it is no plain name" : undefined);
@@ -92,13 +103,17 @@ async function writeAll(
   });
   try {
     for await (const { path: name, bytes } of files) {
-      const file = await createFresh(join(draft, plain(path, name)), join(path, name));
+      const parts = name.split("/").map((part) => plain(path, part));
+      const folder = join(draft, ...parts.slice(0, -1));
+      if (parts.length > 1) await naming(join(path, name), () => mkdir(folder, { recursive: true }));
+      const file = await createFresh(join(folder, parts.at(-1)!), join(path, name));
       try {
         for await (const slice of bytes) await naming(join(path, name), () => file.writeFile(slice));
         await naming(join(path, name), () => file.sync());
       } finally {
         await file.close();
       }
+      if (parts.length > 1) await sync(folder);
     }
     await sync(draft);
   } catch (error) {

@@ -50,6 +50,20 @@ describe("a folder", () => {
     expect(await readdir(dir)).toEqual(["checkpoint-2"]);
   });
 
+  test("may have folders, beside it and in it, that others do not lead out of", async () => {
+    const dir = join(scratch, "nested");
+    const store = await openDiskStore(dir);
+    await store.write("checkpoint-1", filesOf({ "1_Pooling/config.json": "one", a: "two" }));
+    await store.writeFiles(filesOf({ "1_Pooling/config.json": "three", "1_Pooling/more": "four", b: "five" }));
+    await store.writeFiles(filesOf({ "1_Pooling/config.json": "six" }));
+    expect(await textsIn(join(dir, "checkpoint-1", "1_Pooling"))).toEqual({ "config.json": "one!" });
+    expect(await textsIn(join(dir, "1_Pooling"))).toEqual({ "config.json": "six!", more: "four!" });
+    expect((await readdir(dir)).sort()).toEqual(["1_Pooling", "b", "checkpoint-1"]);
+    for (const path of ["../out", "a/../../out", "/out", "a//b", ".hidden/a"])
+      await expect(store.writeFiles(filesOf({ [path]: "x" })), path).rejects.toThrow("is refused");
+    expect(await readdir(scratch)).not.toContain("out");
+  });
+
   test("stays what it was when a file of the new one cannot be made", async () => {
     const dir = join(scratch, "failing");
     const store = await openDiskStore(dir);
@@ -64,8 +78,9 @@ describe("a folder", () => {
     expect(await textsIn(join(dir, "checkpoint-1"))).toEqual({ a: "one!" });
   });
 
-  test.each(["../out", "a/b", ".hidden", "", "/tmp/x"])("is not called %j, nor is a file", async (name) => {
+  test.each(["../out", "a/.b", ".hidden", "", "/tmp/x"])("is not called %j, nor is a file", async (name) => {
     const store = await openDiskStore(join(scratch, "names"));
+    await expect(store.write("a/b", filesOf({ a: "one" }))).rejects.toThrow("is refused");
     await expect(store.write(name, filesOf({ a: "one" }))).rejects.toThrow("is refused");
     await expect(store.write("fine", filesOf({ [name]: "one" }))).rejects.toThrow("is refused");
     expect(await store.list()).toEqual([]);

@@ -13,6 +13,7 @@ const PIPELINES: Readonly<Record<string, string>> = {
   classify: "text-classification",
   tag: "token-classification",
   answer: "question-answering",
+  embed: "sentence-similarity",
 };
 
 /** Options that say where things are, not how the model came about. */
@@ -66,10 +67,11 @@ export function modelCard(kind: string, options: TrainOptions, prepared: Prepare
   const losses = trainer.history.filter(({ loss }) => loss !== undefined);
   return [
     "---",
-    "library_name: transformers",
+    `library_name: ${kind === "embed" ? "sentence-transformers" : "transformers"}`,
     `pipeline_tag: ${PIPELINES[kind]}`,
     ...(onHub ? [`base_model: ${from.replace(/@.*/, "")}`] : []),
     "tags:",
+    ...(kind === "embed" ? ["- sentence-transformers"] : []),
     "- bert-webgpu",
     "---",
     "",

@@ -1,6 +1,7 @@
 /** The options of `train`, under the words of Hugging Face's Trainer. */
 
 import { type Command, InvalidArgumentError, Option } from "commander";
+import type { SentenceLossName } from "../../../train/index.ts";
 import { INPUT_FORMATS, type InputFormat } from "../../data/table.ts";
 import { positiveInteger } from "../command.ts";
 
@@ -52,6 +53,13 @@ export interface TrainOptions {
   readonly newLabels: boolean;
   readonly docStride: number;
   readonly maxAnswerLen: number;
+  readonly loss?: SentenceLossName;
+  readonly negativeColumn?: readonly string[];
+  readonly pooling?: "mean" | "cls" | "max";
+  readonly scale?: number;
+  readonly margin?: number;
+  readonly matryoshka?: readonly number[];
+  readonly miniBatchSize?: number;
 }
 
 export const SCHEDULES = ["constant", "linear", "cosine"] as const;
@@ -70,7 +78,10 @@ Training:
   model card says. It is written when the run ends, is interrupted or fails; --resume replaces the report of its run.`;
 
 /** @param columns what its columns are called where nothing is said */
-export function trainOptions(command: Command, columns: { text?: string; pair?: string; label?: string }): Command {
+export function trainOptions(
+  command: Command,
+  columns: { text?: string; pair?: string; label?: string; answers?: string },
+): Command {
   command
     .requiredOption("--input <FILE...>", "what is learnt, also gzipped; several files are one after the other")
     .requiredOption("--output <DIR>", "the folder of the trained model")
@@ -79,7 +90,11 @@ export function trainOptions(command: Command, columns: { text?: string; pair?: 
     .option("--tokenizer <DIR>", "the folder with vocab.txt or tokenizer.json, for --config");
   if (columns.text) tableOptions(command, columns.text);
   if (columns.pair) command.option("--pair-column <NAME>", `the column with ${columns.pair}`);
-  if (columns.label) command.option("--label-column <NAME>", `the column with the answers (default: ${columns.label})`);
+  if (columns.label)
+    command.option(
+      "--label-column <NAME>",
+      `the column with ${columns.answers ?? "the answers"} (default: ${columns.label})`,
+    );
   return command
     .option("--eval-input <FILE...>", "what is evaluated on")
     .option(
@@ -158,6 +173,16 @@ function probability(text: string): number {
   const value = number(text);
   if (value < 1) return value;
   throw new InvalidArgumentError("It must be from 0 to less than 1.");
+}
+
+export function aboveZero(text: string): number {
+  const value = number(text);
+  if (value > 0) return value;
+  throw new InvalidArgumentError("It must be above 0.");
+}
+
+export function dimensions(text: string): number[] {
+  return text.split(",").map(positiveInteger);
 }
 
 export function share(text: string): number {

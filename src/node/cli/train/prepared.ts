@@ -4,14 +4,17 @@ import type { BertConfig } from "../../../bert/config.ts";
 import type { Confusion } from "../../../bert/metrics/classification.ts";
 import type { Tokenizer } from "../../../bert/tokenizer/tokenizer.ts";
 import type { Parts } from "../../../bert/weights.ts";
+import type { Folder } from "../../../files/bytes.ts";
 import { split } from "../../../train/data/epochs.ts";
-import type { Evaluation, ObjectiveName, TrainingData } from "../../../train/index.ts";
+import type { Evaluation, ObjectiveName, SentenceOptions, TrainingData } from "../../../train/index.ts";
 import { InputError } from "../failure.ts";
 import type { TrainOptions } from "./options.ts";
 import type { Placed } from "./rows.ts";
 
 export interface Prepared {
   readonly objectives: readonly ObjectiveName[];
+  /** Of losses of sentences. */
+  readonly sentence?: SentenceOptions | undefined;
   /** Of the classes, where there are any. */
   readonly labels?: readonly string[] | undefined;
   readonly data: TrainingData;
@@ -26,6 +29,8 @@ export interface Context {
   readonly options: TrainOptions;
   readonly tokenizer: Tokenizer;
   readonly config: BertConfig;
+  /** That training begins with. */
+  readonly folder: Folder;
   /** Of the model that training begins with; undefined: its weights are random. */
   readonly parts: Parts | undefined;
   /** Tokens of a sequence. */

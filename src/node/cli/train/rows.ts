@@ -35,6 +35,21 @@ export interface Placed<Row> {
   readonly where: string;
 }
 
+/** The columns of a file; of JSON Lines those of its first row. */
+export async function columnNames({ format, delimiter, header }: TrainOptions, path: string): Promise<string[]> {
+  if (path === "-")
+    throw new InputError("the columns are told by the file: standard input is not read twice; name a file");
+  const options = { input: path, header, ...(format && { format }), ...(delimiter !== undefined && { delimiter }) };
+  const table = await openInput(options, [], true);
+  try {
+    if (table.columns) return [...table.columns];
+    for await (const { values } of table.rows()) return Object.keys(values ?? {});
+    return [];
+  } finally {
+    await table.close();
+  }
+}
+
 export type OpenTable = (path: string) => Promise<DataTable>;
 
 export const tableOf =

@@ -215,6 +215,7 @@ const jsonOf = ({ kind, ...rest }: TrainerEvent): string => JSON.stringify({ eve
 function requireTogether(options: TrainOptions): void {
   const faults: string[] = [];
   const { evalInput, evalSplit, metric, earlyStopping, evalSteps, batchSize, batchTokens, resume, input } = options;
+  const { miniBatchSize } = options;
   if (evalInput && evalSplit !== undefined) faults.push("give either --eval-input or --eval-split");
   const asked = Object.entries({ metric, "early-stopping": earlyStopping, "eval-steps": evalSteps });
   for (const [name, value] of asked) {
@@ -222,6 +223,8 @@ function requireTogether(options: TrainOptions): void {
       faults.push(`--${name} needs --eval-input or --eval-split`);
   }
   if (batchSize !== undefined && batchTokens !== undefined) faults.push("give either --batch-size or --batch-tokens");
+  if (miniBatchSize !== undefined && batchTokens !== undefined)
+    faults.push("--mini-batch-size parts batches of --batch-size; --batch-tokens is given");
   const files = [...input, ...(evalInput ?? [])];
   if (resume && files.includes("-")) faults.push("standard input cannot be read again: --resume needs files");
   if (files.filter((path) => path === "-").length > 1) faults.push("standard input can be read once");
@@ -235,15 +238,16 @@ function requireMetric({ metric }: TrainOptions, { metrics }: Prepared): void {
 }
 
 function trainerOptions(options: TrainOptions, prepared: Prepared): TrainerOptions {
-  const { objectives, labels, evaluation, metrics } = prepared;
+  const { objectives, labels, evaluation, metrics, sentence } = prepared;
   const { dropout: p, metric = metrics[0], ...given } = options;
   const { epochs, maxSteps, learningRate, weightDecay, warmupSteps, schedule, maxGradNorm } = given;
   const { gradientAccumulation, batchTokens, batchSize, evalSteps, saveSteps, saveLimit, loggingSteps } = given;
-  const { earlyStopping, seed, dtype } = given;
+  const { earlyStopping, seed, dtype, miniBatchSize } = given;
   return {
     ...{ objectives, labels, fromScratch: options.model === undefined, seed, dtype },
     ...{ epochs, maxSteps, learningRate, weightDecay, warmupSteps, schedule, maxGradNorm },
     ...{ gradientAccumulation, batchTokens, batchSize, saveSteps, saveLimit, loggingSteps },
+    ...{ sentence, miniBatchSize },
     ...(p !== undefined && { dropout: { hidden: p, attention: p, classifier: p } }),
     ...(evaluation && { evalSteps, metric, earlyStopping }),
   };
@@ -254,10 +258,10 @@ async function fingerprintOf(kind: string, options: TrainOptions, maxLength: num
   const hash = createHash("sha256");
   for (const file of await fingerprintsOf(options.input, options)) hash.update(`${file}\n`);
   const { format, delimiter, header, textColumn, pairColumn, labelColumn, evalSplit, problemType, newLabels } = options;
-  const { maskShare, wholeWord, shuffleBuffer, docStride } = options;
+  const { maskShare, wholeWord, shuffleBuffer, docStride, negativeColumn } = options;
   const decisions = [
     ...[kind, maxLength, format, delimiter, header, textColumn, pairColumn, labelColumn, evalSplit, problemType],
-    ...[newLabels, maskShare, wholeWord, shuffleBuffer, docStride],
+    ...[newLabels, maskShare, wholeWord, shuffleBuffer, docStride, negativeColumn],
   ];
   return hash.update(JSON.stringify(decisions)).digest("hex");
 }
