@@ -4,6 +4,7 @@
  */
 
 import type { BertConfig } from "../bert/config.ts";
+import { nameTensors } from "../bert/weights.ts";
 import type { Folder } from "../files/bytes.ts";
 import { openCheckpointFile } from "../files/checkpoint.ts";
 import { CheckpointError } from "../files/faults.ts";
@@ -25,17 +26,23 @@ const MOMENTS: Naming = (name, kind) => [`${publishedName(name)}.${KINDS[kind]}`
 
 const momentsOf = ({ parts }: FlatWeights): FlatKind[] => (parts[0]?.copies ? ["m", "v", "copies"] : ["m", "v"]);
 
+/** Whether frozen weights are read once more, to be written as they were: on the GPU they lie in f16. */
+export const readsStart = ({ frozen }: FlatWeights, dtype: "f32" | "f16"): boolean =>
+  frozen.length > 0 && dtype === "f16";
+
 /** The files of a model that transformers and this library load. Read each to its end, in between two steps. */
 export async function* modelFiles(
   engine: Engine,
-  { config, json, heads, files }: StartingModel,
+  { config, json, heads, files, checkpoint }: StartingModel,
   flat: FlatWeights,
 ): AsyncGenerator<StoredFile> {
   yield text("config.json", `${JSON.stringify(json, null, 2)}\n`);
   for (const [path, content] of files) yield text(path, content);
   yield {
     path: "model.safetensors",
-    bytes: flatFile(engine, flat, shapesFor(config, heads), ["weights"], weightsOf(config)),
+    bytes: flatFile(engine, flat, shapesFor(config, heads), ["weights"], weightsOf(config), (name, range) =>
+      checkpoint!.readFloats(nameTensors(checkpoint!, config).stored.get(name)!, range),
+    ),
   };
 }
 

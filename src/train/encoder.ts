@@ -10,6 +10,7 @@ import {
   dropout,
   type EmbeddingSegments,
   embed,
+  type Gradient,
   layerNorm,
   linear,
   type Operation,
@@ -44,7 +45,7 @@ export function encode(
   tape: Tape,
   { packed, wordIds, segments }: EncoderInputs,
   { config, dtype, weights, dropout: p }: TrainedModel,
-): { readonly out: Ref; backward(dOut: Ref): void } {
+): { readonly out: Ref; backward(dOut: Gradient): void } {
   const embedded = embed(tape, packed.tokens, wordIds, weights.embeddings, config.layerNormEps, dtype, segments);
   const dropped = dropout(tape, embedded.out, p.hidden);
   const steps: Operation[] = [];

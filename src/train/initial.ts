@@ -8,9 +8,10 @@ import { encoderIn, nameTensors } from "../bert/weights.ts";
 import type { Checkpoint } from "../files/checkpoint.ts";
 import { numbersToFloat16 } from "../files/float16.ts";
 import type { Engine } from "../runtime/engine.ts";
-import { streamTable } from "../runtime/table.ts";
+import { streamTable, type Table } from "../runtime/table.ts";
 import { type Shape, sizeOf } from "../runtime/tensor.ts";
 import { allocateFlat, type FlatWeights } from "./flat.ts";
+import { type Frozen, NOTHING } from "./frozen.ts";
 
 /** Elements of a slice. */
 const SLICE = 1_048_576;
@@ -28,12 +29,25 @@ export function shapesFor(config: BertConfig, heads: readonly HeadName[]): Store
   return listed;
 }
 
+export interface InitialOptions {
+  readonly seed?: number;
+  /** Of random ones: config.json's `initializer_range`. */
+  readonly deviation?: number;
+  readonly frozen?: Frozen | undefined;
+}
+
+export interface InitialWeights {
+  readonly flat: FlatWeights;
+  /** Names of tensors that are random. */
+  readonly random: readonly string[];
+  /** Of what is frozen: the sum of every 97th value, weighed by its place. */
+  readonly fingerprint: number;
+}
+
 /**
  * Weights on the GPU with all that training takes.
  * @param checkpoint where they come from; undefined: all are random
- * @param deviation of random ones: config.json's `initializer_range`
- * @returns and the names of tensors that are random
- * @throws RangeError for a tensor of the checkpoint that has another shape
+ * @throws RangeError for a tensor of the checkpoint that has another shape, and for one that it lacks and that is frozen
  */
 export async function initialWeights(
   engine: Engine,
@@ -41,11 +55,16 @@ export async function initialWeights(
   heads: readonly HeadName[],
   dtype: "f32" | "f16",
   checkpoint: Checkpoint | undefined,
-  { seed = 0, deviation = 0.02 }: { readonly seed?: number; readonly deviation?: number } = {},
-): Promise<{ readonly flat: FlatWeights; readonly random: readonly string[] }> {
+  { seed = 0, deviation = 0.02, frozen = NOTHING }: InitialOptions = {},
+): Promise<InitialWeights> {
   const shapes = shapesFor(config, heads);
   const named = checkpoint && nameTensors(checkpoint, config);
-  const flat = await allocateFlat(engine, config, heads, shapes, dtype);
+  const lacking = [...shapes.keys()].filter((name) => frozen(name) && !named?.shapes.has(name));
+  if (lacking.length > 0) {
+    const most = lacking.slice(0, 3).join(", ") + (lacking.length > 3 ? " and others" : "");
+    throw new RangeError(`freeze: ${most} would begin random and stay so: they are not in the checkpoint`);
+  }
+  const flat = await allocateFlat(engine, config, heads, shapes, dtype, frozen);
   const random = new Set<string>();
   const elements = async function* (names: readonly string[], type: "f32" | "f16") {
     for (const name of names) {
@@ -67,19 +86,28 @@ export async function initialWeights(
       }
     }
   };
+  let [fingerprint, place] = [0, 0];
+  const noted = async function* (names: readonly string[]) {
+    for await (const chunk of elements(names, dtype)) {
+      for (let i = 0; i < chunk.length; i += 97) fingerprint += chunk[i]! * (place + i + 1);
+      place += chunk.length;
+      yield chunk;
+    }
+  };
   const allocation = engine.allocate(); // for its flushes
   try {
     for (const type of ["f32", "f16"] as const) {
       for (const { into, names } of flat.contents[type]) {
-        if ("parts" in into) await streamTable(allocation, into, elements(names, type));
+        await streamTable(allocation, into as Table, elements(names, type));
       }
     }
+    for (const { into, names } of flat.frozen) await streamTable(allocation, into as Table, noted(names));
     await allocation.done();
   } catch (error) {
     flat.dispose();
     throw error;
   }
-  return { flat, random: [...random] };
+  return { flat, random: [...random], fingerprint };
 }
 
 /** As transformers: normal for matrices, 0 for biases and for the padding's row, 1 for what scales a normalisation. */

@@ -15,7 +15,17 @@ import { NO_ROW } from "../kernels/tokens/backward.ts";
 import type { LinearWeights, PackedTokens } from "../runtime/ops.ts";
 import type { Ref, ScalarInput } from "../runtime/recorder.ts";
 import { sizeOf } from "../runtime/tensor.ts";
-import { activate, chooseRows, dropout, layerNorm, linear, pool, scalarOf, type Tape } from "./operations.ts";
+import {
+  activate,
+  chooseRows,
+  dropout,
+  type Gradient,
+  layerNorm,
+  linear,
+  pool,
+  scalarOf,
+  type Tape,
+} from "./operations.ts";
 
 /** Labels of one sequence, as far as an objective reads them. */
 export interface Labels {
@@ -62,7 +72,7 @@ export interface Objective {
   /** @throws RangeError for a label that is missing or out of range, by its sequence */
   prepare(batch: Batch, labels: readonly Labels[], config: BertConfig): LabelInputs;
   /** @returns the gradient of the hidden state */
-  record(context: ObjectiveContext): Ref;
+  record(context: ObjectiveContext): Gradient;
 }
 
 export type ObjectiveName = "mlm" | "next" | "label" | "labels" | "number" | "tags" | "span";
@@ -130,7 +140,7 @@ function onPooled(
   { pooler, output }: { readonly pooler: LinearWeights | undefined; readonly output: LinearWeights },
   probability: number,
   loss: (logits: Ref) => void,
-): Ref {
+): Gradient {
   const { tape, packed, hidden } = context;
   const first = pool(tape, hidden, packed, "cls");
   const dense = linear(tape, first.out, pooler!);

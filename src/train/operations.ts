@@ -39,12 +39,17 @@ export interface Tape {
   readonly step: ScalarInput;
   /** Operations with dropout so far. */
   drawn: number;
+  /** Values that follow from something that is trained: those that have gradients. */
+  readonly learnt: Set<Ref>;
 }
+
+/** The gradient of a value; undefined where nothing that it follows from is trained, and nothing is recorded for it. */
+export type Gradient = Ref | undefined;
 
 export interface Operation {
   readonly out: Ref;
   /** @returns the gradient of the input */
-  backward(dOut: Ref): Ref;
+  backward(dOut: Gradient): Gradient;
 }
 
 export interface Linear {
@@ -53,20 +58,34 @@ export interface Linear {
    * @param residual a gradient that is added to the input's
    * @param summed whether the bias has its gradient already
    */
-  backward(dOut: Ref, options?: { readonly residual?: Ref | undefined; readonly summed?: boolean }): Ref;
+  backward(dOut: Gradient, options?: { readonly residual?: Gradient; readonly summed?: boolean }): Gradient;
+}
+
+/** Notes that `out` has a gradient, where something does that it follows from. */
+export function follows(
+  { learnt, gradientOf }: Tape,
+  out: Ref,
+  values: readonly (Ref | undefined)[],
+  weights: readonly (Tensor | undefined)[] = [],
+): Ref {
+  const learns = values.some((value) => value && learnt.has(value));
+  if (learns || weights.some((weight) => weight && gradientOf(weight))) learnt.add(out);
+  return out;
 }
 
 /** [rows, in] -> [rows, out], plus `residual` */
 export function linear(tape: Tape, x: Ref, weights: LinearWeights, residual?: Ref): Linear {
   const { r } = tape;
+  const { weight, bias } = weights;
+  const out = linearOp(r, x, weights, residual ? { residual } : {});
   return {
-    out: linearOp(r, x, weights, residual ? { residual } : {}),
+    out: follows(tape, out, [x, residual], [...weight.parts, ...(bias?.parts ?? [])]),
     backward(dOut, { residual, summed = false } = {}) {
-      const { weight, bias } = weights;
+      if (!dOut) return undefined;
       if (!summed)
         for (const [i, part] of (bias?.parts ?? []).entries()) sumColumns(tape, dOut, part, i * weight.rowsPerPart);
       weightGradients(tape, x, dOut, weight);
-      return inputGradient(tape, x, dOut, weight, residual);
+      return tape.learnt.has(x) ? inputGradient(tape, x, dOut, weight, residual) : undefined;
     },
   };
 }
@@ -119,14 +138,15 @@ export function layerNorm(
   x: Ref,
   weights: NormWeights,
   eps: number,
-): { out: Ref; backward(dOut: Ref, bias?: Tensor): Ref } {
+): { out: Ref; backward(dOut: Gradient, bias?: Tensor): Gradient } {
   const { r, gradientOf } = tape;
+  const { gamma, beta } = weights;
   return {
-    out: layerNormOp(r, x, weights, eps),
+    out: follows(tape, layerNormOp(r, x, weights, eps), [x], [gamma, beta]),
     /** @param bias of a linear layer whose output x is: it gets its gradient as well */
     backward(dOut, bias) {
+      if (!dOut) return undefined;
       const [rows, cols] = x.shape as [number, number];
-      const { gamma, beta } = weights;
       const shape = { rows, cols, dtype: scalarOf(x) };
       const owner = rowOwnerFor(r.traits);
       const dx = r.temporary("gradient", x.shape, x.dtype);
@@ -146,14 +166,16 @@ export function layerNorm(
 }
 
 /** Element by element. */
-export function activate({ r }: Tape, pre: Ref, name: Exclude<Activation, "erf">): Operation {
+export function activate(tape: Tape, pre: Ref, name: Exclude<Activation, "erf">): Operation {
+  const { r } = tape;
   const [rows, cols] = pre.shape as [number, number];
   const dtype = scalarOf(pre);
   const out = r.temporary(name, pre.shape, pre.dtype);
   r.dispatch(activationKernel, { rows, cols, dtype, bias: false, activation: name }, { x: pre, out });
   return {
-    out,
+    out: follows(tape, out, [pre]),
     backward(dOut) {
+      if (!dOut) return undefined;
       const dPre = r.temporary("gradient", pre.shape, pre.dtype);
       r.dispatch(
         activationBackward,
@@ -168,9 +190,13 @@ export function activate({ r }: Tape, pre: Ref, name: Exclude<Activation, "erf">
 /** x with elements left out, plus `residual`; x itself where none are left out and nothing is added. */
 export function dropout(tape: Tape, x: Ref, probability: number, residual?: Ref): Operation {
   const tensor = tape.drawn++;
+  const out = probability > 0 || residual ? drop(tape, x, probability, tensor, residual) : x;
   return {
-    out: probability > 0 || residual ? drop(tape, x, probability, tensor, residual) : x,
-    backward: (dOut) => (probability > 0 ? drop(tape, dOut, probability, tensor) : dOut),
+    out: follows(tape, out, [x, residual]),
+    backward(dOut) {
+      if (!dOut || !tape.learnt.has(x)) return undefined;
+      return probability > 0 ? drop(tape, dOut, probability, tensor) : dOut;
+    },
   };
 }
 
@@ -182,16 +208,18 @@ function drop({ r, seed, step }: Tape, x: Ref, probability: number, tensor: numb
 }
 
 /** a + b */
-export function add(tape: Tape, a: Ref, b: Ref): Ref {
-  return drop(tape, a, 0, 0, b);
+export function add(tape: Tape, a: Gradient, b: Gradient): Gradient {
+  return a && b ? drop(tape, a, 0, 0, b) : (a ?? b);
 }
 
 /** One row per sequence. */
-export function pool({ r }: Tape, x: Ref, packed: PackedTokens, mode: "cls" | "mean" | "max"): Operation {
+export function pool(tape: Tape, x: Ref, packed: PackedTokens, mode: "cls" | "mean" | "max"): Operation {
+  const { r } = tape;
   const { tokens, cuSeqlens, masked } = packed;
   return {
-    out: poolOp(r, x, packed, mode),
+    out: follows(tape, poolOp(r, x, packed, mode), [x]),
     backward(dOut) {
+      if (!dOut) return undefined;
       const dx = r.temporary("gradient", x.shape, x.dtype);
       const sequences = cuSeqlens.shape[0]! - 1;
       const shape = { sequences, hidden: x.shape[1]!, dtype: scalarOf(x), mode, mask: masked && mode !== "cls" };
@@ -206,11 +234,13 @@ export function pool({ r }: Tape, x: Ref, packed: PackedTokens, mode: "cls" | "m
  * @param rows u32 [count]
  * @param places u32, for each row of x which of `rows` it is, or `NO_ROW`: no row may be there twice
  */
-export function chooseRows({ r }: Tape, x: Ref, rows: Ref, places: Ref): Operation {
+export function chooseRows(tape: Tape, x: Ref, rows: Ref, places: Ref): Operation {
+  const { r } = tape;
   const dtype = scalarOf(x);
   return {
-    out: gatherRows(r, x, rows, dtype),
+    out: follows(tape, gatherRows(r, x, rows, dtype), [x]),
     backward(dOut) {
+      if (!dOut) return undefined;
       const out = r.temporary("gradient", x.shape, x.dtype);
       const [count, cols] = x.shape as [number, number];
       r.dispatch(spreadRows, { count, cols, dtype }, { x: dOut, places, out });
@@ -240,7 +270,7 @@ export function embed(
   eps: number,
   dtype: Scalar,
   segments: EmbeddingSegments,
-): { out: Ref; backward(dOut: Ref): void } {
+): { out: Ref; backward(dOut: Gradient): void } {
   const { r, gradientOf } = tape;
   const { word, position, tokenType } = tables;
   const [count, cols] = [tokens.shape[0]!, word.cols];
@@ -257,11 +287,13 @@ export function embed(
       out: sums,
     },
   );
+  follows(tape, sums, [], [...word.parts, position, tokenType]);
   const normal = layerNorm(tape, sums, tables.norm, eps);
   return {
     out: normal.out,
     backward(dOut) {
       const dSums = normal.backward(dOut);
+      if (!dSums || !tape.learnt.has(sums)) return;
       const pieces = segments.pieces.shape[0]!;
       const partial = r.temporary("sums of embeddings", [pieces, cols], "f32");
       const { order, starts, pieces: targets } = segments;

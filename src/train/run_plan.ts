@@ -38,13 +38,17 @@ export async function planOf(data: TrainingData, options: TrainerOptions): Promi
     : { totalSteps: maxSteps, batchCounts: [], largest };
 }
 
-/** All that decides the bits of a run beside its weights, as JSON has it. */
+/**
+ * All that decides the bits of a run beside its weights, as JSON has it.
+ * @param frozen a fingerprint of frozen weights: 0 where there are none
+ */
 export function decisionsOf(
   engine: Engine,
   { json, dropout }: StartingModel,
   { fingerprint }: TrainingData,
   options: TrainerOptions,
   totalSteps: number,
+  frozen: number,
 ): RunState["decisions"] {
   const { objectives, dtype = "f32", seed = 0, gradientAccumulation = 1, batchTokens, batchSize } = options;
   const { learningRate, schedule, warmupSteps, weightDecay, maxGradNorm, betas, eps } = options;
@@ -55,6 +59,7 @@ export function decisionsOf(
     ...{ config: json, dropout, objectives, dtype, seed, gradientAccumulation, batchTokens, batchSize, totalSteps },
     ...{ learningRate, schedule, warmupSteps, weightDecay, maxGradNorm, betas, eps, data: fingerprint },
     ...{ adapter: engine.adapter, kernels },
+    ...(options.freeze && { freeze: options.freeze, frozen }),
   };
   return JSON.parse(JSON.stringify(decisions));
 }

@@ -245,10 +245,14 @@ export class TrainingSteps {
     }
     const tape: Tape = {
       r,
-      gradientOf: (tensor) => r.state(flat.gradientOf(tensor)),
+      gradientOf(tensor) {
+        const gradient = flat.gradientOf(tensor);
+        return gradient && r.state(gradient);
+      },
       seed: this.#seed,
       step: r.scalar("step", "u32"),
       drawn: 0,
+      learnt: new Set(),
     };
     const packed: PackedTokens = { tokens: refs.tokens!, cuSeqlens: refs.cuSeqlens!, masked };
     const segments: EmbeddingSegments = {

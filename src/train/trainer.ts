@@ -6,11 +6,12 @@
 import type { Folder } from "../files/bytes.ts";
 import type { Engine } from "../runtime/engine.ts";
 import { batchesOf, inOrder, tokensOf } from "./batches.ts";
-import { checkpointFiles, modelFiles, restoreFlat } from "./checkpoint.ts";
+import { checkpointFiles, modelFiles, readsStart, restoreFlat } from "./checkpoint.ts";
 import { type Evaluation, type EvaluationForward, forwardOf } from "./evaluation.ts";
 import { type TrainerEvent, TrainingError } from "./events.ts";
 import type { FlatWeights } from "./flat.ts";
-import { initialWeights } from "./initial.ts";
+import { frozenBy } from "./frozen.ts";
+import { type InitialWeights, initialWeights, shapesFor } from "./initial.ts";
 import { openStart, type StartingModel } from "./model_folder.ts";
 import { requireOptions, type TrainerOptions, type TrainingData } from "./options.ts";
 import { readTensor } from "./read.ts";
@@ -35,7 +36,7 @@ export interface TrainerParts {
 }
 
 export interface MemoryPart {
-  readonly what: "weights" | "gradients" | "moments" | "weights in f16" | "optimizer" | "a step";
+  readonly what: "weights" | "frozen weights" | "gradients" | "moments" | "weights in f16" | "optimizer" | "a step";
   readonly bytes: number;
 }
 
@@ -81,15 +82,15 @@ export class Trainer {
   private constructor(made: {
     readonly engine: Engine;
     readonly start: StartingModel;
-    readonly flat: FlatWeights;
     readonly steps: TrainingSteps;
     readonly data: TrainingData;
     readonly options: TrainerOptions;
     readonly parts: TrainerParts;
     readonly plan: Plan;
-    readonly random: readonly string[];
+    readonly begun: InitialWeights;
   }) {
-    const { engine, start, flat, steps, data, options, parts, plan, random } = made;
+    const { engine, start, steps, data, options, parts, plan, begun } = made;
+    const { flat, random } = begun;
     this.#engine = engine;
     this.#start = start;
     this.#flat = flat;
@@ -103,7 +104,7 @@ export class Trainer {
     this.#largest = plan.largest;
     this.#generation = engine.generation;
     this.#forward = forwardOf(engine, steps.model);
-    this.#decisions = decisionsOf(engine, start, data, options, plan.totalSteps);
+    this.#decisions = decisionsOf(engine, start, data, options, plan.totalSteps, begun.fingerprint);
   }
 
   /**
@@ -126,12 +127,14 @@ export class Trainer {
     }
     const start = await openStart(folder, options);
     const { config, heads, deviation, checkpoint, dropout } = start;
+    let kept = false;
     let flat: FlatWeights | undefined;
     let steps: TrainingSteps | undefined;
     try {
+      const frozen = options.freeze && frozenBy(options.freeze, shapesFor(config, heads));
       const plan = await planOf(data, options);
       await engine.ready();
-      const begun = await initialWeights(engine, config, heads, dtype, checkpoint, { seed, deviation });
+      const begun = await initialWeights(engine, config, heads, dtype, checkpoint, { seed, deviation, frozen });
       flat = begun.flat;
       const { totalSteps } = plan;
       const warmupSteps = warmup < 1 ? Math.ceil(warmup * totalSteps) : warmup;
@@ -144,8 +147,7 @@ export class Trainer {
         { ...options, totalSteps, warmupSteps },
         seed >>> 0,
       );
-      const { random } = begun;
-      const trainer = new Trainer({ engine, start, flat, steps, data, options, parts, plan, random });
+      const trainer = new Trainer({ engine, start, steps, data, options, parts, plan, begun });
       if (memoryLimit !== undefined) {
         const memory = await trainer.memory();
         const bytes = memory.reduce((sum, part) => sum + part.bytes, 0);
@@ -156,13 +158,14 @@ export class Trainer {
           );
         }
       }
+      kept = readsStart(flat, dtype);
       return trainer;
     } catch (error) {
       steps?.dispose();
       flat?.dispose();
       throw error;
     } finally {
-      await checkpoint?.close();
+      if (!kept) await checkpoint?.close();
     }
   }
 
@@ -188,12 +191,13 @@ export class Trainer {
 
   /** Bytes on the GPU: those that are taken, and those of a step on the largest batch. */
   async memory(): Promise<MemoryPart[]> {
-    const { parts } = this.#flat;
+    const { parts, frozenBytes } = this.#flat;
     const sum = (of: (part: FlatWeights["parts"][number]) => number): number =>
       parts.reduce((bytes, part) => bytes + of(part), 0);
     const copies = sum((part) => part.copies?.bytes ?? 0);
     return [
       { what: "weights", bytes: sum(({ weights }) => weights.bytes) },
+      ...(frozenBytes > 0 ? [{ what: "frozen weights", bytes: frozenBytes } as const] : []),
       { what: "gradients", bytes: sum(({ gradients }) => gradients.bytes) },
       { what: "moments", bytes: sum(({ m, v }) => m.bytes + v.bytes) },
       ...(copies > 0 ? [{ what: "weights in f16", bytes: copies } as const] : []),
@@ -298,9 +302,10 @@ export class Trainer {
     return this.#saved;
   }
 
-  /** Frees all that is on the GPU. Safe to call twice. */
+  /** Frees all that is on the GPU, and closes what is read. Safe to call twice. */
   dispose(): void {
     this.#failure ??= new Error("the trainer was disposed; create a new one");
+    void this.#start.checkpoint?.close();
     this.#steps.dispose();
     this.#flat.dispose();
   }

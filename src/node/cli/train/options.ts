@@ -2,7 +2,7 @@
 
 import { type Command, InvalidArgumentError, Option } from "commander";
 import { INPUT_FORMATS, type InputFormat } from "../../data/table.ts";
-import { positiveInteger } from "../command.ts";
+import { positiveInteger, wordList } from "../command.ts";
 
 export interface TrainOptions {
   readonly json: boolean;
@@ -43,6 +43,7 @@ export interface TrainOptions {
   readonly seed: number;
   readonly dtype: "f32" | "f16";
   readonly dropout?: number;
+  readonly freeze?: readonly string[];
   /** Of some commands. */
   readonly maskShare: number;
   readonly wholeWord: boolean;
@@ -118,6 +119,11 @@ export function trainOptions(command: Command, columns: { text?: string; pair?: 
         .default("f32"),
     )
     .option("--dropout <SHARE>", "in place of that of config.json", probability)
+    .option(
+      "--freeze <PARTS>",
+      "what stays as it is, such as embeddings,layers:0-3: also layers:5, encoder (both of these), pooler",
+      wordList,
+    )
     .option("--resume", "go on from the last checkpoint of --output", false)
     .option("--force", "replace what is in --output", false)
     .option("--json", "JSON Lines: one object per line", false)
