@@ -79,7 +79,7 @@ export async function initialWeights(
       if (found && found.join() === shape.join()) yield* checkpoint!.chunks(named!.stored.get(stored)!, type);
       else {
         random.add(name);
-        const next = normals(seed + [...name].reduce((sum, letter) => sum * 31 + letter.charCodeAt(0), 7));
+        const next = normals(seedFor(name, seed));
         for (const values of initialOf(name, shape, config, deviation, next)) {
           yield type === "f16" ? numbersToFloat16(values) : values;
         }
@@ -128,6 +128,11 @@ function* initialOf(
       return at >= padding && at < padding + hiddenSize ? 0 : value;
     });
   }
+}
+
+/** Each tensor has numbers of its own, and others from another seed (FNV-1a). */
+function seedFor(name: string, seed: number): number {
+  return [...name].reduce((hash, letter) => Math.imul(hash ^ letter.charCodeAt(0), 16777619), seed ^ 0x811c9dc5);
 }
 
 /** Normal random numbers, the same for the same seed: `uniforms` by Box and Muller. */
