@@ -56,6 +56,7 @@ export * from "./optimizer/optimizer.ts";
 export * as reference from "./reference/twins.ts";
 export * from "./rows/activation.ts";
 export * from "./rows/backward.ts";
+export * from "./rows/keep_blocks.ts";
 export * from "./rows/l2_normalize.ts";
 export * from "./rows/layernorm.ts";
 export * from "./rows/non_finite.ts";

@@ -13,6 +13,7 @@ import type { Allocation, Room } from "../runtime/allocation.ts";
 import type { Engine } from "../runtime/engine.ts";
 import { type Shape, sizeOf, type Tensor } from "../runtime/tensor.ts";
 import { type Frozen, NOTHING } from "./frozen.ts";
+import type { Lora } from "./lora.ts";
 
 /** A flat buffer of weights and all that belongs to it, element by element. */
 export interface FlatPart {
@@ -68,6 +69,13 @@ export function isDecayed(label: string): boolean {
   return !/LayerNorm|bias( rows \d+\.\.)?$/.test(label);
 }
 
+/** What of a model is trained, where that is not all of it. */
+export interface Partly {
+  readonly frozen?: Frozen | undefined;
+  /** Adapters, which it has beside the weights of a model. */
+  readonly lora?: Lora | undefined;
+}
+
 /**
  * @param heads that are trained
  * @param shapes of all stored tensors
@@ -79,14 +87,15 @@ export async function allocateFlat(
   heads: readonly HeadName[],
   shapes: StoredShapes,
   dtype: "f32" | "f16",
-  frozen: Frozen = NOTHING,
+  { frozen = NOTHING, lora }: Partly = {},
 ): Promise<FlatWeights> {
   const allocation = engine.allocate();
   const chosen = ALL_HEADS.filter(([name]) => heads.includes(name));
   const tree = (room: Room, storage: "f32" | "f16", contents: Content[] = []): BertWeights => {
     const stored = allocateInto(contents, room, storage);
     const own = chosen.map(([name, head]) => [name, head.weights?.(stored, config, shapes)]);
-    return { ...encoderIn(stored, config), heads: Object.fromEntries(own) };
+    const weights = { ...encoderIn(stored, config), heads: Object.fromEntries(own) };
+    return lora ? lora.adapt(stored, weights) : weights;
   };
   const { places, counts } = layOut(allocation, frozen, (room) => tree(room, "f32"));
   const partOf = ({ count, decayed }: { count: number; decayed: boolean }, i: number): FlatPart => {

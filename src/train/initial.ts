@@ -10,8 +10,8 @@ import { numbersToFloat16 } from "../files/float16.ts";
 import type { Engine } from "../runtime/engine.ts";
 import { streamTable, type Table } from "../runtime/table.ts";
 import { type Shape, sizeOf } from "../runtime/tensor.ts";
-import { allocateFlat, type FlatWeights } from "./flat.ts";
-import { type Frozen, NOTHING } from "./frozen.ts";
+import { allocateFlat, type FlatWeights, type Partly } from "./flat.ts";
+import { NOTHING } from "./frozen.ts";
 
 /** Elements of a slice. */
 const SLICE = 1_048_576;
@@ -29,16 +29,15 @@ export function shapesFor(config: BertConfig, heads: readonly HeadName[]): Store
   return listed;
 }
 
-export interface InitialOptions {
+export interface InitialOptions extends Partly {
   readonly seed?: number;
   /** Of random ones: config.json's `initializer_range`. */
   readonly deviation?: number;
-  readonly frozen?: Frozen | undefined;
 }
 
 export interface InitialWeights {
   readonly flat: FlatWeights;
-  /** Names of tensors that are random. */
+  /** Names of tensors of the model that are random. */
   readonly random: readonly string[];
   /** Of what is frozen: the sum of every 97th value, weighed by its place. */
   readonly fingerprint: number;
@@ -55,32 +54,34 @@ export async function initialWeights(
   heads: readonly HeadName[],
   dtype: "f32" | "f16",
   checkpoint: Checkpoint | undefined,
-  { seed = 0, deviation = 0.02, frozen = NOTHING }: InitialOptions = {},
+  { seed = 0, deviation = 0.02, frozen = NOTHING, lora }: InitialOptions = {},
 ): Promise<InitialWeights> {
-  const shapes = shapesFor(config, heads);
+  const stored = shapesFor(config, heads);
+  const shapes = new Map([...stored, ...(lora?.shapes ?? [])]);
   const named = checkpoint && nameTensors(checkpoint, config);
-  const lacking = [...shapes.keys()].filter((name) => frozen(name) && !named?.shapes.has(name));
+  const lacking = [...stored.keys()].filter((name) => frozen(name) && !named?.shapes.has(name));
   if (lacking.length > 0) {
     const most = lacking.slice(0, 3).join(", ") + (lacking.length > 3 ? " and others" : "");
-    throw new RangeError(`freeze: ${most} would begin random and stay so: they are not in the checkpoint`);
+    throw new RangeError(`frozen, ${most} would begin random and stay so: they are not in the checkpoint`);
   }
-  const flat = await allocateFlat(engine, config, heads, shapes, dtype, frozen);
+  const flat = await allocateFlat(engine, config, heads, stored, dtype, { frozen, lora });
   const random = new Set<string>();
   const elements = async function* (names: readonly string[], type: "f32" | "f16") {
     for (const name of names) {
       const shape = shapes.get(name)!;
       // where a decoder's bias has both names, the decoder's is what is computed with
       const decoder = name === "cls.predictions.bias" ? "cls.predictions.decoder.bias" : name;
-      const stored = named?.shapes.has(decoder) ? decoder : name;
-      const found = named?.shapes.get(stored);
+      const known = named?.shapes.has(decoder) ? decoder : name;
+      const found = named?.shapes.get(known);
       if (found && found.join() !== shape.join() && !name.startsWith("classifier.")) {
         throw new RangeError(`${name} is [${found.join(", ")}] in the checkpoint, [${shape.join(", ")}] is trained`);
       }
-      if (found && found.join() === shape.join()) yield* checkpoint!.chunks(named!.stored.get(stored)!, type);
+      if (found && found.join() === shape.join()) yield* checkpoint!.chunks(named!.stored.get(known)!, type);
       else {
-        random.add(name);
-        const next = normals(seedFor(name, seed));
-        for (const values of initialOf(name, shape, config, deviation, next)) {
+        if (stored.has(name)) random.add(name);
+        const own = seedFor(name, seed);
+        const drawn = { normal: normals(own), uniform: uniforms(own) };
+        for (const values of initialOf(name, shape, config, deviation, drawn)) {
           yield type === "f16" ? numbersToFloat16(values) : values;
         }
       }
@@ -110,21 +111,28 @@ export async function initialWeights(
   return { flat, random: [...random], fingerprint };
 }
 
-/** As transformers: normal for matrices, 0 for biases and for the padding's row, 1 for what scales a normalisation. */
+/**
+ * As transformers: normal for matrices, 0 for biases and for the padding's row, 1 for what scales a normalisation. As PEFT:
+ * A uniform within 1 / sqrt(in), B 0.
+ */
 function* initialOf(
   name: string,
   shape: Shape,
   { padTokenId, hiddenSize }: BertConfig,
   deviation: number,
-  next: () => number,
+  random: { normal(): number; uniform(): number },
 ): Generator<Float32Array<ArrayBuffer>> {
   const size = sizeOf(shape);
-  const constant = name.endsWith("bias") ? 0 : name.endsWith("LayerNorm.weight") ? 1 : undefined;
+  const bound = 1 / Math.sqrt(shape.at(-1)!);
+  const next = name.includes(".lora_A.")
+    ? (): number => (2 * random.uniform() - 1) * bound
+    : (): number => random.normal() * deviation;
+  const constant = /bias$|lora_B/.test(name) ? 0 : name.endsWith("LayerNorm.weight") ? 1 : undefined;
   const padding = name === "embeddings.word_embeddings.weight" ? padTokenId * hiddenSize : Number.POSITIVE_INFINITY;
   for (let begin = 0; begin < size; begin += SLICE) {
     yield Float32Array.from({ length: Math.min(SLICE, size - begin) }, (_, i) => {
       const at = begin + i;
-      const value = constant ?? next() * deviation;
+      const value = constant ?? next();
       return at >= padding && at < padding + hiddenSize ? 0 : value;
     });
   }

@@ -1,12 +1,18 @@
 /** The model folder that training begins from, and the one that it ends with: Hugging Face's, of what is trained. */
 
 import { type BertConfig, ModelError, parseConfig } from "../bert/config.ts";
+import type { StoredShapes } from "../bert/heads/head.ts";
 import type { HeadName } from "../bert/heads/index.ts";
-import { settleConfig } from "../bert/weights.ts";
+import { nameTensors, settleConfig } from "../bert/weights.ts";
 import { type Folder, readText } from "../files/bytes.ts";
 import { type Checkpoint, openCheckpoint } from "../files/checkpoint.ts";
 import { parseJson } from "../files/json.ts";
+import type { Shape } from "../runtime/tensor.ts";
 import type { Dropout } from "./encoder.ts";
+import type { Partly } from "./flat.ts";
+import { frozenBy } from "./frozen.ts";
+import { shapesFor } from "./initial.ts";
+import { type LoraOptions, loraOf } from "./lora.ts";
 import { OBJECTIVES, type ObjectiveName } from "./objectives.ts";
 
 export interface StartOptions {
@@ -17,6 +23,13 @@ export interface StartOptions {
   readonly fromScratch?: boolean | undefined;
   /** In place of config.json's. */
   readonly dropout?: Partial<Dropout> | undefined;
+  /**
+   * Parts that stay as they are: `embeddings`, `layers:0-3`, `layers:5` (from 0), `encoder` (embeddings and all layers),
+   * `pooler`. They take no gradients and no moments, and the backward pass ends above the lowest that is trained.
+   */
+  readonly freeze?: readonly string[] | undefined;
+  /** Trains low-rank adapters of linear layers and a new head, in place of the weights, into the files of PEFT. */
+  readonly lora?: LoraOptions | undefined;
 }
 
 export interface StartingModel {
@@ -30,6 +43,9 @@ export interface StartingModel {
   readonly deviation: number;
   /** Undefined: all weights are random. Whoever opened it closes it. */
   readonly checkpoint: Checkpoint | undefined;
+  readonly partly: Partly;
+  /** What an adapter says its base is. */
+  readonly baseModel: string;
   /** Files of the tokenizer, as they are. */
   readonly files: readonly (readonly [path: string, content: string])[];
 }
@@ -79,6 +95,7 @@ export async function openStart(folder: Folder, options: StartOptions): Promise<
     const content = await readText(folder, path);
     if (content !== undefined) files.push([path, content]);
   }
+  const heads = objectives.flatMap((name) => OBJECTIVES[name].heads);
   const checkpoint = fromScratch ? undefined : await openCheckpoint(folder);
   try {
     const config = checkpoint ? await settleConfig(written, checkpoint) : written;
@@ -86,16 +103,31 @@ export async function openStart(folder: Folder, options: StartOptions): Promise<
       name: folder.name,
       config,
       json: { ...json, tie_word_embeddings: config.tieWordEmbeddings },
-      heads: objectives.flatMap((name) => OBJECTIVES[name].heads),
+      heads,
       dropout: dropoutIn(json),
       deviation: numberIn(json, "initializer_range", 0.02),
       checkpoint,
+      partly: partlyOf(options, shapesFor(config, heads), checkpoint && nameTensors(checkpoint, config).shapes),
+      baseModel: options.lora?.baseModel ?? folder.name,
       files,
     };
   } catch (error) {
     await checkpoint?.close();
     throw error;
   }
+}
+
+/** @param found what the checkpoint has */
+function partlyOf(
+  { freeze, lora }: StartOptions,
+  shapes: ReadonlyMap<string, Shape>,
+  found: StoredShapes | undefined,
+): Partly {
+  if (freeze && lora) throw new RangeError("freeze and lora are both given: with lora all else is frozen");
+  if (freeze) return { frozen: frozenBy(freeze, shapes) };
+  if (!lora) return {};
+  const own = loraOf(lora, shapes, (name) => shapes.has(name) && !found?.has(name));
+  return { frozen: own.frozen, lora: own };
 }
 
 function trainedJson(

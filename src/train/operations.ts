@@ -6,7 +6,6 @@
 import { rowOwnerFor, type Scalar } from "../kernels/kernel.ts";
 import type { MatmulShape } from "../kernels/matmul/matmul.ts";
 import { matmulBackwardKernelFor } from "../kernels/matmul/matmul_backward.ts";
-import { activation as activationKernel } from "../kernels/rows/activation.ts";
 import {
   activationBackward,
   columnSumsBy,
@@ -14,11 +13,12 @@ import {
   layernormBackwardBy,
   layernormWeightsBackwardBy,
 } from "../kernels/rows/backward.ts";
+import { keepBlocks } from "../kernels/rows/keep_blocks.ts";
 import { embeddingSums, poolBackward, segmentSums, spreadRows } from "../kernels/tokens/backward.ts";
 import {
   type Activation,
+  activate as activateOp,
   gatherRows,
-  type LinearWeights,
   layerNorm as layerNormOp,
   linear as linearOp,
   type NormWeights,
@@ -28,6 +28,7 @@ import {
 import type { Recorder, Ref, ScalarInput } from "../runtime/recorder.ts";
 import type { Table } from "../runtime/table.ts";
 import { sizeOf, type Tensor } from "../runtime/tensor.ts";
+import { type LowRank, lowOf, scale, type TrainedLinear } from "./lora.ts";
 
 /** What recording a step of training takes beside its operands. */
 export interface Tape {
@@ -74,18 +75,52 @@ export function follows(
 }
 
 /** [rows, in] -> [rows, out], plus `residual` */
-export function linear(tape: Tape, x: Ref, weights: LinearWeights, residual?: Ref): Linear {
-  const { r } = tape;
-  const { weight, bias } = weights;
-  const out = linearOp(r, x, weights, residual ? { residual } : {});
+export function linear(tape: Tape, x: Ref, weights: TrainedLinear, residual?: Ref): Linear {
+  const { low, adapted: _, ...own } = weights;
+  const { weight, bias } = own;
+  const plain = linearOp(tape.r, x, own, { residual });
+  follows(tape, plain, [x, residual], [...weight.parts, ...(bias?.parts ?? [])]);
+  const added = low && lowRank(tape, x, low, plain);
   return {
-    out: follows(tape, out, [x, residual], [...weight.parts, ...(bias?.parts ?? [])]),
+    out: added?.out ?? plain,
     backward(dOut, { residual, summed = false } = {}) {
       if (!dOut) return undefined;
       if (!summed)
         for (const [i, part] of (bias?.parts ?? []).entries()) sumColumns(tape, dOut, part, i * weight.rowsPerPart);
       weightGradients(tape, x, dOut, weight);
-      return tape.learnt.has(x) ? inputGradient(tape, x, dOut, weight, residual) : undefined;
+      const dx = tape.learnt.has(x) ? inputGradient(tape, x, dOut, weight, residual) : undefined;
+      return added ? added.backward(dOut, dx) : dx;
+    },
+  };
+}
+
+/** plain + factor * B A dropout(x); what A reads is dropped anew in the backward pass. */
+function lowRank(
+  tape: Tape,
+  x: Ref,
+  { a, b, factor, dropout: p, layer, rank }: LowRank,
+  plain: Ref,
+): { readonly out: Ref; backward(dOut: Ref, dx: Gradient): Gradient } {
+  const { r, gradientOf } = tape;
+  const tensor = tape.drawn++;
+  const kept = (): Ref => (p > 0 ? drop(tape, x, p, tensor) : x);
+  const low = lowOf(r, kept(), { a, factor });
+  const out = linearOp(r, low, { weight: b, bias: undefined }, { residual: plain });
+  return {
+    out: follows(tape, out, [plain], [...a.parts, ...b.parts]),
+    backward(dOut, dx) {
+      weightGradients(tape, low, dOut, b);
+      const gradient = gradientOf(b.parts[0]!);
+      if (gradient && layer.modules.length > 1) {
+        const shape = { rows: b.rows, width: rank, height: layer.outputs, blocks: layer.blocks };
+        r.dispatch(keepBlocks, shape, { x: gradient });
+      }
+      const dLow = scale(r, inputGradient(tape, low, dOut, b, undefined), factor);
+      const input = kept();
+      weightGradients(tape, input, dLow, a);
+      if (!tape.learnt.has(x)) return undefined;
+      if (p === 0) return inputGradient(tape, x, dLow, a, dx);
+      return drop(tape, inputGradient(tape, input, dLow, a, undefined), p, tensor, dx);
     },
   };
 }
@@ -168,20 +203,13 @@ export function layerNorm(
 /** Element by element. */
 export function activate(tape: Tape, pre: Ref, name: Exclude<Activation, "erf">): Operation {
   const { r } = tape;
-  const [rows, cols] = pre.shape as [number, number];
-  const dtype = scalarOf(pre);
-  const out = r.temporary(name, pre.shape, pre.dtype);
-  r.dispatch(activationKernel, { rows, cols, dtype, bias: false, activation: name }, { x: pre, out });
   return {
-    out: follows(tape, out, [pre]),
+    out: follows(tape, activateOp(r, pre, name), [pre]),
     backward(dOut) {
       if (!dOut) return undefined;
       const dPre = r.temporary("gradient", pre.shape, pre.dtype);
-      r.dispatch(
-        activationBackward,
-        { count: rows * cols, dtype, activation: name },
-        { pre, d_out: dOut, d_pre: dPre },
-      );
+      const shape = { count: sizeOf(pre.shape), dtype: scalarOf(pre), activation: name };
+      r.dispatch(activationBackward, shape, { pre, d_out: dOut, d_pre: dPre });
       return dPre;
     },
   };

@@ -44,7 +44,7 @@ export async function planOf(data: TrainingData, options: TrainerOptions): Promi
  */
 export function decisionsOf(
   engine: Engine,
-  { json, dropout }: StartingModel,
+  { json, dropout, partly }: StartingModel,
   { fingerprint }: TrainingData,
   options: TrainerOptions,
   totalSteps: number,
@@ -59,7 +59,7 @@ export function decisionsOf(
     ...{ config: json, dropout, objectives, dtype, seed, gradientAccumulation, batchTokens, batchSize, totalSteps },
     ...{ learningRate, schedule, warmupSteps, weightDecay, maxGradNorm, betas, eps, data: fingerprint },
     ...{ adapter: engine.adapter, kernels },
-    ...(options.freeze && { freeze: options.freeze, frozen }),
+    ...(partly.frozen && { freeze: options.freeze, lora: partly.lora?.options, frozen }),
   };
   return JSON.parse(JSON.stringify(decisions));
 }

@@ -10,8 +10,7 @@ import { checkpointFiles, modelFiles, readsStart, restoreFlat } from "./checkpoi
 import { type Evaluation, type EvaluationForward, forwardOf } from "./evaluation.ts";
 import { type TrainerEvent, TrainingError } from "./events.ts";
 import type { FlatWeights } from "./flat.ts";
-import { frozenBy } from "./frozen.ts";
-import { type InitialWeights, initialWeights, shapesFor } from "./initial.ts";
+import { type InitialWeights, initialWeights } from "./initial.ts";
 import { openStart, type StartingModel } from "./model_folder.ts";
 import { requireOptions, type TrainerOptions, type TrainingData } from "./options.ts";
 import { readTensor } from "./read.ts";
@@ -126,15 +125,14 @@ export class Trainer {
       throw new RangeError(`dtype f16 needs the feature shader-f16, which ${engine.adapter.name} lacks; use f32`);
     }
     const start = await openStart(folder, options);
-    const { config, heads, deviation, checkpoint, dropout } = start;
+    const { config, heads, deviation, checkpoint, dropout, partly } = start;
     let kept = false;
     let flat: FlatWeights | undefined;
     let steps: TrainingSteps | undefined;
     try {
-      const frozen = options.freeze && frozenBy(options.freeze, shapesFor(config, heads));
       const plan = await planOf(data, options);
       await engine.ready();
-      const begun = await initialWeights(engine, config, heads, dtype, checkpoint, { seed, deviation, frozen });
+      const begun = await initialWeights(engine, config, heads, dtype, checkpoint, { seed, deviation, ...partly });
       flat = begun.flat;
       const { totalSteps } = plan;
       const warmupSteps = warmup < 1 ? Math.ceil(warmup * totalSteps) : warmup;
@@ -158,7 +156,7 @@ export class Trainer {
           );
         }
       }
-      kept = readsStart(flat, dtype);
+      kept = readsStart(start, flat);
       return trainer;
     } catch (error) {
       steps?.dispose();

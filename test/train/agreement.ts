@@ -22,13 +22,13 @@ import {
 type Tensors = Map<string, Float32Array>;
 type Dtype = "f32" | "f16";
 
-const NO_DROPOUT = { hidden: 0, attention: 0, classifier: 0 };
+export const NO_DROPOUT = { hidden: 0, attention: 0, classifier: 0 };
 
 /**
  * What the values of a step may be off, in f32: of each gradient the largest element, or by its norm; of weights the
  * largest element, or by the norm of what they moved.
  */
-const LOSS = 1e-5;
+export const LOSS = 1e-5;
 const GRADIENT_NORM = 1e-4;
 const WEIGHT = 1e-5;
 const MOVED_NORM = 1e-3;
@@ -44,9 +44,9 @@ const F16_GRADIENT = 40 * 2 ** -11;
 const F16_CURVE_LOSS = 0.05;
 /** Six of 128: some texts lie as close to the border as the logits are off. */
 const F16_ACCURACY = 0.05;
-const F16_SCALE = 1024;
+export const F16_SCALE = 1024;
 /** Where the state has its loss scale. */
-const SCALE_AT = 4;
+export const SCALE_AT = 4;
 
 interface Training {
   readonly steps: TrainingSteps;
@@ -116,7 +116,7 @@ function* compareTied(
   yield numberFinding(`${name}, the padding's row`, largestApart(row(values), row(decoder!)), most);
 }
 
-function* compareGradients(
+export function* compareGradients(
   what: string,
   got: Tensors,
   want: Tensors,
@@ -124,7 +124,7 @@ function* compareGradients(
   dtype: Dtype,
 ): Generator<Finding> {
   const { suggested_max_abs_tolerance: most, total_l2_norm: total, mathematically_zero } = gradient;
-  const zero = new Set(mathematically_zero.flat());
+  const zero = new Set((mathematically_zero ?? []).flat());
   for (const [name, goal] of want) {
     const values = got.get(ourName(name));
     if (!values) yield exactFinding(`${what} ${name}`, "is missing");
@@ -153,7 +153,7 @@ export async function* runFindings(
   const examples = examplesOf(expected.inputs, objectives);
   const half = examples.length / 2;
   const batches = halves ? [examples.slice(0, half), examples.slice(half)] : [examples];
-  const zero = new Set(expected.gradient.mathematically_zero.flat());
+  const zero = new Set((expected.gradient.mathematically_zero ?? []).flat());
   const before = await tensorsIn(join(folder, "model.safetensors"));
   const title = halves ? `${run} on micro-batches` : run;
   for (const { step, lr, loss, grad_norm_before_clip: gradNorm } of wanted) {
@@ -180,7 +180,7 @@ export async function* runFindings(
   training.dispose();
 }
 
-function* compareWeights(
+export function* compareWeights(
   where: string,
   got: Tensors,
   want: Tensors,
@@ -295,7 +295,7 @@ function apartOf(got: ArrayLike<number>, want: ArrayLike<number>): number[] {
 const normApart = (got: ArrayLike<number>, want: ArrayLike<number>): number => norm(apartOf(got, want));
 
 /** NaN where anything is, or where the lengths differ. */
-function largestApart(got: ArrayLike<number>, want: ArrayLike<number>): number {
+export function largestApart(got: ArrayLike<number>, want: ArrayLike<number>): number {
   return apartOf(got, want).reduce((worst, value) => Math.max(worst, Math.abs(value)), 0);
 }
 

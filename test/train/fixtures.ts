@@ -32,7 +32,7 @@ export interface Expected {
     readonly total_l2_norm: number;
     readonly parameters: Readonly<Record<string, { readonly l2: number; readonly max_abs: number }>>;
     readonly suggested_max_abs_tolerance: number;
-    readonly mathematically_zero: readonly (string | readonly string[])[];
+    readonly mathematically_zero?: readonly (string | readonly string[])[];
   };
 }
 

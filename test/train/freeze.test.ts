@@ -5,16 +5,15 @@ import { bytesSource } from "../../src/files/bytes.ts";
 import { openCheckpoint } from "../../src/files/checkpoint.ts";
 import { openSafetensors } from "../../src/files/safetensors.ts";
 import { Engine } from "../../src/runtime/engine.ts";
+import type { Shape } from "../../src/runtime/tensor.ts";
 import { frozenBy } from "../../src/train/frozen.ts";
-import { initialWeights, shapesFor } from "../../src/train/initial.ts";
-import { OBJECTIVES, type ObjectiveName } from "../../src/train/objectives.ts";
+import type { ObjectiveName } from "../../src/train/objectives.ts";
 import type { TrainerOptions } from "../../src/train/options.ts";
 import { readStored } from "../../src/train/read.ts";
-import { TrainingSteps } from "../../src/train/step.ts";
 import { memoryStore } from "../../src/train/store.ts";
 import { Trainer, type TrainerParts } from "../../src/train/trainer.ts";
 import { hasF16, testDevice } from "../device.ts";
-import { CONFIG, smallBatch, smallTraining } from "./small.ts";
+import { smallBatch, smallTraining } from "./small.ts";
 import { filesOf, folderOf, tinyData, tinyFolder } from "./tiny.ts";
 
 let engine: Engine;
@@ -62,15 +61,14 @@ describe("gradients of what is trained are those of the full run, to the bit", (
     ["the encoder and the pooler", ["label"], ["encoder", "pooler"]],
   ];
   test.for(cases)("without %s", async ([, objectives, parts]) => {
-    const heads = objectives.flatMap((name) => OBJECTIVES[name].heads);
     const whole = await smallTraining(engine, objectives, { dropout: 0.1 });
-    const stored = new Map<string, Float32Array>();
-    for await (const [name, values] of readStored(engine, whole.flat, "weights")) stored.set(name, values);
-    const frozen = frozenBy(parts, shapesFor(CONFIG, heads));
-    const checkpoint = checkpointOf(stored, shapesFor(CONFIG, heads));
-    const { flat } = await initialWeights(engine, CONFIG, heads, "f32", checkpoint, { frozen });
-    const model = { config: CONFIG, dtype: "f32", weights: flat.weights, dropout: whole.steps.model.dropout } as const;
-    const steps = await TrainingSteps.create(engine, model, flat, objectives, { totalSteps: 10 });
+    let frozen = (_: string): boolean => false;
+    const partly = (shapes: ReadonlyMap<string, Shape>) => {
+      frozen = frozenBy(parts, shapes);
+      return { frozen };
+    };
+    const part = await smallTraining(engine, objectives, { dropout: 0.1, partly });
+    const { steps, flat } = part;
     for (const own of [whole.steps, steps]) await own.gradients(smallBatch(1));
     const want = new Map<string, Float32Array>();
     for await (const [name, values] of readStored(engine, whole.flat, "gradients")) want.set(name, values);
@@ -87,27 +85,9 @@ describe("gradients of what is trained are those of the full run, to the bit", (
     expect(count(/^attention_backward_q/)).toBe(2 - lowest);
     expect(count(/^segment_sums/)).toBe(frozen("embeddings.") ? 0 : 4);
     whole.dispose();
-    steps.dispose();
-    flat.dispose();
+    part.dispose();
   });
 });
-
-function checkpointOf(stored: Map<string, Float32Array>, shapes: ReadonlyMap<string, readonly number[]>) {
-  const tensors = new Map(
-    [...stored].map(([name, { length }]) => {
-      const shape = shapes.get(name)!;
-      return [name, { name, dtype: "F32", shape, elements: length, bytes: 4 * length, begin: 0, file: "" } as const];
-    }),
-  );
-  const values = async (name: string) => stored.get(name) as Float32Array<ArrayBuffer>;
-  return {
-    ...{ name: "stored", tensors, files: new Map(), warnings: [], read: values, readFloats: values },
-    async *chunks(name: string) {
-      yield await values(name);
-    },
-    close: async () => {},
-  };
-}
 
 describe("the model and its checkpoints", () => {
   test.for(["f32", "f16"] as const)(

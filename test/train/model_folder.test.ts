@@ -156,7 +156,11 @@ test("random tensors are all different, and others from another seed", async () 
   const data = { epoch: () => [{ sequence: { inputIds: [1, 2, 3] }, labels: { label: 0 } }] };
   const seen = new Map<number, string>();
   for (const seed of [0, 1]) {
-    const trainer = await Trainer.create(engine, tinyFolder(), data, { objectives: ["label"], fromScratch: true, seed });
+    const trainer = await Trainer.create(engine, tinyFolder(), data, {
+      objectives: ["label"],
+      fromScratch: true,
+      seed,
+    });
     const file = (await filesOf(trainer.model()))["model.safetensors"]!;
     trainer.dispose();
     const checkpoint = await openCheckpointFile(bytesSource("model.safetensors", file));

@@ -36,11 +36,12 @@ export function modelCard(
   const losses = history.filter(({ loss }) => loss !== undefined);
   return [
     "---",
-    "library_name: transformers",
+    `library_name: ${options.loraRank === undefined ? "transformers" : "peft"}`,
     `pipeline_tag: ${PIPELINES[kind]}`,
     ...(onHub ? [`base_model: ${model.replace(/@.*/, "")}`] : []),
     "tags:",
     "- bert-webgpu",
+    ...(options.loraRank === undefined ? [] : ["- lora"]),
     "---",
     "",
     `# ${printable(basename(output))}`,

@@ -44,6 +44,10 @@ export interface TrainOptions {
   readonly dtype: "f32" | "f16";
   readonly dropout?: number;
   readonly freeze?: readonly string[];
+  readonly loraRank?: number;
+  readonly loraAlpha?: number;
+  readonly loraTargets?: readonly string[];
+  readonly loraDropout?: number;
   /** Of some commands. */
   readonly maskShare: number;
   readonly wholeWord: boolean;
@@ -124,6 +128,18 @@ export function trainOptions(command: Command, columns: { text?: string; pair?: 
       "what stays as it is, such as embeddings,layers:0-3: also layers:5, encoder (both of these), pooler",
       wordList,
     )
+    .option(
+      "--lora-rank <N>",
+      "train adapters of this rank (LoRA) and the new head alone, into PEFT's files",
+      positiveInteger,
+    )
+    .option("--lora-alpha <A>", "what they add is multiplied by A / N (default: 8)", number)
+    .option(
+      "--lora-targets <NAMES>",
+      "which linear layers have one: query, key, value, dense (default: query,value)",
+      wordList,
+    )
+    .option("--lora-dropout <SHARE>", "of the inputs of adapters (default: 0)", probability)
     .option("--resume", "go on from the last checkpoint of --output", false)
     .option("--force", "replace what is in --output", false)
     .option("--json", "JSON Lines: one object per line", false)
