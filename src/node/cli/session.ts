@@ -1,5 +1,7 @@
 /** A command at work: the model folder checked, the GPU started when the first text needs it, all freed at the end. */
 
+import { loadAdapter } from "../../bert/adapter.ts";
+import { openAdapter } from "../../bert/adapter_file.ts";
 import { ModelError } from "../../bert/config.ts";
 import { BertModel } from "../../bert/model.ts";
 import type { Pretrained, TaskOptions } from "../../bert/tasks/pretrained.ts";
@@ -10,6 +12,7 @@ import { type Folder, readText } from "../../files/bytes.ts";
 import type { Engine } from "../../runtime/engine.ts";
 import { type Claim, claimOutput } from "../data/claim.ts";
 import { createEngine } from "../engine.ts";
+import { openFolder } from "../folder.ts";
 import type { CommonOptions } from "./command.ts";
 import { InputError } from "./failure.ts";
 import type { FileOptions } from "./file_options.ts";
@@ -69,6 +72,7 @@ export async function withModel(
   work: (session: Session) => Promise<void>,
 ): Promise<void> {
   const read = new Set<string>();
+  const loraRead = new Set<string>();
   const folder = remembering(await openModelFolder(options.model, options), read);
   const { tokenizer, faults, warnings: odd } = await inspectFolder(folder);
   if (faults.length > 0) throw new ModelError(folder.name, faults);
@@ -80,6 +84,8 @@ export async function withModel(
     return [...read];
   };
   if (output) await refuseModel(output, folder, await filesOf());
+  const lora = options.lora === undefined ? undefined : remembering(openFolder(options.lora), loraRead);
+  if (lora) await (await openAdapter(lora)).checkpoint.close(); // what is wrong with it is told before a GPU is looked for
   const { warn, end } = warnings();
   for (const warning of odd) warn(`${folder.name}: ${warning}`);
   let where = "";
@@ -91,10 +97,11 @@ export async function withModel(
     if (!options.json && !silent) say(`adapter: ${adapterText(engine.adapter)}`);
     const loading = progress("loading the model", barsOn(options));
     try {
-      const model = await BertModel.load(engine, folderAt(folder, sentence?.path ?? ""), {
+      const base = await BertModel.load(engine, folderAt(folder, sentence?.path ?? ""), {
         dtype: options.dtype,
         onProgress: ({ loaded, total }) => loading.at(loaded / total),
       });
+      const model = lora ? await loadAdapter(base, lora) : base;
       return {
         engine,
         pretrained: { model, tokenizer, sentence, settings: await loadSettings(folder, model, modules) },
@@ -123,7 +130,9 @@ export async function withModel(
       output,
       async fingerprints() {
         const hashing = progress("hashing the model", barsOn(options));
-        return fingerprints(folder, await filesOf(), hashing.at).finally(hashing.end);
+        const own = await fingerprints(folder, await filesOf(), hashing.at).finally(hashing.end);
+        const adapter = lora ? await fingerprints(lora, [...loraRead], () => {}) : {};
+        return { ...own, ...Object.fromEntries(Object.entries(adapter).map(([path, hash]) => [`lora/${path}`, hash])) };
       },
       quiet: options.json,
     });
