@@ -42,12 +42,17 @@ export interface TrainerOptions extends StartOptions, BatchOptions, Omit<Optimiz
   readonly earlyStopping?: number | undefined;
   /** Steps between two that are told, with the mean of their losses. Default 10. */
   readonly loggingSteps?: number | undefined;
+  /**
+   * Whether of each layer its input alone is kept, and the rest computed again in the backward pass: the same bits, less
+   * memory, a third more time. Default false.
+   */
+  readonly recompute?: boolean | undefined;
   /** Bytes on the GPU that training may take. */
   readonly memoryLimit?: number | undefined;
 }
 
 const OPTIONS: Names<TrainerOptions> = {
-  ...{ objectives: 1, labels: 1, fromScratch: 1, dropout: 1, dtype: 1, seed: 1, freeze: 1, lora: 1 },
+  ...{ objectives: 1, labels: 1, fromScratch: 1, dropout: 1, dtype: 1, seed: 1, freeze: 1, lora: 1, recompute: 1 },
   ...{ batchTokens: 1, batchSize: 1, gradientAccumulation: 1, epochs: 1, maxSteps: 1, memoryLimit: 1 },
   ...{ learningRate: 1, schedule: 1, warmupSteps: 1, weightDecay: 1, maxGradNorm: 1, betas: 1, eps: 1 },
   ...{ evalSteps: 1, saveSteps: 1, saveLimit: 1, metric: 1, greaterIsBetter: 1, earlyStopping: 1, loggingSteps: 1 },

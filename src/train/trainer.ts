@@ -136,7 +136,7 @@ export class Trainer {
       flat = begun.flat;
       const { totalSteps } = plan;
       const warmupSteps = warmup < 1 ? Math.ceil(warmup * totalSteps) : warmup;
-      const model = { config, dtype, weights: flat.weights, dropout };
+      const model = { config, dtype, weights: flat.weights, dropout, recompute: options.recompute };
       steps = await TrainingSteps.create(
         engine,
         model,
@@ -152,7 +152,7 @@ export class Trainer {
         if (bytes > memoryLimit) {
           const each = memory.map(({ what, bytes }) => `${what} ${bytes}`).join(", ");
           throw new RangeError(
-            `training takes ${bytes} bytes (${each}), memoryLimit is ${memoryLimit}; use smaller batches with gradientAccumulation`,
+            `training takes ${bytes} bytes (${each}), memoryLimit is ${memoryLimit}; use smaller batches with gradientAccumulation, or recompute`,
           );
         }
       }

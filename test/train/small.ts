@@ -34,12 +34,14 @@ export async function smallTraining(
     dropout = 0,
     seed = 0,
     partly,
+    recompute,
     ...options
   }: Partial<OptimizerOptions> & {
     dtype?: "f32" | "f16";
     dropout?: number;
     seed?: number;
     partly?: (shapes: ReadonlyMap<string, Shape>) => Partly;
+    recompute?: boolean;
   } = {},
 ): Promise<Small> {
   const heads = objectives.flatMap((name) => OBJECTIVES[name].heads);
@@ -52,7 +54,7 @@ export async function smallTraining(
     flat = (await initialWeights(engine, CONFIG, heads, dtype, checkpoint, { ...begin, ...partly(shapes) })).flat;
   }
   const rates: Dropout = { hidden: dropout, attention: dropout, classifier: dropout };
-  const model = { config: CONFIG, dtype, weights: flat.weights, dropout: rates };
+  const model = { config: CONFIG, dtype, weights: flat.weights, dropout: rates, recompute };
   const steps = await TrainingSteps.create(engine, model, flat, objectives, { totalSteps: 10, ...options }, seed);
   return {
     steps,

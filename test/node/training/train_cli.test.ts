@@ -141,7 +141,15 @@ describe("without a GPU", () => {
     for (const kind of ["mlm", "pretrain", "classify", "tag", "answer"]) {
       const { code, stdout, stderr } = await run([kind, "--help"]);
       expect([code, stderr]).toEqual([0, ""]);
-      for (const word of ["--input <FILE...>", "--learning-rate", "--early-stopping", "--resume", "Metrics:"]) {
+      for (const word of [
+        "--input <FILE...>",
+        "--learning-rate",
+        "--early-stopping",
+        "--resume",
+        "--freeze",
+        "--recompute",
+        "Metrics:",
+      ]) {
         expect(stdout).toContain(word);
       }
     }
@@ -158,6 +166,7 @@ describe("without a GPU", () => {
       [["classify", ...given, ...scratchModel, "--batch-size", "2", "--batch-tokens", "8"], /either --batch-size or/],
       [["classify", ...given, ...scratchModel, "--max-length", "99"], /--max-length is 99, the model takes 48/],
       [["classify", ...given, ...scratchModel, "--resume", "--force"], /give one of them/],
+      [["classify", ...given, ...scratchModel, "--freeze", "encoder"], /--lora-rank and --freeze need --model/],
       [["classify", ...given.slice(0, 2), "--output", ".", ...scratchModel, "--force"], /reviews.jsonl in it is read/],
       [["classify", ...given.slice(0, 2), "--output", "config.json", ...scratchModel], /it is no folder/],
       [["mlm", ...given, ...scratchModel, "--shuffle-buffer", "9", "--eval-split", "0.5"], /give --eval-input with/],

@@ -44,6 +44,7 @@ export interface TrainOptions {
   readonly dtype: "f32" | "f16";
   readonly dropout?: number;
   readonly freeze?: readonly string[];
+  readonly recompute: boolean;
   readonly loraRank?: number;
   readonly loraAlpha?: number;
   readonly loraTargets?: readonly string[];
@@ -140,6 +141,11 @@ export function trainOptions(command: Command, columns: { text?: string; pair?: 
       wordList,
     )
     .option("--lora-dropout <SHARE>", "of the inputs of adapters (default: 0)", probability)
+    .option(
+      "--recompute",
+      "compute layers again in the backward pass: less memory, a third more time, the same bits",
+      false,
+    )
     .option("--resume", "go on from the last checkpoint of --output", false)
     .option("--force", "replace what is in --output", false)
     .option("--json", "JSON Lines: one object per line", false)

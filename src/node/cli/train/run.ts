@@ -201,11 +201,11 @@ function trainerOptions(options: TrainOptions, prepared: Prepared): TrainerOptio
   const { dropout: p, metric = metrics[0], ...given } = options;
   const { epochs, maxSteps, learningRate, weightDecay, warmupSteps, schedule, maxGradNorm } = given;
   const { gradientAccumulation, batchTokens, batchSize, evalSteps, saveSteps, saveLimit, loggingSteps } = given;
-  const { earlyStopping, seed, dtype, freeze } = given;
+  const { earlyStopping, seed, dtype, freeze, recompute } = given;
   return {
     ...{ objectives, labels, fromScratch: options.model === undefined, seed, dtype },
     ...{ epochs, maxSteps, learningRate, weightDecay, warmupSteps, schedule, maxGradNorm },
-    ...{ gradientAccumulation, batchTokens, batchSize, saveSteps, saveLimit, loggingSteps, freeze },
+    ...{ gradientAccumulation, batchTokens, batchSize, saveSteps, saveLimit, loggingSteps, freeze, recompute },
     ...(p !== undefined && { dropout: { hidden: p, attention: p, classifier: p } }),
     ...(evaluation && { evalSteps, metric, earlyStopping }),
     ...(options.loraRank !== undefined && { lora: loraOptions(options, options.loraRank) }),
