@@ -33,6 +33,10 @@ export interface AdapterFile {
 
 const CONFIG = "adapter_config.json";
 const FILES = ["adapter_model.safetensors", "adapter_model.bin"];
+/** All that is read of an adapter's folder. */
+export const ADAPTER_FILES: readonly string[] = [
+  ...["adapter_config.json", "adapter_model.safetensors", "adapter_model.bin", "config.json"],
+];
 
 /** What changes how an adapter computes, and is not run, where it is set. */
 const REFUSED = [

@@ -1,7 +1,7 @@
 /** A command at work: the model folder checked, the GPU started when the first text needs it, all freed at the end. */
 
 import { loadAdapter } from "../../bert/adapter.ts";
-import { openAdapter } from "../../bert/adapter_file.ts";
+import { ADAPTER_FILES, openAdapter } from "../../bert/adapter_file.ts";
 import { ModelError } from "../../bert/config.ts";
 import { BertModel } from "../../bert/model.ts";
 import type { Pretrained, TaskOptions } from "../../bert/tasks/pretrained.ts";
@@ -72,7 +72,6 @@ export async function withModel(
   work: (session: Session) => Promise<void>,
 ): Promise<void> {
   const read = new Set<string>();
-  const loraRead = new Set<string>();
   const folder = remembering(await openModelFolder(options.model, options), read);
   const { tokenizer, faults, warnings: odd } = await inspectFolder(folder);
   if (faults.length > 0) throw new ModelError(folder.name, faults);
@@ -84,8 +83,11 @@ export async function withModel(
     return [...read];
   };
   if (output) await refuseModel(output, folder, await filesOf());
-  const lora = options.lora === undefined ? undefined : remembering(openFolder(options.lora), loraRead);
-  if (lora) await (await openAdapter(lora)).checkpoint.close(); // what is wrong with it is told before a GPU is looked for
+  const lora = options.lora === undefined ? undefined : openFolder(options.lora);
+  if (lora) {
+    await (await openAdapter(lora)).checkpoint.close(); // what is wrong with it is told before a GPU is looked for
+    if (output) await refuseModel(output, lora, ADAPTER_FILES);
+  }
   const { warn, end } = warnings();
   for (const warning of odd) warn(`${folder.name}: ${warning}`);
   let where = "";
@@ -131,7 +133,7 @@ export async function withModel(
       async fingerprints() {
         const hashing = progress("hashing the model", barsOn(options));
         const own = await fingerprints(folder, await filesOf(), hashing.at).finally(hashing.end);
-        const adapter = lora ? await fingerprints(lora, [...loraRead], () => {}) : {};
+        const adapter = lora ? await fingerprints(lora, ADAPTER_FILES, () => {}) : {};
         return { ...own, ...Object.fromEntries(Object.entries(adapter).map(([path, hash]) => [`lora/${path}`, hash])) };
       },
       quiet: options.json,

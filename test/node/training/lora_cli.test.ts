@@ -60,12 +60,25 @@ describe("an adapter", () => {
     expect(new Set(scores.map(([label]) => label))).toEqual(new Set(["joy", "gloom", "plain"]));
     const engine = await createEngine({ adapter: process.env.BERT_WEBGPU_ADAPTER || "auto" });
     const pretrained = await loadPretrained(engine, BASE, { lora: join(scratch, "adapter") });
-    const own = (await classifyText(pretrained, TEXTS, { topK: 3 })).flat().map(({ label, score }) => [label, score]);
-    expect(own).toEqual(scores);
-    const before = engine.memoryUse.bytes;
+    const answers = (await classifyText(pretrained, TEXTS, { topK: 3 }))
+      .flat()
+      .map(({ label, score }) => [label, score]);
+    expect(answers).toEqual(scores);
+    const taken = engine.memoryUse.bytes;
     pretrained.model.dispose(); // and the base, which nobody else has
-    expect(before - engine.memoryUse.bytes).toBeGreaterThan(10e6);
+    expect(taken - engine.memoryUse.bytes).toBeGreaterThan(10e6);
     engine.dispose();
+
+    const job = ["classify", "--input", "rows.csv", "--column", "text", "--lora", "adapter", ...ADAPTER];
+    expect((await run(...job, "--output", "out.jsonl")).code).toBe(0);
+    const config = join(scratch, "adapter/config.json");
+    const before = await readFile(config, "utf8");
+    await writeFile(config, before.replace("gloom", "sorrow"));
+    const changed = await run(...job, "--output", "out.jsonl", "--resume");
+    expect([changed.code, changed.stderr]).toEqual([2, expect.stringContaining("lora/config.json")]);
+    await writeFile(config, before);
+    const over = await run(...job, "--output", "adapter/config.json", "--force");
+    expect([over.code, over.stderr]).toEqual([2, expect.stringContaining("config.json")]);
 
     await mkdir(join(scratch, "merged"));
     for (const [from, name] of [
@@ -80,8 +93,8 @@ describe("an adapter", () => {
     );
     expect(whole.map(([label]) => label)).toEqual(scores.map(([label]) => label));
     for (const [i, [, score]] of whole.entries()) expect(Math.abs(score - scores[i]![1])).toBeLessThan(1e-5);
-    const over = await run("convert", BASE, "adapter/adapter_model.safetensors", "--merge-lora", "adapter", "--force");
-    expect([over.code, over.stderr]).toEqual([2, expect.stringContaining("adapter_model.safetensors")]);
+    const own = await run("convert", BASE, "adapter/adapter_model.safetensors", "--merge-lora", "adapter", "--force");
+    expect([own.code, own.stderr]).toEqual([2, expect.stringContaining("adapter_model.safetensors")]);
   }, 120_000);
 
   test("what is wrong with options and folders is told", async () => {
