@@ -1,5 +1,6 @@
 /** The browser-safe entry: engine, BERT, tokenizer and tasks. No Node, no dependencies. */
 
+export { type AdapterOptions, loadAdapter } from "./bert/adapter.ts";
 export type { Batch, Sequence } from "./bert/batch.ts";
 export * from "./bert/config.ts";
 export { packBatch } from "./bert/forward.ts";

@@ -37,6 +37,7 @@ import {
   layernormWeightsBackward,
   layernormWeightsBackwardBy,
 } from "../src/kernels/rows/backward.ts";
+import { type KeepBlocksShape, keepBlocks } from "../src/kernels/rows/keep_blocks.ts";
 import type { L2NormalizeShape } from "../src/kernels/rows/l2_normalize.ts";
 import {
   type EmbeddingSumsShape,
@@ -160,9 +161,9 @@ export const activationBackwardCases: Table<ActivationBackwardShape> = {
   })),
 };
 
-function dropoutCase(count: number, probability: number, residual: boolean): Case<DropoutShape> {
+function dropoutCase(count: number, probability: number, residual: boolean, factor?: number): Case<DropoutShape> {
   return {
-    shape: { count, probability, residual, seed: 7, step: 3, tensor: 11 },
+    shape: { count, probability, residual, ...(factor && { factor }), seed: 7, step: 3, tensor: 11 },
     inputs: (random) => ({ x: random.values(count), residual: random.values(count) }),
     outputs: { out: count },
     bound: absolute(4),
@@ -177,6 +178,29 @@ export const dropoutCases: Table<DropoutShape> = {
     dropoutCase(1003, 0.1, true),
     dropoutCase(515, 0, false),
     dropoutCase(515, 0.9, true),
+    dropoutCase(62, 0, false, 0.25),
+    dropoutCase(129, 0.3, true, 1.5),
+  ],
+};
+
+function keepBlocksCase(rows: number, width: number, height: number, blocks: readonly number[]): Case<KeepBlocksShape> {
+  const count = rows * width * blocks.length;
+  return {
+    shape: { rows, width, height, blocks },
+    inputs: (random) => ({ x: random.values(count) }),
+    outputs: { x: count },
+    bound: exact,
+  };
+}
+
+export const keepBlocksCases: Table<KeepBlocksShape & { readonly dtype: Scalar }> = {
+  kernels: () => [keepBlocks],
+  reference: backward.keepBlocks,
+  cases: [
+    keepBlocksCase(1, 1, 1, [0]),
+    keepBlocksCase(96, 4, 32, [0, 2]),
+    keepBlocksCase(21, 3, 7, [2, 0, 1]),
+    keepBlocksCase(15, 2, 5, [1]),
   ],
 };
 

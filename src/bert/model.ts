@@ -88,29 +88,28 @@ export class BertModel {
   /** What it was loaded as. */
   readonly storage: WeightStorage;
   readonly classifierKind: ClassifierKind | undefined;
-  readonly #folder: Folder;
-  readonly #parts: Parts;
   #loaded: LoadedWeights;
+  readonly #load: () => Promise<LoadedWeights>;
   #reloading: Promise<void> | undefined;
   readonly #recorded = new Map<string, Promise<Recorded>>();
   readonly #disposal = new AbortController();
 
-  private constructor(
+  /** Use `load`. @param load makes what `loaded` is once more, on another device */
+  constructor(
     engine: Engine,
-    folder: Folder,
-    { config, parts }: OpenedModel,
+    name: string,
     storage: WeightStorage,
     loaded: LoadedWeights,
+    load: () => Promise<LoadedWeights>,
   ) {
     this.engine = engine;
-    this.#folder = folder;
+    this.name = name;
     this.storage = storage;
-    this.name = folder.name;
-    this.config = config;
+    this.config = loaded.config;
     this.dtype = activationsOf(storage);
-    this.#parts = parts;
     this.#loaded = loaded;
-    this.classifierKind = this.has("logits") ? classifierKind(config) : undefined;
+    this.#load = load;
+    this.classifierKind = this.has("logits") ? classifierKind(loaded.config) : undefined;
   }
 
   /**
@@ -135,8 +134,9 @@ export class BertModel {
         `dtype q8 needs the WGSL language feature ${missing}, which this browser lacks; use f32 or f16`,
       ]);
     }
-    const opened = await openModel(folder, wanted, options);
-    return new BertModel(engine, folder, opened, dtype, await loadWeights(engine, opened, dtype, options));
+    const loaded = await loadWeights(engine, await openModel(folder, wanted, options), dtype, options);
+    const load = async () => loadWeights(engine, await openModel(folder), dtype, {});
+    return new BertModel(engine, folder.name, dtype, loaded, load);
   }
 
   /** Bytes of the weights on the GPU. */
@@ -146,12 +146,12 @@ export class BertModel {
 
   /** Which outputs this checkpoint has weights for. @throws TypeError for what is no output of any */
   has(output: keyof Wanted): boolean {
-    return headsFor({ [output]: true }).every(([name]) => this.#parts.heads.has(name));
+    return headsFor({ [output]: true }).every(([name]) => this.#loaded.parts.heads.has(name));
   }
 
   /** What is wrong with the weights of an output that this checkpoint has some for, and so does not have. */
   flaws(output: keyof Wanted): readonly string[] {
-    return headsFor({ [output]: true }).flatMap(([name]) => this.#parts.flaws.get(name) ?? []);
+    return headsFor({ [output]: true }).flatMap(([name]) => this.#loaded.parts.flaws.get(name) ?? []);
   }
 
   /**
@@ -238,11 +238,20 @@ export class BertModel {
     wanted: Wanted,
     checked: boolean,
   ): Promise<Recorded & { prepared: PreparedForward; inputs: Record<string, Uint32Array> }> {
-    await this.#onDevice();
-    requireHeads(this.name, this.#parts, wanted);
-    const prepared = prepareForward(sequences, wanted, this.config, checked);
-    const { weights } = this.#loaded;
-    return { ...(await this.#recordedFor(prepared)), prepared, inputs: inputsOf(prepared, weights) };
+    const { parts, weights } = await this.loaded();
+    requireHeads(this.name, parts, wanted);
+    const { config, dtype, engine } = this;
+    const prepared = prepareForward(sequences, wanted, config, checked);
+    const { key } = prepared;
+    const record = async (): Promise<Recorded> => {
+      let collect: Collect;
+      const program = await engine.record(`bert ${key}`, (r) => {
+        collect = recordForward(r, prepared, { config, dtype, weights });
+      });
+      return { program, collect: collect! };
+    };
+    const recorded = await latest(this.#recorded, key, record, KEPT_PROGRAMS);
+    return { ...recorded, prepared, inputs: inputsOf(prepared, weights) };
   }
 
   /** Does `work`. @throws DisposedError at once when the model is disposed, before it or meanwhile */
@@ -251,18 +260,20 @@ export class BertModel {
     return untilAborted(signal.aborted ? Promise.reject(signal.reason) : work(), signal);
   }
 
-  /** Loads the weights again where the engine had to open another device. */
-  async #onDevice(): Promise<void> {
+  /** Its weights, loaded again where the engine had to open another device. @throws as `load` */
+  async loaded(): Promise<LoadedWeights> {
     await this.engine.ready();
-    if (this.#loaded.generation === this.engine.generation) return;
-    this.#reloading ??= this.#reload().finally(() => {
-      this.#reloading = undefined;
-    });
-    await this.#reloading;
+    if (this.#loaded.generation !== this.engine.generation) {
+      this.#reloading ??= this.#reload().finally(() => {
+        this.#reloading = undefined;
+      });
+      await this.#reloading;
+    }
+    return this.#loaded;
   }
 
   async #reload(): Promise<void> {
-    const loaded = await loadWeights(this.engine, await openModel(this.#folder), this.storage, {});
+    const loaded = await this.#load();
     if (loaded.fingerprint !== this.#loaded.fingerprint) {
       loaded.allocation.dispose();
       throw new ModelError(this.name, ["config.json or weights have changed since it was loaded; load it anew"]);
@@ -270,19 +281,6 @@ export class BertModel {
     this.#loaded = loaded;
     this.#recorded.clear();
     if (this.#disposal.signal.aborted) this.#loaded.allocation.dispose();
-  }
-
-  #recordedFor(prepared: PreparedForward): Promise<Recorded> {
-    return latest(this.#recorded, prepared.key, () => this.#record(prepared), KEPT_PROGRAMS);
-  }
-
-  async #record(prepared: PreparedForward): Promise<Recorded> {
-    const { config, dtype } = this;
-    let collect: Collect;
-    const program = await this.engine.record(`bert ${prepared.key}`, (r) => {
-      collect = recordForward(r, prepared, { config, dtype, weights: this.#loaded.weights });
-    });
-    return { program, collect: collect! };
   }
 }
 
@@ -292,10 +290,11 @@ interface OpenedModel {
   readonly parts: Parts;
 }
 
-interface LoadedWeights {
+/** Weights on the GPU, and what they are of. */
+export interface LoadedWeights extends Omit<OpenedModel, "checkpoint"> {
   readonly weights: BertWeights;
   /** Of them. */
-  readonly allocation: Allocation;
+  readonly allocation: Pick<Allocation, "bytes" | "dispose">;
   /** Of the engine's device that holds them. */
   readonly generation: number;
   /** Of configuration and weights. */
@@ -331,7 +330,7 @@ async function loadWeights(
     const filled = fillWeights(allocation, checkpoint, allocated, dtype, options);
     await untilAborted(Promise.allSettled([compiled, filled]), options.signal);
     await compiled;
-    return { ...allocated, allocation, generation, fingerprint: JSON.stringify([config, await filled]) };
+    return { ...allocated, config, parts, allocation, generation, fingerprint: JSON.stringify([config, await filled]) };
   } catch (error) {
     allocation?.dispose();
     throw error;

@@ -58,6 +58,7 @@ export * as reference from "./reference/twins.ts";
 export * from "./rows/activation.ts";
 export * from "./rows/backward.ts";
 export * from "./rows/copy_blocks.ts";
+export * from "./rows/keep_blocks.ts";
 export * from "./rows/l2_normalize.ts";
 export * from "./rows/layernorm.ts";
 export * from "./rows/non_finite.ts";

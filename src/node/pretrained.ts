@@ -1,5 +1,6 @@
 /** `loadPretrained` and `pipeline` for Node: a model is a path, a name of the hub or a folder, and an engine is there. */
 
+import { loadAdapter } from "../bert/adapter.ts";
 import type { LoadOptions } from "../bert/model.ts";
 import { storageOf } from "../bert/stored.ts";
 import {
@@ -14,14 +15,25 @@ import type { Folder } from "../files/bytes.ts";
 import { type Names, requireKnown } from "../files/options.ts";
 import { Engine } from "../runtime/engine.ts";
 import { defaultEngine } from "./engine.ts";
+import { openFolder } from "./folder.ts";
 import { type ResolveOptions, resolveModel } from "./hub/resolve.ts";
 
 export interface PretrainedOptions extends LoadOptions {
   /** Of a model of the hub: revision, token, progress of the download and the like. */
   readonly hub?: Omit<ResolveOptions, "weights"> | undefined;
+  /** A LoRA adapter of PEFT over the model: a folder, or its path. For several over one model, see `loadAdapter`. */
+  readonly lora?: string | Folder | undefined;
 }
 
-const OPTIONS: Names<PretrainedOptions> = { dtype: 1, wanted: 1, onProgress: 1, signal: 1, onWarning: 1, hub: 1 };
+const OPTIONS: Names<PretrainedOptions> = {
+  dtype: 1,
+  wanted: 1,
+  onProgress: 1,
+  signal: 1,
+  onWarning: 1,
+  hub: 1,
+  lora: 1,
+};
 
 /**
  * Loads a model and its tokenizer.
@@ -48,11 +60,18 @@ export async function loadPretrained(
   if (typeof model !== "string" && typeof model?.open !== "function") {
     throw new TypeError("loadPretrained: no model is given; give a path, org/name of the hub, or a folder");
   }
-  const { hub, ...load } = options;
+  const { hub, lora, ...load } = options;
   storageOf(load.dtype ?? "f32"); // before anything is fetched
   const { onWarning, signal } = load;
   const folder = typeof model === "string" ? await resolveModel(model, { onWarning, signal, ...hub }) : model;
-  return loadFrom(engine ?? (await defaultEngine()), folder, load);
+  const pretrained = await loadFrom(engine ?? (await defaultEngine()), folder, load);
+  if (lora === undefined) return pretrained;
+  try {
+    return await loadAdapter(pretrained, typeof lora === "string" ? openFolder(lora) : lora, { disposeBase: true });
+  } catch (error) {
+    pretrained.model.dispose();
+    throw error;
+  }
 }
 
 /**

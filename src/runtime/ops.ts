@@ -10,6 +10,7 @@ import { rowOwnerFor } from "../kernels/kernel.ts";
 import type { MatmulShape } from "../kernels/matmul/matmul.ts";
 import { matmulKernelFor } from "../kernels/matmul/matmul_choice.ts";
 import { matmulQ8 } from "../kernels/matmul/matmul_q8.ts";
+import { activation as activationKernel } from "../kernels/rows/activation.ts";
 import { l2NormalizeBy } from "../kernels/rows/l2_normalize.ts";
 import { embedLayernormBy, layernormBy } from "../kernels/rows/layernorm.ts";
 import { NON_FINITE_BLOCK, nonFiniteBy } from "../kernels/rows/non_finite.ts";
@@ -33,6 +34,14 @@ export interface LinearWeights {
   readonly weight: Table;
   readonly scales?: Table | undefined;
   readonly bias: Table | undefined;
+  /** Records the layer in place of `linear`: with what an adapter adds. */
+  readonly adapted?: typeof linear | undefined;
+}
+
+export interface LinearOptions {
+  readonly activation?: Activation;
+  /** Added after the activation. */
+  readonly residual?: Ref | undefined;
 }
 
 export interface NormWeights {
@@ -54,12 +63,10 @@ export interface PackedTokens {
 const USUAL_ROWS = 1024;
 
 /** [rows, in] -> [rows, out] */
-export function linear(
-  r: Recorder,
-  x: Ref,
-  { weight, scales, bias }: LinearWeights,
-  { activation = "none", residual }: { activation?: Activation; residual?: Ref } = {},
-): Ref {
+export function linear(r: Recorder, x: Ref, weights: LinearWeights, options: LinearOptions = {}): Ref {
+  const { weight, scales, bias, adapted } = weights;
+  if (adapted) return adapted(r, x, weights, options);
+  const { activation = "none", residual } = options;
   const [m, k] = rowsAndCols(x);
   const out = r.temporary("linear", [m, weight.rows], x.dtype);
   weight.parts.forEach((part, i) => {
@@ -79,6 +86,14 @@ export function linear(
     if (scales) r.dispatch(matmulQ8, shape, { ...operands, scales: scales.parts[i] });
     else r.dispatch(matmulKernelFor(shape, r.traits), shape, operands);
   });
+  return out;
+}
+
+/** By itself, element by element; apps whose layers all apply theirs have nothing of it. */
+export function activate(r: Recorder, x: Ref, activation: Activation): Ref {
+  const [rows, cols] = rowsAndCols(x);
+  const out = r.temporary(activation, x.shape, x.dtype);
+  r.dispatch(activationKernel, { rows, cols, dtype: scalar(x), bias: false, activation }, { x, out });
   return out;
 }
 

@@ -4,7 +4,7 @@ import { attentionBackwardKernelsFor } from "../kernels/attention/attention_back
 import { attentionTrainingKernelFor } from "../kernels/attention/attention_training.ts";
 import type { PackedTokens } from "../runtime/ops.ts";
 import type { Ref } from "../runtime/recorder.ts";
-import { type Operation, scalarOf, type Tape } from "./operations.ts";
+import { follows, type Operation, scalarOf, type Tape } from "./operations.ts";
 
 /**
  * Over packed queries, keys and values [tokens, 3 * hidden] -> [tokens, hidden].
@@ -34,8 +34,9 @@ export function selfAttention(
   const operands = { q: qkv, k: qkv, v: qkv, cu_seqlens_k: cuSeqlens, ...rows, out, lse };
   r.dispatch(attentionTrainingKernelFor(forward, r.traits), forward, operands, { step });
   return {
-    out,
+    out: follows(tape, out, [qkv]),
     backward(dOut) {
+      if (!dOut) return undefined;
       const kernels = attentionBackwardKernelsFor(common, r.traits);
       const dQkv = r.temporary("gradient", qkv.shape, qkv.dtype);
       const delta = r.temporary("products", [count, heads], "f32");

@@ -4,10 +4,13 @@
  */
 
 import type { HeadName } from "../bert/heads/index.ts";
+import { nameTensors } from "../bert/weights.ts";
 import type { Folder } from "../files/bytes.ts";
 import { openCheckpointFile } from "../files/checkpoint.ts";
 import { CheckpointError } from "../files/faults.ts";
 import type { Engine } from "../runtime/engine.ts";
+import type { Shape } from "../runtime/tensor.ts";
+import { adapterFiles, restoreAdapter } from "./adapter_files.ts";
 import type { FlatKind, FlatWeights } from "./flat.ts";
 import { fillFlat, flatFile, type Naming } from "./flat_file.ts";
 import { shapesFor } from "./initial.ts";
@@ -27,17 +30,25 @@ const momentNames =
 
 const momentsOf = ({ parts }: FlatWeights): FlatKind[] => (parts[0]?.copies ? ["m", "v", "copies"] : ["m", "v"]);
 
-/** The files of a model that transformers and this library load. Read each to its end, in between two steps. */
-export async function* modelFiles(
-  engine: Engine,
-  { config, json, heads, files, kept }: StartingModel,
-  flat: FlatWeights,
-): AsyncGenerator<StoredFile> {
+/** Whether frozen weights are read once more, to be written as they were: on the GPU they lie in f16. */
+export const readsStart = ({ partly }: StartingModel, flat: FlatWeights): boolean =>
+  !partly.lora && flat.frozen.length > 0 && momentsOf(flat).includes("copies");
+
+/** The files of a model, or of an adapter, that others and this library load. Read each to its end, in between two steps. */
+export async function* modelFiles(engine: Engine, start: StartingModel, flat: FlatWeights): AsyncGenerator<StoredFile> {
+  const { config, json, heads, files, kept, checkpoint, partly } = start;
   yield text("config.json", `${JSON.stringify(json, null, 2)}\n`);
   for (const [path, content] of files) yield text(path, content);
+  if (partly.lora) {
+    yield* adapterFiles(engine, start, partly.lora, flat);
+    return;
+  }
   yield {
     path: "model.safetensors",
-    bytes: flatFile(engine, flat, shapesFor(config, heads), ["weights"], weightsOf({ config, heads }), kept),
+    bytes: flatFile(engine, flat, shapesFor(config, heads), ["weights"], weightsOf(start), {
+      kept,
+      readFrozen: (name, range) => checkpoint!.readFloats(nameTensors(checkpoint!, config).stored.get(name)!, range),
+    }),
   };
 }
 
@@ -49,7 +60,7 @@ export async function* checkpointFiles(
   state: string,
 ): AsyncGenerator<StoredFile> {
   yield* modelFiles(engine, start, flat);
-  const shapes = shapesFor(start.config, start.heads);
+  const shapes = allShapes(start);
   yield {
     path: "optimizer.safetensors",
     bytes: flatFile(engine, flat, shapes, momentsOf(flat), momentNames(start.heads)),
@@ -60,14 +71,17 @@ export async function* checkpointFiles(
 /** @throws CheckpointError for files that are not there, RangeError for tensors of another model */
 export async function restoreFlat(
   engine: Engine,
-  { config, heads }: StartingModel,
+  start: StartingModel,
   flat: FlatWeights,
   folder: Folder,
 ): Promise<void> {
-  const shapes = shapesFor(config, heads);
+  const { lora } = start.partly;
+  if (lora) await restoreAdapter(engine, start, lora, flat, folder);
+  const weights = ["model.safetensors", ["weights"], weightsOf(start)] as const;
+  const shapes = allShapes(start);
   for (const [path, kinds, naming] of [
-    ["model.safetensors", ["weights"], weightsOf({ config, heads })],
-    ["optimizer.safetensors", momentsOf(flat), momentNames(heads)],
+    ...(lora ? [] : [weights]),
+    ["optimizer.safetensors", momentsOf(flat), momentNames(start.heads)],
   ] as const) {
     const source = await folder.open(path);
     if (!source) throw new CheckpointError(folder.name, [`${path} is not there`]);
@@ -79,6 +93,9 @@ export async function restoreFlat(
     }
   }
 }
+
+const allShapes = ({ config, heads, partly }: StartingModel): Map<string, Shape> =>
+  new Map([...shapesFor(config, heads), ...(partly.lora?.shapes ?? [])]);
 
 function text(path: string, content: string): StoredFile {
   return { path, bytes: [new TextEncoder().encode(content)] };

@@ -11,7 +11,7 @@ import type { Ref, ScalarInput } from "../runtime/recorder.ts";
 import type { Tensor } from "../runtime/tensor.ts";
 import type { LossContext } from "./losses.ts";
 import type { ObjectiveContext as Whole } from "./objectives.ts";
-import { pool, scalarOf } from "./operations.ts";
+import { type Gradient, pool, scalarOf } from "./operations.ts";
 import { recordSentenceLoss, type SentenceContext, type SentenceLoss } from "./sentence_losses.ts";
 
 export interface ChunkOptions {
@@ -76,7 +76,11 @@ export function keepVectors(context: ObjectiveContext, { columns, rows, first }:
 }
 
 /** The gradient of a chunk's hidden states, out of those of the batch's vectors. */
-export function gradientOfChunk(context: ObjectiveContext, { columns, rows, first }: ChunkPlace, gradients: Ref): Ref {
+export function gradientOfChunk(
+  context: ObjectiveContext,
+  { columns, rows, first }: ChunkPlace,
+  gradients: Ref,
+): Gradient {
   const { tape, hidden, packed, rows: own, sentence } = context;
   const pooled = pool(tape, hidden, packed, sentence!.pooling);
   const cols = hidden.shape[1]!;

@@ -10,6 +10,7 @@ import {
   dropout,
   type EmbeddingSegments,
   embed,
+  type Gradient,
   layerNorm,
   linear,
   type Operation,
@@ -40,20 +41,24 @@ export interface TrainedModel {
   readonly dropout: Dropout;
   /** Where it is trained by a loss of sentence vectors. */
   readonly sentence?: SentenceSettings | undefined;
+  /** Whether of each layer its input alone is kept, and the rest computed again in the backward pass. Default false. */
+  readonly recompute?: boolean | undefined;
 }
 
 /** The last hidden state [tokens, hidden]; its gradient ends in the weights. */
 export function encode(
   tape: Tape,
   { packed, wordIds, segments }: EncoderInputs,
-  { config, dtype, weights, dropout: p }: TrainedModel,
-): { readonly out: Ref; backward(dOut: Ref): void } {
+  { config, dtype, weights, dropout: p, recompute }: TrainedModel,
+): { readonly out: Ref; backward(dOut: Gradient): void } {
   const embedded = embed(tape, packed.tokens, wordIds, weights.embeddings, config.layerNormEps, dtype, segments);
   const dropped = dropout(tape, embedded.out, p.hidden);
   const steps: Operation[] = [];
   let hidden = dropped.out;
   for (const layer of weights.layers) {
-    const step = encodeLayer(tape, hidden, layer, packed, config, p);
+    const x = hidden;
+    const record = (): Operation => encodeLayer(tape, x, layer, packed, config, p);
+    const step = recompute ? recomputed(tape, record) : record();
     steps.push(step);
     hidden = step.out;
   }
@@ -62,6 +67,23 @@ export function encode(
     backward(dOut) {
       const dHidden = steps.reduceRight((d, step) => step.backward(d), dOut);
       embedded.backward(dropped.backward(dHidden));
+    },
+  };
+}
+
+/** An operation of which nothing is kept: its backward pass records it once more, with the same draws, and goes on from there. */
+function recomputed(tape: Tape, record: () => Operation): Operation {
+  const before = tape.drawn;
+  const { out } = record();
+  return {
+    out,
+    backward(dOut) {
+      if (!dOut) return undefined;
+      const after = tape.drawn;
+      tape.drawn = before;
+      const { backward } = record();
+      tape.drawn = after;
+      return backward(dOut);
     },
   };
 }

@@ -1,6 +1,7 @@
 /**
  * Weights, their gradients and their moments in flat buffers that are laid out alike, so that an optimizer's step is a few
- * launches, however many tensors there are. Those that decay and those that do not lie apart.
+ * launches, however many tensors there are. Those that decay and those that do not lie apart. What is frozen has none of
+ * that: it lies by itself, in the type of activations.
  */
 
 import type { BertConfig } from "../bert/config.ts";
@@ -11,6 +12,8 @@ import { type BertWeights, encoderIn } from "../bert/weights.ts";
 import type { Allocation, Room } from "../runtime/allocation.ts";
 import type { Engine } from "../runtime/engine.ts";
 import { type Shape, sizeOf, type Tensor } from "../runtime/tensor.ts";
+import { type Frozen, NOTHING } from "./frozen.ts";
+import type { Lora } from "./lora.ts";
 
 /** A flat buffer of weights and all that belongs to it, element by element. */
 export interface FlatPart {
@@ -44,10 +47,13 @@ export interface FlatWeights {
   readonly places: ReadonlyMap<string, FlatPlace>;
   /** What kernels read: in f16 the copies. */
   readonly weights: BertWeights;
-  /** Which stored tensors go where, in f32, and in f16 where there are copies. */
+  /** Which stored tensors that are trained go where, in f32, and in f16 where there are copies. */
   readonly contents: Readonly<Record<"f32" | "f16", readonly Content[]>>;
-  /** Of a tensor of `weights`. */
-  gradientOf(tensor: Tensor): Tensor;
+  /** Which that are frozen, in the type of activations. */
+  readonly frozen: readonly Content[];
+  readonly frozenBytes: number;
+  /** Of a tensor of `weights`; undefined: it is frozen. */
+  gradientOf(tensor: Tensor): Tensor | undefined;
   readonly bytes: number;
   dispose(): void;
 }
@@ -63,6 +69,13 @@ export function isDecayed(label: string): boolean {
   return !/LayerNorm|bias( rows \d+\.\.)?$/.test(label);
 }
 
+/** What of a model is trained, where that is not all of it. */
+export interface Partly {
+  readonly frozen?: Frozen | undefined;
+  /** Adapters, which it has beside the weights of a model. */
+  readonly lora?: Lora | undefined;
+}
+
 /**
  * @param heads that are trained
  * @param shapes of all stored tensors
@@ -74,15 +87,17 @@ export async function allocateFlat(
   heads: readonly HeadName[],
   shapes: StoredShapes,
   dtype: "f32" | "f16",
+  { frozen = NOTHING, lora }: Partly = {},
 ): Promise<FlatWeights> {
   const allocation = engine.allocate();
   const chosen = ALL_HEADS.filter(([name]) => heads.includes(name));
   const tree = (room: Room, storage: "f32" | "f16", contents: Content[] = []): BertWeights => {
     const stored = allocateInto(contents, room, storage);
     const own = chosen.map(([name, head]) => [name, head.weights?.(stored, config, shapes)]);
-    return { ...encoderIn(stored, config), heads: Object.fromEntries(own) };
+    const weights = { ...encoderIn(stored, config), heads: Object.fromEntries(own) };
+    return lora ? lora.adapt(stored, weights) : weights;
   };
-  const { places, counts } = layOut(allocation, (room) => tree(room, "f32"));
+  const { places, counts } = layOut(allocation, frozen, (room) => tree(room, "f32"));
   const partOf = ({ count, decayed }: { count: number; decayed: boolean }, i: number): FlatPart => {
     const flat = (what: string, type: "f32" | "f16"): Tensor => allocation.tensor(`${what} ${i}`, [count], type);
     return {
@@ -95,32 +110,43 @@ export async function allocateFlat(
       copies: dtype === "f16" ? flat("weights in f16", "f16") : undefined,
     };
   };
-  let parts: readonly FlatPart[];
-  try {
-    parts = counts.map(partOf);
-    await allocation.done();
-  } catch (error) {
-    allocation.dispose();
-    throw error;
-  }
-  /** Tensors of one kind, cut out of the flat ones. */
-  const roomOf = (kind: FlatKind): Room => ({
+  let parts: readonly FlatPart[] = [];
+  /** Tensors of one kind, cut out of the flat ones; of what is frozen those that kernels read, of their own. */
+  const roomOf = (kind: FlatKind, read: boolean): Room => ({
     mostBytes: allocation.mostBytes,
-    tensor(label, shape) {
+    tensor(label, shape, type) {
+      if (frozen(label)) return read ? allocation.tensor(label, shape, type) : unallocated(label, shape, type);
       const { part, start } = places.get(label)!;
       return parts[part]![kind]!.part(label, shape, start);
     },
   });
   const contents: Record<"f32" | "f16", Content[]> = { f32: [], f16: [] };
-  const masters = tree(roomOf("weights"), "f32", contents.f32);
-  const gradients = roomOf("gradients");
+  let weights: BertWeights;
+  let frozenBytes = 0;
+  try {
+    parts = counts.map(partOf);
+    const trainedBytes = allocation.bytes;
+    weights = tree(roomOf("weights", dtype === "f32"), "f32", contents.f32);
+    if (dtype === "f16") weights = tree(roomOf("copies", true), "f16", contents.f16);
+    frozenBytes = allocation.bytes - trainedBytes;
+    await allocation.done();
+  } catch (error) {
+    allocation.dispose();
+    throw error;
+  }
+  const isFrozen = ({ names }: Content): boolean => frozen(names[0]!);
+  const trained = (all: readonly Content[]): Content[] => all.filter((content) => !isFrozen(content));
+  const gradients = roomOf("gradients", false);
   const made = new Map<string, Tensor>();
   return {
     parts,
     places,
-    weights: dtype === "f16" ? tree(roomOf("copies"), "f16", contents.f16) : masters,
-    contents,
+    weights,
+    contents: { f32: trained(contents.f32), f16: trained(contents.f16) },
+    frozen: contents[dtype].filter(isFrozen),
+    frozenBytes,
     gradientOf({ label, shape }) {
+      if (frozen(label)) return undefined;
       const known = made.get(label) ?? gradients.tensor(label, shape, "f32");
       made.set(label, known);
       return known;
@@ -130,9 +156,14 @@ export async function allocateFlat(
   };
 }
 
-/** Places for all tensors of a tree; nothing is allocated. */
+/** What a tree is made of looks at no memory. */
+const unallocated = (label: string, shape: Shape, dtype: Tensor["dtype"]): Tensor =>
+  ({ label, shape, dtype }) as Tensor;
+
+/** Places for the tensors of a tree that are trained; nothing is allocated. */
 function layOut(
   { mostBytes }: Allocation,
+  frozen: Frozen,
   tree: (room: Room) => unknown,
 ): { places: Map<string, FlatPlace>; counts: { count: number; decayed: boolean }[] } {
   const places = new Map<string, FlatPlace>();
@@ -141,13 +172,14 @@ function layOut(
   tree({
     mostBytes,
     tensor(label, shape, dtype) {
+      if (frozen(label)) return unallocated(label, shape, dtype);
       const size = Math.ceil(sizeOf(shape) / ALIGNED) * ALIGNED;
       const decayed = isDecayed(label);
       let part = counts.findLastIndex((part) => part.decayed === decayed);
       if (part < 0 || counts[part]!.count + size > most) part = counts.push({ count: 0, decayed }) - 1;
       places.set(label, { part, start: counts[part]!.count, shape });
       counts[part]!.count += size;
-      return { label, shape, dtype } as Tensor; // what a tree is made of looks at no memory
+      return unallocated(label, shape, dtype);
     },
   });
   return { places, counts };

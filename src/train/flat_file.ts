@@ -14,8 +14,13 @@ import { readTensor } from "./read.ts";
 /** What a file calls a tensor of a kind; of several names, under which it is written, the first is read. */
 export type Naming = (name: string, kind: FlatKind) => readonly [string, ...string[]];
 
+/** Reads a frozen tensor from where it came from. */
+export type ReadFrozen = (name: string, range: ElementRange) => Promise<Float32Array<ArrayBuffer>>;
+
 /** Where a tensor of a checkpoint lies: from this element of the table on. */
 interface Place {
+  /** Ours. */
+  readonly name: string;
   readonly table: Table;
   readonly start: number;
   readonly kind: FlatKind;
@@ -35,11 +40,28 @@ function placesIn(
       const table = tableOf(flat, into, kind);
       for (const [i, name] of names.entries()) {
         const shape = shapes.get(name)!;
-        for (const called of naming(name, kind)) places.set(called, { table, start: i * sizeOf(shape), kind, shape });
+        for (const called of naming(name, kind))
+          places.set(called, { name, table, start: i * sizeOf(shape), kind, shape });
       }
     }
   }
   return places;
+}
+
+function addFrozen(
+  places: Map<string, Place>,
+  { frozen }: FlatWeights,
+  shapes: ReadonlyMap<string, Shape>,
+  naming: Naming,
+): void {
+  const kind = "weights";
+  for (const { into, names } of frozen) {
+    for (const [i, name] of names.entries()) {
+      const shape = shapes.get(name)!;
+      const place = { name, table: into as Table, start: i * sizeOf(shape), kind, shape } as const;
+      for (const called of naming(name, kind)) places.set(called, place);
+    }
+  }
 }
 
 /** The same table of another kind. */
@@ -55,6 +77,7 @@ function tableOf({ places, parts }: FlatWeights, into: Content["into"], kind: Fl
 /**
  * A safetensors file of what the GPU holds.
  * @param kept tensors of other origin that it has as well
+ * @param readFrozen of what it holds in f16 alone, where weights are written
  * @throws while it is read: GpuError, DeviceLostError
  */
 export function flatFile(
@@ -63,9 +86,10 @@ export function flatFile(
   shapes: ReadonlyMap<string, Shape>,
   kinds: readonly FlatKind[],
   naming: Naming,
-  kept: KeptTensors = new Map(),
+  { kept = new Map(), readFrozen }: { readonly kept?: KeptTensors; readonly readFrozen?: ReadFrozen } = {},
 ): AsyncGenerator<Uint8Array<ArrayBuffer>, void, undefined> {
   const places = placesIn(flat, shapes, kinds, naming);
+  if (readFrozen) addFrozen(places, flat, shapes, naming);
   const tensors = [...places].map(([name, { shape, kind }]) => {
     const dtype = kind === "copies" ? "F16" : "F32";
     return [name, { name, dtype, shape, elements: sizeOf(shape) }] as const;
@@ -76,10 +100,13 @@ export function flatFile(
   const source: WritableTensors = {
     name: "model",
     tensors: new Map([...tensors, ...others]),
-    async read(name, range) {
+    async read(called, range) {
+      const values = kept.get(called)?.values;
       const { offset = 0, count = 0 } = range!;
-      const values = kept.get(name)?.values;
-      return values ? values.slice(offset, offset + count) : readRange(engine, places.get(name)!, range!);
+      if (values) return values.slice(offset, offset + count);
+      const place = places.get(called)!;
+      const inF16 = place.kind === "weights" && place.table.parts[0]!.dtype === "f16";
+      return inF16 ? readFrozen!(place.name, range!) : readRange(engine, place, range!);
     },
     chunks: () => {
       throw new TypeError("what is trained is written as it is");

@@ -10,6 +10,7 @@ export { tagExamples } from "./data/tags.ts";
 export type { Dropout } from "./encoder.ts";
 export type { Evaluation, EvaluationForward } from "./evaluation.ts";
 export { type TrainerEvent, TrainingError } from "./events.ts";
+export type { LoraOptions } from "./lora.ts";
 export type { Labels } from "./losses.ts";
 export type { ObjectiveName } from "./objectives.ts";
 export type { TrainerOptions, TrainingData } from "./options.ts";

@@ -1,6 +1,7 @@
 /** The model folder that training begins from, and the one that it ends with: Hugging Face's, of what is trained. */
 
 import { type BertConfig, ModelError, parseConfig } from "../bert/config.ts";
+import type { StoredShapes } from "../bert/heads/head.ts";
 import type { HeadName } from "../bert/heads/index.ts";
 import { folderAt } from "../bert/tasks/sentence_modules.ts";
 import { nameTensors, settleConfig } from "../bert/weights.ts";
@@ -9,6 +10,10 @@ import { type Checkpoint, openCheckpoint } from "../files/checkpoint.ts";
 import { parseJson } from "../files/json.ts";
 import type { Shape } from "../runtime/tensor.ts";
 import type { Dropout } from "./encoder.ts";
+import type { Partly } from "./flat.ts";
+import { frozenBy } from "./frozen.ts";
+import { shapesFor } from "./initial.ts";
+import { type LoraOptions, loraOf } from "./lora.ts";
 import { OBJECTIVES, type ObjectiveName } from "./objectives.ts";
 import { openSentence, type SentenceStart, sentenceModulesOf } from "./sentence_files.ts";
 import { isSentenceLoss, SENTENCE_LOSSES, type SentenceOptions } from "./sentence_losses.ts";
@@ -23,6 +28,13 @@ export interface StartOptions {
   readonly dropout?: Partial<Dropout> | undefined;
   /** Of losses of sentences. */
   readonly sentence?: SentenceOptions | undefined;
+  /**
+   * Parts that stay as they are: `embeddings`, `layers:0-3`, `layers:5` (from 0), `encoder` (embeddings and all layers),
+   * `pooler`. They take no gradients and no moments, and the backward pass ends above the lowest that is trained.
+   */
+  readonly freeze?: readonly string[] | undefined;
+  /** Trains low-rank adapters of linear layers and a new head, in place of the weights, into the files of PEFT. */
+  readonly lora?: LoraOptions | undefined;
 }
 
 export interface StartingModel {
@@ -36,6 +48,9 @@ export interface StartingModel {
   readonly deviation: number;
   /** Undefined: all weights are random. Whoever opened it closes it. */
   readonly checkpoint: Checkpoint | undefined;
+  readonly partly: Partly;
+  /** What an adapter says its base is. */
+  readonly baseModel: string;
   /** Files of the tokenizer, as they are, and of sentence-transformers. */
   readonly files: readonly (readonly [path: string, content: string])[];
   /** Of losses of sentences. */
@@ -96,6 +111,7 @@ export async function openStart(given: Folder, options: StartOptions): Promise<S
     const content = await readText(folder, path);
     if (content !== undefined) files.push([path, content]);
   }
+  const heads = objectives.flatMap((name) => OBJECTIVES[name].heads);
   const checkpoint = fromScratch ? undefined : await openCheckpoint(folder);
   try {
     const config = checkpoint ? await settleConfig(written, checkpoint) : written;
@@ -104,18 +120,33 @@ export async function openStart(given: Folder, options: StartOptions): Promise<S
       name: folder.name,
       config,
       json: { ...json, tie_word_embeddings: config.tieWordEmbeddings },
-      heads: objectives.flatMap((name) => OBJECTIVES[name].heads),
+      heads,
       dropout: dropoutIn(json),
       deviation: numberIn(json, "initializer_range", 0.02),
       checkpoint,
       files: [...files, ...(sentence?.files ?? [])],
       sentence,
       kept: sentence && checkpoint ? await poolerOf(checkpoint, config) : new Map(),
+      partly: partlyOf(options, shapesFor(config, heads), checkpoint && nameTensors(checkpoint, config).shapes),
+      baseModel: options.lora?.baseModel ?? folder.name,
     };
   } catch (error) {
     await checkpoint?.close();
     throw error;
   }
+}
+
+/** @param found what the checkpoint has */
+function partlyOf(
+  { freeze, lora }: StartOptions,
+  shapes: ReadonlyMap<string, Shape>,
+  found: StoredShapes | undefined,
+): Partly {
+  if (freeze && lora) throw new RangeError("freeze and lora are both given: with lora all else is frozen");
+  if (freeze) return { frozen: frozenBy(freeze, shapes) };
+  if (!lora) return {};
+  const own = loraOf(lora, shapes, (name) => shapes.has(name) && !found?.has(name));
+  return { frozen: own.frozen, lora: own };
 }
 
 function trainedJson(

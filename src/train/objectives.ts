@@ -16,7 +16,7 @@ import type { Ref } from "../runtime/recorder.ts";
 import { sizeOf } from "../runtime/tensor.ts";
 import { ladder } from "./fillers.ts";
 import { addUp, crossEntropy, type LabelInputs, type Labels, type LossContext } from "./losses.ts";
-import { activate, chooseRows, dropout, layerNorm, linear, pool, scalarOf } from "./operations.ts";
+import { activate, chooseRows, dropout, type Gradient, layerNorm, linear, pool, scalarOf } from "./operations.ts";
 import {
   recordSentenceLoss,
   SENTENCE_LOSSES,
@@ -49,7 +49,7 @@ export interface Objective {
    */
   prepare(batch: Batch, labels: readonly Labels[], config: BertConfig): LabelInputs;
   /** @returns the gradient of the hidden state */
-  record(context: ObjectiveContext): Ref;
+  record(context: ObjectiveContext): Gradient;
 }
 
 export type ObjectiveName = "mlm" | "next" | "label" | "labels" | "number" | "tags" | "span" | SentenceLossName;
@@ -112,7 +112,7 @@ function onPooled(
   { pooler, output }: { readonly pooler: LinearWeights | undefined; readonly output: LinearWeights },
   probability: number,
   loss: (logits: Ref) => void,
-): Ref {
+): Gradient {
   const { tape, packed, hidden } = context;
   const first = pool(tape, hidden, packed, "cls");
   const dense = linear(tape, first.out, pooler!);

@@ -6,7 +6,6 @@
 import { rowOwnerFor, type Scalar } from "../kernels/kernel.ts";
 import type { MatmulShape } from "../kernels/matmul/matmul.ts";
 import { matmulBackwardKernelFor } from "../kernels/matmul/matmul_backward.ts";
-import { activation as activationKernel } from "../kernels/rows/activation.ts";
 import {
   activationBackward,
   columnSumsBy,
@@ -15,11 +14,12 @@ import {
   layernormBackwardBy,
   layernormWeightsBackwardBy,
 } from "../kernels/rows/backward.ts";
+import { keepBlocks } from "../kernels/rows/keep_blocks.ts";
 import { embeddingSums, poolBackward, segmentSums, spreadRows } from "../kernels/tokens/backward.ts";
 import {
   type Activation,
+  activate as activateOp,
   gatherRows,
-  type LinearWeights,
   l2Normalize as l2NormalizeOp,
   layerNorm as layerNormOp,
   linear as linearOp,
@@ -30,6 +30,7 @@ import {
 import type { Recorder, Ref, ScalarInput } from "../runtime/recorder.ts";
 import type { Table } from "../runtime/table.ts";
 import { sizeOf, type Tensor } from "../runtime/tensor.ts";
+import { type LowRank, lowOf, scale, type TrainedLinear } from "./lora.ts";
 
 /** What recording a step of training takes beside its operands. */
 export interface Tape {
@@ -41,12 +42,17 @@ export interface Tape {
   readonly step: ScalarInput;
   /** Operations with dropout so far. */
   drawn: number;
+  /** Values that follow from something that is trained: those that have gradients. */
+  readonly learnt: Set<Ref>;
 }
+
+/** The gradient of a value; undefined where nothing that it follows from is trained, and nothing is recorded for it. */
+export type Gradient = Ref | undefined;
 
 export interface Operation {
   readonly out: Ref;
   /** @returns the gradient of the input */
-  backward(dOut: Ref): Ref;
+  backward(dOut: Gradient): Gradient;
 }
 
 export interface Linear {
@@ -55,20 +61,68 @@ export interface Linear {
    * @param residual a gradient that is added to the input's
    * @param summed whether the bias has its gradient already
    */
-  backward(dOut: Ref, options?: { readonly residual?: Ref | undefined; readonly summed?: boolean }): Ref;
+  backward(dOut: Gradient, options?: { readonly residual?: Gradient; readonly summed?: boolean }): Gradient;
+}
+
+/** Notes that `out` has a gradient, where something does that it follows from. */
+export function follows(
+  { learnt, gradientOf }: Tape,
+  out: Ref,
+  values: readonly (Ref | undefined)[],
+  weights: readonly (Tensor | undefined)[] = [],
+): Ref {
+  const learns = values.some((value) => value && learnt.has(value));
+  if (learns || weights.some((weight) => weight && gradientOf(weight))) learnt.add(out);
+  return out;
 }
 
 /** [rows, in] -> [rows, out], plus `residual` */
-export function linear(tape: Tape, x: Ref, weights: LinearWeights, residual?: Ref): Linear {
-  const { r } = tape;
+export function linear(tape: Tape, x: Ref, weights: TrainedLinear, residual?: Ref): Linear {
+  const { low, adapted: _, ...own } = weights;
+  const { weight, bias } = own;
+  const plain = linearOp(tape.r, x, own, { residual });
+  follows(tape, plain, [x, residual], [...weight.parts, ...(bias?.parts ?? [])]);
+  const added = low && lowRank(tape, x, low, plain);
   return {
-    out: linearOp(r, x, weights, residual ? { residual } : {}),
+    out: added?.out ?? plain,
     backward(dOut, { residual, summed = false } = {}) {
-      const { weight, bias } = weights;
+      if (!dOut) return undefined;
       if (!summed)
         for (const [i, part] of (bias?.parts ?? []).entries()) sumColumns(tape, dOut, part, i * weight.rowsPerPart);
       weightGradients(tape, x, dOut, weight);
-      return inputGradient(tape, x, dOut, weight, residual);
+      const dx = tape.learnt.has(x) ? inputGradient(tape, x, dOut, weight, residual) : undefined;
+      return added ? added.backward(dOut, dx) : dx;
+    },
+  };
+}
+
+/** plain + factor * B A dropout(x); what A reads is dropped anew in the backward pass. */
+function lowRank(
+  tape: Tape,
+  x: Ref,
+  { a, b, factor, dropout: p, layer, rank }: LowRank,
+  plain: Ref,
+): { readonly out: Ref; backward(dOut: Ref, dx: Gradient): Gradient } {
+  const { r, gradientOf } = tape;
+  const tensor = tape.drawn++;
+  const kept = (): Ref => (p > 0 ? drop(tape, x, p, tensor) : x);
+  const low = lowOf(r, kept(), { a, factor });
+  const out = linearOp(r, low, { weight: b, bias: undefined }, { residual: plain });
+  return {
+    out: follows(tape, out, [plain], [...a.parts, ...b.parts]),
+    backward(dOut, dx) {
+      weightGradients(tape, low, dOut, b);
+      const gradient = gradientOf(b.parts[0]!);
+      if (gradient && layer.modules.length > 1) {
+        const shape = { rows: b.rows, width: rank, height: layer.outputs, blocks: layer.blocks };
+        r.dispatch(keepBlocks, shape, { x: gradient });
+      }
+      const dLow = scale(r, inputGradient(tape, low, dOut, b, undefined), factor);
+      const input = kept();
+      weightGradients(tape, input, dLow, a);
+      if (!tape.learnt.has(x)) return undefined;
+      if (p === 0) return inputGradient(tape, x, dLow, a, dx);
+      return drop(tape, inputGradient(tape, input, dLow, a, undefined), p, tensor, dx);
     },
   };
 }
@@ -121,14 +175,15 @@ export function layerNorm(
   x: Ref,
   weights: NormWeights,
   eps: number,
-): { out: Ref; backward(dOut: Ref, bias?: Tensor): Ref } {
+): { out: Ref; backward(dOut: Gradient, bias?: Tensor): Gradient } {
   const { r, gradientOf } = tape;
+  const { gamma, beta } = weights;
   return {
-    out: layerNormOp(r, x, weights, eps),
+    out: follows(tape, layerNormOp(r, x, weights, eps), [x], [gamma, beta]),
     /** @param bias of a linear layer whose output x is: it gets its gradient as well */
     backward(dOut, bias) {
+      if (!dOut) return undefined;
       const [rows, cols] = x.shape as [number, number];
-      const { gamma, beta } = weights;
       const shape = { rows, cols, dtype: scalarOf(x) };
       const owner = rowOwnerFor(r.traits);
       const dx = r.temporary("gradient", x.shape, x.dtype);
@@ -148,20 +203,15 @@ export function layerNorm(
 }
 
 /** Element by element. */
-export function activate({ r }: Tape, pre: Ref, name: Exclude<Activation, "erf">): Operation {
-  const [rows, cols] = pre.shape as [number, number];
-  const dtype = scalarOf(pre);
-  const out = r.temporary(name, pre.shape, pre.dtype);
-  r.dispatch(activationKernel, { rows, cols, dtype, bias: false, activation: name }, { x: pre, out });
+export function activate(tape: Tape, pre: Ref, name: Exclude<Activation, "erf">): Operation {
+  const { r } = tape;
   return {
-    out,
+    out: follows(tape, activateOp(r, pre, name), [pre]),
     backward(dOut) {
+      if (!dOut) return undefined;
       const dPre = r.temporary("gradient", pre.shape, pre.dtype);
-      r.dispatch(
-        activationBackward,
-        { count: rows * cols, dtype, activation: name },
-        { pre, d_out: dOut, d_pre: dPre },
-      );
+      const shape = { count: sizeOf(pre.shape), dtype: scalarOf(pre), activation: name };
+      r.dispatch(activationBackward, shape, { pre, d_out: dOut, d_pre: dPre });
       return dPre;
     },
   };
@@ -170,9 +220,13 @@ export function activate({ r }: Tape, pre: Ref, name: Exclude<Activation, "erf">
 /** x with elements left out, plus `residual`; x itself where none are left out and nothing is added. */
 export function dropout(tape: Tape, x: Ref, probability: number, residual?: Ref): Operation {
   const tensor = tape.drawn++;
+  const out = probability > 0 || residual ? drop(tape, x, probability, tensor, residual) : x;
   return {
-    out: probability > 0 || residual ? drop(tape, x, probability, tensor, residual) : x,
-    backward: (dOut) => (probability > 0 ? drop(tape, dOut, probability, tensor) : dOut),
+    out: follows(tape, out, [x, residual]),
+    backward(dOut) {
+      if (!dOut || !tape.learnt.has(x)) return undefined;
+      return probability > 0 ? drop(tape, dOut, probability, tensor) : dOut;
+    },
   };
 }
 
@@ -184,15 +238,17 @@ function drop({ r, seed, step }: Tape, x: Ref, probability: number, tensor: numb
 }
 
 /** a + b */
-export function add(tape: Tape, a: Ref, b: Ref): Ref {
-  return drop(tape, a, 0, 0, b);
+export function add(tape: Tape, a: Gradient, b: Gradient): Gradient {
+  return a && b ? drop(tape, a, 0, 0, b) : (a ?? b);
 }
 
 /** Rows scaled to length 1. */
-export function l2Normalize({ r }: Tape, x: Ref): Operation {
+export function l2Normalize(tape: Tape, x: Ref): Operation {
+  const { r } = tape;
   return {
-    out: l2NormalizeOp(r, x),
+    out: follows(tape, l2NormalizeOp(r, x), [x]),
     backward(dOut) {
+      if (!dOut) return undefined;
       const [rows, cols] = x.shape as [number, number];
       const dx = r.temporary("gradient", x.shape, x.dtype);
       const shape = { rows, cols, dtype: scalarOf(x) };
@@ -203,11 +259,13 @@ export function l2Normalize({ r }: Tape, x: Ref): Operation {
 }
 
 /** One row per sequence. */
-export function pool({ r }: Tape, x: Ref, packed: PackedTokens, mode: "cls" | "mean" | "max"): Operation {
+export function pool(tape: Tape, x: Ref, packed: PackedTokens, mode: "cls" | "mean" | "max"): Operation {
+  const { r } = tape;
   const { tokens, cuSeqlens, masked } = packed;
   return {
-    out: poolOp(r, x, packed, mode),
+    out: follows(tape, poolOp(r, x, packed, mode), [x]),
     backward(dOut) {
+      if (!dOut) return undefined;
       const dx = r.temporary("gradient", x.shape, x.dtype);
       const sequences = cuSeqlens.shape[0]! - 1;
       const shape = { sequences, hidden: x.shape[1]!, dtype: scalarOf(x), mode, mask: masked && mode !== "cls" };
@@ -222,11 +280,13 @@ export function pool({ r }: Tape, x: Ref, packed: PackedTokens, mode: "cls" | "m
  * @param rows u32 [count]
  * @param places u32, for each row of x which of `rows` it is, or `NO_ROW`: no row may be there twice
  */
-export function chooseRows({ r }: Tape, x: Ref, rows: Ref, places: Ref): Operation {
+export function chooseRows(tape: Tape, x: Ref, rows: Ref, places: Ref): Operation {
+  const { r } = tape;
   const dtype = scalarOf(x);
   return {
-    out: gatherRows(r, x, rows, dtype),
+    out: follows(tape, gatherRows(r, x, rows, dtype), [x]),
     backward(dOut) {
+      if (!dOut) return undefined;
       const out = r.temporary("gradient", x.shape, x.dtype);
       const [count, cols] = x.shape as [number, number];
       r.dispatch(spreadRows, { count, cols, dtype }, { x: dOut, places, out });
@@ -256,7 +316,7 @@ export function embed(
   eps: number,
   dtype: Scalar,
   segments: EmbeddingSegments,
-): { out: Ref; backward(dOut: Ref): void } {
+): { out: Ref; backward(dOut: Gradient): void } {
   const { r, gradientOf } = tape;
   const { word, position, tokenType } = tables;
   const [count, cols] = [tokens.shape[0]!, word.cols];
@@ -273,11 +333,13 @@ export function embed(
       out: sums,
     },
   );
+  follows(tape, sums, [], [...word.parts, position, tokenType]);
   const normal = layerNorm(tape, sums, tables.norm, eps);
   return {
     out: normal.out,
     backward(dOut) {
       const dSums = normal.backward(dOut);
+      if (!dSums || !tape.learnt.has(sums)) return;
       const pieces = segments.pieces.shape[0]!;
       const partial = r.temporary("sums of embeddings", [pieces, cols], "f32");
       const { order, starts, pieces: targets } = segments;

@@ -45,12 +45,17 @@ export interface TrainerOptions extends StartOptions, BatchOptions, ChunkOptions
   readonly earlyStopping?: number | undefined;
   /** Steps between two that are told, with the mean of their losses. Default 10. */
   readonly loggingSteps?: number | undefined;
+  /**
+   * Whether of each layer its input alone is kept, and the rest computed again in the backward pass: the same bits, less
+   * memory, a third more time. Default false.
+   */
+  readonly recompute?: boolean | undefined;
   /** Bytes on the GPU that training may take. */
   readonly memoryLimit?: number | undefined;
 }
 
 const OPTIONS: Names<TrainerOptions> = {
-  ...{ objectives: 1, labels: 1, fromScratch: 1, dropout: 1, dtype: 1, seed: 1 },
+  ...{ objectives: 1, labels: 1, fromScratch: 1, dropout: 1, dtype: 1, seed: 1, freeze: 1, lora: 1, recompute: 1 },
   ...{ sentence: 1, miniBatchSize: 1, noDuplicates: 1 },
   ...{ batchTokens: 1, batchSize: 1, gradientAccumulation: 1, epochs: 1, maxSteps: 1, memoryLimit: 1 },
   ...{ learningRate: 1, schedule: 1, warmupSteps: 1, weightDecay: 1, maxGradNorm: 1, betas: 1, eps: 1 },

@@ -41,14 +41,18 @@ export async function planOf(data: TrainingData, options: TrainerOptions): Promi
     : { totalSteps: maxSteps, batchCounts: [], largest };
 }
 
-/** All that decides the bits of a run beside its weights, and which of them are the best, as JSON has it. */
+/**
+ * All that decides the bits of a run beside its weights, and which of them are the best, as JSON has it.
+ * @param frozen a fingerprint of frozen weights: 0 where there are none
+ */
 export function decisionsOf(
   engine: Engine,
-  { json, dropout, sentence }: StartingModel,
+  { json, dropout, sentence, partly }: StartingModel,
   { fingerprint }: TrainingData,
   { evaluationFingerprint: evaluation }: { readonly evaluationFingerprint?: string | undefined },
   options: TrainerOptions,
   totalSteps: number,
+  frozen: number,
 ): RunState["decisions"] {
   const { objectives, dtype = "f32", seed = 0, gradientAccumulation = 1, batchTokens, batchSize } = options;
   const { noDuplicates, miniBatchSize } = options;
@@ -62,6 +66,7 @@ export function decisionsOf(
     ...{ learningRate, schedule, warmupSteps, weightDecay, maxGradNorm, betas, eps },
     ...{ data: fingerprint, evaluation, metric },
     ...{ adapter: engine.adapter, kernels },
+    ...(partly.frozen && { freeze: options.freeze, lora: partly.lora?.options, frozen }),
   };
   return JSON.parse(JSON.stringify(decisions));
 }

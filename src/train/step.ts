@@ -332,10 +332,14 @@ export class TrainingSteps {
   #tape(r: Recorder): Tape {
     return {
       r,
-      gradientOf: (tensor) => r.state(this.flat.gradientOf(tensor)),
+      gradientOf: (tensor) => {
+        const gradient = this.flat.gradientOf(tensor);
+        return gradient && r.state(gradient);
+      },
       seed: this.#seed,
       step: r.scalar("step", "u32"),
       drawn: 0,
+      learnt: new Set(),
     };
   }
 

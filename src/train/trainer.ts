@@ -6,11 +6,11 @@
 import type { Folder } from "../files/bytes.ts";
 import type { Engine } from "../runtime/engine.ts";
 import { batchesOf, inOrder, tokensOf } from "./batches.ts";
-import { checkpointFiles, modelFiles, restoreFlat } from "./checkpoint.ts";
+import { checkpointFiles, modelFiles, readsStart, restoreFlat } from "./checkpoint.ts";
 import { type Evaluation, type EvaluationForward, forwardOf } from "./evaluation.ts";
 import { type TrainerEvent, TrainingError } from "./events.ts";
 import type { FlatWeights } from "./flat.ts";
-import { initialWeights } from "./initial.ts";
+import { type InitialWeights, initialWeights } from "./initial.ts";
 import { openStart, type StartingModel } from "./model_folder.ts";
 import { requireOptions, type TrainerOptions, type TrainingData } from "./options.ts";
 import { readTensor } from "./read.ts";
@@ -41,7 +41,15 @@ export interface TrainerParts {
 }
 
 export interface MemoryPart {
-  readonly what: "weights" | "gradients" | "moments" | "weights in f16" | "optimizer" | "kept vectors" | "a step";
+  readonly what:
+    | "weights"
+    | "frozen weights"
+    | "gradients"
+    | "moments"
+    | "weights in f16"
+    | "optimizer"
+    | "kept vectors"
+    | "a step";
   readonly bytes: number;
 }
 
@@ -87,15 +95,15 @@ export class Trainer {
   private constructor(made: {
     readonly engine: Engine;
     readonly start: StartingModel;
-    readonly flat: FlatWeights;
     readonly steps: TrainingSteps;
     readonly data: TrainingData;
     readonly options: TrainerOptions;
     readonly parts: TrainerParts;
     readonly plan: Plan;
-    readonly random: readonly string[];
+    readonly begun: InitialWeights;
   }) {
-    const { engine, start, flat, steps, data, options, parts, plan, random } = made;
+    const { engine, start, steps, data, options, parts, plan, begun } = made;
+    const { flat, random } = begun;
     this.#engine = engine;
     this.#start = start;
     this.#flat = flat;
@@ -109,7 +117,7 @@ export class Trainer {
     this.#largest = plan.largest;
     this.#generation = engine.generation;
     this.#forward = forwardOf(engine, steps.model);
-    this.#decisions = decisionsOf(engine, start, data, parts, options, plan.totalSteps);
+    this.#decisions = decisionsOf(engine, start, data, parts, options, plan.totalSteps, begun.fingerprint);
   }
 
   /**
@@ -131,17 +139,19 @@ export class Trainer {
       throw new RangeError(`dtype f16 needs the feature shader-f16, which ${engine.adapter.name} lacks; use f32`);
     }
     const start = await openStart(folder, options);
-    const { config, heads, deviation, checkpoint, dropout } = start;
+    const { config, heads, deviation, checkpoint, dropout, partly } = start;
+    let kept = false;
     let flat: FlatWeights | undefined;
     let steps: TrainingSteps | undefined;
     try {
       const plan = await planOf(data, options);
       await engine.ready();
-      const begun = await initialWeights(engine, config, heads, dtype, checkpoint, { seed, deviation });
+      const begun = await initialWeights(engine, config, heads, dtype, checkpoint, { seed, deviation, ...partly });
       flat = begun.flat;
       const { totalSteps } = plan;
       const warmupSteps = warmup < 1 ? Math.ceil(warmup * totalSteps) : warmup;
-      const model = { config, dtype, weights: flat.weights, dropout, sentence: start.sentence?.settings };
+      const { recompute } = options;
+      const model = { config, dtype, weights: flat.weights, dropout, sentence: start.sentence?.settings, recompute };
       steps = await TrainingSteps.create(
         engine,
         model,
@@ -150,25 +160,25 @@ export class Trainer {
         { ...options, totalSteps, warmupSteps },
         seed >>> 0,
       );
-      const { random } = begun;
-      const trainer = new Trainer({ engine, start, flat, steps, data, options, parts, plan, random });
+      const trainer = new Trainer({ engine, start, steps, data, options, parts, plan, begun });
       if (memoryLimit !== undefined) {
         const memory = await trainer.memory();
         const bytes = memory.reduce((sum, part) => sum + part.bytes, 0);
         if (bytes > memoryLimit) {
           const each = memory.map(({ what, bytes }) => `${what} ${bytes}`).join(", ");
           throw new RangeError(
-            `training takes ${bytes} bytes (${each}), memoryLimit is ${memoryLimit}; use smaller batches with gradientAccumulation`,
+            `training takes ${bytes} bytes (${each}), memoryLimit is ${memoryLimit}; use smaller batches with gradientAccumulation, or recompute`,
           );
         }
       }
+      kept = readsStart(start, flat);
       return trainer;
     } catch (error) {
       steps?.dispose();
       flat?.dispose();
       throw error;
     } finally {
-      await checkpoint?.close();
+      if (!kept) await checkpoint?.close();
     }
   }
 
@@ -194,7 +204,7 @@ export class Trainer {
 
   /** Bytes on the GPU: those that are taken, and those of a step on the largest batch. */
   async memory(): Promise<MemoryPart[]> {
-    const { parts } = this.#flat;
+    const { parts, frozenBytes } = this.#flat;
     const sum = (of: (part: FlatWeights["parts"][number]) => number): number =>
       parts.reduce((bytes, part) => bytes + of(part), 0);
     const copies = sum((part) => part.copies?.bytes ?? 0);
@@ -202,6 +212,7 @@ export class Trainer {
     const { cacheBytes } = this.#steps;
     return [
       { what: "weights", bytes: sum(({ weights }) => weights.bytes) },
+      ...(frozenBytes > 0 ? [{ what: "frozen weights", bytes: frozenBytes } as const] : []),
       { what: "gradients", bytes: sum(({ gradients }) => gradients.bytes) },
       { what: "moments", bytes: sum(({ m, v }) => m.bytes + v.bytes) },
       ...(copies > 0 ? [{ what: "weights in f16", bytes: copies } as const] : []),
@@ -307,9 +318,10 @@ export class Trainer {
     return this.#saved;
   }
 
-  /** Frees all that is on the GPU. Safe to call twice. */
+  /** Frees all that is on the GPU, and closes what is read. Safe to call twice. */
   dispose(): void {
     this.#failure ??= new Error("the trainer was disposed; create a new one");
+    void this.#start.checkpoint?.close();
     this.#steps.dispose();
     this.#flat.dispose();
   }

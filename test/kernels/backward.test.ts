@@ -27,6 +27,7 @@ describe.each<Scalar>(["f32", "f16"])("%s", (dtype) => {
     checkAll("l2_normalize_backward", tables.l2NormalizeBackwardCases);
     checkAll("activation_backward", tables.activationBackwardCases);
     checkAll("dropout", tables.dropoutCases);
+    checkAll("keep_blocks", tables.keepBlocksCases);
     checkAll("segment_sums", tables.segmentSumsCases);
     checkAll("spread_rows", tables.spreadRowsCases);
     checkAll("embedding_sums", tables.embeddingSumsCases);

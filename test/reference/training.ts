@@ -5,6 +5,7 @@ import { join } from "node:path";
 import type { Engine } from "../../src/node/index.ts";
 import { curveFindings, gradientFindings, runFindings } from "../train/agreement.ts";
 import { type ExpectedCurve, readFixture } from "../train/fixtures.ts";
+import { type ExpectedLora, loraFindings } from "../train/lora_agreement.ts";
 import type { Finding, Fixture } from "./fixture.ts";
 
 /** An expected.json with gradients or with a curve; adapters have other ones. */
@@ -15,8 +16,8 @@ export function isTrainingFixture({ gradient, optimizer }: Fixture): boolean {
 export function whyTrainingIsSkipped(fixture: Fixture, folder: string): string | undefined {
   const { architecture, losses, gradient, loss_function: ofSentences } = fixture;
   if (!ofSentences && !/^BertFor/.test(architecture ?? "")) return `training of ${architecture ?? "it"} is not run`;
-  if (losses === undefined && !(gradient as { file?: string }).file) return "its loss is not run";
-  return existsSync(join(folder, "adapter")) ? "adapters are not run" : undefined;
+  const runs = losses !== undefined || existsSync(join(folder, "adapter")) || (gradient as { file?: string }).file;
+  return runs ? undefined : "its loss is not run";
 }
 
 export async function* runTrainingFixture(
@@ -27,6 +28,10 @@ export async function* runTrainingFixture(
 ): AsyncGenerator<Finding> {
   if (optimizer !== undefined) {
     yield* curveFindings(engine, readFixture<ExpectedCurve>(folder)!, dtype);
+    return;
+  }
+  if (existsSync(join(folder, "adapter"))) {
+    yield* loraFindings(engine, readFixture<ExpectedLora>(folder)!, dtype);
     return;
   }
   const fixture = readFixture(folder)!;

@@ -24,13 +24,13 @@ import {
 type Tensors = Map<string, Float32Array>;
 type Dtype = "f32" | "f16";
 
-const NO_DROPOUT = { hidden: 0, attention: 0, classifier: 0 };
+export const NO_DROPOUT = { hidden: 0, attention: 0, classifier: 0 };
 
 /**
  * What the values of a step may be off, in f32: of each gradient the largest element, or by its norm; of weights the
  * largest element, or by the norm of what they moved.
  */
-const LOSS = 1e-5;
+export const LOSS = 1e-5;
 const GRADIENT_NORM = 1e-4;
 const WEIGHT = 1e-5;
 const MOVED_NORM = 1e-3;
@@ -48,9 +48,9 @@ const F16_LOSS = 0.05;
 const F16_CURVE_LOSS = 0.05;
 /** Six of 128: some texts lie as close to the border as the logits are off. */
 const F16_ACCURACY = 0.05;
-const F16_SCALE = 1024;
+export const F16_SCALE = 1024;
 /** Where the state has its loss scale. */
-const SCALE_AT = 4;
+export const SCALE_AT = 4;
 
 interface Training {
   readonly steps: TrainingSteps;
@@ -125,7 +125,7 @@ function* compareTied(
   yield numberFinding(`${name}, the padding's row`, largestApart(row(values), row(decoder!)), most);
 }
 
-function* compareGradients(
+export function* compareGradients(
   what: string,
   got: Tensors,
   want: Tensors,
@@ -189,7 +189,7 @@ export async function* runFindings(
   training.dispose();
 }
 
-function* compareWeights(
+export function* compareWeights(
   where: string,
   got: Tensors,
   want: Tensors,
@@ -304,7 +304,7 @@ function apartOf(got: ArrayLike<number>, want: ArrayLike<number>): number[] {
 const normApart = (got: ArrayLike<number>, want: ArrayLike<number>): number => norm(apartOf(got, want));
 
 /** NaN where anything is, or where the lengths differ. */
-function largestApart(got: ArrayLike<number>, want: ArrayLike<number>): number {
+export function largestApart(got: ArrayLike<number>, want: ArrayLike<number>): number {
   return apartOf(got, want).reduce((worst, value) => Math.max(worst, Math.abs(value)), 0);
 }
 

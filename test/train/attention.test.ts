@@ -30,10 +30,10 @@ describe("self-attention", () => {
         masked: true,
       };
       const step: ScalarInput = r.scalar("step", "u32");
-      const tape = { r, gradientOf: () => undefined, seed, step, drawn: 5 };
+      const tape = { r, gradientOf: () => undefined, seed, step, drawn: 5, learnt: new Set([qkv]) };
       const operation = selfAttention(tape, qkv, packed, heads, dropout);
       r.output("out", operation.out);
-      r.output("gradient", operation.backward(dOut));
+      r.output("gradient", operation.backward(dOut)!);
       expect(tape.drawn).toBe(6);
     });
     const random = randomNumbers(1);

@@ -4,6 +4,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { BertModel } from "../../src/bert/model.ts";
 import type { Wanted } from "../../src/bert/outputs.ts";
 import { bytesSource } from "../../src/files/bytes.ts";
+import { openCheckpointFile } from "../../src/files/checkpoint.ts";
 import { openSafetensors } from "../../src/files/safetensors.ts";
 import { Engine } from "../../src/runtime/engine.ts";
 import { uniforms } from "../../src/train/initial.ts";
@@ -149,4 +150,26 @@ test("a folder that is trained further begins with its own weights, another clas
   await expect(begin({ "vocab.txt": "" }, {})).rejects.toThrow("there is no config.json");
   await expect(begin({ "config.json": "{}" }, {})).rejects.toThrow("hidden_size is undefined");
   for (const trainer of [first, second, third]) trainer.dispose();
+});
+
+test("random tensors are all different, and others from another seed", async () => {
+  const data = { epoch: () => [{ sequence: { inputIds: [1, 2, 3] }, labels: { label: 0 } }] };
+  const seen = new Map<number, string>();
+  for (const seed of [0, 1]) {
+    const trainer = await Trainer.create(engine, tinyFolder(), data, {
+      objectives: ["label"],
+      fromScratch: true,
+      seed,
+    });
+    const file = (await filesOf(trainer.model()))["model.safetensors"]!;
+    trainer.dispose();
+    const checkpoint = await openCheckpointFile(bytesSource("model.safetensors", file));
+    for (const name of checkpoint.tensors.keys()) {
+      if (/bias$|LayerNorm/.test(name)) continue;
+      const value = (await checkpoint.readFloats(name)).at(-1)!;
+      expect(seen.get(value), `${name} of seed ${seed}`).toBeUndefined();
+      seen.set(value, `${name} of seed ${seed}`);
+    }
+  }
+  expect(seen.size).toBe(2 * 17);
 });

@@ -8,6 +8,7 @@ import type {
   LayernormBackwardShape,
   LayernormWeightsBackwardShape,
 } from "../rows/backward.ts";
+import type { KeepBlocksShape } from "../rows/keep_blocks.ts";
 import type { L2NormalizeShape } from "../rows/l2_normalize.ts";
 import { type EmbeddingSumsShape, NO_ROW, type SegmentSumsShape, type SpreadRowsShape } from "../tokens/backward.ts";
 import type { PoolShape } from "../tokens/pool.ts";
@@ -183,16 +184,24 @@ export function poolBackward({ sequences, hidden, mode, mask }: PoolShape, input
 }
 
 export function dropout(shape: DropoutShape, inputs: Inputs): Outputs {
-  const { count, probability, residual, seed, step, tensor } = shape;
+  const { count, probability, residual, factor = 1, seed, step, tensor } = shape;
   const x = valuesOf(inputs, "x");
   const added = residual ? valuesOf(inputs, "residual") : undefined;
   const threshold = Math.floor(probability * 2 ** 32);
   const out = new Float64Array(count);
   for (let i = 0; i < count; i++) {
     const drawn = philox([Math.floor(i / 4), tensor, step, 0], [seed, 0])[i % 4]!;
-    out[i] = (drawn >= threshold ? x[i]! / (1 - probability) : 0) + (added?.[i] ?? 0);
+    out[i] = (drawn >= threshold ? (x[i]! * factor) / (1 - probability) : 0) + (added?.[i] ?? 0);
   }
   return { out };
+}
+
+export function keepBlocks({ rows, width, height, blocks }: KeepBlocksShape, inputs: Inputs): Outputs {
+  const cols = width * blocks.length;
+  const x = valuesOf(inputs, "x");
+  const stays = (i: number): boolean =>
+    Math.floor(Math.floor(i / cols) / height) === blocks[Math.floor((i % cols) / width)];
+  return { x: Float64Array.from({ length: rows * cols }, (_, i) => (stays(i) ? x[i]! : 0)) };
 }
 
 /** Philox 4x32-10 (Salmon et al. 2011): four u32 from a counter of four and a key of two. */

@@ -148,6 +148,8 @@ export interface DropoutShape {
   readonly probability: number;
   /** Whether `residual` [count] is added afterwards. */
   readonly residual: boolean;
+  /** What is kept is multiplied by this as well; default 1. */
+  readonly factor?: number;
   /** These three say which elements: the same in the backward pass. */
   readonly seed: number;
   readonly step: number;
@@ -158,12 +160,13 @@ export interface DropoutShape {
 export const dropout: Kernel<DropoutShape> = {
   name: "dropout",
   source: dropoutWgsl,
-  plan({ count, dtype, probability, residual, seed, step, tensor }, limits) {
+  plan({ count, dtype, probability, residual, factor = 1, seed, step, tensor }, limits) {
     requireSizes("dropout", { count });
     requireIndexable("dropout", { x: count });
+    const { threshold, scale } = dropoutParams("dropout", probability);
     return {
       constants: { Scalar: dtype, WORKGROUP_SIZE, HAS_RESIDUAL: residual },
-      params: { count, tensor, step, seed, ...dropoutParams("dropout", probability) },
+      params: { count, tensor, step, seed, threshold, scale: scale * factor },
       workgroups: foldWorkgroups(Math.ceil(count / (4 * WORKGROUP_SIZE)), limits),
       label: `${count}`,
     };

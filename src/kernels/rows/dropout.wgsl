@@ -16,7 +16,7 @@ struct Params {
   step: u32,
   seed: u32,
   threshold: u32, // p * 2^32: an element is kept whose number is no less
-  scale: f32, // 1 / (1 - p)
+  scale: f32, // 1 / (1 - p), times what all is to be multiplied by
 }
 
 @group(0) @binding(0) var<storage, read> x: array<vec4<Scalar>>;

@@ -10,6 +10,7 @@ export interface CommonOptions {
   readonly dtype: "f32" | "f16" | "q8";
   readonly verify: boolean;
   readonly batchInvariant: boolean;
+  readonly lora?: string;
 }
 
 /**
@@ -27,6 +28,7 @@ export function newCommand(name: string, description: string, { gpu = true }: { 
         "model folder in Hugging Face layout, or org/name[@revision] of the Hugging Face hub",
       ).default(bundledModel(), "the bundled movie-bert"),
     )
+    .option("--lora <DIR>", `a LoRA adapter over the model: a folder with PEFT's adapter_config.json${unused}`)
     .option("--verify", "hash the files of a model of the hub before they are used, also those in the cache", false)
     .option("--adapter <NAME>", `auto, hardware, software, or a part of an adapter's name${unused}`, "auto")
     .addOption(

@@ -1,11 +1,19 @@
 /** `convert IN OUT`: writes the weights of a model, in any format that is read, as one safetensors file. */
 
 import { stat } from "node:fs/promises";
+import { join } from "node:path";
 import { Command } from "commander";
+import { type AdapterFile, openAdapter } from "../../bert/adapter_file.ts";
+import { mergedTensors } from "../../bert/merge.ts";
 import { type Checkpoint, openCheckpoint, openCheckpointFile } from "../../files/checkpoint.ts";
-import { planSafetensors, type SafetensorsPlan, writeSafetensors } from "../../files/safetensors_writer.ts";
+import {
+  planSafetensors,
+  type SafetensorsPlan,
+  type WritableTensors,
+  writeSafetensors,
+} from "../../files/safetensors_writer.ts";
 import { type Claim, claimOutput, refuseInputs, type Write, writeOutput } from "../data/claim.ts";
-import { openFile } from "../folder.ts";
+import { openFile, openFolder } from "../folder.ts";
 import { dtypeOption } from "./command.ts";
 import { InputError } from "./failure.ts";
 import { openModelFolder, refuseModel } from "./model.ts";
@@ -17,6 +25,7 @@ interface ConvertOptions {
   readonly dtype?: "f32" | "f16";
   readonly force: boolean;
   readonly verify: boolean;
+  readonly mergeLora?: string;
 }
 
 export function convertCommand(): Command {
@@ -27,6 +36,7 @@ export function convertCommand(): Command {
       "model folder, org/name[@revision] of the hub, or a file such as pytorch_model.bin; nothing in it is executed",
     )
     .argument("<OUT>", "the file to write, such as model.safetensors; - is standard output")
+    .option("--merge-lora <DIR>", "merge a LoRA adapter of PEFT into them: a folder with adapter_config.json")
     .option("--json", "JSON Lines: one object per line", false)
     .addOption(dtypeOption("type of floating-point weights (default: as stored)", ["f32", "f16"]))
     .option("--force", "overwrite OUT when it is there", false)
@@ -34,28 +44,37 @@ export function convertCommand(): Command {
     .action(convert);
 }
 
-async function convert(from: string, out: string, { json, dtype, force, verify }: ConvertOptions): Promise<void> {
+async function convert(from: string, out: string, options: ConvertOptions): Promise<void> {
+  const { json, dtype, force, verify, mergeLora } = options;
   if (out === "-" && process.stdout.isTTY) throw new InputError("-: weights are no text for a terminal; send them on");
   const refuse = force ? undefined : new InputError(`${out}: it is there already; --force overwrites it`);
   const claim = out === "-" ? undefined : await claimOutput(out, { inputs: [from], refuse });
   const notes = warnings();
   try {
     const checkpoint = await openWeights(from, claim, { json, verify });
+    let adapter: AdapterFile | undefined;
     try {
       for (const warning of checkpoint.warnings) notes.warn(warning);
-      const plan = planSafetensors(checkpoint, { ...(dtype && { dtype }), metadata: { format: "pt" } });
+      if (mergeLora !== undefined) {
+        adapter = await openAdapter(openFolder(mergeLora));
+        const own = [...adapter.checkpoint.files.values()].map(({ source }) => source.name);
+        if (claim) await refuseInputs(claim, [join(mergeLora, "adapter_config.json"), ...own]);
+      }
+      const tensors = adapter ? mergedTensors(checkpoint, adapter) : checkpoint;
+      const plan = planSafetensors(tensors, { ...(dtype && { dtype }), metadata: { format: "pt" } });
       const files = [...checkpoint.files.keys()];
       const read = [...checkpoint.files.values()].map(({ source }) => source.name);
       if (claim) {
         await refuseInputs(claim, read);
-        await writeOutput(claim, (write) => writeAll(write, checkpoint, plan, json));
-      } else await writeAll(printRaw, checkpoint, plan, json);
+        await writeOutput(claim, (write) => writeAll(write, tensors, plan, json));
+      } else await writeAll(printRaw, tensors, plan, json);
       const summary = summaryOf(plan);
       const said = json ? JSON.stringify({ path: out, from, files, ...summary }) : asText(from, out, summary);
       if (claim) await print(said);
       else say(said); // standard output has the weights
     } finally {
       await checkpoint.close();
+      await adapter?.checkpoint.close();
     }
   } finally {
     notes.end();
@@ -75,7 +94,12 @@ async function openWeights(
   return openCheckpoint(folder);
 }
 
-async function writeAll(write: Write, checkpoint: Checkpoint, plan: SafetensorsPlan, json: boolean): Promise<void> {
+async function writeAll(
+  write: Write,
+  checkpoint: WritableTensors,
+  plan: SafetensorsPlan,
+  json: boolean,
+): Promise<void> {
   const shown = progress("writing", barsOn({ json }));
   try {
     let done = 0;

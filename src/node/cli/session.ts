@@ -1,5 +1,7 @@
 /** A command at work: the model folder checked, the GPU started when the first text needs it, all freed at the end. */
 
+import { loadAdapter } from "../../bert/adapter.ts";
+import { ADAPTER_FILES, openAdapter } from "../../bert/adapter_file.ts";
 import { ModelError } from "../../bert/config.ts";
 import { BertModel } from "../../bert/model.ts";
 import type { Pretrained, TaskOptions } from "../../bert/tasks/pretrained.ts";
@@ -10,6 +12,7 @@ import { type Folder, readText } from "../../files/bytes.ts";
 import type { Engine } from "../../runtime/engine.ts";
 import { type Claim, withClaim } from "../data/claim.ts";
 import { createEngine } from "../engine.ts";
+import { openFolder } from "../folder.ts";
 import type { CommonOptions } from "./command.ts";
 import { InputError } from "./failure.ts";
 import type { FileOptions } from "./file_options.ts";
@@ -75,6 +78,11 @@ export async function withModel(
     return [...read];
   };
   if (output) await refuseModel(output, folder, await filesOf());
+  const lora = options.lora === undefined ? undefined : openFolder(options.lora);
+  if (lora) {
+    await (await openAdapter(lora)).checkpoint.close(); // what is wrong with it is told before a GPU is looked for
+    if (output) await refuseModel(output, lora, ADAPTER_FILES);
+  }
   const { warn, end } = warnings();
   for (const warning of odd) warn(`${folder.name}: ${warning}`);
   let where = "";
@@ -86,10 +94,11 @@ export async function withModel(
     if (!options.json && !silent) say(`adapter: ${adapterText(engine.adapter)}`);
     const loading = progress("loading the model", barsOn(options));
     try {
-      const model = await BertModel.load(engine, folderAt(folder, sentence?.path ?? ""), {
+      const base = await BertModel.load(engine, folderAt(folder, sentence?.path ?? ""), {
         dtype: options.dtype,
         onProgress: ({ loaded, total }) => loading.at(loaded / total),
       });
+      const model = lora ? await loadAdapter(base, lora) : base;
       return {
         engine,
         pretrained: { model, tokenizer, sentence, settings: await loadSettings(folder, model, modules) },
@@ -118,7 +127,9 @@ export async function withModel(
       output,
       async fingerprints() {
         const hashing = progress("hashing the model", barsOn(options));
-        return fingerprints(folder, await filesOf(), hashing.at).finally(hashing.end);
+        const own = await fingerprints(folder, await filesOf(), hashing.at).finally(hashing.end);
+        const adapter = lora ? await fingerprints(lora, ADAPTER_FILES, () => {}) : {};
+        return { ...own, ...Object.fromEntries(Object.entries(adapter).map(([path, hash]) => [`lora/${path}`, hash])) };
       },
       quiet: options.json,
     });

@@ -104,7 +104,15 @@ describe("without a GPU", () => {
     for (const kind of ["mlm", "pretrain", "classify", "tag", "answer"]) {
       const { code, stdout, stderr } = await run([kind, "--help"]);
       expect([code, stderr]).toEqual([0, ""]);
-      for (const word of ["--input <FILE...>", "--learning-rate", "--early-stopping", "--resume", "Metrics:"]) {
+      for (const word of [
+        "--input <FILE...>",
+        "--learning-rate",
+        "--early-stopping",
+        "--resume",
+        "--freeze",
+        "--recompute",
+        "Metrics:",
+      ]) {
         expect(stdout).toContain(word);
       }
     }
@@ -121,6 +129,7 @@ describe("without a GPU", () => {
       [["classify", ...given, ...SCRATCH_MODEL, "--batch-size", "2", "--batch-tokens", "8"], /either --batch-size or/],
       [["classify", ...given, ...SCRATCH_MODEL, "--max-length", "99"], /--max-length is 99, the model takes 48/],
       [["classify", ...given, ...SCRATCH_MODEL, "--resume", "--force"], /give one of them/],
+      [["classify", ...given, ...SCRATCH_MODEL, "--freeze", "encoder"], /--lora-rank and --freeze need --model/],
       [["classify", ...given.slice(0, 2), "--output", ".", ...SCRATCH_MODEL, "--force"], /reviews.jsonl in it is read/],
       [["classify", ...given.slice(0, 2), "--output", "config.json", ...SCRATCH_MODEL], /it is no folder/],
       [["mlm", ...given, ...SCRATCH_MODEL, "--shuffle-buffer", "9", "--eval-split", "0.5"], /give --eval-input with/],

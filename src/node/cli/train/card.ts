@@ -67,12 +67,13 @@ export function modelCard(kind: string, options: TrainOptions, prepared: Prepare
   const losses = trainer.history.filter(({ loss }) => loss !== undefined);
   return [
     "---",
-    `library_name: ${kind === "embed" ? "sentence-transformers" : "transformers"}`,
+    `library_name: ${options.loraRank !== undefined ? "peft" : kind === "embed" ? "sentence-transformers" : "transformers"}`,
     `pipeline_tag: ${PIPELINES[kind]}`,
     ...(onHub ? [`base_model: ${from.replace(/@.*/, "")}`] : []),
     "tags:",
     ...(kind === "embed" ? ["- sentence-transformers"] : []),
     "- bert-webgpu",
+    ...(options.loraRank === undefined ? [] : ["- lora"]),
     "---",
     "",
     `# ${printable(basename(options.output))}`,

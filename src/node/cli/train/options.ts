@@ -3,7 +3,7 @@
 import { type Command, InvalidArgumentError, Option } from "commander";
 import type { SentenceLossName } from "../../../train/index.ts";
 import { INPUT_FORMATS, type InputFormat } from "../../data/table.ts";
-import { positiveInteger } from "../command.ts";
+import { positiveInteger, wordList } from "../command.ts";
 
 export interface TrainOptions {
   readonly json: boolean;
@@ -45,6 +45,12 @@ export interface TrainOptions {
   readonly seed: number;
   readonly dtype: "f32" | "f16";
   readonly dropout?: number;
+  readonly freeze?: readonly string[];
+  readonly recompute: boolean;
+  readonly loraRank?: number;
+  readonly loraAlpha?: number;
+  readonly loraTargets?: readonly string[];
+  readonly loraDropout?: number;
   /** Of some commands. */
   readonly maskShare: number;
   readonly wholeWord: boolean;
@@ -128,6 +134,28 @@ export function trainOptions(
         .default("f32"),
     )
     .option("--dropout <SHARE>", "in place of that of config.json", probability)
+    .option(
+      "--freeze <PARTS>",
+      "what stays as it is, such as embeddings,layers:0-3: also layers:5, encoder (both of these), pooler",
+      wordList,
+    )
+    .option(
+      "--lora-rank <N>",
+      "train adapters of this rank (LoRA) and the new head alone, into PEFT's files",
+      positiveInteger,
+    )
+    .option("--lora-alpha <A>", "what they add is multiplied by A / N (default: 8)", number)
+    .option(
+      "--lora-targets <NAMES>",
+      "which linear layers have one: query, key, value, dense (default: query,value)",
+      wordList,
+    )
+    .option("--lora-dropout <SHARE>", "of the inputs of adapters (default: 0)", probability)
+    .option(
+      "--recompute",
+      "compute layers again in the backward pass: less memory, a third more time, the same bits",
+      false,
+    )
     .option("--report <FILE.html>", "a page with plots of the run, written when it ends, however it does", page)
     .option("--resume", "go on from the last checkpoint of --output", false)
     .option("--force", "replace what is in --output, and --report", false)

@@ -3,7 +3,13 @@
 import { createHash } from "node:crypto";
 import { stat } from "node:fs/promises";
 import type { Engine } from "../../../runtime/engine.ts";
-import { type StoredFile, Trainer, type TrainerEvent, type TrainerOptions } from "../../../train/index.ts";
+import {
+  type LoraOptions,
+  type StoredFile,
+  Trainer,
+  type TrainerEvent,
+  type TrainerOptions,
+} from "../../../train/index.ts";
 import { createEngine } from "../../index.ts";
 import { type DiskStore, openDiskStore } from "../../training/disk_store.ts";
 import { InputError, messageOf } from "../failure.ts";
@@ -228,6 +234,14 @@ function requireTogether(options: TrainOptions): void {
   const files = [...input, ...(evalInput ?? [])];
   if (resume && files.includes("-")) faults.push("standard input cannot be read again: --resume needs files");
   if (files.filter((path) => path === "-").length > 1) faults.push("standard input can be read once");
+  const { loraRank, loraAlpha, loraTargets, loraDropout, freeze, model } = options;
+  if (loraRank === undefined && [loraAlpha, loraTargets, loraDropout].some((own) => own !== undefined)) {
+    faults.push("--lora-alpha, --lora-targets and --lora-dropout need --lora-rank");
+  }
+  if (loraRank !== undefined && freeze) faults.push("--lora-rank freezes all but adapters: leave --freeze out");
+  if ((loraRank !== undefined || freeze) && model === undefined) {
+    faults.push("--lora-rank and --freeze need --model: random weights would stay as they are");
+  }
   if (faults.length > 0) throw new InputError(faults.join("; "));
 }
 
@@ -242,15 +256,20 @@ function trainerOptions(options: TrainOptions, prepared: Prepared): TrainerOptio
   const { dropout: p, metric = metrics[0], ...given } = options;
   const { epochs, maxSteps, learningRate, weightDecay, warmupSteps, schedule, maxGradNorm } = given;
   const { gradientAccumulation, batchTokens, batchSize, evalSteps, saveSteps, saveLimit, loggingSteps } = given;
-  const { earlyStopping, seed, dtype, miniBatchSize } = given;
+  const { earlyStopping, seed, dtype, miniBatchSize, freeze, recompute } = given;
   return {
     ...{ objectives, labels, fromScratch: options.model === undefined, seed, dtype },
     ...{ epochs, maxSteps, learningRate, weightDecay, warmupSteps, schedule, maxGradNorm },
     ...{ gradientAccumulation, batchTokens, batchSize, saveSteps, saveLimit, loggingSteps },
-    ...{ sentence, miniBatchSize },
+    ...{ sentence, miniBatchSize, freeze, recompute },
     ...(p !== undefined && { dropout: { hidden: p, attention: p, classifier: p } }),
     ...(evaluation && { evalSteps, metric, earlyStopping }),
+    ...(options.loraRank !== undefined && { lora: loraOptions(options, options.loraRank) }),
   };
+}
+
+function loraOptions({ loraAlpha, loraTargets, loraDropout, model }: TrainOptions, rank: number): LoraOptions {
+  return { rank, alpha: loraAlpha, targets: loraTargets, dropout: loraDropout, baseModel: model?.replace(/@.*/, "") };
 }
 
 /** Of all that the examples follow from: a run goes on with the same alone. */
