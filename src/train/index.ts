@@ -11,6 +11,7 @@ export type { Dropout } from "./encoder.ts";
 export type { Evaluation, EvaluationForward } from "./evaluation.ts";
 export { type TrainerEvent, TrainingError } from "./events.ts";
 export type { Labels, ObjectiveName } from "./objectives.ts";
+export { opfsStore } from "./opfs_store.ts";
 export type { TrainerOptions, TrainingData } from "./options.ts";
 export type { Example } from "./step.ts";
 export { memoryStore, type Store, type StoredFile } from "./store.ts";

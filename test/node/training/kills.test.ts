@@ -115,6 +115,22 @@ afterAll(() => rm(scratch, { recursive: true }));
 
 const file = (name: string, content: string): Promise<void> => writeFile(join(scratch, name), content);
 
+/** Two at a time: more processes than cores only keep each other from their work. */
+let free = 2;
+const waiting: (() => void)[] = [];
+
+async function inTurn<T>(work: () => Promise<T>): Promise<T> {
+  if (free > 0) free--;
+  else await new Promise<void>((resolve) => waiting.push(resolve));
+  try {
+    return await work();
+  } finally {
+    const next = waiting.shift();
+    if (next) next();
+    else free++;
+  }
+}
+
 interface Ended {
   readonly code: number | null;
   readonly signal: NodeJS.Signals | null;
@@ -122,11 +138,18 @@ interface Ended {
 }
 
 /** @param meet what is to be done with the process while it runs */
-async function start(
-  { args }: Run,
+const start = (
+  run: Run,
   output: string,
   more: readonly string[],
   meet?: (child: ChildProcess) => void,
+): Promise<Ended> => inTurn(() => startNow(run, output, more, meet));
+
+async function startNow(
+  { args }: Run,
+  output: string,
+  more: readonly string[],
+  meet: ((child: ChildProcess) => void) | undefined,
 ): Promise<Ended> {
   const own = f16 ? args : args.map((arg) => (arg === "f16" ? "f32" : arg));
   const [kind, ...options] = own as [string, ...string[]];
@@ -196,10 +219,10 @@ interface Whole {
 
 async function wholeRun(run: Run, output: string): Promise<Whole> {
   const dir = join(scratch, output);
-  const begun = performance.now();
   let startup = 0;
   // all checkpoints are kept, so that those of the runs that are killed have something to be compared with
   const { code, stderr } = await start(run, output, ["--save-limit", "99"], (child) => {
+    const begun = performance.now();
     child.stdout!.once("data", () => {
       startup = performance.now() - begun;
     });
