@@ -59,7 +59,7 @@ const RUNS: readonly Run[] = [
     meets({ bert_webgpu: { optimizer, decisions } }) {
       const [skipped, scale] = [optimizer[1]!, new Float32Array(Uint32Array.of(optimizer[4]!).buffer)[0]!];
       if (decisions.dtype === "f32") expect([skipped, scale]).toEqual([0, 1]);
-      else expect([skipped, scale]).toEqual([expect.toBeOneOf([2, 3, 4, 5, 6, 7, 8]), 65536 / 2 ** skipped]);
+      else expect([skipped > 1, scale]).toEqual([true, 65536 / 2 ** skipped]);
     },
   },
   {
@@ -84,7 +84,7 @@ const RUNS: readonly Run[] = [
 ];
 const KILLS = 10; // of each run
 /** To start is most of such a short run, on a software adapter: it compiles. */
-const MOMENTS = ["starting", "starting", "stepping", "writing"] as const;
+const MOMENTS = ["starting", "starting", "starting", "stepping", "writing"] as const;
 
 let scratch: string;
 let f16 = false;
@@ -107,7 +107,10 @@ beforeAll(async () => {
     ),
   }));
   const lines = (list: readonly object[]): string => list.map((row) => JSON.stringify(row)).join("\n");
-  await file("labels.jsonl", lines(rows.map(({ text }) => ({ text, label: text.endsWith("good") ? "yes" : "no" }))));
+  await file(
+    "labels.jsonl",
+    lines(rows.map(({ text }) => ({ text, label: `${text.length > 22} ${text.endsWith("good")}` }))),
+  );
   await file("numbers.jsonl", lines(rows.map(({ text }, i) => ({ text, label: 40.5 + (i % 5) }))));
   await file("texts.txt", rows.map(({ text }) => text.replace("story", "unhappy")).join("\n"));
 });
