@@ -6,7 +6,10 @@ import { mkdtempSync, rmdirSync } from "node:fs";
 import { mkdir, mkdtemp, readdir, readFile, rm, stat, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
+import { reportFailure } from "../../../src/node/cli/failure.ts";
+import { DeviceLostError } from "../../../src/runtime/errors.ts";
+import { TrainingError } from "../../../src/train/events.ts";
 import { uniforms } from "../../../src/train/initial.ts";
 
 const MAIN = join(import.meta.dirname, "../../../dist/node/main.js");
@@ -257,6 +260,27 @@ describe("without a GPU", () => {
     expect(stderr).toMatch(/^error: .*\n$/);
     expect([code, stdout]).toEqual([2, ""]);
     expect(await readdir(scratch)).not.toContain("none");
+  });
+
+  test("a run that the GPU ends is told as such, one that its options end as theirs; both name the last checkpoint", () => {
+    let said = "";
+    const stderr = vi.spyOn(process.stderr, "write").mockImplementation((text) => {
+      said += text;
+      return true;
+    });
+    const lost = new TrainingError(
+      3,
+      "the GPU device was lost",
+      "checkpoint-2",
+      new DeviceLostError("unknown", "gone", "try again"),
+    );
+    const codes = [lost, new TrainingError(3, "the loss is NaN", "checkpoint-2")].map(reportFailure);
+    stderr.mockRestore();
+    expect(codes).toEqual([1, 2]);
+    expect(said).toBe(
+      "internal error: step 3: the GPU device was lost; go on from checkpoint-2\n" +
+        "error: step 3: the loss is NaN; go on from checkpoint-2\n",
+    );
   });
 
   test("labels that the model does not have are refused by row", async () => {
