@@ -10,7 +10,7 @@ import { dirname, join } from "node:path";
  * Types of the platform that a program may lack. WebGPU's are TypeScript's own from 6.0 on, in its DOM; @webgpu/types, which
  * clashes with those, needs the DOM itself. So what there is where the package is used is taken, and nothing asked for else.
  */
-const PLATFORM = /\b(?:GPU\w*|AbortSignal|Blob|Cache|Fetch|File|RequestInit|Response|URL)\b/g;
+const PLATFORM = /\b(?:GPU\w*|AbortSignal|Blob|Cache|Fetch|File|FileSystemDirectoryHandle|RequestInit|Response|URL)\b/g;
 /** Those that no global value stands for, by what takes them. */
 const TAKEN_BY: Readonly<Record<string, string>> = {
   GPUDeviceDescriptor: "{ GPUAdapter: { prototype: { requestDevice(descriptor?: infer T): unknown } } }",

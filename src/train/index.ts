@@ -13,6 +13,7 @@ export { type TrainerEvent, TrainingError } from "./events.ts";
 export type { LoraOptions } from "./lora.ts";
 export type { Labels } from "./losses.ts";
 export type { ObjectiveName } from "./objectives.ts";
+export { opfsStore } from "./opfs_store.ts";
 export type { TrainerOptions, TrainingData } from "./options.ts";
 export type { SentenceLossName, SentenceOptions } from "./sentence_losses.ts";
 export type { Example } from "./step.ts";

@@ -79,7 +79,7 @@ export class Trainer {
   readonly #forward: EvaluationForward;
   readonly #decisions: RunState["decisions"];
   /** Of each epoch, as far as they are known. */
-  readonly #batchCounts: number[];
+  #batchCounts: number[];
   readonly #largest: readonly Example[];
   readonly #generation: number;
   #place: Place = { step: 0, epoch: 0, batches: 0, drawn: 0, tokens: 0 };
@@ -232,8 +232,9 @@ export class Trainer {
   async *run({ signal }: { readonly signal?: AbortSignal | undefined } = {}): AsyncGenerator<TrainerEvent> {
     if (this.#running) throw new Error("this trainer runs already");
     this.#running = true;
-    this.#shown = { losses: 0, steps: 0, tokens: 0, since: Date.now() };
+    this.#shown = { ...this.#shown, tokens: 0, since: Date.now() };
     try {
+      if (this.#saved !== undefined) await this.#prune(); // of a run that was killed before it had
       while (!this.finished && !signal?.aborted) yield* this.#epoch(signal);
       yield* this.#settle(0);
     } finally {
@@ -252,12 +253,7 @@ export class Trainer {
     const folder = `checkpoint-${this.#place.step}`;
     await this.#onDevice(() => store.write(folder, this.snapshot()));
     this.#saved = folder;
-    const { saveLimit } = this.options;
-    if (saveLimit !== undefined) {
-      for (const name of numbered(await store.list()).slice(0, -saveLimit)) {
-        if (name !== this.#best?.checkpoint) await store.remove(name);
-      }
-    }
+    await this.#prune();
     return folder;
   }
 
@@ -268,8 +264,10 @@ export class Trainer {
     const { step, epoch, batches } = this.#place;
     const { options, totalSteps } = this;
     const optimizer = [...(await readTensor(this.#engine, this.#steps.state))];
+    const untold = { losses: this.#shown.losses, steps: this.#shown.steps };
     const state = {
       ...{ place: { ...this.#place, drawn: this.#steps.drawn }, optimizer, decisions: this.#decisions },
+      ...{ batchCounts: this.#batchCounts, untold },
       ...{ best: this.#best, waited: this.#waited, history: this.#history },
     };
     const totals = {
@@ -310,6 +308,8 @@ export class Trainer {
     await this.#steps.state.ready();
     this.#steps.drawn = state.place.drawn;
     this.#place = { ...state.place };
+    this.#batchCounts = [...state.batchCounts];
+    this.#shown = { ...this.#shown, ...state.untold };
     this.#history = [...state.history];
     this.#best = state.best;
     this.#waited = state.waited;
@@ -337,8 +337,9 @@ export class Trainer {
       if (this.finished || signal?.aborted) break;
       await this.#take(group);
       yield* this.#settle(AHEAD);
+      if (place.step === this.totalSteps) continue; // what is due then is done below: no run is resumed in between
       const evaluated = evalSteps !== undefined && place.step % evalSteps === 0;
-      const due = saveSteps !== undefined && (place.step % saveSteps === 0 || place.step === this.totalSteps);
+      const due = saveSteps !== undefined && place.step % saveSteps === 0;
       yield* this.#pause(evaluated, due);
     }
     if (seen === 0) throw new RangeError(`epoch ${place.epoch} has no examples`);
@@ -349,9 +350,10 @@ export class Trainer {
       place.epoch++;
       place.batches = 0;
     }
+    const ended = place.step === this.totalSteps;
     yield* this.#pause(
-      evaluation !== undefined && evalSteps === undefined,
-      store !== undefined && saveSteps === undefined,
+      evaluation !== undefined && (evalSteps === undefined || (ended && place.step % evalSteps === 0)),
+      store !== undefined && (saveSteps === undefined || ended),
     );
   }
 
@@ -422,6 +424,16 @@ export class Trainer {
     if (!store || !(due || best)) return;
     yield* this.#settle(0);
     yield { kind: "saved", step, folder: await this.save() };
+  }
+
+  /** Removes checkpoints beyond `saveLimit`, oldest first: never the best, nor the one that a later run would go on from. */
+  async #prune(): Promise<void> {
+    const { store } = this.#parts;
+    const { saveLimit } = this.options;
+    if (!store || saveLimit === undefined) return;
+    for (const name of numbered(await store.list()).slice(0, -saveLimit)) {
+      if (name !== this.#best?.checkpoint && name !== this.#saved) await store.remove(name);
+    }
   }
 
   /** @returns whether it is the best so far */

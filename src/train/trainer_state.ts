@@ -29,8 +29,17 @@ export interface Best {
   readonly checkpoint: string | undefined;
 }
 
+/** Losses of the steps that were not told yet: what is told is their mean. */
+export interface Untold {
+  readonly losses: number;
+  readonly steps: number;
+}
+
 export interface RunState {
   readonly place: Place;
+  /** Of each epoch, as far as they are known. */
+  readonly batchCounts: readonly number[];
+  readonly untold: Untold;
   readonly best: Best | undefined;
   /** Evaluations since the best. */
   readonly waited: number;
@@ -55,7 +64,7 @@ export interface Totals {
 const FORMAT = 1;
 
 export function writeState(state: RunState, totals: Totals): string {
-  const { place, best, waited, history, optimizer, decisions } = state;
+  const { place, batchCounts, untold, best, waited, history, optimizer, decisions } = state;
   const json = {
     best_global_step: best?.step ?? null,
     best_metric: best?.metric ?? null,
@@ -77,7 +86,7 @@ export function writeState(state: RunState, totals: Totals): string {
     train_batch_size: totals.batchSize,
     trial_name: null,
     trial_params: null,
-    bert_webgpu: { format: FORMAT, place, waited, optimizer, decisions },
+    bert_webgpu: { format: FORMAT, place, batchCounts, untold, waited, optimizer, decisions },
   };
   return `${JSON.stringify(json, null, 2)}\n`;
 }
@@ -98,12 +107,21 @@ export async function readState(folder: Folder): Promise<RunState> {
   const place = own.place as Place;
   const fields = ["step", "epoch", "batches", "drawn", "tokens"] as const;
   const whole = (value: unknown): boolean => Number.isInteger(value) && (value as number) >= 0;
-  const { optimizer, waited } = own as { optimizer: number[]; waited: number };
-  if (!fields.every((field) => whole(place?.[field])) || !whole(waited)) throw fail("its place in the run is damaged");
+  const { optimizer, waited, batchCounts, untold } = own as unknown as RunState;
+  const placed =
+    fields.every((field) => whole(place?.[field])) &&
+    whole(waited) &&
+    Array.isArray(batchCounts) &&
+    batchCounts.every(whole) &&
+    whole(untold?.steps) &&
+    Number.isFinite(untold.losses);
+  if (!placed) throw fail("its place in the run is damaged");
   if (!Array.isArray(optimizer) || !optimizer.every(whole)) throw fail("the optimizer's state is damaged");
   const { best_global_step: step, best_metric: metric, best_model_checkpoint: checkpoint } = json;
   return {
     place,
+    batchCounts,
+    untold,
     waited,
     optimizer,
     best:

@@ -44,6 +44,13 @@ async function runTo(trainer: Trainer, at: number): Promise<void> {
   }
 }
 
+function expectSame(got: Record<string, Uint8Array>, want: Record<string, Uint8Array>): void {
+  expect(Object.keys(got)).toEqual(Object.keys(want));
+  const text = (bytes: Uint8Array | undefined) => new TextDecoder().decode(bytes);
+  expect(text(got["trainer_state.json"])).toBe(text(want["trainer_state.json"])); // shows in what they differ
+  for (const [file, bytes] of Object.entries(got)) expect(Buffer.compare(bytes, want[file]!), file).toBe(0);
+}
+
 describe("a run", () => {
   test("learns, and tells of each step", async () => {
     const trainer = await make({ epochs: 6, batchSize: undefined, batchTokens: 96, warmupSteps: 3 }, {}, 60);
@@ -65,7 +72,7 @@ describe("an interrupted run ends with the weights of one that was not, byte for
     ["labels, batches of 8", "label", {}],
     ["labels, by tokens, accumulated", "label", { batchSize: undefined, batchTokens: 48, gradientAccumulation: 3 }],
     ["masked LM, accumulated", "mlm", { objectives: ["mlm"], gradientAccumulation: 2, maxSteps: 9, batchSize: 4 }],
-    ["tags", "tags", { objectives: ["tags"], maxSteps: 7 }],
+    ["tags, told over checkpoints", "tags", { objectives: ["tags"], maxSteps: 8, loggingSteps: 4 }],
     ["spans in f16", "span", { objectives: ["span"], dtype: "f16", maxSteps: 7, gradientAccumulation: 2 }],
     ["labels in f16, by tokens", "label", { dtype: "f16", batchSize: undefined, batchTokens: 64 }],
   ];
@@ -90,9 +97,7 @@ describe("an interrupted run ends with the weights of one that was not, byte for
     expect(await last.restore()).toMatch(/^checkpoint-\d+$/);
     await eventsOf(last);
     const got = await filesOf(last.snapshot());
-    for (const file of ["model.safetensors", "optimizer.safetensors"]) {
-      expect(Buffer.compare(Buffer.from(got[file]!), Buffer.from(want[file]!)), file).toBe(0);
-    }
+    expectSame(got, want);
     last.dispose();
   });
 });
@@ -194,6 +199,50 @@ describe("evaluations", () => {
   });
 });
 
+describe("gone on with", () => {
+  test("from any of its checkpoints, a run ends with the same evaluations, the same best and the same weights", async () => {
+    const store = memoryStore();
+    const evaluation: Evaluation = async (forward) => {
+      const { logits } = await forward([{ inputIds: [1, 5, 9] }, { inputIds: [2, 7] }], { logits: true });
+      return { difference: logits.data[0]! - logits.data[1]! };
+    };
+    const options = { saveSteps: 1, metric: "difference" }; // evaluated after each epoch: after the last step as well
+    const whole = await make(options, { store, evaluation }, 16);
+    const events = await eventsOf(whole);
+    const kinds = events.flatMap(({ kind, step }) => (kind === "step" ? [] : `${kind} ${step}`));
+    expect(kinds.slice(-3)).toEqual(["saved 3", "evaluation 4", "saved 4"]);
+    const want = await filesOf(whole.snapshot());
+    whole.dispose();
+    for (const name of await store.list()) {
+      const trainer = await make(options, { store, evaluation }, 16);
+      await trainer.restore(name);
+      await eventsOf(trainer);
+      expectSame(await filesOf(trainer.snapshot()), want);
+      trainer.dispose();
+    }
+  });
+
+  test("a run removes the checkpoints that it had no time to remove, not the one that it went on from", async () => {
+    const store = memoryStore();
+    const first = await make({ saveSteps: 1, maxSteps: 4 }, { store });
+    await eventsOf(first);
+    first.dispose();
+    const second = await make({ saveSteps: 1, saveLimit: 2, maxSteps: 4 }, { store });
+    expect(await second.restore()).toBe("checkpoint-4");
+    await eventsOf(second);
+    expect((await store.list()).toSorted()).toEqual(["checkpoint-3", "checkpoint-4"]);
+    await second.restore("checkpoint-3");
+    await second.save();
+    expect((await store.list()).toSorted()).toEqual(["checkpoint-3", "checkpoint-4"]);
+    second.dispose();
+    const third = await make({ saveSteps: 1, saveLimit: 1, maxSteps: 4 }, { store });
+    await third.restore("checkpoint-3");
+    expect(await third.save()).toBe("checkpoint-3"); // though another one has a higher number
+    expect((await store.list()).toSorted()).toEqual(["checkpoint-3", "checkpoint-4"]);
+    third.dispose();
+  });
+});
+
 describe("a run that fails", () => {
   test("for a loss that is not finite says so, and leaves the last checkpoint", async () => {
     const store = memoryStore();
@@ -262,22 +311,35 @@ describe("a run that fails", () => {
   });
 });
 
-test("memory is what is alive, and more than the limit is refused with both numbers", async () => {
-  const { device, adapter, idle } = await testDevice();
-  const own = await Engine.create({ device, adapter, idle });
-  const create = (options: Partial<TrainerOptions>) =>
-    Trainer.create(own, tinyFolder(), tinyData(8), { ...OPTIONS, epochs: 1, ...options });
-  const trainer = await create({});
-  const parts = await trainer.memory();
-  const bytes = parts.reduce((sum, part) => sum + part.bytes, 0);
-  expect(parts.map(({ what }) => what)).toEqual(["weights", "gradients", "moments", "optimizer", "a step"]);
-  await eventsOf(trainer);
-  expect(own.memoryUse.bytes).toBe(bytes);
-  trainer.dispose();
-  await expect(create({ memoryLimit: bytes - 1 })).rejects.toThrow(
-    new RegExp(`^training takes ${bytes} bytes .*, memoryLimit is ${bytes - 1}; use smaller batches`),
-  );
-  own.dispose();
+describe("memory", () => {
+  const cases: readonly (readonly [string, Task, Partial<TrainerOptions>])[] = [
+    ["a classifier", "label", {}],
+    ["masked LM", "mlm", { objectives: ["mlm"] }],
+    ["a classifier in f16", "label", { dtype: "f16" }],
+    ["masked LM in f16", "mlm", { objectives: ["mlm"], dtype: "f16" }],
+  ];
+  test.for(cases)("of %s is what is alive, more than the limit is refused", async ([, task, options], { skip }) => {
+    if (options.dtype === "f16" && !f16) skip("this adapter has no f16");
+    const { device, adapter, idle } = await testDevice();
+    const own = await Engine.create({ device, adapter, idle });
+    const create = (more: Partial<TrainerOptions>) =>
+      Trainer.create(own, tinyFolder(), tinyData(24, task), { ...OPTIONS, epochs: 1, ...options, ...more });
+    const trainer = await create({});
+    const parts = await trainer.memory();
+    const bytes = parts.reduce((sum, part) => sum + part.bytes, 0);
+    const copies = options.dtype === "f16" ? ["weights in f16"] : [];
+    expect(parts.map(({ what }) => what)).toEqual([
+      ...["weights", "gradients", "moments", ...copies, "optimizer", "a step"],
+    ]);
+    await eventsOf(trainer);
+    expect(trainer.step).toBeGreaterThan(1);
+    expect(own.memoryUse.bytes).toBe(bytes);
+    trainer.dispose();
+    await expect(create({ memoryLimit: bytes - 1 })).rejects.toThrow(
+      new RegExp(`^training takes ${bytes} bytes .*, memoryLimit is ${bytes - 1}; use smaller batches`),
+    );
+    own.dispose();
+  });
 });
 
 test("options that make no sense are refused, all in one message", async () => {

@@ -2,6 +2,7 @@
 
 import { CommanderError } from "commander";
 import { DeviceLostError, GpuError } from "../../runtime/errors.ts";
+import { TrainingError } from "../../train/events.ts";
 import { NoAdapterError } from "../device.ts";
 import { say } from "./output.ts";
 
@@ -23,6 +24,7 @@ export function reportFailure(error: unknown): number {
 
 /** The library refuses what it is given with errors of its own or a RangeError; these are none of them. */
 function isInternal(error: unknown): boolean {
+  if (error instanceof TrainingError) return error.cause !== undefined && isInternal(error.cause);
   return (
     !(error instanceof Error) ||
     [TypeError, ReferenceError, GpuError, DeviceLostError].some((kind) => error instanceof kind)

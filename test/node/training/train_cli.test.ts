@@ -1,10 +1,15 @@
 /** `bert-webgpu train`, run as a user runs it, on a model that is small enough to be trained in a moment. */
 
+import { execFileSync } from "node:child_process";
 import { createHash } from "node:crypto";
-import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
+import { mkdtempSync, rmdirSync } from "node:fs";
+import { mkdir, mkdtemp, readdir, readFile, rm, stat, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { join, resolve } from "node:path";
+import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
+import { reportFailure } from "../../../src/node/cli/failure.ts";
+import { DeviceLostError } from "../../../src/runtime/errors.ts";
+import { TrainingError } from "../../../src/train/events.ts";
 import { uniforms } from "../../../src/train/initial.ts";
 import { ADAPTER, afterSteps, type Ended, eventsIn, runTrain, SCRATCH_MODEL } from "./command.ts";
 
@@ -29,6 +34,33 @@ const PLAIN = [
 ];
 const NAMES = ["anna", "paris", "oslo", "bert"];
 const VOCABULARY = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", ...GOOD, ...BAD, ...PLAIN, ...NAMES, "."];
+
+/** A file system of so many bytes, for as long as `use` takes. @throws Error where the system does not let us */
+function withDisk<T>(bytes: number, use: (dir: string) => T): T {
+  const dir = mkdtempSync(join(tmpdir(), "bert-webgpu-disk-"));
+  const end = (): void => {
+    execFileSync("umount", [dir]);
+    rmdirSync(dir);
+  };
+  try {
+    execFileSync("mount", ["-t", "tmpfs", "-o", `size=${bytes}`, "tmpfs", dir], { stdio: "ignore" });
+  } catch (error) {
+    rmdirSync(dir);
+    throw error;
+  }
+  const used = use(dir);
+  if (used instanceof Promise) return used.finally(end) as T;
+  end();
+  return used;
+}
+
+const disks = (() => {
+  try {
+    return withDisk(1 << 16, () => true);
+  } catch {
+    return false;
+  }
+})();
 
 let scratch: string;
 beforeAll(async () => {
@@ -93,7 +125,7 @@ async function hashes(dir: string): Promise<Record<string, string>> {
   const names = ["config.json", "model.safetensors", "vocab.txt", "README.md"];
   const of = async (name: string) =>
     createHash("sha256")
-      .update(await readFile(join(scratch, dir, name)))
+      .update(await readFile(resolve(scratch, dir, name)))
       .digest("hex");
   return Object.fromEntries(await Promise.all(names.map(async (name) => [name, await of(name)])));
 }
@@ -201,6 +233,27 @@ describe("without a GPU", () => {
     expect(stderr).toMatch(/^error: .*\n$/);
     expect([code, stdout]).toEqual([2, ""]);
     expect(await readdir(scratch)).not.toContain("none");
+  });
+
+  test("a run that the GPU ends is told as such, one that its options end as theirs; both name the last checkpoint", () => {
+    let said = "";
+    const stderr = vi.spyOn(process.stderr, "write").mockImplementation((text) => {
+      said += text;
+      return true;
+    });
+    const lost = new TrainingError(
+      3,
+      "the GPU device was lost",
+      "checkpoint-2",
+      new DeviceLostError("unknown", "gone", "try again"),
+    );
+    const codes = [lost, new TrainingError(3, "the loss is NaN", "checkpoint-2")].map(reportFailure);
+    stderr.mockRestore();
+    expect(codes).toEqual([1, 2]);
+    expect(said).toBe(
+      "internal error: step 3: the GPU device was lost; go on from checkpoint-2\n" +
+        "error: step 3: the loss is NaN; go on from checkpoint-2\n",
+    );
   });
 
   test("labels that the model does not have are refused by row", async () => {
@@ -320,31 +373,11 @@ describe("interrupted", () => {
     "10",
   ];
 
-  test("by kill -9 at any moment and gone on with, it comes to the same bits", async () => {
-    const whole = await run(classify("whole", ...options));
-    expect(whole.code).toBe(0);
-    const steps = eventsIn(whole.stdout).filter(({ event }) => event === "step");
-    expect(steps).toHaveLength(30);
-    let kills = 0;
-    for (let round = 0; kills < 4 && round < 12; round++) {
-      const after = 1 + Math.floor(Math.random() * 8);
-      const args = classify("pieces", ...options, ...(round > 0 ? ["--resume"] : []));
-      const { code } = await run(args, (kill, stdout) => {
-        if (stdout.split('"event":"step"').length <= after) return;
-        setTimeout(() => kill("SIGKILL"), Math.random() * 60); // also while a checkpoint is written
-      });
-      if (code === 0) break;
-      kills++;
-    }
-    expect(kills).toBeGreaterThan(1);
-    const last = await run(classify("pieces", ...options, "--resume"));
-    expect(last.code).toBe(0);
-    const names = await readdir(join(scratch, "pieces"));
-    expect(names.filter((name) => name.startsWith("."))).toEqual([]);
-    const [own, pieces] = [await hashes("whole"), await hashes("pieces")];
-    expect(pieces["model.safetensors"]).toBe(own["model.safetensors"]);
-    expect(pieces["config.json"]).toBe(own["config.json"]);
-  }, 240_000);
+  beforeAll(async () => {
+    const { code, stdout } = await run(classify("whole", ...options));
+    expect(code).toBe(0);
+    expect(eventsIn(stdout).filter(({ event }) => event === "step")).toHaveLength(30);
+  });
 
   test("by Ctrl-C it saves, ends as told, and goes on", async () => {
     const ended = await run(classify("stopped", ...options), afterSteps(5, "SIGINT"));
@@ -365,4 +398,41 @@ describe("interrupted", () => {
     expect(again.code).toBe(0);
     expect((await hashes("stopped"))["model.safetensors"]).toBe((await hashes("whole"))["model.safetensors"]);
   }, 120_000);
+
+  test.skipIf(!disks)(
+    `by a full disk it keeps the last checkpoint${disks ? "" : " (skipped: no mounting here)"}`,
+    async () => {
+      const checkpoint = join(scratch, "whole/checkpoint-30");
+      const sizes = await Promise.all((await readdir(checkpoint)).map(async (name) => stat(join(checkpoint, name))));
+      const bytes = sizes.reduce((sum, { size }) => sum + Math.ceil(size / 4096) * 4096, 0);
+      await withDisk(Math.floor(bytes * 1.5), async (disk) => {
+        const output = join(disk, "model");
+        const { code, stderr } = await run(classify(output, ...options));
+        expect([code, stderr]).toEqual([
+          2,
+          expect.stringMatching(
+            /\nerror: \S+\/model\/checkpoint-6\/\S+: it cannot be written \(ENOSPC\): no space left on device\n$/,
+          ),
+        ]);
+        expect(await readdir(output)).toEqual(["checkpoint-3"]);
+        execFileSync("mount", ["-o", `remount,size=${bytes * 8}`, disk]);
+        const resumed = await run(classify(output, ...options, "--resume"));
+        expect(resumed.stderr).toContain("going on from checkpoint-3");
+        expect(resumed.code).toBe(0);
+        expect((await hashes(output))["model.safetensors"]).toBe((await hashes("whole"))["model.safetensors"]);
+      });
+    },
+    120_000,
+  );
+
+  test("by a loss that is not finite it says so, and keeps the last checkpoint", async () => {
+    const wild = ["--learning-rate", "1e30", "--warmup-steps", "2", "--save-steps", "1"];
+    const { code, stderr } = await run(classify("wild", ...wild));
+    const [, step, last] =
+      /error: step (\d+): the (?:loss|gradient) is .*NaN.*; go on from (checkpoint-\d+)\n$/.exec(stderr) ?? [];
+    expect([code, last], stderr).toEqual([2, `checkpoint-${Number(step) - 1}`]);
+    expect(await readdir(join(scratch, "wild"))).toEqual([last]);
+    const state = JSON.parse(await readFile(join(scratch, "wild", last!, "trainer_state.json"), "utf8"));
+    expect(state.global_step).toBe(Number(step) - 1);
+  }, 60_000);
 });
