@@ -49,7 +49,10 @@ export function chainOf(
   // as sentence-transformers counts: [CLS] and the prompt, without [SEP]
   const skipped = prompt !== "" && pooling?.includePrompt === false ? tokenizer.encode(prompt).ids.length - 1 : 0;
   const most = Math.min(sentence?.maxSeqLength ?? tokenizer.modelMaxLength ?? Infinity, maxPositionEmbeddings);
-  const spelt = (text: string): string => (sentence?.lowercase ? text.toLowerCase() : text);
+  const special = Object.values(tokenizer.special).map((id) => tokenizer.idToToken(id)!.replace(/\W/g, "\\$&"));
+  const parts = new RegExp(`(${special.join("|")})`);
+  const lower = (part: string, i: number): string => (i % 2 ? part : part.toLowerCase());
+  const spelt = (text: string): string => (sentence?.lowercase ? text.split(parts).map(lower).join("") : text);
   const onGpu =
     skipped === 0 &&
     first === pooling &&
