@@ -3,7 +3,7 @@
 import type { Sequence } from "../batch.ts";
 import type { SequenceOutput, Wanted } from "../outputs.ts";
 import { type Pooling, poolTokens } from "./pooling.ts";
-import { encodeCut, type Pretrained, sequenceOf, type TaskOptions, type TextInput } from "./pretrained.ts";
+import { encodeCut, type Pretrained, sequenceOf, type TaskOptions, type TextInput, textsOf } from "./pretrained.ts";
 import type { SentenceModule, Vector } from "./sentence_modules.ts";
 
 export interface PromptOptions {
@@ -85,8 +85,9 @@ export function chainOf(
         : { lastHiddenState: true },
     size: start(begins, [new Float64Array(classifies ? labels.length : hiddenSize)]).length,
     encode(input) {
-      const [text, pair] = typeof input === "string" ? [input] : [input.text, spelt(input.pair)];
-      return sequenceOf(encodeCut(pretrained, spelt(prompt + text), pair, { most, onWarning: options.onWarning }));
+      const [text, pair] = textsOf(input);
+      const second = pair === undefined ? pair : spelt(pair);
+      return sequenceOf(encodeCut(pretrained, spelt(prompt + text), second, { most, onWarning: options.onWarning }));
     },
     run({ embedding, lastHiddenState, logits, length }) {
       if (logits) return start(begins, [logits]);

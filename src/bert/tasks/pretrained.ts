@@ -1,6 +1,7 @@
 /** A model and its tokenizer, and how texts become the sequences that it takes. */
 
 import { type Folder, readText } from "../../files/bytes.ts";
+import { quote } from "../../files/faults.ts";
 import { type Names, requireKnown } from "../../files/options.ts";
 import type { Engine } from "../../runtime/engine.ts";
 import type { Sequence } from "../batch.ts";
@@ -26,6 +27,16 @@ export interface Pretrained {
 
 /** One text, or a pair such as a question and a passage. */
 export type TextInput = string | { readonly text: string; readonly pair: string };
+
+/** @throws TypeError for what is neither: it would pass for another text, or lose its pair */
+export function textsOf(input: TextInput): readonly [text: string, pair: string | undefined] {
+  if (typeof input === "string") return [input, undefined];
+  const { text, pair, ...others } = { ...(input as Partial<Exclude<TextInput, string>>) };
+  if (typeof text === "string" && ["string", "undefined"].includes(typeof pair) && Object.keys(others).length === 0) {
+    return [text, pair];
+  }
+  throw new TypeError(`an input is ${quote(input)}; give a text, or { text, pair }`);
+}
 
 /** What every task takes. */
 export interface TaskOptions extends StreamOptions {
