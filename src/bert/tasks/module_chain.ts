@@ -101,8 +101,12 @@ export function chainOf(
   };
 }
 
-/** What the folder says is left out where it is of the other kind: vectors of a cross-encoder, scores of what gives vectors. */
+/**
+ * What the folder says is left out where it is of the other kind: vectors of a cross-encoder, scores of what gives vectors.
+ * @throws ModelError or CheckpointError where it cannot be followed
+ */
 export function taken(pretrained: Pretrained, crossEncoder: boolean): Pretrained {
+  if (pretrained.sentenceFault) throw pretrained.sentenceFault;
   return pretrained.sentence?.crossEncoder === !crossEncoder ? { ...pretrained, sentence: undefined } : pretrained;
 }
 

@@ -12,15 +12,13 @@ import { loadTokenizer } from "../tokenizer/load.ts";
 import type { TokenizerInput } from "../tokenizer/sequencer.ts";
 import type { Encoding, Tokenizer } from "../tokenizer/tokenizer.ts";
 import type { TruncationStrategy } from "../tokenizer/truncation.ts";
-import { folderAt, MODULES, readSentenceModules, type SentenceModules } from "./sentence_modules.ts";
+import { type FoundModules, findSentenceModules, folderAt, MODULES } from "./sentence_modules.ts";
 import { loadSettings, type Settings } from "./settings.ts";
 import { STREAM_OPTIONS, type StreamOptions } from "./stream.ts";
 
-export interface Pretrained {
+export interface Pretrained extends FoundModules {
   readonly model: BertModel;
   readonly tokenizer: Tokenizer;
-  /** What modules.json and the files beside it say, where the folder has them: how texts become vectors. */
-  readonly sentence?: SentenceModules | undefined;
   /** Files that only some tasks need. */
   readonly settings?: Settings | undefined;
 }
@@ -62,8 +60,8 @@ export const TASK_OPTIONS: Names<TaskOptions> = /* @__PURE__ */ Object.assign({}
 export async function loadPretrained(engine: Engine, folder: Folder, options: LoadOptions = {}): Promise<Pretrained> {
   if (typeof folder === "string") throw new TypeError(`folder is a string; give modelFolder("${folder}")`);
   const modules = (await readText(folder, MODULES)) ?? "";
-  const sentence = await readSentenceModules(folder, modules);
-  const own = folderAt(folder, sentence?.path ?? "");
+  const found = await findSentenceModules(folder, modules, options.onWarning);
+  const own = folderAt(folder, found.sentence?.path ?? "");
   const tokenizer = await loadTokenizer(own);
   const model = await BertModel.load(engine, own, options);
   try {
@@ -72,7 +70,7 @@ export async function loadPretrained(engine: Engine, folder: Folder, options: Lo
         `the tokenizer has ${tokenizer.vocabSize} tokens, the model's vocab_size is ${model.config.vocabSize}`,
       ]);
     }
-    return { model, tokenizer, sentence, settings: await loadSettings(folder, model, modules) };
+    return { model, tokenizer, ...found, settings: await loadSettings(folder, model, modules) };
   } catch (error) {
     model.dispose();
     throw error;

@@ -5,6 +5,7 @@
 
 import { type Folder, readText } from "../../files/bytes.ts";
 import { openCheckpoint } from "../../files/checkpoint.ts";
+import { FaultsError } from "../../files/faults.ts";
 import { ModelError } from "../config.ts";
 import {
   at,
@@ -94,6 +95,28 @@ export async function readSentenceModules(folder: Folder, modules?: string): Pro
   } catch (error) {
     if (error instanceof TypeError || error instanceof RangeError) throw new ModelError(folder.name, [error.message]);
     throw error;
+  }
+}
+
+/** What modules.json says, or why it cannot be followed, which refuses the tasks that need it and no others. */
+export interface FoundModules {
+  readonly sentence?: SentenceModules | undefined;
+  readonly sentenceFault?: Error | undefined;
+}
+
+/** As `readSentenceModules`, but for what it throws. @param onWarning told of that */
+export async function findSentenceModules(
+  folder: Folder,
+  modules: string,
+  onWarning?: (message: string) => void,
+): Promise<FoundModules> {
+  try {
+    return { sentence: await readSentenceModules(folder, modules) };
+  } catch (error) {
+    // without it nobody knows where another encoder would be
+    if (!(error instanceof FaultsError) || (await readText(folder, CONFIG)) === undefined) throw error;
+    onWarning?.(error.message);
+    return { sentenceFault: error };
   }
 }
 
