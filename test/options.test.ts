@@ -332,6 +332,30 @@ describe("tasks", () => {
     for (const [name, call] of refused) await expectRefused(call, `${name} is a string; give a list: [text]`);
   });
 
+  test("what is no text, and a pair by another name", async () => {
+    const { labels } = models;
+    const refused = (call: (input: never) => unknown, input: unknown, remedy = "a text, or { text, pair }") =>
+      expectRefused(() => call(input as never), `an input is ${JSON.stringify(input)}; give ${remedy}`);
+    for (const input of [3, null, true, {}, ["a", "b"], { text: "a", text_pair: "b" }, { text: "a", pair: 3 }]) {
+      await refused((input) => classifyText(labels, ["a", input]), input);
+      await refused((input) => embedText(labels, [input]), input);
+      await refused((input) => extractFeatures(labels, [input]), input);
+      await refused((input) => summarize(labels, [input]), input, "a text");
+      await refused((input) => rerank(labels, [{ query: "a", documents: [input] }], { method: "embeddings" }), input);
+    }
+    const classify = await pipeline("text-classification", labels);
+    await refused((input) => classify(input), { pair: "b" });
+    const right = await classifyText(labels, [{ text: "a", pair: "b" }]);
+    expect(await classify({ text: "a", text_pair: "b" })).toEqual(right[0]);
+    expect(await classify({ text: "a", pair: "b" } as never)).toEqual(right[0]);
+  });
+
+  test("no model", () =>
+    expectRefused(
+      () => pipeline("text-classification", undefined as never),
+      "pipeline: no model is given; give its name, or a folder",
+    ));
+
   test("a slip in an option that is a must is told as one", () =>
     expectRefused(
       () => createTask(bert, "zero-shot-classification", wrong({ candidateLables: ["a"] })),

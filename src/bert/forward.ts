@@ -31,7 +31,7 @@ export function packBatch(sequences: readonly Sequence[], config: BertConfig): B
   if (sequences.length === 0) throw new RangeError("the batch has no sequences, at least 1 is needed");
   const cuSeqlens = new Uint32Array(sequences.length + 1);
   sequences.forEach(({ inputIds }, s) => {
-    if (inputIds.length === 0) throw new RangeError(`sequence ${s} is empty, at least 1 token is needed`);
+    if (!inputIds?.length) throw new RangeError(`sequence ${s} is empty, at least 1 token is needed`);
     cuSeqlens[s + 1] = cuSeqlens[s]! + inputIds.length;
   });
   const total = cuSeqlens[sequences.length]!;

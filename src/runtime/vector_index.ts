@@ -196,6 +196,7 @@ function merged(
 function requireVectors(name: string, vectors: readonly ArrayLike<number>[]): void {
   requireList(name, vectors);
   if (typeof vectors[0] === "number") throw new TypeError(`${name} is one vector; give a list: [vector]`);
+  if (typeof vectors[0] === "string") throw new TypeError(`${name} are texts; give their vectors, of embedText`);
 }
 
 /** Rows `begin` to `end` in f32, scaled to length 1 in float64 where that is asked. */

@@ -4,7 +4,10 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { ModelError, parseConfig } from "../../src/bert/config.ts";
 import { BertModel, openModel } from "../../src/bert/model.ts";
 import type { Forward, Wanted } from "../../src/bert/outputs.ts";
+import { extractFeatures } from "../../src/bert/tasks/feature_extraction.ts";
+import { fillMask } from "../../src/bert/tasks/fill_mask.ts";
 import { loadPretrained } from "../../src/bert/tasks/pretrained.ts";
+import { rerank } from "../../src/bert/tasks/rerank.ts";
 import { embedText } from "../../src/bert/tasks/sentence_embedding.ts";
 import { classifyText } from "../../src/bert/tasks/text_classification.ts";
 import { classifyTokens } from "../../src/bert/tasks/token_classification.ts";
@@ -15,6 +18,7 @@ import { parseJson } from "../../src/files/json.ts";
 import { Engine } from "../../src/runtime/engine.ts";
 import { testDevice } from "../device.ts";
 import { buildSafetensors, memoryFolder, type TestTensor } from "../files/build.ts";
+import { moduleFiles } from "./tasks/module_files.ts";
 import { labelHead, MASKED_LM_HEAD, tinyTask } from "./tasks/tiny_task.ts";
 import { TINY, tinyModel } from "./tiny.ts";
 
@@ -292,5 +296,32 @@ describe("checkpoints", () => {
     const opened = openModel(folder, {}, { onWarning: (text) => warnings.push(text) });
     await expect(opened).rejects.toThrow("embeddings.LayerNorm.bias [16] is missing");
     expect(warnings).toEqual([]);
+  });
+});
+
+describe("modules of sentence-transformers that cannot be followed", () => {
+  const modules = moduleFiles([{ kind: "CNN" }, { kind: "Pooling" }]);
+  const why = "modules.json has Transformer, CNN, Pooling; expected Transformer, then at most 32 of Pooling";
+
+  test("are told once, and refuse vectors and scores, nothing else", async () => {
+    const warnings: string[] = [];
+    const options = { onWarning: (text: string) => void warnings.push(text) };
+    const plain = await loadPretrained(engine, tinyTask({ heads: MASKED_LM_HEAD }), options);
+    expect(warnings).toEqual([]);
+    const flawed = await loadPretrained(engine, tinyTask({ heads: MASKED_LM_HEAD, files: modules }), options);
+    expect(warnings).toEqual([expect.stringContaining(why)]);
+    const texts = ["a [MASK] film"];
+    expect(await fillMask(flawed, texts)).toEqual(await fillMask(plain, texts));
+    expect(await extractFeatures(flawed, texts)).toEqual(await extractFeatures(plain, texts));
+    await expect(async () => embedText(flawed, texts)).rejects.toThrow(why);
+    await expect(async () => classifyText(flawed, texts)).rejects.toThrow(why);
+    await expect(async () => rerank(flawed, [{ query: "a", documents: texts }])).rejects.toThrow(why);
+    for (const { model } of [plain, flawed]) model.dispose();
+  });
+
+  test("refuse the folder where the encoder lies in one of its own, since nobody knows which", async () => {
+    const { open, name } = tinyTask({ files: modules });
+    const folder = { name, open: async (path: string) => (path === "config.json" ? undefined : open(path)) };
+    await expect(loadPretrained(engine, folder)).rejects.toThrow(why);
   });
 });

@@ -200,6 +200,7 @@ describe("BertModel", () => {
     );
     await expect(forward({ inputIds: [1, 1.5] })).rejects.toThrow("inputIds[1] is 1.5");
     await expect(forward({ inputIds: [] })).rejects.toThrow("sequence 0 is empty");
+    await expect(forward({ input_ids: [1] } as never)).rejects.toThrow("sequence 0 is empty");
     await expect(model.forward([], { logits: true })).rejects.toThrow("the batch has no sequences");
     await expect(forward({ inputIds: [1], tokenTypeIds: [2] })).rejects.toThrow("type_vocab_size allows 0 to 1");
     await expect(forward({ inputIds: [1, 2], attentionMask: [1] })).rejects.toThrow(

@@ -209,6 +209,22 @@ describe("without a GPU", () => {
     expect(used.stderr).toContain(`warning: ${folder}: ${warnings[0]}\n`);
   });
 
+  test("check tells modules that are not run; they refuse vectors, and no masks", async () => {
+    const folder = await flawed("modular", {});
+    const types = ["Transformer", "CNN"].map((kind) => ({ type: `sentence_transformers.models.${kind}`, path: "" }));
+    await writeFile(join(folder, "modules.json"), JSON.stringify(types));
+    const why = "modules.json has Transformer, CNN; expected Transformer, then at most 32 of Pooling";
+    const checked = await run(["check", folder]);
+    expect([checked.code, checked.stderr]).toEqual([0, ""]);
+    expect(checked.stdout).toContain(`\n  warning: ${why}`);
+    const masked = await run(["fill-mask", "a [MASK] film", "--model", folder, ...ADAPTER]);
+    expect(masked.code).toBe(0);
+    expect(masked.stderr).toContain(`warning: ${folder}: ${why}`);
+    const embedded = await run(["embed", "a film", "--model", folder, ...ADAPTER]);
+    expect(embedded.code).toBe(2);
+    expect(embedded.stderr).toContain(`error: ${folder}: ${why}`);
+  });
+
   test("check finds NaN and infinities in weights", async () => {
     const nan = "bert.encoder.layer.1.output.dense.bias";
     const infinite = "bert.encoder.layer.0.attention.output.dense.bias";

@@ -209,6 +209,11 @@ describe("what is meant", () => {
     ["a/b/c", /there is no such file or folder/],
     ["C:\\tiny", /there is no such file or folder/],
     ["", /there is no such file or folder/],
+    [
+      "https://huggingface.co/acme/tiny",
+      /^https:.*\/tiny: an address; give org\/name for a model of the hub, or the path/,
+    ],
+    ["file:///models/tiny", /^file:.*: an address; give org\/name/],
     ["tiny", /no such folder; models of the hub are named org\/name/],
     ["test/tiny", /the folder test is here and has no tiny; .*write hf:\/\/test\/tiny/],
     ["test/node@v1", /the folder test is here/],

@@ -170,6 +170,11 @@ test("what cannot be searched is refused by name", async () => {
       () => createIndex(engine, wrong(Float32Array.of(1))),
       new TypeError("corpus is one vector; give a list: [vector]"),
     ],
+    [
+      () => createIndex(engine, wrong(["12", "34"])),
+      new TypeError("corpus are texts; give their vectors, of embedText"),
+    ],
+    [() => index.search(wrong(["12"])), new TypeError("queries are texts; give their vectors, of embedText")],
     [() => createIndex(engine, [[1]], wrong({ score: "l2" })), new RangeError('no score "l2"; there are cosine, dot')],
     [
       () => createIndex(engine, [[1]], wrong({ metric: 1 })),

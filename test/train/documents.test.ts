@@ -18,10 +18,11 @@ interface ClassifierExample {
   trainClassifier(engine: Engine, folder: Folder): Promise<Map<string, Uint8Array[]>>;
 }
 
-/** What the example of this number exports. */
-async function exampleOf<Example>(number: number): Promise<Example> {
+/** What the example with this function exports. */
+async function exampleOf<Example>(name: keyof Example & string): Promise<Example> {
   const text = readFileSync(join(ROOT, "docs/training.md"), "utf8");
-  const [, contents] = [...text.matchAll(/```ts\n(.*?)```/gs)][number]!;
+  const examples = [...text.matchAll(/```ts\n(.*?)```/gs)].map(([, code]) => code!);
+  const contents = examples.find((code) => code.includes(`function ${name}(`));
   const { outputFiles } = await build({
     stdin: { contents: contents!, resolveDir: ROOT, loader: "ts" },
     alias: { "bert-webgpu/train": join(ROOT, "src/train/index.ts"), "bert-webgpu": join(ROOT, "src/index.ts") },
@@ -35,7 +36,7 @@ async function exampleOf<Example>(number: number): Promise<Example> {
 }
 
 test("the example trains a classifier that is right", async () => {
-  const { trainClassifier } = await exampleOf<ClassifierExample>(0);
+  const { trainClassifier } = await exampleOf<ClassifierExample>("trainClassifier");
   const { device, adapter, idle } = await testDevice();
   const engine = await Engine.create({ device, adapter, idle });
   const data = { epoch: () => [{ sequence: { inputIds: [1] }, labels: { label: 0 } }] };
@@ -61,7 +62,7 @@ interface TokenizerExample {
 }
 
 test("the example of a tokenizer has the words of its texts", async () => {
-  const { vocabularyOf } = await exampleOf<TokenizerExample>(1);
+  const { vocabularyOf } = await exampleOf<TokenizerExample>("vocabularyOf");
   const texts = (async function* () {
     yield* ["A fine film", "a fine day"];
   })();

@@ -3,7 +3,7 @@
 import type { Sequence } from "../batch.ts";
 import type { SequenceOutput, Wanted } from "../outputs.ts";
 import { type Pooling, poolTokens } from "./pooling.ts";
-import { encodeCut, type Pretrained, sequenceOf, type TaskOptions, type TextInput } from "./pretrained.ts";
+import { encodeCut, type Pretrained, sequenceOf, type TaskOptions, type TextInput, textsOf } from "./pretrained.ts";
 import type { SentenceModule, Vector } from "./sentence_modules.ts";
 
 export interface PromptOptions {
@@ -49,7 +49,10 @@ export function chainOf(
   // as sentence-transformers counts: [CLS] and the prompt, without [SEP]
   const skipped = prompt !== "" && pooling?.includePrompt === false ? tokenizer.encode(prompt).ids.length - 1 : 0;
   const most = Math.min(sentence?.maxSeqLength ?? tokenizer.modelMaxLength ?? Infinity, maxPositionEmbeddings);
-  const spelt = (text: string): string => (sentence?.lowercase ? text.toLowerCase() : text);
+  const special = Object.values(tokenizer.special).map((id) => tokenizer.idToToken(id)!.replace(/\W/g, "\\$&"));
+  const parts = new RegExp(`(${special.join("|")})`);
+  const lower = (part: string, i: number): string => (i % 2 ? part : part.toLowerCase());
+  const spelt = (text: string): string => (sentence?.lowercase ? text.split(parts).map(lower).join("") : text);
   const onGpu =
     skipped === 0 &&
     first === pooling &&
@@ -82,8 +85,9 @@ export function chainOf(
         : { lastHiddenState: true },
     size: start(begins, [new Float64Array(classifies ? labels.length : hiddenSize)]).length,
     encode(input) {
-      const [text, pair] = typeof input === "string" ? [input] : [input.text, spelt(input.pair)];
-      return sequenceOf(encodeCut(pretrained, spelt(prompt + text), pair, { most, onWarning: options.onWarning }));
+      const [text, pair] = textsOf(input);
+      const second = pair === undefined ? pair : spelt(pair);
+      return sequenceOf(encodeCut(pretrained, spelt(prompt + text), second, { most, onWarning: options.onWarning }));
     },
     run({ embedding, lastHiddenState, logits, length }) {
       if (logits) return start(begins, [logits]);
@@ -97,8 +101,12 @@ export function chainOf(
   };
 }
 
-/** What the folder says is left out where it is of the other kind: vectors of a cross-encoder, scores of what gives vectors. */
+/**
+ * What the folder says is left out where it is of the other kind: vectors of a cross-encoder, scores of what gives vectors.
+ * @throws ModelError or CheckpointError where it cannot be followed
+ */
 export function taken(pretrained: Pretrained, crossEncoder: boolean): Pretrained {
+  if (pretrained.sentenceFault) throw pretrained.sentenceFault;
   return pretrained.sentence?.crossEncoder === !crossEncoder ? { ...pretrained, sentence: undefined } : pretrained;
 }
 

@@ -199,6 +199,7 @@ export function pipelineTask<Name extends PipelineName>(
     const all = [...Object.keys(CALLS), ...Object.keys(ALIASES)].join(", ");
     throw new RangeError(`there is no pipeline ${JSON.stringify(task)}; there are ${all}, and more with createTask`);
   }
+  if (!model) throw new TypeError("pipeline: no model is given; give its name, or a folder");
   const { dtype, revision } = options;
   const storage = dtype === undefined ? undefined : storageOf(dtype);
   if (typeof model === "string") return name;
@@ -217,9 +218,11 @@ export function pipelineTask<Name extends PipelineName>(
 const CALLS: { readonly [Name in keyof Calls]: (pretrained: Pretrained) => Calls[Name] } = {
   "text-classification": (pretrained) =>
     (async (texts: Pair | readonly Pair[], options?: SnakeOptions<ClassificationOptions>) => {
-      const inputs = listOf(texts).map((input) =>
-        typeof input === "string" ? input : { text: input.text, pair: input.text_pair },
-      );
+      const inputs = listOf(texts).map((input) => {
+        if (typeof input !== "object") return input;
+        const { text, text_pair: pair, ...others } = { ...input };
+        return { text, pair, ...others };
+      });
       const results = await classifyText(
         pretrained,
         inputs,

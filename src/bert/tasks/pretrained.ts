@@ -1,6 +1,7 @@
 /** A model and its tokenizer, and how texts become the sequences that it takes. */
 
 import { type Folder, readText } from "../../files/bytes.ts";
+import { quote } from "../../files/faults.ts";
 import { type Names, requireKnown } from "../../files/options.ts";
 import type { Engine } from "../../runtime/engine.ts";
 import type { Sequence } from "../batch.ts";
@@ -11,21 +12,29 @@ import { loadTokenizer } from "../tokenizer/load.ts";
 import type { TokenizerInput } from "../tokenizer/sequencer.ts";
 import type { Encoding, Tokenizer } from "../tokenizer/tokenizer.ts";
 import type { TruncationStrategy } from "../tokenizer/truncation.ts";
-import { folderAt, MODULES, readSentenceModules, type SentenceModules } from "./sentence_modules.ts";
+import { type FoundModules, findSentenceModules, folderAt, MODULES } from "./sentence_modules.ts";
 import { loadSettings, type Settings } from "./settings.ts";
 import { STREAM_OPTIONS, type StreamOptions } from "./stream.ts";
 
-export interface Pretrained {
+export interface Pretrained extends FoundModules {
   readonly model: BertModel;
   readonly tokenizer: Tokenizer;
-  /** What modules.json and the files beside it say, where the folder has them: how texts become vectors. */
-  readonly sentence?: SentenceModules | undefined;
   /** Files that only some tasks need. */
   readonly settings?: Settings | undefined;
 }
 
 /** One text, or a pair such as a question and a passage. */
 export type TextInput = string | { readonly text: string; readonly pair: string };
+
+/** @throws TypeError for what is neither: it would pass for another text, or lose its pair */
+export function textsOf(input: TextInput): readonly [text: string, pair: string | undefined] {
+  if (typeof input === "string") return [input, undefined];
+  const { text, pair, ...others } = { ...(input as Partial<Exclude<TextInput, string>>) };
+  if (typeof text === "string" && ["string", "undefined"].includes(typeof pair) && Object.keys(others).length === 0) {
+    return [text, pair];
+  }
+  throw new TypeError(`an input is ${quote(input)}; give a text, or { text, pair }`);
+}
 
 /** What every task takes. */
 export interface TaskOptions extends StreamOptions {
@@ -51,8 +60,8 @@ export const TASK_OPTIONS: Names<TaskOptions> = /* @__PURE__ */ Object.assign({}
 export async function loadPretrained(engine: Engine, folder: Folder, options: LoadOptions = {}): Promise<Pretrained> {
   if (typeof folder === "string") throw new TypeError(`folder is a string; give modelFolder("${folder}")`);
   const modules = (await readText(folder, MODULES)) ?? "";
-  const sentence = await readSentenceModules(folder, modules);
-  const own = folderAt(folder, sentence?.path ?? "");
+  const found = await findSentenceModules(folder, modules, options.onWarning);
+  const own = folderAt(folder, found.sentence?.path ?? "");
   const tokenizer = await loadTokenizer(own);
   const model = await BertModel.load(engine, own, options);
   try {
@@ -61,7 +70,7 @@ export async function loadPretrained(engine: Engine, folder: Folder, options: Lo
         `the tokenizer has ${tokenizer.vocabSize} tokens, the model's vocab_size is ${model.config.vocabSize}`,
       ]);
     }
-    return { model, tokenizer, sentence, settings: await loadSettings(folder, model, modules) };
+    return { model, tokenizer, ...found, settings: await loadSettings(folder, model, modules) };
   } catch (error) {
     model.dispose();
     throw error;

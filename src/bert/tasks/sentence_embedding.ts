@@ -22,7 +22,7 @@ export interface VectorOptions extends TaskOptions, PromptOptions {
   readonly pooling?: Pooling | readonly Pooling[] | undefined;
   /** Scale vectors to length 1, after truncation, so that a dot product is the cosine. Default: as the folder says, else true. */
   readonly normalize?: boolean | undefined;
-  /** Keep only the first dimensions: for models trained for that (Matryoshka). */
+  /** Keep only the first dimensions: for models trained for that (Matryoshka). Default: as the folder says, else all. */
   readonly truncateDim?: number | undefined;
 }
 
@@ -90,8 +90,8 @@ export function createEmbedder(given: Pretrained, options: VectorOptions = {}): 
   const own: readonly SentenceModule[] = sentence?.modules ?? [{ ...POOLED, poolings: ["mean"] }];
   const modules = own.map((module) => ("poolings" in module && chosen ? { ...module, poolings: chosen } : module));
   const { wanted, size, encode, run } = chainOf(pretrained, modules, "sentence_embedding", options);
-  const { truncateDim } = options;
-  if (truncateDim !== undefined && requireCount("truncateDim", truncateDim) > size) {
+  const { truncateDim = sentence?.truncateDim } = options;
+  if (truncateDim !== undefined && requireCount("truncateDim", truncateDim) > size && options.truncateDim) {
     throw new RangeError(`truncateDim is ${truncateDim}, the vectors have ${size} dimensions`);
   }
   const normalize = options.normalize ?? sentence?.normalize ?? true;

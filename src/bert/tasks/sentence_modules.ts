@@ -5,11 +5,11 @@
 
 import { type Folder, readText } from "../../files/bytes.ts";
 import { openCheckpoint } from "../../files/checkpoint.ts";
+import { FaultsError } from "../../files/faults.ts";
 import { ModelError } from "../config.ts";
 import {
   at,
   childOf,
-  choiceOf,
   countOf,
   type Fields,
   fieldsOf,
@@ -21,6 +21,7 @@ import {
   wrong,
 } from "../tokenizer/fields.ts";
 import { type Activation, activationAt, activationNames } from "./activations.ts";
+import { readEncoderSettings } from "./encoder_settings.ts";
 import { normalized, POOLINGS, type Pooling } from "./pooling.ts";
 import { SIMILARITIES, type SimilarityName } from "./vectors.ts";
 
@@ -55,6 +56,8 @@ export interface SentenceModules {
   readonly modules: readonly SentenceModule[];
   /** At the end. */
   readonly normalize: boolean;
+  /** Of what they give, only the first dimensions are kept; what was scaled before is not scaled again. */
+  readonly truncateDim: number | undefined;
   /** Of a cross-encoder: the path of torch's class of the function from logits to scores. */
   readonly activationFn: string | undefined;
   /** Tokens; undefined: what the model takes. */
@@ -95,6 +98,28 @@ export async function readSentenceModules(folder: Folder, modules?: string): Pro
   }
 }
 
+/** What modules.json says, or why it cannot be followed, which refuses the tasks that need it and no others. */
+export interface FoundModules {
+  readonly sentence?: SentenceModules | undefined;
+  readonly sentenceFault?: Error | undefined;
+}
+
+/** As `readSentenceModules`, but for what it throws. @param onWarning told of that */
+export async function findSentenceModules(
+  folder: Folder,
+  modules: string,
+  onWarning?: (message: string) => void,
+): Promise<FoundModules> {
+  try {
+    return { sentence: await readSentenceModules(folder, modules) };
+  } catch (error) {
+    // without it nobody knows where another encoder would be
+    if (!(error instanceof FaultsError) || (await readText(folder, CONFIG)) === undefined) throw error;
+    onWarning?.(error.message);
+    return { sentenceFault: error };
+  }
+}
+
 /** A folder within a folder; "" is that folder itself. */
 export function folderAt(folder: Folder, path: string): Folder {
   return path === "" ? folder : { name: `${folder.name}/${path}`, open: (file) => folder.open(`${path}/${file}`) };
@@ -105,7 +130,9 @@ async function readModules(folder: Folder, text: string): Promise<SentenceModule
   // the file is an array, and only objects have fields
   const all = listOf(parseFields(`{"modules":${text}}`, file), "modules").map((value, i) => {
     const fields = fieldsOf(value, `${file}: [${i}]`);
-    return { kind: textOf(fields, "type").replace(/^.*\./, ""), path: textOf(fields, "path", "") };
+    // a class of somebody else's may have the name of one that is run
+    const kind = textOf(fields, "type").replace(/^(sentence_transformers|pylate)\.(.*\.)?/, "");
+    return { kind, path: textOf(fields, "path", "") };
   });
   const kinds = all.map(({ kind }) => kind);
   const found = `${MODULES} has ${kinds.join(", ")}`;
@@ -124,9 +151,10 @@ async function readModules(folder: Folder, text: string): Promise<SentenceModule
   const { path } = first!;
   const encoder = await fieldsIn(folderAt(folder, path), "sentence_bert_config.json");
   const model = await fieldsIn(folder, "config_sentence_transformers.json");
-  const classifies = textOf(encoder, "transformer_task", "") === "sequence-classification";
+  const { classifies, maxSeqLength } = readEncoderSettings(encoder);
   const crossEncoder = classifies || textOf(model, "model_type", "") === "CrossEncoder";
   if (!crossEncoder && kinds.join(" ") === "Transformer Dense") return undefined; // vectors of tokens
+  const truncateDim = optional(model, "truncate_dim", (from, name) => countOf(from, name, 1, 1 << 20));
   const features = new Set([classifies ? "scores" : "token_embeddings"]);
   const modules: SentenceModule[] = [];
   const budget = { weights: MOST_WEIGHTS };
@@ -141,14 +169,20 @@ async function readModules(folder: Folder, text: string): Promise<SentenceModule
   if (!features.has(end)) throw new TypeError(`${found}; none of them gives ${end}`);
   const last = modules.at(-1);
   const normalize =
-    !crossEncoder && last?.input === end && last.output === end && "apply" in last && last.apply === unit;
+    !crossEncoder &&
+    truncateDim === undefined &&
+    last?.input === end &&
+    last.output === end &&
+    "apply" in last &&
+    last.apply === unit;
   return {
     path,
     crossEncoder,
     modules: normalize ? modules.slice(0, -1) : modules,
     normalize,
     activationFn: crossEncoder ? optional(model, "activation_fn", textOf) : undefined,
-    maxSeqLength: optional(encoder, "max_seq_length", (from, name) => countOf(from, name, 3, 1 << 20)),
+    truncateDim,
+    maxSeqLength,
     lowercase: flagOf(encoder, "do_lower_case", false),
     ...readPrompts(model),
   };
@@ -177,6 +211,11 @@ async function readPooling(folder: Folder): Promise<PoolingModule> {
   const names = Array.isArray(named) ? named : [named];
   if (names.length === 0 || names.length > MOST_MODULES) {
     throw wrong(at(fields, "pooling_mode"), `a list of ${names.length}`, `1 to ${MOST_MODULES} poolings`);
+  }
+  for (const key of Object.keys(fields.values)) {
+    if (key.startsWith("pooling_mode_") && !OLDER.includes(key.slice(13)) && flagOf(fields, key)) {
+      throw wrong(at(fields, key), true, `one of ${OLDER.join(", ")}`);
+    }
   }
   const flagged = POOLINGS.filter((_, i) => flagOf(fields, `pooling_mode_${OLDER[i]}`, false));
   const poolings = (named === undefined ? [] : names).map((name): Pooling => {
@@ -273,13 +312,16 @@ function featuresOf(fields: Fields): Pick<VectorModule, "input" | "output"> {
 function readPrompts(fields: Fields): Pick<SentenceModules, "prompts" | "defaultPrompt" | "similarity"> {
   const own = optional(fields, "prompts", childOf);
   const names = Object.keys(own?.values ?? {});
-  const prompts = Object.fromEntries(names.map((name) => [name, textOf(own!, name)]));
-  const defaultPrompt = optional(fields, "default_prompt_name", textOf);
-  if (defaultPrompt !== undefined && !names.includes(defaultPrompt)) {
-    throw wrong(at(fields, "default_prompt_name"), defaultPrompt, `one of the prompts (${names.join(", ")})`);
+  const prompts = Object.fromEntries(names.map((name) => [name, textOf(own!, name, "")]));
+  const asked = optional(fields, "default_prompt_name", textOf);
+  const defaultPrompt = names.includes(asked!) ? asked : undefined;
+  // every model has these two, empty ones
+  if (asked !== defaultPrompt && asked !== "query" && asked !== "document") {
+    throw wrong(at(fields, "default_prompt_name"), asked, `one of the prompts (${names.join(", ")})`);
   }
-  const similarities = Object.keys(SIMILARITIES) as SimilarityName[];
-  return { prompts, defaultPrompt, similarity: choiceOf(fields, "similarity_fn_name", similarities, "cosine") };
+  // others, such as maxsim, are of models of another kind, which this one once was
+  const similarity = Object.keys(SIMILARITIES).find((name) => name === fields.values.similarity_fn_name);
+  return { prompts, defaultPrompt, similarity: (similarity ?? "cosine") as SimilarityName };
 }
 
 /** @returns the tensors in the order asked for, undefined for what is not */

@@ -3,6 +3,7 @@
  * by maximal marginal relevance (Carbonell & Goldstein 1998) or by degree centrality (Erkan & Radev 2004, LexRank).
  */
 
+import { quote } from "../../files/faults.ts";
 import type { Plan } from "./plan.ts";
 import { type OwnNames, type Pretrained, requireCount, requireOptions } from "./pretrained.ts";
 import { createEmbedder, VECTOR_OPTIONS, type VectorOptions } from "./sentence_embedding.ts";
@@ -59,6 +60,7 @@ export function planSummarization(pretrained: Pretrained, options: SummaryOption
   return {
     wanted: embedder.wanted,
     prepare(text) {
+      if (typeof text !== "string") throw new TypeError(`an input is ${quote(text)}; give a text`);
       const found = sentencesOf(text, segmenter);
       return {
         sequences: found.map(({ text }) => embedder.encode(text)),

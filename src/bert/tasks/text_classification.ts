@@ -15,6 +15,7 @@ import {
   requireSound,
   type TaskOptions,
   type TextInput,
+  textsOf,
 } from "./pretrained.ts";
 import { runTask } from "./stream.ts";
 
@@ -93,9 +94,7 @@ export function scorerOf(
 
 /** A text or a pair, cut with a warning where it is too long. */
 export function encodeInput(pretrained: Pretrained, input: TextInput, options: TaskOptions): Encoding {
-  return typeof input === "string"
-    ? encodeCut(pretrained, input, undefined, options)
-    : encodeCut(pretrained, input.text, input.pair, options);
+  return encodeCut(pretrained, ...textsOf(input), options);
 }
 
 /** From a sequence's logits to scores. */

@@ -48,9 +48,10 @@ export function parseTokenizerJson(
   }
   const json = childrenOf(root, "added_tokens").map((token) => addedTokenOf(token, countOf(token, "id", 0, MOST_ID)));
   const listed = listedTokens(config, json, legacy);
-  if (isBertClass(config.tokenizerClass ?? "")) return bertSpec(pieces, listed, config, file);
+  const { tokenizerClass = "", named } = config;
+  // transformers rebuilds what a class builds itself; ConvBert's leaves that to BertTokenizer
+  if (isBertClass(tokenizerClass) && !tokenizerClass.startsWith("Conv")) return bertSpec(pieces, listed, config, file);
 
-  const { named } = config;
   const nameOf = namesOf(named);
   const unk = textOf(model, "unk_token", "[UNK]");
   const more = addedTo(listed, named, config.extra);

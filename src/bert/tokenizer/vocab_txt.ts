@@ -19,7 +19,7 @@ export function parseVocabTxt(text: string, file: string, config: TokenizerConfi
   if (!isBertClass(name)) {
     throw new TypeError(
       `${file}: tokenizer_config.json says tokenizer_class ${quote(name)}, and a vocab.txt alone is enough only for ` +
-        `${BERT_CLASSES.join(", ")}; save the tokenizer again with its tokenizer.json`,
+        `${BERT_CLASSES}; save it again with its tokenizer.json`,
     );
   }
   // A line given twice counts twice: the later id is the one that texts get.

@@ -3,7 +3,7 @@
 import { stat } from "node:fs/promises";
 import { type BertConfig, ModelError, parseConfig } from "../../bert/config.ts";
 import { openWeights } from "../../bert/projection.ts";
-import { folderAt, MODULES } from "../../bert/tasks/sentence_modules.ts";
+import { findSentenceModules, folderAt, MODULES } from "../../bert/tasks/sentence_modules.ts";
 import { loadTokenizer } from "../../bert/tokenizer/load.ts";
 import type { Tokenizer } from "../../bert/tokenizer/tokenizer.ts";
 import { checkWeights, type Parts, settleConfig } from "../../bert/weights.ts";
@@ -116,6 +116,9 @@ export async function inspectFolder(
       const found = await attempt(() => findBadValues(checkpoint, { always: parts?.encoder, onShare: values }));
       faults.push(...(found?.faults ?? []));
       found?.warnings.forEach(warn);
+      const modules = (await readText(folder, MODULES)) ?? "";
+      const { sentenceFault } = (await attempt(() => findSentenceModules(folder, modules))) ?? {};
+      if (sentenceFault) faultsOf(sentenceFault, folder.name).forEach(warn);
     }
     await checkpoint.close();
   }

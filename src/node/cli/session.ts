@@ -5,7 +5,7 @@ import { ADAPTER_FILES, openAdapter } from "../../bert/adapter_file.ts";
 import { ModelError } from "../../bert/config.ts";
 import { BertModel } from "../../bert/model.ts";
 import type { Pretrained, TaskOptions } from "../../bert/tasks/pretrained.ts";
-import { folderAt, MODULES, readSentenceModules } from "../../bert/tasks/sentence_modules.ts";
+import { findSentenceModules, folderAt, MODULES } from "../../bert/tasks/sentence_modules.ts";
 import { loadSettings } from "../../bert/tasks/settings.ts";
 import type { Tokenizer } from "../../bert/tokenizer/tokenizer.ts";
 import { type Folder, readText } from "../../files/bytes.ts";
@@ -72,7 +72,8 @@ export async function withModel(
   if (faults.length > 0) throw new ModelError(folder.name, faults);
   if (!tokenizer) throw new ModelError(folder.name, [NO_TOKENIZER]);
   const modules = (await readText(folder, MODULES)) ?? "";
-  const sentence = await readSentenceModules(folder, modules);
+  const { warn, end } = warnings();
+  const found = await findSentenceModules(folder, modules, warn);
   const filesOf = async (): Promise<readonly string[]> => {
     await loadSettings(folder, { has: () => true }, modules); // which of them a task needs is told by the weights
     return [...read];
@@ -83,7 +84,6 @@ export async function withModel(
     await (await openAdapter(lora)).checkpoint.close(); // what is wrong with it is told before a GPU is looked for
     if (output) await refuseModel(output, lora, ADAPTER_FILES);
   }
-  const { warn, end } = warnings();
   for (const warning of odd) warn(`${folder.name}: ${warning}`);
   let where = "";
   let engine: Engine | undefined;
@@ -94,14 +94,14 @@ export async function withModel(
     if (!options.json && !silent) say(`adapter: ${adapterText(engine.adapter)}`);
     const loading = progress("loading the model", barsOn(options));
     try {
-      const base = await BertModel.load(engine, folderAt(folder, sentence?.path ?? ""), {
+      const base = await BertModel.load(engine, folderAt(folder, found.sentence?.path ?? ""), {
         dtype: options.dtype,
         onProgress: ({ loaded, total }) => loading.at(loaded / total),
       });
       const model = lora ? await loadAdapter(base, lora) : base;
       return {
         engine,
-        pretrained: { model, tokenizer, sentence, settings: await loadSettings(folder, model, modules) },
+        pretrained: { model, tokenizer, ...found, settings: await loadSettings(folder, model, modules) },
       };
     } finally {
       loading.end();

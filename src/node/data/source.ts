@@ -13,6 +13,8 @@ export interface Chunk {
 
 const GZIP = Buffer.from([0x1f, 0x8b]);
 const PARQUET = Buffer.from("PAR1");
+/** ZIP, which .xlsx and .ods are, and what .xls is in. */
+const OFFICE = [Buffer.from("PK\x03\x04"), Buffer.from([0xd0, 0xcf, 0x11, 0xe0])];
 const UTF8_MARK = Buffer.from([0xef, 0xbb, 0xbf]);
 const UTF16_MARKS = [Buffer.from([0xff, 0xfe]), Buffer.from([0xfe, 0xff])];
 
@@ -24,7 +26,7 @@ export function inputName(path: string): string {
 /**
  * Text as bytes, without a byte order mark. Gzip is told by its first bytes, so that standard input may be gzip too.
  * @param path `-` is standard input
- * @throws Error for what is no file, is damaged gzip, UTF-16 or Parquet
+ * @throws Error for what is no file, is damaged gzip, UTF-16, Parquet or a spreadsheet
  */
 export async function* readChunks(path: string): AsyncGenerator<Chunk> {
   const { stream, size } = await openStream(path);
@@ -42,6 +44,8 @@ export async function* readChunks(path: string): AsyncGenerator<Chunk> {
     unpacked = startsWith(packed.head, GZIP) ? gunzip(packed.rest) : packed.rest;
     const { head, rest } = await peek(unpacked, 4);
     if (startsWith(head, PARQUET)) throw new Error("it is Parquet; name it .parquet or give --format parquet");
+    if (OFFICE.some((mark) => startsWith(head, mark)))
+      throw new Error("it is no text but a spreadsheet or an archive; save it as CSV");
     if (UTF16_MARKS.some((mark) => startsWith(head, mark))) throw new Error("it is UTF-16; save it as UTF-8");
     let mark = startsWith(head, UTF8_MARK) ? UTF8_MARK.length : 0;
     for await (const bytes of rest) {

@@ -1,5 +1,6 @@
 /** Rows of a data file, one at a time and in order, whatever its format. */
 
+import { requireKnown, requireList } from "../../files/options.ts";
 import { type ChosenColumn, chooseColumns } from "./columns.ts";
 import { keyTwice } from "./json_keys.ts";
 import { type Line, NOT_UTF8, readLines } from "./lines.ts";
@@ -47,10 +48,13 @@ export function formatOf(path: string): InputFormat {
  * - tsv: cells between tabs, quotes are ordinary characters, as in GLUE
  * - parquet
  * @param path `-` is standard input
- * @throws Error when the file as a whole cannot be read, and for columns that are missing or there more than once
+ * @throws Error when the file as a whole cannot be read, and for columns that are missing or there more than once; TypeError
+ * for an unknown option
  */
 export async function openTable(path: string, options: TableOptions = {}): Promise<DataTable> {
   const { format = formatOf(path), delimiter, columns: wanted = [], others = wanted.length === 0 } = options;
+  requireKnown("openTable", options, { format: 1, delimiter: 1, header: 1, columns: 1, others: 1 });
+  requireList("columns", wanted);
   const numbered = format === "csv" || format === "tsv";
   if (delimiter !== undefined && !numbered)
     throw new Error(
@@ -115,6 +119,9 @@ async function* jsonRows(lines: AsyncIterable<Line>, wanted: readonly string[] |
   }
 }
 
+/** Where a file is one list, or an object over many lines. */
+const PER_LINE = "JSON Lines have an object on each line";
+
 function parseObject(text: string, wanted: readonly string[] | undefined): { values: RowValues } | { fault: string } {
   try {
     const value: unknown = JSON.parse(text);
@@ -123,9 +130,10 @@ function parseObject(text: string, wanted: readonly string[] | undefined): { val
       if (twice === undefined) return { values: value as RowValues };
       return { fault: `it has ${JSON.stringify(twice)} twice; rename one` };
     }
-    return { fault: `it must be an object, it is ${Array.isArray(value) ? "an array" : JSON.stringify(value)}` };
+    const found = Array.isArray(value) ? "an array" : JSON.stringify(value);
+    return { fault: `it must be an object, it is ${found}; ${PER_LINE}` };
   } catch (error) {
-    return { fault: `not valid JSON (${(error as Error).message})` };
+    return { fault: `not valid JSON (${(error as Error).message}); ${PER_LINE}` };
   }
 }
 

@@ -1,5 +1,6 @@
 /** Rows to a file, whatever its format: what the command line's `--output` writes, for programs. */
 
+import { requireKnown } from "../../files/options.ts";
 import { claimOutput, writeOutput } from "./claim.ts";
 import { layoutOf, type OutputFormat, outputFormatOf } from "./layout.ts";
 import type { Column, RowValues } from "./rows.ts";
@@ -17,13 +18,15 @@ export interface WriteOptions {
  * Writes rows as they come. Each has its number, from 1, in a column `row` before its own; .npy has the first column of
  * vectors alone. Until the file is complete, whoever looks finds what was there before; when anything fails, nothing is left.
  * @returns how many rows it wrote
- * @throws Error for a file that is there, a column that is not declared, vectors of unlike lengths in .npy; what `rows` throws
+ * @throws Error for a file that is there, a column that is not declared, vectors of unlike lengths in .npy; TypeError for an unknown option; what `rows` throws
  */
 export async function writeTable(
   path: string,
   rows: Iterable<RowValues> | AsyncIterable<RowValues>,
-  { format = outputFormatOf(path), columns: declared, force = false }: WriteOptions = {},
+  options: WriteOptions = {},
 ): Promise<number> {
+  requireKnown("writeTable", options, { format: 1, columns: 1, force: 1 });
+  const { format = outputFormatOf(path), columns: declared, force = false } = options;
   const refuse = force ? undefined : new Error(`${path}: it is there already; force: true replaces it`);
   const claim = await claimOutput(path, { refuse });
   let columns = declared;

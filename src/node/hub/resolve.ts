@@ -108,6 +108,9 @@ async function parseSpec(spec: string, given: string | undefined): Promise<HubMo
     throw new RangeError(`${spec}: it has the revision ${revision}, the options have ${given}: give one`);
   }
   if (!explicit) {
+    if (/^\w+:\/\//.test(spec)) {
+      throw new RangeError(`${spec}: an address; give org/name for a model of the hub, or the path of a folder`);
+    }
     const [org, ...rest] = name!.split("/");
     if (/^[.~]|^$|[\\:]/.test(org!) || /[\\:]|^$/.test(rest[0] ?? "x") || rest.length > 1) {
       throw new RangeError(`${spec}: there is no such file or folder`);

@@ -303,11 +303,24 @@ test("what is malformed or not run is refused by name", async () => {
   await refused({ "modules.json": "[]" }, /modules.json has ; expected Transformer/);
   await refused(moduleFiles([]), /modules.json has Transformer; none of them gives sentence_embedding/);
   await refused(moduleFiles([{ kind: "Normalize" }, CLS]), /nothing before Normalize gives its sentence_embedding/);
-  const wayward = { "modules.json": '[{"type":"a.Transformer"},{"type":"a.Pooling","path":"../1_Pooling"}]' };
+  const wayward = {
+    "modules.json":
+      '[{"type":"sentence_transformers.models.Transformer"},{"type":"sentence_transformers.models.Pooling","path":"../1_Pooling"}]',
+  };
   await refused(wayward, /\.\.\/1_Pooling\/config.json is missing/);
+  const theirOwn = {
+    ...moduleFiles([CLS]),
+    "modules.json": '[{"type":"sentence_transformers.models.Transformer"},{"type":"my.Pooling","path":"1_Pooling"}]',
+  };
+  await refused(theirOwn, /modules.json has Transformer, my.Pooling; expected Transformer, then/);
   const pooling = (mode: unknown) => moduleFiles([{ kind: "Pooling", config: { pooling_mode: mode } }]);
   await refused(pooling("median"), /pooling_mode is "median"; expected cls, max, mean/);
   await refused(pooling(["mean", 7]), /pooling_mode is 7; expected cls/);
+  const unknown = { pooling_mode_mean_tokens: false, pooling_mode_median_tokens: true };
+  await refused(
+    moduleFiles([{ kind: "Pooling", config: unknown }]),
+    /pooling_mode_median_tokens is true; expected one of cls/,
+  );
   await refused(pooling([]), /pooling_mode is "a list of 0"; expected 1 to 32 poolings/);
   await refused(pooling(Array(33).fill("mean")), /pooling_mode is "a list of 33"; expected 1 to 32/);
   await refused(moduleFiles([CLS, { kind: "Dense", config: undefined }]), /2_Dense\/config.json is missing/);

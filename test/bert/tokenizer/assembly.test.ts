@@ -43,6 +43,18 @@ describe("the files of a folder, put together", () => {
     ],
     ["neither file", {}, "The café", "The café"],
     [
+      "ConvBertTokenizer, which adds nothing to BertTokenizer",
+      { "tokenizer_config.json": config({ tokenizer_class: "ConvBertTokenizer", do_lower_case: true }) },
+      "The café",
+      "The café",
+    ],
+    [
+      "RetriBertTokenizer, which transformers 5 does not have",
+      { "tokenizer_config.json": config({ tokenizer_class: "RetriBertTokenizer", do_lower_case: true }) },
+      "The café",
+      "The café",
+    ],
+    [
       "do_lower_case is BertTokenizer's",
       { "tokenizer_config.json": config({ tokenizer_class: generic, do_lower_case: true }) },
       "The café",

@@ -25,6 +25,25 @@ test("the name tells the format, with or without .gz", () => {
   expect(names.map(formatOf)).toEqual(["jsonl", "jsonl", "csv", "tsv", "parquet", "lines", "lines", "lines"]);
 });
 
+test("an option that there is not, and a text where a list of columns belongs", async () => {
+  const path = await file("slip.csv", "text\na\n");
+  await expect(openTable(path, { column: ["text"] } as TableOptions)).rejects.toThrow(
+    'openTable: no option "column"; there are format, delimiter, header, columns, others',
+  );
+  await expect(openTable(path, { columns: "text" } as never)).rejects.toThrow(
+    "columns is a string; give a list: [text]",
+  );
+});
+
+test("a spreadsheet is not read as a text", async () => {
+  for (const head of [Buffer.from("PK\x03\x04abc"), Buffer.from("d0cf11e0a1b11ae1", "hex")]) {
+    const path = await file("book.xlsx", head);
+    await expect(rowsOf(path)).rejects.toThrow(
+      "book.xlsx: it is no text but a spreadsheet or an archive; save it as CSV",
+    );
+  }
+});
+
 describe("lines", () => {
   test("every one is a row, also an empty one and a last one without an end", async () => {
     const path = await file("a.txt", "\ufefffirst\r\n\nthird  \nlast");
@@ -83,9 +102,9 @@ describe("jsonl", () => {
     ]);
     expect(rows.map(({ values, fault }) => values ?? fault)).toEqual([
       { text: "a" },
-      "it must be an object, it is an array",
+      "it must be an object, it is an array; JSON Lines have an object on each line",
       expect.stringMatching(/^not valid JSON/),
-      'it must be an object, it is "x"',
+      'it must be an object, it is "x"; JSON Lines have an object on each line',
       { text: "\u00e9", n: 1 },
     ]);
   });

@@ -114,3 +114,11 @@ test("a file that is there stays until it is replaced, and nothing is left of wh
   await writeTable(path, [{ a: 1 }], { force: true });
   expect(await readFile(path, "utf8")).toBe("row,a\n1,1\n");
 });
+
+test("an option that there is not is refused before anything is written", async () => {
+  const path = await file("slip.csv");
+  await expect(writeTable(path, ROWS, { overwrite: true } as never)).rejects.toThrow(
+    'writeTable: no option "overwrite"; there are format, columns, force',
+  );
+  expect(await readdir(dirname(path))).not.toContain("slip.csv");
+});
