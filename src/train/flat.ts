@@ -113,7 +113,8 @@ export async function allocateFlat(
   let parts: readonly FlatPart[] = [];
   /** Tensors of one kind, cut out of the flat ones; of what is frozen those that kernels read, of their own. */
   const roomOf = (kind: FlatKind, read: boolean): Room => ({
-    mostBytes: allocation.mostBytes,
+    // a table in f16 is split where that in f32 is
+    mostBytes: kind === "copies" ? allocation.mostBytes / 2 : allocation.mostBytes,
     tensor(label, shape, type) {
       if (frozen(label)) return read ? allocation.tensor(label, shape, type) : unallocated(label, shape, type);
       const { part, start } = places.get(label)!;

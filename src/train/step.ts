@@ -111,16 +111,16 @@ export class TrainingSteps {
   ): Promise<TrainingSteps> {
     const allocation = engine.allocate();
     const count = flat.parts.reduce((sum, part) => sum + partialsOf(part.count), 0);
-    const tensors = {
-      state: allocation.tensor("optimizer", [STATE_BYTES / 4], "u32"),
-      losses: allocation.tensor("losses", [1], "f32"),
-      partials: allocation.tensor("sums of squares", [count], "f32"),
-    };
-    const scaled = model.dtype === "f16";
-    const first = new Uint32Array(STATE_BYTES / 4);
-    new Float32Array(first.buffer)[4] = scaled ? FIRST_SCALE : 1;
-    tensors.state.write(first);
     try {
+      const tensors = {
+        state: allocation.tensor("optimizer", [STATE_BYTES / 4], "u32"),
+        losses: allocation.tensor("losses", [1], "f32"),
+        partials: allocation.tensor("sums of squares", [count], "f32"),
+      };
+      const scaled = model.dtype === "f16";
+      const first = new Uint32Array(STATE_BYTES / 4);
+      new Float32Array(first.buffer)[4] = scaled ? FIRST_SCALE : 1;
+      tensors.state.write(first);
       await allocation.done();
       const update = await engine.record("optimizer step", (r) => {
         recordUpdate(r, flat, tensors, options, scaled);

@@ -176,4 +176,24 @@ describe("tables that one binding does not hold", () => {
     for (const own of small) own.dispose();
     narrow.dispose();
   });
+
+  test("are trained alike in f16, which more of a table fits in", async ({ skip }) => {
+    if (!f16) skip("no shader-f16");
+    const { device, adapter, idle } = await testDevice();
+    const limited = limitedDevice(device, { maxStorageBufferBindingSize: 18432 });
+    const narrow = await Engine.create({ device: limited, adapter, idle });
+    const engines = [engine, narrow];
+    const options = { dtype: "f16", learningRate: 1e-3 } as const;
+    const small = await Promise.all(engines.map((own) => smallTraining(own, ["mlm", "next"], options)));
+    expect(small.map(({ flat }) => flat.weights.embeddings.word.parts.length)).toEqual([1, 3]);
+    const batch = smallBatch(2);
+    for (const { steps } of small) await steps.gradients(batch);
+    const [want, got] = await Promise.all(small.map((own, i) => tensorsOf(engines[i]!, own, "gradients")));
+    const total = Math.hypot(...[...want!.values()].map(norm));
+    for (const [name, values] of want!) {
+      expect(apart(values, got!.get(name)!), name).toBeLessThan(40 * 2 ** -11 * Math.max(norm(values), 1e-2 * total));
+    }
+    for (const own of small) own.dispose();
+    narrow.dispose();
+  });
 });
