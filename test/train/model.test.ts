@@ -4,7 +4,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { Engine } from "../../src/runtime/engine.ts";
 import { sizeOf } from "../../src/runtime/tensor.ts";
 import type { FlatKind } from "../../src/train/flat.ts";
-import { readTensor } from "../../src/train/read.ts";
+import { readStored, readTensor } from "../../src/train/read.ts";
 import { testDevice } from "../device.ts";
 import { limitedDevice } from "../runtime/counting.ts";
 import { type Small, smallBatch, smallTraining } from "./small.ts";
@@ -33,6 +33,13 @@ async function tensorsOf(own: Engine, small: Small, kind: FlatKind): Promise<Map
     const name = label.replace(/ rows \d+\.\.$/, "");
     tensors.set(name, [...(tensors.get(name) ?? []), ...parts[part]!.subarray(start, start + sizeOf(shape))]);
   }
+  return tensors;
+}
+
+/** The weights by the names of a checkpoint. */
+async function storedOf(own: Engine, flat: Small["flat"]): Promise<Map<string, Float32Array>> {
+  const tensors = new Map<string, Float32Array>();
+  for await (const [name, values] of readStored(own, flat, "weights")) tensors.set(name, values.slice());
   return tensors;
 }
 
@@ -169,6 +176,12 @@ describe("tables that one binding does not hold", () => {
     }
     for (let step = 0; step < 3; step++) for (const { steps } of small) await steps.step([batch]);
     const [whole, split] = await both("weights");
+    const named = await Promise.all(small.map(({ flat }, i) => storedOf(engines[i]!, flat)));
+    expect([...named[1]!.keys()].sort()).toEqual([...named[0]!.keys()].sort());
+    for (const [name, values] of named[0]!) {
+      if (name.includes("self.key.bias")) continue; // its gradient is noise
+      expect(apart(values, named[1]!.get(name)!), name).toBeLessThan(1e-3 * norm(values));
+    }
     for (const [name, values] of whole!) {
       if (name.includes("qkv") || name.includes("self.query.bias")) continue; // keys' biases: their gradient is noise
       expect(apart(values, split!.get(name)!), name).toBeLessThan(1e-3 * norm(values));
