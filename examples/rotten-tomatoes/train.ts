@@ -105,12 +105,13 @@ async function readParts(dir: string): Promise<Record<"train" | "validation" | "
 /** Runs a command of bert-webgpu to its end, and ends as it does where it fails or is interrupted. */
 async function run(...args: string[]): Promise<void> {
   const child = spawn(process.execPath, [COMMAND, ...args], { stdio: "inherit" });
-  const pass = (signal: NodeJS.Signals): boolean => child.kill(signal); // `train` saves, and says how to go on
-  process.on("SIGINT", pass).on("SIGTERM", pass);
+  const wait = (): void => {}; // the terminal sends Ctrl-C to the child as well: `train` saves, and says how to go on
+  const pass = (): boolean => child.kill("SIGTERM");
+  process.on("SIGINT", wait).on("SIGTERM", pass);
   const code = await new Promise<number>((resolve, reject) => {
     child.on("error", reject);
     child.on("close", (code, signal) => resolve(code ?? 128 + constants.signals[signal!]));
   });
-  process.off("SIGINT", pass).off("SIGTERM", pass);
+  process.off("SIGINT", wait).off("SIGTERM", pass);
   if (code !== 0) process.exit(code);
 }
