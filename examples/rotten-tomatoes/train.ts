@@ -2,7 +2,7 @@
  * A small BERT from scratch on the Rotten Tomatoes sentences of Pang and Lee (2005): a vocabulary, a masked language model, a
  * classifier, its accuracy. Every step is a command of bert-webgpu; docs/rotten-tomatoes.md says more.
  *
- *   node dist/examples/rotten-tomatoes/train.js --data DIR --out DIR [--steps N] [--config FILE] [--adapter NAME] [--resume]
+ *   node dist/examples/rotten-tomatoes/train.js --data DIR [--out DIR] [--steps N] [--config FILE] [--adapter NAME] [--resume]
  */
 
 import { spawn } from "node:child_process";
