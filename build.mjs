@@ -8,7 +8,7 @@
  *   dist/types/*.d.ts                the declarations
  *   dist/report.js                   what draws the plots in HTML reports
  *   dist/kernels/NAME.wgsl           each kernel with all that it imports, to paste into any WebGPU page
- *   dist/examples/                   the examples as a web site, and what serves it; not part of the package
+ *   dist/examples/                   the examples as a web site, what serves it, and those for Node; not part of the package
  */
 
 import { chmod, copyFile, mkdir, readdir, readFile, rm, writeFile } from "node:fs/promises";
@@ -78,9 +78,10 @@ const examples = await bundle({
   target: "es2022",
   minify: true,
 });
-const server = await bundle({
-  entryPoints: ["examples/start.ts"],
+const scripts = await bundle({
+  entryPoints: ["examples/start.ts", "examples/rotten-tomatoes/train.ts"],
   outdir: "dist/examples",
+  outbase: "examples",
   platform: "node",
   target: "node20",
 });
@@ -97,7 +98,7 @@ const texts = [...kernelTexts(ROOT)].map(([name, contents]) => ({
   contents,
 }));
 await write(join(DIST, "kernels"), texts, ".wgsl");
-await writeExamples([...examples.outputFiles, ...server.outputFiles]);
+await writeExamples([...examples.outputFiles, ...scripts.outputFiles]);
 await report(join(DIST, "index.min.js"));
 if ((await typed) !== 0) process.exit(1); // tsc has said why
 
