@@ -189,7 +189,7 @@ describe("kernels", () => {
 });
 
 const TRAINING =
-  /backward|training|dropout|column_sums|cross_entropy|squared_error|span_loss|row_dots|cosent|triplet|copy_blocks|segment_sums|spread_rows|embedding_sums|sum_squares|optimizer_step|adamw/;
+  /backward|training|dropout|column_sums|cross_entropy|squared_error|span_loss|row_dots|cosent|triplet|copy_blocks|keep_blocks|segment_sums|spread_rows|embedding_sums|sum_squares|optimizer_step|adamw/;
 
 function isKernel(value: unknown): value is { readonly name: string } {
   return typeof value === "object" && value !== null && "plan" in value && "source" in value;

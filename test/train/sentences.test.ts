@@ -241,7 +241,11 @@ describe("a run", () => {
 describe("a folder", () => {
   const modules = (...kinds: string[]): string =>
     JSON.stringify(
-      kinds.map((kind, idx) => ({ idx, path: idx === 0 ? "0_Transformer" : `${idx}_${kind}`, type: `a.${kind}` })),
+      kinds.map((kind, idx) => ({
+        idx,
+        path: idx === 0 ? "0_Transformer" : `${idx}_${kind}`,
+        type: `sentence_transformers.models.${kind}`,
+      })),
     );
   const CONFIG_JSON = JSON.stringify({ ...TINY, num_labels: 2 });
   const start = (files: Record<string, string>, sentence = {}) =>
