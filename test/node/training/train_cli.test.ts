@@ -351,7 +351,14 @@ describe("trained", () => {
       "error: twice: it is not empty; --force replaces the model in it, --resume goes on with its run\n",
     ]);
     expect(await hashes("twice")).toEqual(before);
+    // an adapter's and sentence-transformers' files would make another model of it
+    const others = ["adapter_config.json", "adapter_model.safetensors", "modules.json", "special_tokens_map.json"];
+    for (const name of [...others, "notes.txt"]) await writeFile(join(scratch, "twice", name), "{}");
+    await mkdir(join(scratch, "twice/1_Pooling"));
     expect((await run(classify("twice", "--max-steps", "3", "--force"))).code).toBe(0);
+    const names = await readdir(join(scratch, "twice"));
+    expect(names).toContain("notes.txt");
+    for (const name of [...others, "1_Pooling"]) expect(names).not.toContain(name);
     expect((await readdir(join(scratch, "twice"))).filter((name) => name.startsWith("checkpoint"))).toEqual([
       "checkpoint-3",
     ]);

@@ -28,6 +28,10 @@ import type { Prepare, Prepared } from "./prepared.ts";
 import { trainingProgress } from "./progress.ts";
 import { type WriteReport, withReport } from "./report.ts";
 
+/** Files that change what a model is: those of the one before, which this one does not have, are removed. */
+const LEFTOVERS =
+  /^((model|pytorch_model|adapter_model)(-\d+-of-\d+)?\.(safetensors|bin)(\.index\.json)?|adapter_config\.json|modules\.json|config_sentence_transformers\.json|sentence_bert_config\.json|\d+_(Pooling|Normalize|Dense)|vocab\.txt|(tokenizer|tokenizer_config|special_tokens_map|added_tokens)\.json)$/;
+
 /** Tokens of a sequence, where nothing is said and the model takes more. */
 const USUAL_LENGTH = 512;
 
@@ -166,7 +170,7 @@ async function steer(
       process.exitCode = interruption.exitCode();
       return { kind: "interrupted" };
     }
-    await store.writeFiles(finished(kind, trainer, store, options, prepared));
+    await store.writeFiles(finished(kind, trainer, store, options, prepared), LEFTOVERS);
     const seconds = (performance.now() - start) / 1000;
     const which = best && best.step !== step ? `, the weights are those of step ${best.step}` : "";
     if (json) await print(JSON.stringify({ event: "end", step, seconds, output, ...(best && { best }) }));

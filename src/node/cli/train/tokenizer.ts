@@ -1,7 +1,6 @@
 /** `train tokenizer`: a WordPiece vocabulary of texts, into a folder that every command and transformers read. */
 
-import { rm, stat } from "node:fs/promises";
-import { join } from "node:path";
+import { stat } from "node:fs/promises";
 import { type Command, Option } from "commander";
 import { SPECIAL } from "../../../train/tokenizer/files.ts";
 import {
@@ -48,7 +47,7 @@ Training:
 const OPTION_NAMES = /\b(vocabSize|minFrequency|limitAlphabet|specialTokens|maxLength)\b/g;
 
 /** What another tokenizer may have left in a folder, and ours does not have. */
-const LEFTOVERS = ["special_tokens_map.json", "added_tokens.json"];
+const LEFTOVERS = /^(special_tokens_map|added_tokens)\.json$/;
 
 export function tokenizerOptions(command: Command): Command {
   command
@@ -86,8 +85,8 @@ export async function trainTokenizer(options: Options): Promise<void> {
     try {
       const store = await openDiskStore(dir);
       const files = Object.entries(trained.files);
-      await store.writeFiles(files.map(([path, text]) => ({ path, bytes: [new TextEncoder().encode(text)] })));
-      for (const name of LEFTOVERS) await rm(join(dir, name), { force: true });
+      const written = files.map(([path, text]) => ({ path, bytes: [new TextEncoder().encode(text)] }));
+      await store.writeFiles(written, LEFTOVERS);
     } finally {
       writing.end();
     }
