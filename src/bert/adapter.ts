@@ -13,6 +13,7 @@ import { adapted, changeLinear, joinB, layerOf } from "./lora.ts";
 import { BertModel, type LoadedWeights } from "./model.ts";
 import { listInto, type Stored } from "./stored.ts";
 import type { Pretrained } from "./tasks/pretrained.ts";
+import { readSentenceModules } from "./tasks/sentence_modules.ts";
 
 export interface AdapterOptions {
   /** Whether the base is disposed with the adapted model. Default false. */
@@ -26,7 +27,7 @@ export interface AdapterOptions {
  * @throws ModelError with every fault: what is not run (DoRA and the like), shapes of another base
  */
 export function loadAdapter(base: BertModel, folder: Folder, options?: AdapterOptions): Promise<BertModel>;
-/** The same of a model with its tokenizer. */
+/** The same of a model with its tokenizer; vectors of texts are as the adapter's modules.json says, where it has one. */
 export function loadAdapter(base: Pretrained, folder: Folder, options?: AdapterOptions): Promise<Pretrained>;
 export async function loadAdapter(
   base: BertModel | Pretrained,
@@ -34,7 +35,10 @@ export async function loadAdapter(
   options: AdapterOptions = {},
 ): Promise<BertModel | Pretrained> {
   requireKnown("loadAdapter", options, { disposeBase: 1 });
-  if (!(base instanceof BertModel)) return { ...base, model: await loadAdapter(base.model, folder, options) };
+  if (!(base instanceof BertModel)) {
+    const sentence = (await readSentenceModules(folder)) ?? base.sentence;
+    return { ...base, sentence, model: await loadAdapter(base.model, folder, options) };
+  }
   const load = async (): Promise<LoadedWeights> => {
     const loaded = await adapt(base, await base.loaded(), folder);
     if (!options.disposeBase) return loaded;

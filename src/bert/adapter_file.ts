@@ -36,6 +36,7 @@ const FILES = ["adapter_model.safetensors", "adapter_model.bin"];
 /** All that is read of an adapter's folder. */
 export const ADAPTER_FILES: readonly string[] = [
   ...["adapter_config.json", "adapter_model.safetensors", "adapter_model.bin", "config.json"],
+  ...["modules.json", "sentence_bert_config.json", "config_sentence_transformers.json", "1_Pooling/config.json"],
 ];
 
 /** What changes how an adapter computes, and is not run, where it is set. */

@@ -98,11 +98,8 @@ export async function withModel(
         dtype: options.dtype,
         onProgress: ({ loaded, total }) => loading.at(loaded / total),
       });
-      const model = lora ? await loadAdapter(base, lora) : base;
-      return {
-        engine,
-        pretrained: { model, tokenizer, ...found, settings: await loadSettings(folder, model, modules) },
-      };
+      const pretrained = { model: base, tokenizer, ...found, settings: await loadSettings(folder, base, modules) };
+      return { engine, pretrained: lora ? await loadAdapter(pretrained, lora) : pretrained };
     } finally {
       loading.end();
     }

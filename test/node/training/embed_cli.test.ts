@@ -143,4 +143,17 @@ describe("trained", () => {
     },
     120_000,
   );
+
+  test("an adapter, which sentence-transformers loads and --lora pools as it was trained", async () => {
+    const args = embed("pairs.csv", "adapter", "--lora-rank", "2", "--pooling", "cls", "--max-steps", "2");
+    expect((await run(args)).code).toBe(0);
+    expect((await run([...args, "--resume"])).code).toBe(0);
+    const names = await readdir(join(dir, "adapter"));
+    expect(names).toEqual(expect.arrayContaining(["adapter_config.json", "modules.json", "1_Pooling"]));
+    expect(names).not.toContain("config.json"); // with it, weights of a whole model are looked for in the folder
+    const job = ["embed", "good movie", "--model", model, "--lora", join(dir, "adapter"), "--json"];
+    const [own, cls] = await Promise.all([run(job), run([...job, "--pooling", "cls", "--no-normalize"])]);
+    expect([own.code, cls.code]).toEqual([0, 0]);
+    expect(own.stdout).toBe(cls.stdout);
+  }, 120_000);
 });
