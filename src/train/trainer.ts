@@ -302,7 +302,8 @@ export class Trainer {
     if (!opened) throw new RangeError(`${store?.name ?? "no store"}: there is no checkpoint ${name}`);
     const state = await readState(opened);
     const changed = differences(state.decisions, this.#decisions);
-    if (changed.length > 0) throw new RangeError(`${opened.name} is of another run: ${changed.join("; ")}`);
+    if (changed.length > 0)
+      throw new RangeError(`${opened.name} is of another run; go on with what that began with: ${changed.join("; ")}`);
     await restoreFlat(this.#engine, this.#start, this.#flat, opened);
     this.#steps.state.write(Uint32Array.from(state.optimizer));
     await this.#steps.state.ready();

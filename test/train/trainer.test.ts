@@ -112,7 +112,7 @@ describe("a checkpoint", () => {
     const other = await make({ maxSteps: 2, learningRate: 1e-3, seed: 8 }, { store });
     await trainer.save();
     await expect(other.restore()).rejects.toThrow(
-      /memory\/checkpoint-\d is of another run: seed was 7, it is 8; learningRate was 0.003, it is 0.001/,
+      /memory\/checkpoint-\d is of another run; go on with what that began with: seed was 7, it is 8; learningRate was 0.003, it is 0.001/,
     );
     expect(other.step).toBe(0);
     const { "optimizer.safetensors": _, ...less } = files;
@@ -124,7 +124,9 @@ describe("a checkpoint", () => {
       bert_webgpu: { ...state.bert_webgpu, decisions: { ...state.bert_webgpu.decisions, kernels } },
     };
     const altered = folderOf({ ...files, "trainer_state.json": JSON.stringify(tuned) });
-    await expect(trainer.restore(altered)).rejects.toThrow("tiny is of another run: kernels was");
+    await expect(trainer.restore(altered)).rejects.toThrow(
+      "tiny is of another run; go on with what that began with: kernels was",
+    );
     trainer.dispose();
     other.dispose();
   });
@@ -140,7 +142,7 @@ describe("a checkpoint", () => {
     await trainer.save();
     const other = await make({ maxSteps: 2, metric: "loss" }, { store, evaluation, evaluationFingerprint: "test" });
     await expect(other.restore()).rejects.toThrow(
-      /is of another run: evaluation was "dev", it is "test"; metric was "accuracy", it is "loss"$/,
+      /is of another run; go on with what that began with: evaluation was "dev", it is "test"; metric was "accuracy", it is "loss"$/,
     );
     trainer.dispose();
     other.dispose();

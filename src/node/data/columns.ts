@@ -40,7 +40,7 @@ export function chooseColumns(
   }
   if (missing.length > 0) {
     const remedy = numbered && columns.length === 1 ? ", or say with --delimiter what parts its cells" : "";
-    faults.unshift(`no column ${nameList(missing)}; it has ${nameList(columns)}. Choose with --column${remedy}`);
+    faults.unshift(`no column ${nameList(missing)}; it has ${nameList(columns)}; choose one of these${remedy}`);
   }
   if (faults.length > 0) throw new Error(`${file} has ${faults.join("; ")}`);
   return [...chosen].map(([name, index]) => ({ name, index }));

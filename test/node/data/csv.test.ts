@@ -142,7 +142,7 @@ describe("columns", () => {
       'two columns "text" (2 and 5): rename one, or give a number in place of the name; two columns "n" (3 and 4)',
     );
     await expect(read(twice, { columns: ["body", "n", "x"] })).rejects.toThrow(
-      'has no column "body", "x"; it has "id", "text", "n", "n", "text". Choose with --column; two columns "n" (3 and 4)',
+      'has no column "body", "x"; it has "id", "text", "n", "n", "text"; choose one of these; two columns "n" (3 and 4)',
     );
     expect(await read(twice, { columns: ["5"] })).toEqual([{ 5: "b" }]);
     const json = '{"text":"a","b":{"text":1},"text":"c"}\n{"text":"\\"text\\":","c":"text"}\n';
@@ -163,7 +163,7 @@ describe("columns", () => {
     for (const text of ["text,n", "text,n\r", "sep=;\ntext;n\n\n"]) expect(await read(text, { columns })).toEqual([]);
     for (const text of ["", "\n\r\n", "sep=;\n"]) await expect(read(text)).rejects.toThrow("a header was expected");
     await expect(read("text label\na 1\n", { columns })).rejects.toThrow(
-      'no column "text"; it has "text label". Choose with --column, or say with --delimiter what parts its cells',
+      'no column "text"; it has "text label"; choose one of these, or say with --delimiter what parts its cells',
     );
   });
 });

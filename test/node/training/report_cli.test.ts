@@ -157,11 +157,13 @@ test("a run is gone on with on the same files to evaluate on, and by the same me
   expect([other.code, other.stderr]).toEqual([
     2,
     expect.stringMatching(
-      /is of another run: evaluation was "\d+ bytes, sha256 \w+", it is "\d+ bytes, sha256 \w+"\n$/,
+      /is of another run; go on with what that began with: evaluation was "\d+ bytes, sha256 \w+", it is "\d+ bytes, sha256 \w+"\n$/,
     ),
   ]);
   const metric = await run([...args, "--eval-input", "dev.jsonl", "--metric", "loss"]);
-  expect(metric.stderr).toMatch(/is of another run: metric was "accuracy", it is "loss"\n$/);
+  expect(metric.stderr).toMatch(
+    /is of another run; go on with what that began with: metric was "accuracy", it is "loss"\n$/,
+  );
   await writeFile(join(scratch, "same.jsonl"), await read("dev.jsonl"));
   expect((await run([...args, "--eval-input", "same.jsonl"])).code).toBe(0); // a name does not count
 });

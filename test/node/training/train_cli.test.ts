@@ -395,7 +395,9 @@ describe("interrupted", () => {
     const other = await run(classify("stopped", ...options, "--resume", "--learning-rate", "1e-3"));
     expect([other.code, other.stderr]).toEqual([
       2,
-      expect.stringMatching(/is of another run: learningRate was not set, it is 0.001/),
+      expect.stringMatching(
+        /is of another run; go on with what that began with: learningRate was not set, it is 0.001/,
+      ),
     ]);
     const resumed = await run(classify("stopped", ...options, "--resume"));
     expect(resumed.stderr).toContain(`going on from checkpoint-${step}`);
