@@ -31,12 +31,20 @@ export interface AdapterFile {
   readonly checkpoint: Checkpoint;
 }
 
-const CONFIG = "adapter_config.json";
-const FILES = ["adapter_model.safetensors", "adapter_model.bin"];
-/** All that is read of an adapter's folder. */
+export const ADAPTER_CONFIG = "adapter_config.json";
+export const ADAPTER_WEIGHTS = "adapter_model.safetensors";
+const PICKLED = "adapter_model.bin";
+const FILES = [ADAPTER_WEIGHTS, PICKLED];
+/** All that is read of an adapter's folder. A list of names, not of lists: that bundlers can leave out. */
 export const ADAPTER_FILES: readonly string[] = [
-  ...["adapter_config.json", "adapter_model.safetensors", "adapter_model.bin", "config.json"],
-  ...["modules.json", "sentence_bert_config.json", "config_sentence_transformers.json", "1_Pooling/config.json"],
+  ADAPTER_CONFIG,
+  ADAPTER_WEIGHTS,
+  PICKLED,
+  "config.json",
+  "modules.json",
+  "sentence_bert_config.json",
+  "config_sentence_transformers.json",
+  "1_Pooling/config.json",
 ];
 
 /** What changes how an adapter computes, and is not run, where it is set. */
@@ -48,13 +56,14 @@ const REFUSED = [
 
 /** @throws ModelError with every fault of the two files, CheckpointError for weights that cannot be read */
 export async function openAdapter(folder: Folder): Promise<AdapterFile> {
-  const text = await readText(folder, CONFIG);
-  if (text === undefined) throw new ModelError(folder.name, [`there is no ${CONFIG}; is it an adapter of PEFT?`]);
+  const text = await readText(folder, ADAPTER_CONFIG);
+  if (text === undefined)
+    throw new ModelError(folder.name, [`there is no ${ADAPTER_CONFIG}; is it an adapter of PEFT?`]);
   let json: Record<string, unknown>;
   try {
     json = Object(parseJson(text, () => {}));
   } catch (error) {
-    throw new ModelError(folder.name, [`${CONFIG} is not JSON: ${(error as Error).message}`]);
+    throw new ModelError(folder.name, [`${ADAPTER_CONFIG} is not JSON: ${(error as Error).message}`]);
   }
   const faults: string[] = [];
   const { peft_type, r, lora_alpha, bias = "none", init_lora_weights: begun, use_rslora, task_type: task } = json;
@@ -71,7 +80,7 @@ export async function openAdapter(folder: Folder): Promise<AdapterFile> {
   ];
   if (!(Number.isInteger(rank) && rank >= 1)) faults.push(`r is ${quote(r)}, it must be an integer from 1`);
   if (!Number.isFinite(alpha)) faults.push(`lora_alpha is ${quote(lora_alpha)}, it must be a number`);
-  if (faults.length > 0) throw new ModelError(`${folder.name}/${CONFIG}`, faults);
+  if (faults.length > 0) throw new ModelError(`${folder.name}/${ADAPTER_CONFIG}`, faults);
   const checkpoint = await openWeights(folder);
   const named = namedIn(checkpoint, rank, faults);
   if (faults.length > 0) {

@@ -1,5 +1,6 @@
 /** An adapter as PEFT keeps it: adapter_config.json and adapter_model.safetensors, written from what is trained and read back. */
 
+import { ADAPTER_CONFIG, ADAPTER_WEIGHTS } from "../bert/adapter_file.ts";
 import { joinB, peftName, splitB } from "../bert/lora.ts";
 import type { Folder } from "../files/bytes.ts";
 import { type Checkpoint, openCheckpointFile } from "../files/checkpoint.ts";
@@ -15,9 +16,6 @@ import type { Lora } from "./lora.ts";
 import { publishedName, type StartingModel } from "./model_folder.ts";
 import { readStored } from "./read.ts";
 import type { StoredFile } from "./store.ts";
-
-const CONFIG = "adapter_config.json";
-const WEIGHTS = "adapter_model.safetensors";
 
 /** By the architecture that is trained: what PEFT calls the task, and what it trains whole for it. */
 const TASKS: Readonly<Record<string, readonly [type: string, ...whole: string[]]>> = {
@@ -51,8 +49,11 @@ export async function* adapterFiles(
   lora: Lora,
   flat: FlatWeights,
 ): AsyncGenerator<StoredFile> {
-  yield { path: CONFIG, bytes: [new TextEncoder().encode(`${JSON.stringify(configOf(start, lora), null, 2)}\n`)] };
-  yield { path: WEIGHTS, bytes: weightsFile(engine, start, lora, flat) };
+  yield {
+    path: ADAPTER_CONFIG,
+    bytes: [new TextEncoder().encode(`${JSON.stringify(configOf(start, lora), null, 2)}\n`)],
+  };
+  yield { path: ADAPTER_WEIGHTS, bytes: weightsFile(engine, start, lora, flat) };
 }
 
 function configOf({ json, baseModel }: StartingModel, { options, whole }: Lora): object {
@@ -125,8 +126,8 @@ export async function restoreAdapter(
   flat: FlatWeights,
   folder: Folder,
 ): Promise<void> {
-  const source = await folder.open(WEIGHTS);
-  if (!source) throw new CheckpointError(folder.name, [`${WEIGHTS} is not there`]);
+  const source = await folder.open(ADAPTER_WEIGHTS);
+  if (!source) throw new CheckpointError(folder.name, [`${ADAPTER_WEIGHTS} is not there`]);
   const checkpoint = await openCheckpointFile(source);
   try {
     const tensors = tensorsOf(start, lora);

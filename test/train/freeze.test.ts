@@ -14,7 +14,7 @@ import { memoryStore } from "../../src/train/store.ts";
 import { Trainer, type TrainerParts } from "../../src/train/trainer.ts";
 import { hasF16, testDevice } from "../device.ts";
 import { smallBatch, smallTraining } from "./small.ts";
-import { filesOf, folderOf, tinyData, tinyFolder } from "./tiny.ts";
+import { filesOf, folderOf, runTo, tinyData, tinyFolder, wholeAndResumed } from "./tiny.ts";
 
 let engine: Engine;
 let f16 = false;
@@ -36,13 +36,6 @@ const OPTIONS: TrainerOptions = {
 
 const make = (options: Partial<TrainerOptions>, parts: TrainerParts = {}) =>
   Trainer.create(engine, folderOf(files), tinyData(24), { ...OPTIONS, ...options }, parts);
-
-async function runTo(trainer: Trainer, at: number): Promise<void> {
-  const controller = new AbortController();
-  for await (const event of trainer.run({ signal: controller.signal })) {
-    if (event.kind === "step" && trainer.step >= at) controller.abort();
-  }
-}
 
 async function tensorsOf(file: Uint8Array): Promise<Map<string, Float32Array>> {
   const { tensors } = await openSafetensors(bytesSource("model.safetensors", file));
@@ -116,21 +109,9 @@ describe("the model and its checkpoints", () => {
   test.for(["f32", "f16"] as const)("%s: a run goes on to the same bytes", async (dtype, { skip }) => {
     if (dtype === "f16" && !f16) skip("this adapter has no f16");
     const options = { freeze: ["embeddings", "layers:0"], dtype };
-    const whole = await make(options);
-    await runTo(whole, whole.totalSteps);
-    const want = await filesOf(whole.snapshot());
-    whole.dispose();
     const store = memoryStore();
-    const first = await make(options, { store });
-    await runTo(first, 2);
-    await first.save();
-    first.dispose();
-    const second = await make(options, { store });
-    await second.restore();
-    await runTo(second, second.totalSteps);
-    const got = await filesOf(second.snapshot());
+    const [want, got] = await wholeAndResumed((parts) => make(options, parts), store);
     for (const file of ["model.safetensors", "optimizer.safetensors"]) expect(got[file], file).toEqual(want[file]);
-    second.dispose();
     const other = await make({ ...options, freeze: ["embeddings"] }, { store });
     await expect(other.restore()).rejects.toThrow(/freeze was \["embeddings","layers:0"\], it is \["embeddings"\]/);
     other.dispose();

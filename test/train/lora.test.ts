@@ -17,7 +17,7 @@ import { hasF16, testDevice } from "../device.ts";
 import { readFixture } from "./fixtures.ts";
 import { type ExpectedLora, loraFindings } from "./lora_agreement.ts";
 import { smallBatch, smallTraining } from "./small.ts";
-import { filesOf, folderOf, tinyData, tinyFolder } from "./tiny.ts";
+import { filesOf, folderOf, runTo, tinyData, tinyFolder, wholeAndResumed } from "./tiny.ts";
 
 const FIXTURE = join(import.meta.dirname, "../../../shared/fixtures/training/lora-seqcls");
 const there = existsSync(FIXTURE);
@@ -47,17 +47,6 @@ async function startOf(options: Partial<TrainerOptions>): Promise<Record<string,
 
 const make = (options: Partial<TrainerOptions>, parts: TrainerParts = {}, from = files) =>
   Trainer.create(engine, folderOf(from, "base"), tinyData(24), { ...OPTIONS, ...options }, parts);
-
-async function runTo(trainer: Trainer, at: number): Promise<number[]> {
-  const controller = new AbortController();
-  const losses: number[] = [];
-  for await (const event of trainer.run({ signal: controller.signal })) {
-    if (event.kind !== "step") continue;
-    losses.push(event.loss);
-    if (trainer.step >= at) controller.abort();
-  }
-  return losses;
-}
 
 async function shapesIn(file: Uint8Array): Promise<Record<string, string>> {
   const { tensors } = await openCheckpointFile(bytesSource("adapter_model.safetensors", file));
@@ -176,20 +165,8 @@ describe("a run", () => {
   test.for(["f32", "f16"] as const)("%s: that is interrupted goes on to the same bytes", async (dtype, { skip }) => {
     if (dtype === "f16" && !f16) skip("this adapter has no f16");
     const options = { lora: { rank: 2, alpha: 4, dropout: 0.1 }, dtype };
-    const whole = await make(options);
-    await runTo(whole, whole.totalSteps);
-    const want = await filesOf(whole.snapshot());
-    whole.dispose();
     const store = memoryStore();
-    const first = await make(options, { store });
-    await runTo(first, 2);
-    await first.save();
-    first.dispose();
-    const second = await make(options, { store });
-    await second.restore();
-    await runTo(second, second.totalSteps);
-    const got = await filesOf(second.snapshot());
-    second.dispose();
+    const [want, got] = await wholeAndResumed((parts) => make(options, parts), store);
     for (const file of ["adapter_model.safetensors", "optimizer.safetensors"])
       expect(got[file], file).toEqual(want[file]);
     expect(got).not.toHaveProperty("model.safetensors");

@@ -5,6 +5,7 @@ import { uniforms } from "../../src/train/initial.ts";
 import type { TrainingData } from "../../src/train/options.ts";
 import type { Example } from "../../src/train/step.ts";
 import type { Store, StoredFile } from "../../src/train/store.ts";
+import type { Trainer, TrainerParts } from "../../src/train/trainer.ts";
 
 export const CONFIG: Readonly<Record<string, unknown>> = {
   ...{ model_type: "bert", vocab_size: 60, hidden_size: 32, num_hidden_layers: 2, num_attention_heads: 2 },
@@ -71,4 +72,40 @@ export async function filesOf(files: AsyncIterable<StoredFile>): Promise<Record<
 export async function textIn(store: Store, folder: string, path: string): Promise<string> {
   const source = await (await store.open(folder))!.open(path);
   return new TextDecoder().decode(await source!.read(0, source!.size));
+}
+
+/** Trains until so many steps are told. @returns their losses */
+export async function runTo(trainer: Trainer, at: number): Promise<number[]> {
+  const controller = new AbortController();
+  const losses: number[] = [];
+  for await (const event of trainer.run({ signal: controller.signal })) {
+    if (event.kind !== "step") continue;
+    losses.push(event.loss);
+    if (trainer.step >= at) controller.abort();
+  }
+  return losses;
+}
+
+/**
+ * The files of the last checkpoint of a run, and of one that is ended after two steps and gone on with.
+ * @param store of the second
+ */
+export async function wholeAndResumed(
+  make: (parts: TrainerParts) => Promise<Trainer>,
+  store: Store,
+): Promise<[Record<string, Uint8Array>, Record<string, Uint8Array>]> {
+  const ended = async (trainer: Trainer): Promise<Record<string, Uint8Array>> => {
+    await runTo(trainer, trainer.totalSteps);
+    const files = await filesOf(trainer.snapshot());
+    trainer.dispose();
+    return files;
+  };
+  const whole = await ended(await make({}));
+  const first = await make({ store });
+  await runTo(first, 2);
+  await first.save();
+  first.dispose();
+  const second = await make({ store });
+  await second.restore();
+  return [whole, await ended(second)];
 }

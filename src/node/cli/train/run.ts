@@ -30,7 +30,7 @@ import { type WriteReport, withReport } from "./report.ts";
 
 /** Files that change what a model is: those of the one before, which this one does not have, are removed. */
 const LEFTOVERS =
-  /^((model|pytorch_model|adapter_model)(-\d+-of-\d+)?\.(safetensors|bin)(\.index\.json)?|adapter_config\.json|modules\.json|config_sentence_transformers\.json|sentence_bert_config\.json|\d+_(Pooling|Normalize|Dense)|vocab\.txt|(tokenizer|tokenizer_config|special_tokens_map|added_tokens)\.json)$/;
+  /^((model|pytorch_model|adapter_model)(-\d+-of-\d+)?\.(safetensors|bin)(\.index\.json)?|(adapter_)?config\.json|modules\.json|config_sentence_transformers\.json|sentence_bert_config\.json|\d+_(Pooling|Normalize|Dense)|vocab\.txt|(tokenizer|tokenizer_config|special_tokens_map|added_tokens)\.json)$/;
 
 /** Tokens of a sequence, where nothing is said and the model takes more. */
 const USUAL_LENGTH = 512;
