@@ -6,7 +6,7 @@ import { requireKnown } from "../files/options.ts";
 import { type LinearWeights, linear } from "../runtime/ops.ts";
 import { allocateTable, asTable, streamTable, type Table } from "../runtime/table.ts";
 import { type Shape, Tensor } from "../runtime/tensor.ts";
-import { type AdapterFile, openAdapter } from "./adapter_file.ts";
+import { type AdapterFile, ARCHITECTURE_OF, openAdapter } from "./adapter_file.ts";
 import { type BertConfig, ModelError, parseConfig } from "./config.ts";
 import { ALL_HEADS } from "./heads/index.ts";
 import { adapted, changeLinear, joinB, layerOf } from "./lora.ts";
@@ -210,12 +210,6 @@ function collectTables(tree: unknown, found: Map<string, Table>): void {
   } else for (const own of Object.values(tree)) collectTables(own, found);
 }
 
-const ARCHITECTURES: Readonly<Record<string, string>> = {
-  SEQ_CLS: "BertForSequenceClassification",
-  TOKEN_CLS: "BertForTokenClassification",
-  QUESTION_ANS: "BertForQuestionAnswering",
-};
-
 /** The base's, with the task of the adapter, and the labels that its folder or its classifier tells. */
 async function configFor(
   folder: Folder,
@@ -226,7 +220,7 @@ async function configFor(
   const own = text === undefined ? undefined : parseConfig(text, `${folder.name}/config.json`);
   const classifier = whole.get("classifier.weight");
   const count = classifier === undefined ? undefined : checkpoint.tensors.get(classifier)!.shape[0];
-  const architecture = ARCHITECTURES[task];
+  const architecture = ARCHITECTURE_OF[task];
   const { labels, problemType } = own ?? base;
   const fits = count === undefined || labels.length === count;
   return {

@@ -47,6 +47,13 @@ export const ADAPTER_FILES: readonly string[] = [
   "1_Pooling/config.json",
 ];
 
+/** By what PEFT calls a task, the architecture of the model that it is trained as. */
+export const ARCHITECTURE_OF: Readonly<Record<string, string>> = {
+  SEQ_CLS: "BertForSequenceClassification",
+  TOKEN_CLS: "BertForTokenClassification",
+  QUESTION_ANS: "BertForQuestionAnswering",
+};
+
 /** What changes how an adapter computes, and is not run, where it is set. */
 const REFUSED = [
   ...["use_dora", "fan_in_fan_out", "rank_pattern", "alpha_pattern", "layer_replication", "lora_bias"],

@@ -1,6 +1,6 @@
 /** An adapter as PEFT keeps it: adapter_config.json and adapter_model.safetensors, written from what is trained and read back. */
 
-import { ADAPTER_CONFIG, ADAPTER_WEIGHTS } from "../bert/adapter_file.ts";
+import { ADAPTER_CONFIG, ADAPTER_WEIGHTS, ARCHITECTURE_OF } from "../bert/adapter_file.ts";
 import { joinB, peftName, splitB } from "../bert/lora.ts";
 import type { Folder } from "../files/bytes.ts";
 import { type Checkpoint, openCheckpointFile } from "../files/checkpoint.ts";
@@ -17,11 +17,11 @@ import { publishedName, type StartingModel } from "./model_folder.ts";
 import { readStored } from "./read.ts";
 import type { StoredFile } from "./store.ts";
 
-/** By the architecture that is trained: what PEFT calls the task, and what it trains whole for it. */
-const TASKS: Readonly<Record<string, readonly [type: string, ...whole: string[]]>> = {
-  BertForSequenceClassification: ["SEQ_CLS", "classifier", "score"],
-  BertForTokenClassification: ["TOKEN_CLS", "classifier", "score"],
-  BertForQuestionAnswering: ["QUESTION_ANS", "qa_outputs"],
+/** What PEFT trains whole, by what it calls the task. */
+const WHOLE: Readonly<Record<string, readonly string[]>> = {
+  SEQ_CLS: ["classifier", "score"],
+  TOKEN_CLS: ["classifier", "score"],
+  QUESTION_ANS: ["qa_outputs"],
 };
 
 /** What an adapter of `start` has, by the names of the file: of which of our tensors, and which part of a B. */
@@ -58,8 +58,8 @@ export async function* adapterFiles(
 
 function configOf({ json, baseModel }: StartingModel, { options, whole }: Lora): object {
   const [architecture] = json.architectures as string[];
-  const [task = "FEATURE_EXTRACTION", ...usual] = TASKS[architecture!] ?? [];
-  const saved = [...new Set([...usual, ...whole])];
+  const [task] = Object.entries(ARCHITECTURE_OF).find(([, own]) => own === architecture) ?? ["FEATURE_EXTRACTION"];
+  const saved = [...new Set([...(WHOLE[task] ?? []), ...whole])];
   return {
     alpha_pattern: {},
     auto_mapping: null,
