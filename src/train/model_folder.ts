@@ -62,12 +62,13 @@ export interface StartingModel {
 /** By the names of the file. */
 export type KeptTensors = ReadonlyMap<string, { readonly shape: Shape; readonly values: Float32Array<ArrayBuffer> }>;
 
-/** By the objectives, joined: what transformers calls a model with those heads. */
-const ARCHITECTURES: Readonly<Record<string, string>> = {
+/** By the objectives, sorted and joined: what transformers calls a model with those heads, or the two that share its encoder. */
+const ARCHITECTURES: Readonly<Record<string, string | readonly string[]>> = {
   mlm: "BertForMaskedLM",
   next: "BertForNextSentencePrediction",
   "mlm next": "BertForPreTraining",
   label: "BertForSequenceClassification",
+  "label mlm": ["BertForMaskedLM", "BertForSequenceClassification"],
   labels: "BertForSequenceClassification",
   number: "BertForSequenceClassification",
   tags: "BertForTokenClassification",
@@ -77,6 +78,7 @@ const ARCHITECTURES: Readonly<Record<string, string>> = {
 
 const PROBLEMS: Readonly<Partial<Record<string, string>>> = {
   label: "single_label_classification",
+  "label mlm": "single_label_classification",
   labels: "multi_label_classification",
   number: "regression",
 };
@@ -151,7 +153,7 @@ function partlyOf(
 
 function trainedJson(
   json: Record<string, unknown>,
-  architecture: string,
+  architecture: string | readonly string[],
   problem: string | undefined,
   { labels, dropout }: StartOptions,
 ): Record<string, unknown> {
@@ -167,7 +169,7 @@ function trainedJson(
     ...kept,
     ...Object.fromEntries(set),
     model_type: "bert",
-    architectures: [architecture],
+    architectures: [architecture].flat(),
     dtype: "float32",
     ...(problem && { problem_type: problem }),
     ...(labels && {

@@ -80,6 +80,17 @@ const CASES: Readonly<Record<string, Case>> = {
     names: [...POOLER, ...MLM, ...both(["cls.seq_relationship"])],
     config: { architectures: ["BertForPreTraining"], tie_word_embeddings: true },
   },
+  "masked LM and a label": {
+    options: { objectives: ["mlm", "label"], labels: ["A", "B"] },
+    labels: (ids, i) =>
+      i % 2 === 0 ? { ...words(ids), label: -100 } : { words: Array.from(ids, () => -100), label: (i >> 1) % 2 },
+    wanted: { predictionLogits: true, logits: true },
+    names: [...CLASSIFIER, ...MLM],
+    config: {
+      ...{ architectures: ["BertForMaskedLM", "BertForSequenceClassification"], tie_word_embeddings: true },
+      problem_type: "single_label_classification",
+    },
+  },
   "masked LM, untied": {
     options: { objectives: ["mlm"] },
     labels: words,
