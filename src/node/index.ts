@@ -17,5 +17,6 @@ export * from "./hub/resolve.ts";
 export * from "./hub/scan.ts";
 export type { HubProgress } from "./hub/snapshot.ts";
 // in place of those of the browser
+export { type AdapterOptions, loadAdapter } from "./lora.ts";
 export { loadPretrained, type PretrainedOptions, pipeline } from "./pretrained.ts";
 export { readTuning, removeTuning, storeTuning, tuningFile } from "./tuning.ts";
