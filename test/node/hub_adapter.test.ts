@@ -62,7 +62,7 @@ const fetched = (): string[] => [
 
 describe("resolveAdapter", () => {
   test("fetches the adapter's files alone, and is served by the cache", async () => {
-    const files = {
+    const files: Files = {
       ...adapterFiles(1),
       "config.json": "{}",
       "modules.json": '[{"path":"1_Pooling","type":"Pooling"}]',
