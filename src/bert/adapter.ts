@@ -6,8 +6,8 @@ import { requireKnown } from "../files/options.ts";
 import { type LinearWeights, linear } from "../runtime/ops.ts";
 import { allocateTable, asTable, streamTable, type Table } from "../runtime/table.ts";
 import { type Shape, Tensor } from "../runtime/tensor.ts";
-import { type AdapterFile, ARCHITECTURE_OF, openAdapter } from "./adapter_file.ts";
-import { type BertConfig, ModelError, parseConfig } from "./config.ts";
+import { type AdapterFile, ARCHITECTURE_OF, openAdapter, unlikeBase } from "./adapter_file.ts";
+import { type BertConfig, parseConfig } from "./config.ts";
 import { ALL_HEADS } from "./heads/index.ts";
 import { adapted, changeLinear, joinB, layerOf } from "./lora.ts";
 import { BertModel, type LoadedWeights } from "./model.ts";
@@ -77,7 +77,7 @@ async function adapt({ engine, dtype }: BertModel, base: LoadedWeights, folder: 
     for (const module of file.low.keys()) {
       if (!change.used.has(module)) faults.push(`${module} is adapted, the base has no such layer`);
     }
-    if (faults.length > 0) throw new ModelError(folder.name, faults);
+    if (faults.length > 0) throw unlikeBase(file, faults);
     await allocation.done();
     let [sum, place] = [0, 0];
     for (const { into, values } of fillings) {

@@ -21,6 +21,8 @@ export interface AdapterFile {
   readonly rank: number;
   /** What B A x is multiplied by. */
   readonly factor: number;
+  /** What it was trained over, as its adapter_config.json has it: a name of the hub or a path. */
+  readonly base: string | undefined;
   /** `SEQ_CLS` and the like. */
   readonly task: string | undefined;
   /** By our names of modules, without `bert.`. */
@@ -34,7 +36,8 @@ export interface AdapterFile {
 export const ADAPTER_CONFIG = "adapter_config.json";
 export const ADAPTER_WEIGHTS = "adapter_model.safetensors";
 const PICKLED = "adapter_model.bin";
-const FILES = [ADAPTER_WEIGHTS, PICKLED];
+/** In the order in which they are preferred. */
+export const ADAPTER_WEIGHTS_FILES: readonly string[] = [ADAPTER_WEIGHTS, PICKLED];
 /** All that is read of an adapter's folder. A list of names, not of lists: that bundlers can leave out. */
 export const ADAPTER_FILES: readonly string[] = [
   ADAPTER_CONFIG,
@@ -74,6 +77,7 @@ export async function openAdapter(folder: Folder): Promise<AdapterFile> {
   }
   const faults: string[] = [];
   const { peft_type, r, lora_alpha, bias = "none", init_lora_weights: begun, use_rslora, task_type: task } = json;
+  const { base_model_name_or_path: base } = json;
   if (peft_type !== "LORA") faults.push(`peft_type is ${quote(peft_type)}, LORA is run`);
   const given = (value: unknown): boolean => !!value && !(typeof value === "object" && Object.keys(value).length === 0);
   for (const name of REFUSED) if (given(json[name])) faults.push(`${name} is ${quote(json[name])}, which is not run`);
@@ -95,15 +99,21 @@ export async function openAdapter(folder: Folder): Promise<AdapterFile> {
     throw new ModelError(checkpoint.name, faults);
   }
   const factor = alpha / (use_rslora ? Math.sqrt(rank) : rank);
-  return { name: folder.name, rank, factor, task: typeof task === "string" ? task : undefined, checkpoint, ...named };
+  const textOf = (value: unknown): string | undefined => (typeof value === "string" ? value : undefined);
+  return { name: folder.name, rank, factor, base: textOf(base), task: textOf(task), checkpoint, ...named };
+}
+
+/** What does not go with a base that is there, and which the adapter names. */
+export function unlikeBase({ name, base }: AdapterFile, faults: readonly string[]): ModelError {
+  return new ModelError(name, base === undefined ? faults : [...faults, `it was trained over ${quote(base)}`]);
 }
 
 async function openWeights(folder: Folder): Promise<Checkpoint> {
-  for (const path of FILES) {
+  for (const path of ADAPTER_WEIGHTS_FILES) {
     const source = await folder.open(path);
     if (source) return openCheckpointFile(source);
   }
-  throw new ModelError(folder.name, [`neither ${FILES.join(" nor ")} is there`]);
+  throw new ModelError(folder.name, [`neither ${ADAPTER_WEIGHTS_FILES.join(" nor ")} is there`]);
 }
 
 function namedIn({ tensors }: Checkpoint, rank: number, faults: string[]): Pick<AdapterFile, "low" | "whole"> {

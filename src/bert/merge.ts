@@ -4,8 +4,7 @@ import type { Checkpoint, ElementRange } from "../files/checkpoint.ts";
 import type { ScalarArray, TargetDType } from "../files/dtype.ts";
 import { numbersToFloat16 } from "../files/float16.ts";
 import type { WritableTensors } from "../files/safetensors_writer.ts";
-import type { AdapterFile } from "./adapter_file.ts";
-import { ModelError } from "./config.ts";
+import { type AdapterFile, unlikeBase } from "./adapter_file.ts";
 
 type Written = WritableTensors["tensors"] extends ReadonlyMap<string, infer Tensor> ? Tensor : never;
 
@@ -22,10 +21,8 @@ const SLICE = 1_048_576;
  * base's, or beside it.
  * @throws ModelError for layers that the base has not, and for other shapes
  */
-export function mergedTensors(
-  base: Checkpoint,
-  { low, whole, factor, rank, checkpoint, name }: AdapterFile,
-): WritableTensors {
+export function mergedTensors(base: Checkpoint, adapter: AdapterFile): WritableTensors {
+  const { low, whole, factor, rank, checkpoint } = adapter;
   const ours = new Map([...base.tensors.keys()].map((own) => [own.replace(/^bert\./, ""), own]));
   const tensors = new Map<string, Written>();
   const sources = new Map<string, { whole: string } | { a: string; b: string; inputs: number }>();
@@ -48,7 +45,7 @@ export function mergedTensors(
     tensors.set(called, { name: called, dtype: "F32", shape, elements });
     sources.set(called, { whole: stored });
   }
-  if (faults.length > 0) throw new ModelError(name, faults);
+  if (faults.length > 0) throw unlikeBase(adapter, faults);
 
   let held: readonly [string, Promise<LowRankValues>] | undefined;
   const lowOf = (called: string, a: string, b: string): Promise<LowRankValues> => {

@@ -15,13 +15,13 @@ import type { Folder } from "../files/bytes.ts";
 import { type Names, requireKnown } from "../files/options.ts";
 import { Engine } from "../runtime/engine.ts";
 import { defaultEngine } from "./engine.ts";
-import { openFolder } from "./folder.ts";
-import { type ResolveOptions, resolveModel } from "./hub/resolve.ts";
+import { type ResolveOptions, resolveAdapter, resolveModel } from "./hub/resolve.ts";
+import { checkAdapter } from "./lora.ts";
 
 export interface PretrainedOptions extends LoadOptions {
-  /** Of a model of the hub: revision, token, progress of the download and the like. */
+  /** Of a model of the hub: revision, token, progress of the download and the like; but for the revision, of `lora` too. */
   readonly hub?: Omit<ResolveOptions, "weights"> | undefined;
-  /** A LoRA adapter of PEFT over the model: a folder, or its path. For several over one model, see `loadAdapter`. */
+  /** A LoRA adapter of PEFT over the model: as the model is given. For several over one model, see `loadAdapter`. */
   readonly lora?: string | Folder | undefined;
 }
 
@@ -64,10 +64,16 @@ export async function loadPretrained(
   storageOf(load.dtype ?? "f32"); // before anything is fetched
   const { onWarning, signal } = load;
   const folder = typeof model === "string" ? await resolveModel(model, { onWarning, signal, ...hub }) : model;
+  let adapter: Folder | undefined;
+  if (lora !== undefined) {
+    const { revision, ...rest } = hub ?? {};
+    adapter = typeof lora === "string" ? await resolveAdapter(lora, { onWarning, signal, ...rest }) : lora;
+    await checkAdapter(adapter, folder, onWarning);
+  }
   const pretrained = await loadFrom(engine ?? (await defaultEngine()), folder, load);
-  if (lora === undefined) return pretrained;
+  if (adapter === undefined) return pretrained;
   try {
-    return await loadAdapter(pretrained, typeof lora === "string" ? openFolder(lora) : lora, { disposeBase: true });
+    return await loadAdapter(pretrained, adapter, { disposeBase: true });
   } catch (error) {
     pretrained.model.dispose();
     throw error;

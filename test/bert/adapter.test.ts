@@ -286,5 +286,6 @@ describe("what is not run is refused, with all of it", () => {
     );
     expect(message).toMatch("encoder.layer.1.output.dense is adapted, the base has no such layer");
     expect(message).toMatch("classifier.weight [3, 64] is [3, 32]");
+    expect(message).toMatch('- it was trained over "base"');
   });
 });

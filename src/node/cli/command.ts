@@ -28,8 +28,15 @@ export function newCommand(name: string, description: string, { gpu = true }: { 
         "model folder in Hugging Face layout, or org/name[@revision] of the Hugging Face hub",
       ).default(bundledModel(), "the bundled movie-bert"),
     )
-    .option("--lora <DIR>", `a LoRA adapter over the model: a folder with PEFT's adapter_config.json${unused}`)
-    .option("--verify", "hash the files of a model of the hub before they are used, also those in the cache", false)
+    .option(
+      "--lora <ADAPTER>",
+      `a LoRA adapter of PEFT over the model: a folder with adapter_config.json, or org/name[@revision] of the hub${unused}`,
+    )
+    .option(
+      "--verify",
+      "hash the files of a model or adapter of the hub before they are used, also those in the cache",
+      false,
+    )
     .option("--adapter <NAME>", `auto, hardware, software, or a part of an adapter's name${unused}`, "auto")
     .addOption(
       dtypeOption(`storage of weights and activations; q8: linear layers of the encoder in int8${unused}`, [

@@ -1,9 +1,8 @@
 /** `convert IN OUT`: writes the weights of a model, in any format that is read, as one safetensors file. */
 
 import { stat } from "node:fs/promises";
-import { join } from "node:path";
 import { Command } from "commander";
-import { type AdapterFile, openAdapter } from "../../bert/adapter_file.ts";
+import { ADAPTER_FILES, type AdapterFile, openAdapter } from "../../bert/adapter_file.ts";
 import { mergedTensors } from "../../bert/merge.ts";
 import { type Checkpoint, openCheckpoint, openCheckpointFile } from "../../files/checkpoint.ts";
 import {
@@ -13,10 +12,10 @@ import {
   writeSafetensors,
 } from "../../files/safetensors_writer.ts";
 import { type Claim, claimOutput, refuseInputs, type Write, writeOutput } from "../data/claim.ts";
-import { openFile, openFolder } from "../folder.ts";
+import { openFile } from "../folder.ts";
 import { dtypeOption } from "./command.ts";
 import { InputError } from "./failure.ts";
-import { openModelFolder, refuseModel } from "./model.ts";
+import { openAdapterFolder, openModelFolder, refuseModel } from "./model.ts";
 import { print, printable, printRaw, say, warnings } from "./output.ts";
 import { barsOn, progress } from "./progress_bar.ts";
 
@@ -36,7 +35,10 @@ export function convertCommand(): Command {
       "model folder, org/name[@revision] of the hub, or a file such as pytorch_model.bin; nothing in it is executed",
     )
     .argument("<OUT>", "the file to write, such as model.safetensors; - is standard output")
-    .option("--merge-lora <DIR>", "merge a LoRA adapter of PEFT into them: a folder with adapter_config.json")
+    .option(
+      "--merge-lora <ADAPTER>",
+      "merge a LoRA adapter of PEFT into them: a folder with adapter_config.json, or org/name[@revision] of the hub",
+    )
     .option("--json", "JSON Lines: one object per line", false)
     .addOption(dtypeOption("type of floating-point weights (default: as stored)", ["f32", "f16"]))
     .option("--force", "overwrite OUT when it is there", false)
@@ -56,9 +58,9 @@ async function convert(from: string, out: string, options: ConvertOptions): Prom
     try {
       for (const warning of checkpoint.warnings) notes.warn(warning);
       if (mergeLora !== undefined) {
-        adapter = await openAdapter(openFolder(mergeLora));
-        const own = [...adapter.checkpoint.files.values()].map(({ source }) => source.name);
-        if (claim) await refuseInputs(claim, [join(mergeLora, "adapter_config.json"), ...own]);
+        const folder = await openAdapterFolder(mergeLora, { json, verify });
+        if (claim) await refuseModel(claim, folder, ADAPTER_FILES);
+        adapter = await openAdapter(folder);
       }
       const tensors = adapter ? mergedTensors(checkpoint, adapter) : checkpoint;
       const plan = planSafetensors(tensors, { ...(dtype && { dtype }), metadata: { format: "pt" } });

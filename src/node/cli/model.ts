@@ -4,7 +4,7 @@ import { join } from "node:path";
 import type { Folder } from "../../files/bytes.ts";
 import { type Claim, refuseInputs } from "../data/claim.ts";
 import { KNOWN } from "../hub/files.ts";
-import { resolveModel } from "../hub/resolve.ts";
+import { type ResolveOptions, resolveAdapter, resolveModel } from "../hub/resolve.ts";
 import { megabytes, warnings } from "./output.ts";
 import { barsOn, progress } from "./progress_bar.ts";
 
@@ -13,9 +13,27 @@ import { barsOn, progress } from "./progress_bar.ts";
  * @param wanted `weights: false` where the tokenizer is enough; `verify` hashes what is in the cache; no bars with `json`
  * @throws what `resolveModel` throws
  */
-export async function openModelFolder(
+export function openModelFolder(
   spec: string,
-  { weights = true, verify, json }: { readonly weights?: boolean; readonly verify?: boolean; readonly json: boolean },
+  { weights = true, ...options }: { readonly weights?: boolean } & Showing,
+): Promise<Folder> {
+  return watched(spec, options, (resolve) => resolveModel(spec, { weights, ...resolve }));
+}
+
+/** The same of an adapter of PEFT. */
+export function openAdapterFolder(spec: string, options: Showing): Promise<Folder> {
+  return watched(spec, options, (resolve) => resolveAdapter(spec, resolve));
+}
+
+interface Showing {
+  readonly verify?: boolean;
+  readonly json: boolean;
+}
+
+async function watched(
+  spec: string,
+  { verify, json }: Showing,
+  resolve: (options: Pick<ResolveOptions, "verify" | "onWarning" | "onProgress" | "onVerify">) => Promise<Folder>,
 ): Promise<Folder> {
   const stream = barsOn({ json });
   const notes = warnings();
@@ -26,8 +44,7 @@ export async function openModelFolder(
     process.stderr.write("interrupted: what has arrived is kept, and the same command goes on from there\n");
   };
   try {
-    return await resolveModel(spec, {
-      weights,
+    return await resolve({
       verify,
       onWarning: notes.warn,
       onProgress({ loaded, total }) {

@@ -19,7 +19,9 @@ const TASKS: Readonly<Record<string, readonly string[]>> = {
 
 export function modelsCommand(): Command {
   return new Command("models")
-    .description("list the models of the Hugging Face hub that are on this disk, with their sizes and tasks")
+    .description(
+      "list the models and adapters of the Hugging Face hub that are on this disk, with their sizes and tasks",
+    )
     .option("--json", "JSON Lines: one object per line", false)
     .addHelpText("after", "\nThey lie in HF_HUB_CACHE, else in hub/ of HF_HOME, else in ~/.cache/huggingface/hub.")
     .action(models);
@@ -55,7 +57,7 @@ function rowsOf({ name, bytes, incompleteBytes, revisions }: CachedModel): strin
     name,
     [...revision.refs, revision.commit.slice(0, 7)].join(" "),
     megabytes(revision.bytes).padStart(9),
-    tasksOf(revision).join(", ") || revision.architectures.join(", ") || "unknown task",
+    revision.adapter ? "adapter" : tasksOf(revision).join(", ") || revision.architectures.join(", ") || "unknown task",
     [...(revision.missing.length > 0 ? [`lacks ${revision.missing.join(", ")}`] : []), ...(i === 0 ? partly : [])].join(
       "; ",
     ),

@@ -1,7 +1,7 @@
 /** A command at work: the model folder checked, the GPU started when the first text needs it, all freed at the end. */
 
 import { loadAdapter } from "../../bert/adapter.ts";
-import { ADAPTER_FILES, openAdapter } from "../../bert/adapter_file.ts";
+import { ADAPTER_FILES } from "../../bert/adapter_file.ts";
 import { ModelError } from "../../bert/config.ts";
 import { BertModel } from "../../bert/model.ts";
 import type { Pretrained, TaskOptions } from "../../bert/tasks/pretrained.ts";
@@ -12,13 +12,13 @@ import { type Folder, readText } from "../../files/bytes.ts";
 import type { Engine } from "../../runtime/engine.ts";
 import { type Claim, withClaim } from "../data/claim.ts";
 import { createEngine } from "../engine.ts";
-import { openFolder } from "../folder.ts";
+import { checkAdapter } from "../lora.ts";
 import type { CommonOptions } from "./command.ts";
 import { InputError } from "./failure.ts";
 import type { FileOptions } from "./file_options.ts";
 import { fingerprints } from "./fingerprint.ts";
 import { inspectFolder, NO_TOKENIZER } from "./inspect.ts";
-import { openModelFolder, refuseModel } from "./model.ts";
+import { openAdapterFolder, openModelFolder, refuseModel } from "./model.ts";
 import { adapterText, print, say, warnings } from "./output.ts";
 import { barsOn, progress } from "./progress_bar.ts";
 import { quietTerminal } from "./quiet_terminal.ts";
@@ -79,9 +79,9 @@ export async function withModel(
     return [...read];
   };
   if (output) await refuseModel(output, folder, await filesOf());
-  const lora = options.lora === undefined ? undefined : openFolder(options.lora);
+  const lora = options.lora === undefined ? undefined : await openAdapterFolder(options.lora, options);
   if (lora) {
-    await (await openAdapter(lora)).checkpoint.close(); // what is wrong with it is told before a GPU is looked for
+    await checkAdapter(lora, folder, warn); // what is wrong with it is told before a GPU is looked for
     if (output) await refuseModel(output, lora, ADAPTER_FILES);
   }
   for (const warning of odd) warn(`${folder.name}: ${warning}`);

@@ -1,22 +1,19 @@
-/** Which files of a repository a model is made of. */
+/** Which files of a repository a model is made of, and which an adapter. */
 
+import { ADAPTER_CONFIG, ADAPTER_WEIGHTS_FILES } from "../../bert/adapter_file.ts";
 import { unsafePath } from "../../files/bytes.ts";
 import { quote } from "../../files/faults.ts";
 
 /** Read where they are there; small. vocab.txt only where there is no tokenizer.json. */
-const OPTIONAL = [
-  "tokenizer_config.json",
-  "special_tokens_map.json",
-  "added_tokens.json",
-  "sentence_bert_config.json",
-  "config_sentence_transformers.json",
-  "artifact.metadata",
-];
+const OPTIONAL = ["tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "artifact.metadata"];
 const TOKENIZER = "tokenizer.json";
 const VOCABULARY = "vocab.txt";
 
 /** What sentence-transformers puts behind the encoder, each module in a folder of its own. */
 const MODULES = "modules.json";
+
+/** Files of sentence-transformers beside a model or an adapter. */
+const SENTENCE = ["sentence_bert_config.json", "config_sentence_transformers.json"];
 
 /** In the order in which `openCheckpoint` prefers them; each may be in several files, with an index. */
 const WEIGHTS = ["model.safetensors", "pytorch_model.bin"];
@@ -27,6 +24,7 @@ export const CONFIG = "config.json";
 export const KNOWN: readonly string[] = [
   CONFIG,
   ...OPTIONAL,
+  ...SENTENCE,
   TOKENIZER,
   ...VOCABULARY,
   MODULES,
@@ -57,45 +55,82 @@ export interface ModelFiles {
   readonly missing: readonly string[];
 }
 
-/**
- * Goes through what a model may be made of.
- * @param wanted `weights: false` leaves those out, for what works with the tokenizer alone
- * @throws RangeError for an index that is malformed, or names a file outside the folder
- */
-export async function modelFiles(set: FileSet, wanted: { weights: boolean }): Promise<ModelFiles> {
-  const files = { small: [] as string[], weights: [] as string[], absent: [] as string[], unknown: [] as string[] };
-  const missing: string[] = [];
+/** A kind of what a repository may have. */
+export interface RepoKind {
+  readonly what: "model" | "adapter";
+  /** The file without which it is none. */
+  readonly config: string;
+  /** What to do where files are missing. */
+  readonly remedy: string;
+  /** Goes through what it may be made of. @throws RangeError for an index that is malformed, or names a file outside the folder */
+  files(set: FileSet): Promise<ModelFiles>;
+}
+
+/** @param weights `false` leaves those out, for what works with the tokenizer alone */
+export const modelKind = (weights: boolean): RepoKind => ({
+  what: "model",
+  config: CONFIG,
+  remedy: "choose a model with safetensors",
+  async files(set) {
+    const { found, take, takeOptional } = search(set);
+    /** The weights in a folder, which is "" or ends with a slash. */
+    const takeWeights = async (folder: string): Promise<void> => {
+      for (const file of WEIGHTS) {
+        if (await take(folder + file, "weights")) return;
+        const index = `${folder}${file}.index.json`;
+        if (!(await take(index, "small"))) continue;
+        for (const shard of shardsOf(await set.read(index), index)) {
+          if (!(await take(folder + shard, "weights"))) found.missing.push(folder + shard);
+        }
+        return;
+      }
+      found.missing.push(`${folder}${WEIGHTS[0]}`);
+    };
+
+    if (!(await take(CONFIG, "small"))) found.missing.push(CONFIG);
+    await takeOptional([...OPTIONAL, ...SENTENCE]);
+    if (!(await take(TOKENIZER, "small"))) await take(VOCABULARY, "small");
+    if (await take(MODULES, "small")) {
+      for (const { folder, hasWeights } of modulesOf(await set.read(MODULES))) {
+        await take(`${folder}config.json`, "small");
+        if (hasWeights && weights) await takeWeights(folder);
+      }
+    }
+    if (weights) await takeWeights("");
+    return found;
+  },
+});
+
+/** Of PEFT: its own tokenizer and its base's weights are left out. */
+export const ADAPTER: RepoKind = {
+  what: "adapter",
+  config: ADAPTER_CONFIG,
+  remedy: "is it an adapter of PEFT?",
+  async files(set) {
+    const { found, take, takeOptional } = search(set);
+    if (!(await take(ADAPTER_CONFIG, "small"))) found.missing.push(ADAPTER_CONFIG);
+    await takeOptional([CONFIG, ...SENTENCE]);
+    if (await take(MODULES, "small")) {
+      const modules = modulesOf(await set.read(MODULES));
+      await takeOptional(modules.map(({ folder }) => `${folder}config.json`));
+    }
+    for (const file of ADAPTER_WEIGHTS_FILES) if (await take(file, "weights")) return found;
+    found.missing.push(ADAPTER_WEIGHTS_FILES[0]!);
+    return found;
+  },
+};
+
+function search(set: FileSet) {
+  const found = { small: [], weights: [], absent: [], unknown: [], missing: [] } as Record<keyof ModelFiles, string[]>;
   const take = async (path: string, to: "small" | "weights"): Promise<boolean> => {
     const there = await set.has(path);
-    files[there === undefined ? "unknown" : there ? to : "absent"].push(path);
+    found[there === undefined ? "unknown" : there ? to : "absent"].push(path);
     return there === true;
   };
-
-  /** The weights in a folder, which is "" or ends with a slash. */
-  const takeWeights = async (folder: string): Promise<void> => {
-    for (const file of WEIGHTS) {
-      if (await take(folder + file, "weights")) return;
-      const index = `${folder}${file}.index.json`;
-      if (!(await take(index, "small"))) continue;
-      for (const shard of shardsOf(await set.read(index), index)) {
-        if (!(await take(folder + shard, "weights"))) missing.push(folder + shard);
-      }
-      return;
-    }
-    missing.push(`${folder}${WEIGHTS[0]}`);
+  const takeOptional = async (paths: readonly string[]): Promise<void> => {
+    for (const path of paths) await take(path, "small");
   };
-
-  if (!(await take(CONFIG, "small"))) missing.push(CONFIG);
-  for (const path of OPTIONAL) await take(path, "small");
-  if (!(await take(TOKENIZER, "small"))) await take(VOCABULARY, "small");
-  if (await take(MODULES, "small")) {
-    for (const { folder, hasWeights } of modulesOf(await set.read(MODULES))) {
-      await take(`${folder}config.json`, "small");
-      if (hasWeights && wanted.weights) await takeWeights(folder);
-    }
-  }
-  if (wanted.weights) await takeWeights("");
-  return { ...files, missing };
+  return { found, take, takeOptional };
 }
 
 /** The longest a file may be, in bytes. */

@@ -4,7 +4,7 @@ import { unsafePath } from "../../files/bytes.ts";
 import { fileUrl, type HubModel, hubRefusal, isCommit, modelText } from "../../files/hub.ts";
 import { HttpError, shownUrl } from "../../files/request.ts";
 import { bytesOf, type HubConnection, send } from "./client.ts";
-import { CONFIG } from "./files.ts";
+import type { RepoKind } from "./files.ts";
 
 /** A file of a commit. */
 export interface HubFile {
@@ -21,13 +21,16 @@ const MOST_BYTES = 64 << 20;
 const MOST_FILES = 100_000;
 const MOST_PAGES = 200;
 
-/** The commit that a revision is at now. @throws HttpError */
-export async function commitOf(hub: HubConnection, model: HubModel): Promise<string> {
-  const url = fileUrl(hub.endpoint, model, CONFIG);
+/** The commit that a revision is at now. @throws HttpError, also where it is nothing of this kind */
+export async function commitOf(hub: HubConnection, model: HubModel, { what, config }: RepoKind): Promise<string> {
+  const url = fileUrl(hub.endpoint, model, config);
   const { linked } = await send(hub, url, {
     method: "HEAD",
     to: "commit",
-    refusal: (response) => hubRefusal(response, model, hub),
+    refusal: (response) =>
+      what === "adapter" && response.headers.get("x-error-code") === "EntryNotFound"
+        ? new HttpError(`${modelText(model)}: there is no ${config} (404): is it an adapter of PEFT?`, response.status)
+        : hubRefusal(response, model, hub),
   });
   if (linked.commit !== undefined && isCommit(linked.commit)) return linked.commit;
   throw new HttpError(`${url}: the answer names no commit (X-Repo-Commit): is ${hub.endpoint} a hub?`, 502);

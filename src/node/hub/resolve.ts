@@ -12,7 +12,7 @@ import { sinceChecked, verifyFiles } from "./checked.ts";
 import type { HubConnection } from "./client.ts";
 import { type HubSettings, hubSettings } from "./environment.ts";
 import { HubCacheError } from "./fault.ts";
-import type { ModelFiles } from "./files.ts";
+import { ADAPTER, type ModelFiles, modelKind, type RepoKind } from "./files.ts";
 import { commitOf, type HubFile, listCommit } from "./listing.ts";
 import { proxiedFetch } from "./proxy.ts";
 import { cachedFiles, fillSnapshot, type HubProgress } from "./snapshot.ts";
@@ -75,33 +75,47 @@ const PATIENCE = 20_000;
  */
 export async function resolveModel(spec: string, options: ResolveOptions = {}): Promise<Folder> {
   requireKnown("resolveModel", options, OPTIONS);
-  if (await isFolder(spec)) {
+  return resolve(spec, modelKind(options.weights ?? true), options);
+}
+
+export type ResolveAdapterOptions = Omit<ResolveOptions, "weights">;
+
+const { weights: _, ...ADAPTER_OPTIONS } = OPTIONS;
+
+/** As `resolveModel`, the folder of an adapter of PEFT: of `org/name` its files alone, not those of its base. */
+export async function resolveAdapter(spec: string, options: ResolveAdapterOptions = {}): Promise<Folder> {
+  requireKnown("resolveAdapter", options, ADAPTER_OPTIONS);
+  return resolve(spec, ADAPTER, options);
+}
+
+async function resolve(spec: string, kind: RepoKind, options: ResolveOptions): Promise<Folder> {
+  if (await isFolder(spec, kind)) {
     if (options.revision === undefined) return openFolder(spec);
     throw new RangeError(`${spec}: a folder has no revisions; for a model of the hub write ${PREFIX}${spec}`);
   }
-  const model = await parseSpec(spec, options.revision);
+  const model = await parseSpec(spec, kind, options.revision);
   const settings = await hubSettings(options);
-  const snapshot = await findSnapshot(model, settings, options);
+  const snapshot = await findSnapshot(model, kind, settings, options);
   if (options.verify) {
     const [repo, commit] = [repoCache(settings.cacheDir, model.name), basename(snapshot)];
-    const { small, weights } = await cachedFiles(repo, commit, { weights: options.weights ?? true });
+    const { small, weights } = await cachedFiles(repo, commit, kind);
     await verifyFiles(repo, commit, [...small, ...weights], options);
   }
   // messages name the model, not the commit's folder in the cache
   return { ...openFolder(snapshot), name: modelText(model) };
 }
 
-async function isFolder(spec: string): Promise<boolean> {
+async function isFolder(spec: string, { config }: Pick<RepoKind, "config">): Promise<boolean> {
   if (spec.startsWith(PREFIX)) return false;
   const found = await stat(spec).catch((error: NodeJS.ErrnoException) => {
     if (/^(ENOENT|ENOTDIR|ENAMETOOLONG)$/.test(error.code ?? "")) return undefined;
     throw error;
   });
-  if (found && !found.isDirectory()) throw new RangeError(`${spec}: a file; give the folder that holds config.json`);
+  if (found && !found.isDirectory()) throw new RangeError(`${spec}: a file; give the folder that holds ${config}`);
   return found !== undefined;
 }
 
-async function parseSpec(spec: string, given: string | undefined): Promise<HubModel> {
+async function parseSpec(spec: string, kind: RepoKind, given: string | undefined): Promise<HubModel> {
   const explicit = spec.startsWith(PREFIX);
   const [, name, revision] = /^([^@]*)(?:@(.*))?$/s.exec(explicit ? spec.slice(PREFIX.length) : spec)!;
   if (revision !== undefined && given !== undefined && revision !== given) {
@@ -116,13 +130,13 @@ async function parseSpec(spec: string, given: string | undefined): Promise<HubMo
       throw new RangeError(`${spec}: there is no such file or folder`);
     }
     if (rest.length === 0) {
-      const example = "google-bert/bert-base-uncased";
-      throw new RangeError(`${spec}: there is no such folder; models of the hub are named org/name, as ${example}`);
+      const example = kind.what === "model" ? ", as google-bert/bert-base-uncased" : "";
+      throw new RangeError(`${spec}: there is no such folder; ${kind.what}s of the hub are named org/name${example}`);
     }
     // likely a slip in a path: to download something instead would surprise
-    if (await isFolder(org!).catch(() => false)) {
+    if (await isFolder(org!, kind).catch(() => false)) {
       throw new RangeError(
-        `${spec}: the folder ${org} is here and has no ${rest[0]}; if a model of the hub is meant, write ${PREFIX}${spec}`,
+        `${spec}: the folder ${org} is here and has no ${rest[0]}; if ${kind.what === "model" ? "a model" : "an adapter"} of the hub is meant, write ${PREFIX}${spec}`,
       );
     }
   }
@@ -130,12 +144,17 @@ async function parseSpec(spec: string, given: string | undefined): Promise<HubMo
 }
 
 /** The snapshot's folder, filled. */
-async function findSnapshot(model: HubModel, settings: HubSettings, options: ResolveOptions): Promise<string> {
-  const { weights = true, onProgress, onWarning, signal, retry = {} } = options;
+async function findSnapshot(
+  model: HubModel,
+  kind: RepoKind,
+  settings: HubSettings,
+  options: ResolveOptions,
+): Promise<string> {
+  const { onProgress, onWarning, signal, retry = {} } = options;
   const repo = repoCache(settings.cacheDir, model.name);
   // an index that other tools have damaged: as good as nothing
   const look = (commit: string): Promise<ModelFiles | undefined> =>
-    cachedFiles(repo, commit, { weights })
+    cachedFiles(repo, commit, kind)
       .then((files) => sinceChecked(repo, commit, files))
       .catch(() => undefined);
 
@@ -155,7 +174,7 @@ async function findSnapshot(model: HubModel, settings: HubSettings, options: Res
   let commit: string;
   let listed: Map<string, HubFile>;
   try {
-    commit = known === model.revision ? known : await commitOf(hub, model);
+    commit = known === model.revision ? known : await commitOf(hub, model, kind);
     if (isComplete(commit === known ? cached : await look(commit))) {
       await writeRef(repo, model.revision, commit).catch(() => {}); // a cache that is read only
       return repo.snapshot(commit);
@@ -171,7 +190,7 @@ async function findSnapshot(model: HubModel, settings: HubSettings, options: Res
     throw new HttpError(`${what}: ${error.message}`, error.status, { cause: error });
   }
   const pinned = { ...model, revision: commit };
-  await fillSnapshot({ ...hub, retry }, repo, pinned, listed, { weights, onProgress, onWarning });
+  await fillSnapshot({ ...hub, retry }, repo, pinned, listed, { kind, onProgress, onWarning });
   await writeRef(repo, model.revision, commit);
   return repo.snapshot(commit);
 }

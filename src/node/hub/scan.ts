@@ -7,7 +7,7 @@ import { hubModel, isCommit } from "../../files/hub.ts";
 import { parseJson } from "../../files/json.ts";
 import { fileSize, type RepoCache, repoCache } from "./cache.ts";
 import { HubCacheError } from "./fault.ts";
-import { CONFIG, mostBytes } from "./files.ts";
+import { ADAPTER, CONFIG, modelKind, mostBytes, type RepoKind } from "./files.ts";
 import { readRegular } from "./regular.ts";
 import { cachedFiles } from "./snapshot.ts";
 
@@ -19,6 +19,8 @@ export interface CachedRevision {
   /** Of its files; revisions share those that they have in common. */
   readonly bytes: number;
   readonly files: number;
+  /** Whether it is an adapter of PEFT, whose base lies elsewhere. */
+  readonly adapter: boolean;
   /** Of config.json, such as BertForMaskedLM. */
   readonly architectures: readonly string[];
   /** Files without which it cannot be loaded. */
@@ -93,10 +95,16 @@ async function scanRevision(
     bytes += size;
     files++;
   }
-  const { missing } = await cachedFiles(repo, commit, { weights: true }).catch(() => ({
-    missing: ["a readable index"],
-  }));
-  return { commit, refs, path, bytes, files, architectures: await architecturesOf(join(path, CONFIG)), missing };
+  const named = (await fileSize(join(path, ADAPTER.config))) !== undefined;
+  const lacks = async (kind: RepoKind): Promise<readonly string[]> =>
+    cachedFiles(repo, commit, kind).then(
+      ({ missing }) => missing,
+      () => ["a readable index"],
+    );
+  const whole = await lacks(modelKind(true));
+  const adapter = named && whole.length > 0;
+  const architectures = await architecturesOf(join(path, CONFIG));
+  return { commit, refs, path, bytes, files, adapter, architectures, missing: adapter ? await lacks(ADAPTER) : whole };
 }
 
 async function architecturesOf(config: string): Promise<string[]> {

@@ -10,7 +10,7 @@ import { noteChecked } from "./checked.ts";
 import type { HubConnection } from "./client.ts";
 import { downloadBlob } from "./download.ts";
 import { HubCacheError } from "./fault.ts";
-import { type FileSet, type ModelFiles, modelFiles, mostBytes } from "./files.ts";
+import { type FileSet, type ModelFiles, mostBytes, type RepoKind } from "./files.ts";
 import type { HubFile } from "./listing.ts";
 
 /** How far a download is. */
@@ -23,8 +23,7 @@ export interface HubProgress {
 }
 
 export interface FillOptions {
-  /** `false` leaves them out. */
-  readonly weights: boolean;
+  readonly kind: RepoKind;
   readonly onProgress?: ((progress: HubProgress) => void) | undefined;
   readonly onWarning?: ((message: string) => void) | undefined;
 }
@@ -33,7 +32,7 @@ export interface FillOptions {
 const AT_ONCE = 4;
 
 /** What the cache has of a commit. Where `unknown` and `missing` are empty, that is all there is to have. */
-export async function cachedFiles(repo: RepoCache, commit: string, wanted: { weights: boolean }): Promise<ModelFiles> {
+export async function cachedFiles(repo: RepoCache, commit: string, kind: RepoKind): Promise<ModelFiles> {
   const path = (file: string): string => join(repo.snapshot(commit), ...file.split("/"));
   const set: FileSet = {
     async has(file) {
@@ -42,7 +41,7 @@ export async function cachedFiles(repo: RepoCache, commit: string, wanted: { wei
     },
     read: async (file) => (await readText(openFolder(repo.snapshot(commit)), file)) ?? "",
   };
-  return modelFiles(set, wanted);
+  return kind.files(set);
 }
 
 /**
@@ -56,7 +55,7 @@ export async function fillSnapshot(
   repo: RepoCache,
   model: HubModel,
   listed: ReadonlyMap<string, HubFile>,
-  { weights, onProgress, onWarning }: FillOptions,
+  { kind, onProgress, onWarning }: FillOptions,
 ): Promise<void> {
   const commit = model.revision;
   const loaded = new Map<string, number>();
@@ -81,8 +80,8 @@ export async function fillSnapshot(
       return readFile(repo.blob(listed.get(path)!.etag), "utf8");
     },
   };
-  const files = await modelFiles(set, { weights });
-  if (files.missing.length > 0) throw new HubCacheError(lacking(model, files.missing, listed));
+  const files = await kind.files(set);
+  if (files.missing.length > 0) throw new HubCacheError(lacking(model, files.missing, listed, kind));
   const needed = [...files.small, ...files.weights];
   await checkSizes(needed, listed, model);
   const entries = needed.map((path) => listed.get(path)!);
@@ -93,10 +92,15 @@ export async function fillSnapshot(
   await markAbsent(repo, commit, files.absent);
 }
 
-function lacking(model: HubModel, missing: readonly string[], listed: ReadonlyMap<string, HubFile>): string {
+function lacking(
+  model: HubModel,
+  missing: readonly string[],
+  listed: ReadonlyMap<string, HubFile>,
+  { remedy }: RepoKind,
+): string {
   const others = [...listed.keys()].filter((path) => /\.(bin|h5|msgpack|onnx|ot|gguf|safetensors)$/.test(path));
   const has = others.length > 0 ? `; its weights are ${others.slice(0, 5).join(", ")}` : "";
-  return `${modelText(model)}: the repository has no ${missing.slice(0, 5).join(", ")}${has}: choose a model with safetensors`;
+  return `${modelText(model)}: the repository has no ${missing.slice(0, 5).join(", ")}${has}: ${remedy}`;
 }
 
 async function checkSizes(

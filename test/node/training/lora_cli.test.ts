@@ -101,7 +101,7 @@ describe("an adapter", () => {
     for (const [args, why] of [
       [[...train, "--lora-alpha", "4"], /--lora-alpha, --lora-targets and --lora-dropout need --lora-rank/],
       [[...train, ...lora, "--freeze", "encoder"], /--lora-rank freezes all but adapters/],
-      [["classify", "x", "--lora", "rows.csv"], /rows\.csv: there is no adapter_config\.json/],
+      [["classify", "x", "--lora", "rows.csv"], /rows\.csv: a file; give the folder that holds adapter_config\.json/],
       [["convert", BASE, "out.safetensors", "--merge-lora", "."], /there is no adapter_config\.json/],
     ] as const) {
       const { code, stderr } = await run(...args, ...(args[0] === "convert" ? [] : ADAPTER));
