@@ -54,11 +54,15 @@ fn main(
 
   let quad = lane % 4; // which four queries
   let group = lane / 4; // which four keys of a block, and which four columns of v
-  let column = (slice * GROUPS + group) * 4;
-  let has_column = column < params.value_dim;
+  let four = slice * GROUPS + group;
+  let own_four = min(four, (params.value_dim - 1) / 4); // past the last there is nothing to store
   let query = tile_start + quad * 4 + vec4u(0, 1, 2, 3); // counted in the sequence, as keys are
   let query_row = first_query + min(query, vec4u(queries - 1));
-  let q_start = query_row * params.q_stride + params.q_offset + head * params.head_dim;
+  let q_start = (query_row * params.q_stride + params.q_offset + head * params.head_dim) / WIDTH;
+  let fours = (params.head_dim + 3) / 4;
+  let v_step = params.v_stride / WIDTH;
+  let v_first = (first_key * params.v_stride + params.v_offset + head * params.value_dim) / WIDTH;
+  let v_last = v_first + (keys - 1) * v_step;
 
   let scale = params.scale * 1.4426950408889634; // log2 of e: exp2 costs less than exp
   var best = vec4f(LOWEST);
@@ -67,9 +71,9 @@ fn main(
   for (var block = 0u; block < keys; block += GROUPS * 4) {
     let key = block + group * 4 + vec4u(0, 1, 2, 3);
     let key_row = first_key + min(key, vec4u(keys - 1));
-    let k_start = key_row * params.k_stride + params.k_offset + head * params.head_dim;
+    let k_start = (key_row * params.k_stride + params.k_offset + head * params.head_dim) / WIDTH;
     var s0 = vec4f(); var s1 = vec4f(); var s2 = vec4f(); var s3 = vec4f();
-    for (var d = 0u; d < params.head_dim; d += 4) {
+    for (var d = 0u; d < fours; d++) {
       let key4 = mat4x4f(k_at(k_start.x, d), k_at(k_start.y, d), k_at(k_start.z, d), k_at(k_start.w, d));
       s0 += q_at(q_start.x, d) * key4;
       s1 += q_at(q_start.y, d) * key4;
@@ -105,17 +109,17 @@ fn main(
     // No barrier follows: the next block writes by_query, which nobody reads here, and weights only after a barrier.
     o0 *= shrink.x; o1 *= shrink.y; o2 *= shrink.z; o3 *= shrink.w;
     let filled = min(u32(GROUPS), (keys - block + 3) / 4);
-    for (var g = 0u; g < filled && has_column; g++) {
-      let row = first_key + min(block + g * 4 + vec4u(0, 1, 2, 3), vec4u(keys - 1));
-      let v_start = row * params.v_stride + params.v_offset + head * params.value_dim;
-      let value4 = mat4x4f(
-        v_at(v_start.x, column), v_at(v_start.y, column), v_at(v_start.z, column), v_at(v_start.w, column),
-      );
+    var v_row = v_first + block * v_step;
+    for (var g = 0u; g < GROUPS; g++) { // to a constant: WebGPU guards other loops, at every turn
+      if (g == filled) { break; }
+      let row = min(v_row + vec4u(0, 1, 2, 3) * v_step, vec4u(v_last));
+      let value4 = mat4x4f(v_at(row.x, own_four), v_at(row.y, own_four), v_at(row.z, own_four), v_at(row.w, own_four));
       let source = g * 4 + quad;
       o0 += value4 * weights[source][0];
       o1 += value4 * weights[source][1];
       o2 += value4 * weights[source][2];
       o3 += value4 * weights[source][3];
+      v_row += 4 * v_step;
     }
   }
 
@@ -123,7 +127,8 @@ fn main(
   workgroupBarrier();
   total = vec4f();
   for (var i = quad; i < WORKGROUP_SIZE; i += 4) { total += by_query[i]; }
-  if (!has_column) { return; }
+  if (four != own_four) { return; }
+  let column = four * 4;
   let start = (first_query + query) * params.heads * params.value_dim + head * params.value_dim + column;
   let results = array<vec4f, 4>(o0, o1, o2, o3);
   for (var i = 0u; i < 4 && query[i] < queries; i++) {

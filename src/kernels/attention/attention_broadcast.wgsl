@@ -45,12 +45,12 @@ fn main(
   var keys = cu_seqlens_k[sequence + 1] - first_key;
   if (CAUSAL) { keys = min(keys, query + QUERIES); }
   let query_row = first_query + query;
-  let column = (slice * FOURS * SUBGROUP + lane) * 4; // and SUBGROUP * 4 further, FOURS times
+  let four = slice * FOURS * SUBGROUP + lane; // of columns of v; and SUBGROUP further, FOURS times
 
   var q_start: array<u32, QUERIES / SUBGROUP>; // of the queries that this thread loads for all
   for (var i = 0u; i < QUERIES / SUBGROUP; i++) {
     let row = first_query + min(query + i * SUBGROUP + lane, queries - 1);
-    q_start[i] = row * params.q_stride + params.q_offset + head * params.head_dim;
+    q_start[i] = (row * params.q_stride + params.q_offset + head * params.head_dim) / WIDTH;
   }
   var best_a = vec4f(FLOOR); var best_b = vec4f(FLOOR); // of queries 0-3, 4-7
   var total_a = vec4f(); var total_b = vec4f();
@@ -65,11 +65,11 @@ fn main(
   for (var block = 0u; block < keys; block += SUBGROUP * 4) {
     let key = block + lane * 4 + vec4u(0, 1, 2, 3);
     let key_row = first_key + min(key, vec4u(keys - 1));
-    let k_start = key_row * params.k_stride + params.k_offset + head * params.head_dim;
+    let k_start = (key_row * params.k_stride + params.k_offset + head * params.head_dim) / WIDTH;
     var s0 = vec4f(); var s1 = vec4f(); var s2 = vec4f(); var s3 = vec4f();
     var s4 = vec4f(); var s5 = vec4f(); var s6 = vec4f(); var s7 = vec4f();
     var held: array<vec4f, QUERIES / SUBGROUP>;
-    for (var d = 0u; d < params.head_dim; d += 4) {
+    for (var d = 0u; d < params.head_dim / 4; d++) {
       for (var i = 0u; i < QUERIES / SUBGROUP; i++) { held[i] = q_at(q_start[i], d); }
       let k4 = transpose(mat4x4f(k_at(k_start.x, d), k_at(k_start.y, d), k_at(k_start.z, d), k_at(k_start.w, d)));
       s0 = add_products(s0, subgroupBroadcast(held[0 / SUBGROUP], 0 % SUBGROUP), k4);
@@ -117,24 +117,24 @@ fn main(
     }
     for (var turn = 0u; turn < min(SUBGROUP * 4u, keys - block); turn++) { // one key, of thread turn / 4
       let giver = turn / 4;
-      let v_start = (first_key + block + turn) * params.v_stride + params.v_offset + head * params.value_dim;
+      let v_start = ((first_key + block + turn) * params.v_stride + params.v_offset + head * params.value_dim) / WIDTH;
       let w0 = vec4f(subgroupShuffle(s0.x, giver)); let w1 = vec4f(subgroupShuffle(s1.x, giver));
       let w2 = vec4f(subgroupShuffle(s2.x, giver)); let w3 = vec4f(subgroupShuffle(s3.x, giver));
       let w4 = vec4f(subgroupShuffle(s4.x, giver)); let w5 = vec4f(subgroupShuffle(s5.x, giver));
       let w6 = vec4f(subgroupShuffle(s6.x, giver)); let w7 = vec4f(subgroupShuffle(s7.x, giver));
-      let v4 = v_at(v_start, column);
+      let v4 = v_at(v_start, four);
       o0 = fma(w0, v4, o0); o1 = fma(w1, v4, o1); o2 = fma(w2, v4, o2); o3 = fma(w3, v4, o3);
       o4 = fma(w4, v4, o4); o5 = fma(w5, v4, o5); o6 = fma(w6, v4, o6); o7 = fma(w7, v4, o7);
       if (FOURS > 1) {
-        let v8 = v_at(v_start, column + SUBGROUP * 4);
+        let v8 = v_at(v_start, four + SUBGROUP);
         u0 = fma(w0, v8, u0); u1 = fma(w1, v8, u1); u2 = fma(w2, v8, u2); u3 = fma(w3, v8, u3);
         u4 = fma(w4, v8, u4); u5 = fma(w5, v8, u5); u6 = fma(w6, v8, u6); u7 = fma(w7, v8, u7);
       }
       if (FOURS > 2) {
-        let va = v_at(v_start, column + 2 * SUBGROUP * 4);
+        let va = v_at(v_start, four + 2 * SUBGROUP);
         y0 = fma(w0, va, y0); y1 = fma(w1, va, y1); y2 = fma(w2, va, y2); y3 = fma(w3, va, y3);
         y4 = fma(w4, va, y4); y5 = fma(w5, va, y5); y6 = fma(w6, va, y6); y7 = fma(w7, va, y7);
-        let vb = v_at(v_start, column + 3 * SUBGROUP * 4);
+        let vb = v_at(v_start, four + 3 * SUBGROUP);
         z0 = fma(w0, vb, z0); z1 = fma(w1, vb, z1); z2 = fma(w2, vb, z2); z3 = fma(w3, vb, z3);
         z4 = fma(w4, vb, z4); z5 = fma(w5, vb, z5); z6 = fma(w6, vb, z6); z7 = fma(w7, vb, z7);
       }
@@ -145,14 +145,15 @@ fn main(
 
   var a = reciprocal(subgroup_sum(total_a)); // of the next four rows
   var b = reciprocal(subgroup_sum(total_b));
+  let fours = params.value_dim / 4;
   let end = first_query + min(query + QUERIES, queries);
   for (var row = query_row; row < end; row++) {
-    if (column == 0) { keep_lse(row * params.heads + head, best_a.x, reciprocal(a).x); }
-    let start = ((row * params.heads + head) * params.value_dim + column) / 4;
-    if (column < params.value_dim) { out[start] = Vec4(o0 * a.x); }
-    if (FOURS > 1 && column + SUBGROUP * 4 < params.value_dim) { out[start + SUBGROUP] = Vec4(u0 * a.x); }
-    if (FOURS > 2 && column + 2 * SUBGROUP * 4 < params.value_dim) { out[start + 2 * SUBGROUP] = Vec4(y0 * a.x); }
-    if (FOURS > 2 && column + 3 * SUBGROUP * 4 < params.value_dim) { out[start + 3 * SUBGROUP] = Vec4(z0 * a.x); }
+    if (four == 0) { keep_lse(row * params.heads + head, best_a.x, reciprocal(a).x); }
+    let start = (row * params.heads + head) * fours + four;
+    if (four < fours) { out[start] = Vec4(o0 * a.x); }
+    if (FOURS > 1 && four + SUBGROUP < fours) { out[start + SUBGROUP] = Vec4(u0 * a.x); }
+    if (FOURS > 2 && four + 2 * SUBGROUP < fours) { out[start + 2 * SUBGROUP] = Vec4(y0 * a.x); }
+    if (FOURS > 2 && four + 3 * SUBGROUP < fours) { out[start + 3 * SUBGROUP] = Vec4(z0 * a.x); }
     a = vec4f(a.yzw, b.x); b = b.yzwx; // the next row's
     best_a = vec4f(best_a.yzw, best_b.x); best_b = best_b.yzwx;
     o0 = o1; o1 = o2; o2 = o3; o3 = o4; o4 = o5; o5 = o6; o6 = o7;
