@@ -12,9 +12,10 @@ export type NamedKind = "nvidia" | "apple" | "intel";
 export type DeviceKind = NamedKind | "gpu";
 
 export const DEVICE_KINDS: Readonly<Record<NamedKind, OtherTraits>> = {
-  nvidia: { software: false, vendor: "nvidia", subgroupSize: 32, subgroupMaxSize: 32 },
+  nvidia: { software: false, vendor: "nvidia", subgroupSize: 32, subgroupMaxSize: 32, subgroupIds: true },
+  // as by an implementation whose WGSL numbers no subgroups yet
   apple: { software: false, vendor: "apple", subgroupSize: 32, subgroupMaxSize: 32 },
-  intel: { software: false, vendor: "intel", subgroupMaxSize: 32 }, // its subgroups have 8, 16 or 32 threads
+  intel: { software: false, vendor: "intel", subgroupMaxSize: 32, subgroupIds: true }, // its subgroups have 8, 16 or 32 threads
 };
 
 /** `--as KIND` of a command. */
