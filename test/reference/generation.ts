@@ -7,11 +7,14 @@ import {
   type Engine,
   type GenerationForward,
   GenerationModel,
+  type GenerationSettings,
   type GenerationWanted,
+  generateSequences,
   openFolder,
   type Pair,
+  type Written,
 } from "../../src/node/index.ts";
-import { type Finding, type Fixture, numberFinding } from "./fixture.ts";
+import { exactFinding, type Finding, type Fixture, numberFinding } from "./fixture.ts";
 import { cosine, type ExpectedTensor, largestError } from "./tensors.ts";
 
 type Matrix = readonly (readonly number[])[];
@@ -23,11 +26,22 @@ interface Case {
   readonly tolerance: Readonly<Record<string, number>>;
 }
 
+/** What a model generates, by transformers' own names of settings. */
+interface Generation {
+  readonly name: string;
+  readonly kwargs: Readonly<Record<string, unknown>>;
+  readonly input_ids: Matrix;
+  readonly attention_mask: Matrix;
+  readonly sequences_to_first_eos: Matrix;
+  readonly sequences_scores_float64?: readonly number[];
+}
+
 const ARCHITECTURES = ["EncoderDecoderModel", "BertLMHeadModel"];
 
 /** How far an output may be off, in f16: a hundredth of its range. */
 const F16_SHARE = 1e-2;
 const F16_DISTANCE = 5e-4;
+const MOST_SCORE_ERROR = 1e-4;
 
 export function isGenerationFixture({ architecture, gradient }: Fixture): boolean {
   return ARCHITECTURES.includes(architecture ?? "") && gradient === undefined;
@@ -45,6 +59,8 @@ export async function* runGenerationFixture(
     const model = await GenerationModel.load(engine, openFolder(at), { dtype });
     try {
       for (const one of fixture.cases as readonly Case[]) yield* teacherForced(model, one, dtype);
+      if (dtype === "f16") continue; // its sequences are those of f32
+      for (const one of (fixture.generate ?? []) as readonly Generation[]) yield* generated(model, one);
     } finally {
       model.dispose();
     }
@@ -66,6 +82,27 @@ async function* teacherForced(
       yield numberFinding(`${name} ${output}, 1 - cosine`, 1 - cosine(actual, expected), F16_DISTANCE);
     }
   }
+}
+
+/** Sequences have to be equal, up to what ends them; scores of searches nearly. */
+async function* generated(
+  model: GenerationModel,
+  { name, kwargs, input_ids: ids, attention_mask: mask, ...expected }: Generation,
+): AsyncGenerator<Finding> {
+  const settings = Object.fromEntries(
+    Object.entries(kwargs).map(([key, value]) => [key.replace(/_(.)/g, (_, letter) => letter.toUpperCase()), value]),
+  ) as GenerationSettings;
+  const inputs = ids.map((inputIds, i) => ({ source: { inputIds, attentionMask: mask[i]! } }));
+  const written: Written[] = [];
+  for await (const sequences of generateSequences(model, inputs, settings)) written.push(...sequences);
+  const [got, want] = [written.map(({ ids }) => ids), expected.sequences_to_first_eos];
+  const other = want.findIndex((ids, i) => ids.join() !== got[i]?.join());
+  const fault = other < 0 ? undefined : `sequence ${other} is ${got[other]}, ${want[other]} expected`;
+  yield exactFinding(name, got.length === want.length ? fault : `${got.length} sequences, ${want.length} expected`);
+  const scores = expected.sequences_scores_float64;
+  if (!scores) return;
+  const errors = scores.map((score, i) => Math.abs(score - (written[i]?.score ?? Number.NaN)));
+  yield numberFinding(`${name} scores`, Math.max(...errors), MOST_SCORE_ERROR);
 }
 
 /** Rows of the batch as they are given, padding and all. Labels alone are what the decoder reads, one place later. */

@@ -24,6 +24,7 @@ import {
   recordPairs,
 } from "./teacher_forced.ts";
 import { allocateParts, checkGenerationWeights, type GenerationWeights, nameParts, settleParts } from "./weights.ts";
+import type { Workspace } from "./workspace.ts";
 
 export interface GenerationLoadOptions extends FillOptions {
   /** As of `BertModel.load`. Default f32. */
@@ -56,6 +57,8 @@ export class GenerationModel {
   /** Storage of activations: f32 for a model in q8. */
   readonly dtype: "f32" | "f16";
   readonly storage: WeightStorage;
+  /** Workspaces of batches that are over, for those that come. */
+  readonly idle: Workspace[] = [];
   #loaded: Loaded;
   readonly #load: () => Promise<Loaded>;
   #reloading: Promise<void> | undefined;
@@ -127,6 +130,7 @@ export class GenerationModel {
   dispose(): void {
     this.#disposal.abort(new DisposedError(`${this.name}: the model was disposed; load it again`));
     this.#recorded.clear();
+    for (const { allocation } of this.idle.splice(0)) allocation.dispose();
     this.#loaded.allocation.dispose();
   }
 
