@@ -4,6 +4,17 @@ export { type AdapterOptions, loadAdapter } from "./bert/adapter.ts";
 export type { Batch, Sequence } from "./bert/batch.ts";
 export * from "./bert/config.ts";
 export { packBatch } from "./bert/forward.ts";
+export type { GenerationModelConfig } from "./bert/generation/config.ts";
+export type { Written } from "./bert/generation/decode.ts";
+export {
+  type GenerationInput,
+  type GenerationStreamOptions,
+  generateSequences,
+  generateTokens,
+} from "./bert/generation/generate.ts";
+export { type GenerationLoadOptions, GenerationModel } from "./bert/generation/model.ts";
+export type { GenerationSettings } from "./bert/generation/settings.ts";
+export type { GenerationForward, GenerationWanted, Pair } from "./bert/generation/teacher_forced.ts";
 export type { ClassifierKind } from "./bert/heads/classifier.ts";
 export * from "./bert/losses.ts";
 export * from "./bert/metrics/classification.ts";

@@ -214,7 +214,8 @@ interface Probabilities {
   readonly size: number;
 }
 
-function encode(
+/** The encoder. */
+export function encode(
   r: Recorder,
   packed: PackedTokens,
   wordIds: Ref | undefined,

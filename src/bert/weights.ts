@@ -175,23 +175,11 @@ const FLOATS: readonly string[] = ["F32", "F16", "BF16", "F64"];
  * @throws ModelError with every fault
  */
 export function checkWeights(config: BertConfig, checkpoint: Checkpoint, warn?: Report): Parts {
-  const { stored, shapes, twice } = nameTensors(checkpoint, config);
+  const named = nameTensors(checkpoint, config);
+  const { stored, shapes } = named;
   const encoder = new Set<string>();
-  const faultsIn = (spell: (into: Stored) => unknown, used?: Set<string>): string[] => {
-    const needed = new Map<string, Shape>();
-    spell(listInto(needed));
-    return [...needed].flatMap(([name, shape]) => {
-      const found = shapes.get(name);
-      const wanted = `[${shape.join(", ")}]`;
-      if (found === undefined) return [`${name} ${wanted} is missing`];
-      const own = twice.has(name) ? [twice.get(name)!] : [];
-      if (found.join() !== shape.join()) own.push(`${name} is [${found.join(", ")}], config.json asks for ${wanted}`);
-      used?.add(stored.get(name)!);
-      const { dtype } = checkpoint.tensors.get(stored.get(name)!)!;
-      if (!FLOATS.includes(dtype)) own.push(`${name} is ${dtype}, a float type is needed`);
-      return own;
-    });
-  };
+  const faultsIn = (spell: (into: Stored) => unknown, used?: Set<string>): string[] =>
+    faultsOf(named, checkpoint, spell, used);
   const faults = faultsIn((into) => encoderIn(into, config), encoder);
   const flaws = new Map<HeadName, readonly string[]>();
   const heads = ALL_HEADS.filter(([name, head]) => {
@@ -218,6 +206,31 @@ export function checkWeights(config: BertConfig, checkpoint: Checkpoint, warn?: 
     encoder,
     titles: heads.flatMap(([, { title }]) => (typeof title === "function" ? title(shapes, config) : (title ?? []))),
   };
+}
+
+/**
+ * What is wrong with the tensors that `spell` names: missing, of another shape, no floats, there twice.
+ * @param used takes note of them, by their names in the file
+ */
+export function faultsOf(
+  { stored, shapes, twice }: NamedTensors,
+  checkpoint: Pick<Checkpoint, "tensors">,
+  spell: (into: Stored) => unknown,
+  used?: Set<string>,
+): string[] {
+  const needed = new Map<string, Shape>();
+  spell(listInto(needed));
+  return [...needed].flatMap(([name, shape]) => {
+    const found = shapes.get(name);
+    const wanted = `[${shape.join(", ")}]`;
+    if (found === undefined) return [`${name} ${wanted} is missing`];
+    const own = twice.has(name) ? [twice.get(name)!] : [];
+    if (found.join() !== shape.join()) own.push(`${name} is [${found.join(", ")}], config.json asks for ${wanted}`);
+    used?.add(stored.get(name)!);
+    const { dtype } = checkpoint.tensors.get(stored.get(name)!)!;
+    if (!FLOATS.includes(dtype)) own.push(`${name} is ${dtype}, a float type is needed`);
+    return own;
+  });
 }
 
 /** The weights of a model, allocated on the GPU and still empty. */
@@ -259,7 +272,7 @@ export interface FillOptions {
 export async function fillWeights(
   allocation: Allocation,
   checkpoint: Checkpoint,
-  { contents, stored }: AllocatedWeights,
+  { contents, stored }: Pick<AllocatedWeights, "contents" | "stored">,
   dtype: "f32" | "f16",
   { onProgress, signal }: FillOptions = {},
 ): Promise<number> {

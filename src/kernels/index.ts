@@ -11,6 +11,8 @@ export {
 export * from "./attention/attention_backward.ts";
 export * from "./attention/attention_probs.ts";
 export * from "./attention/attention_training.ts";
+export * from "./generation/choice.ts";
+export * from "./generation/decoding.ts";
 export {
   type Binding,
   bindingsOf,

@@ -1,6 +1,7 @@
 /**
  * `reference DIR`: runs every fixture below DIR through the public interface and compares it with what is stored beside
- * it. A fixture is a folder with an expected.json of cases: of a model (inputs, float64 outputs, tolerance), of a
+ * it. A fixture is a folder with an expected.json of cases: of a model (inputs, float64 outputs, tolerance; of one that
+ * writes also what it generates), of a
  * pipeline of transformers (inputs, kwargs, its exact result, tolerance of scores), of a tokenizer or of a vocabulary that
  * is trained; or with gradients and steps of training beside it.
  */
@@ -12,6 +13,7 @@ import type { Engine } from "../../src/node/index.ts";
 import { asOption, createEngineAs, type DeviceKind } from "../device_kinds.ts";
 import { countLaunches } from "../launches.ts";
 import type { Finding, Fixture } from "./fixture.ts";
+import { isGenerationFixture, runGenerationFixture } from "./generation.ts";
 import { isHeadFixture, runHeadFixture } from "./heads.ts";
 import { runModelFixture, whyModelIsSkipped } from "./inference.ts";
 import { runTaskFixture, whyTaskIsSkipped } from "./tasks.ts";
@@ -69,6 +71,7 @@ async function fixtureFolders(root: string): Promise<string[]> {
 function whySkipped(fixture: Fixture, folder: string, dtype: "f32" | "f16"): string | undefined {
   if (isTrainingFixture(fixture)) return whyTrainingIsSkipped(fixture, folder);
   if (isTokenizerFixture(fixture) || isTrainerFixture(fixture)) return undefined;
+  if (isGenerationFixture(fixture)) return undefined;
   if (isHeadFixture(fixture)) return dtype === "f16" ? "its tolerance is that of f32" : undefined;
   return fixture.task === undefined ? whyModelIsSkipped(fixture) : whyTaskIsSkipped(fixture, dtype);
 }
@@ -77,6 +80,7 @@ function findingsOf(engine: Engine, folder: string, fixture: Fixture, dtype: "f3
   if (isTrainingFixture(fixture)) return runTrainingFixture(engine, folder, fixture, dtype);
   if (isTokenizerFixture(fixture)) return runTokenizerFixture(folder, fixture);
   if (isTrainerFixture(fixture)) return runTrainerFixture(folder, fixture);
+  if (isGenerationFixture(fixture)) return runGenerationFixture(engine, folder, fixture, dtype);
   if (isHeadFixture(fixture)) return runHeadFixture(engine, folder, fixture);
   return fixture.task === undefined
     ? runModelFixture(engine, folder, fixture, dtype)

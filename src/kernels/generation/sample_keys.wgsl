@@ -1,0 +1,96 @@
+// Draws the next token: of each row the greatest of `scores` becomes a sample of softmax(scores / temperature) over the
+// tokens that top-k and top-p leave, because to each is added a number of the Gumbel distribution (Gumbel-max).
+//   batch   [rows / WIDTH]  the source of each WIDTH rows, or NOBODY
+//   names   [slots]         a number for each slot's sequence, wherever it stands: the same draws in any batch
+//   scores  [rows, vocab]   what is left out becomes LOWEST
+// Top-k leaves what is no less than the k-th greatest. Top-p leaves the fewest of the most probable whose probabilities
+// sum to top_p at least; of equals all or none. Both find their bound by halving the range of the keys that order floats.
+// Draws are of 23 bits. One workgroup owns a row.
+// #import "generation/batch.wgsl"
+// #import "shared/philox.wgsl"
+// #import "shared/reduce.wgsl"
+// #import "shared/order_key.wgsl"
+// #import "shared/max_key.wgsl"
+
+const WORKGROUP_SIZE = 256;
+const LANES = WORKGROUP_SIZE;
+const LOWEST = -3.4028234e38;
+
+struct Params {
+  rows: u32,
+  vocab: u32,
+  temperature: f32,
+  top_k: u32, // 0 for all
+  top_p: f32, // 1 for all
+  seed: u32,
+  step: u32, // the place of the newest token
+}
+
+@group(0) @binding(1) var<storage, read> names: array<u32>;
+@group(0) @binding(2) var<storage, read_write> scores: array<f32>;
+@group(0) @binding(3) var<uniform> params: Params;
+
+@compute @workgroup_size(WORKGROUP_SIZE)
+fn main(
+  @builtin(workgroup_id) group: vec3u,
+  @builtin(num_workgroups) groups: vec3u,
+  @builtin(local_invocation_index) lane: u32,
+) {
+  let row = group.y * groups.x + group.x;
+  if (row >= params.rows) { return; }
+  let slot = slot_of(row);
+  if (slot == NOBODY) { return; }
+  let first = row * params.vocab;
+  var key = 0u;
+  for (var i = lane; i < params.vocab; i += WORKGROUP_SIZE) {
+    let score = scores[first + i];
+    if (score > LOWEST) { scores[first + i] = max(score / params.temperature, LOWEST); }
+    key = max(key, order_key(scores[first + i]));
+  }
+  let greatest = workgroup_max_key(key, lane);
+  let best = from_order_key(greatest);
+
+  var bound = LOWEST_KEY + 1; // keys below it are left out
+  if (params.top_k > 0) {
+    var low = LOWEST_KEY; // as many as top_k are no less than it, and fewer are no less than high
+    var high = greatest + 1;
+    for (var bit = 0u; bit < 32; bit++) { // as often for all threads, which meet at barriers
+      let middle = low + (high - low) / 2;
+      var count = 0.0;
+      for (var i = lane; i < params.vocab; i += WORKGROUP_SIZE) {
+        count += select(0.0, 1.0, order_key(scores[first + i]) >= middle);
+      }
+      if (u32(workgroup_sum(count, lane)) >= params.top_k) { low = middle; } else { high = middle; }
+    }
+    bound = max(bound, low);
+  }
+  if (params.top_p < 1.0) {
+    let total = mass(first, bound, greatest, best, lane);
+    var low = bound - 1; // the least probable up to it may go: no more than 1 - top_p
+    var high = greatest;
+    for (var bit = 0u; bit < 32; bit++) { // as often for all threads, which meet at barriers
+      let middle = low + (high - low) / 2;
+      if (mass(first, bound, middle, best, lane) <= (1 - params.top_p) * total) { low = middle; } else { high = middle; }
+    }
+    bound = high;
+  }
+  let name = names[slot];
+  for (var i = lane; i < params.vocab; i += WORKGROUP_SIZE) {
+    let score = scores[first + i];
+    let drawn = philox(vec4u(i / 4, name, params.step, 0), vec2u(params.seed, 0x67756d62u))[i % 4];
+    let uniform_number = (f32(drawn >> 9) + 0.5) * 1.1920928955078125e-7; // 2^-23: never 0, never 1
+    let gumbel = -log(-log(uniform_number));
+    scores[first + i] = select(LOWEST, score + gumbel, order_key(score) >= bound);
+  }
+}
+
+// The sum of exp(score - best) over keys from `low` to `high`.
+fn mass(first: u32, low: u32, high: u32, best: f32, lane: u32) -> f32 {
+  var sum = 0.0;
+  for (var i = lane; i < params.vocab; i += WORKGROUP_SIZE) {
+    let score = scores[first + i];
+    let key = order_key(score);
+    if (key >= low && key <= high) { sum += exp(score - best); }
+  }
+  return workgroup_sum(sum, lane);
+}
