@@ -1,6 +1,7 @@
 /** Kernels one by one: each is held against its CPU twin, by the bound of the tests, and only then timed. */
 
-import { bindingsOf, type Kernel, type KernelPlan, type Scalar } from "../src/kernels/kernel.ts";
+import { bindingsOf, type Kernel, type Scalar } from "../src/kernels/kernel.ts";
+import { variantOf } from "../src/kernels/variant.ts";
 import type { Engine } from "../src/runtime/engine.ts";
 import type { OutputData } from "../src/runtime/program.ts";
 import type { Recorder, Ref } from "../src/runtime/recorder.ts";
@@ -117,23 +118,6 @@ function tellOfOther(dtype: Scalar, others: readonly string[], select: Select, o
   const other = dtype === "f32" ? "f16" : "f32";
   const error = new Error(`this device has it for ${other} alone: ask for --dtype ${other}`);
   options.onFailure(`${[...new Set(asked)].join(", ")} ${dtype}`, error);
-}
-
-/** What tells kernels of one name apart: its tile and matrix unit, the threads that share k or a row, its vectors. */
-export function variantOf({ constants }: Pick<KernelPlan, "constants">): string {
-  const { TILE_ROWS, TILE_COLS, DEPTH, SPLIT, LANES, WIDTH } = constants;
-  if (constants.MATRIX_ROWS !== undefined) return matrixVariant(constants as Readonly<Record<string, number>>);
-  if (TILE_ROWS !== undefined) return [TILE_ROWS, TILE_COLS, DEPTH].filter((size) => size !== undefined).join("x");
-  if (SPLIT !== undefined) return `by ${SPLIT}`;
-  return [WIDTH === 2 ? "in pairs" : "", LANES === 1 ? "by thread" : ""].filter(Boolean).join(" ");
-}
-
-/** `128x128x32 16x16x16`: the outputs of a workgroup and the depth, then the matrices that are multiplied. */
-function matrixVariant(sizes: Readonly<Record<string, number>>): string {
-  const { MATRIX_ROWS, MATRIX_COLS, MATRIX_DEPTH, SUBGROUPS_DOWN, SUBGROUPS_ACROSS, DEPTH } = sizes;
-  const rows = SUBGROUPS_DOWN! * sizes.MATRICES_DOWN! * MATRIX_ROWS!;
-  const cols = SUBGROUPS_ACROSS! * sizes.MATRICES_ACROSS! * MATRIX_COLS!;
-  return `${rows}x${cols}x${DEPTH} ${MATRIX_ROWS}x${MATRIX_COLS}x${MATRIX_DEPTH}`;
 }
 
 interface Launch<S> {

@@ -24,7 +24,13 @@ export async function withSession<T>(
   prepare: (engine: Engine) => T | Promise<T>,
   work: (session: Session, prepared: T) => Promise<void>,
 ): Promise<void> {
-  const settings = { adapter, preciseTimestamps: true, tuning: tuned ? undefined : (false as const) };
+  // what it times it verifies, and says by which kernel
+  const settings = {
+    adapter,
+    preciseTimestamps: true,
+    tuning: tuned ? undefined : (false as const),
+    avoid: false as const,
+  };
   const engine = await quietTerminal(() => createEngine(settings));
   const { name } = engine.adapter;
   try {

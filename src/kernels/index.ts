@@ -28,6 +28,7 @@ export {
   packParams,
   paramsOf,
   type Scalar,
+  type Substitutes,
   specialize,
   type Tuning,
   type Workgroups,
@@ -66,7 +67,9 @@ export * from "./rows/layernorm.ts";
 export * from "./rows/non_finite.ts";
 export * from "./rows/softmax.ts";
 export * from "./rows/top_k.ts";
+export { alternativesTo, avoidKernels } from "./substitutes.ts";
 export * from "./tokens/backward.ts";
 export * from "./tokens/gather_rows.ts";
 export * from "./tokens/pool.ts";
+export * from "./variant.ts";
 export * from "./work.ts";

@@ -50,9 +50,19 @@ export interface DeviceTraits {
   /** Whether kernels may use subgroups, of whatever size, and number them: the feature `subgroups`, and WGSL's `subgroup_id`. */
   readonly subgroupIds?: boolean;
   /** Measured on this device: goes before what is known of its kind. */
-  readonly tuning?: Tuning;
+  readonly tuning?: Tuning | undefined;
   /** Whether no choice may depend on the number of rows, so that a row is the same bits whatever comes with it. */
   readonly batchInvariant?: boolean | undefined;
+  /** Goes after all choices. */
+  readonly avoid?: Substitutes | undefined;
+}
+
+/** Other kernels in place of some that are not to be launched on a device. */
+export interface Substitutes {
+  /** Those that are not to be. */
+  readonly avoided: readonly string[];
+  /** One that computes the same by the same bindings; the kernel itself where it will do, or there is no other. */
+  of<S>(kernel: Kernel<S>, shape: S, traits: DeviceTraits): Kernel<S>;
 }
 
 /** A value for a top-level `const` (number, boolean) or `alias` (type name) of a .wgsl file. */

@@ -2,22 +2,30 @@
 
 import { requireKnown } from "../files/options.ts";
 import type { MatmulTuning } from "../kernels/matmul/matmul_config.ts";
+import { avoidKernels } from "../kernels/substitutes.ts";
 import { Engine, type EngineOptions } from "../runtime/engine.ts";
 import { DEVICE_OPTIONS, type DeviceOptions, requestDevice } from "./device.ts";
-import { readTuning } from "./tuning.ts";
+import { readAvoided, readTuning } from "./tuning.ts";
 
 export interface EngineSettings extends DeviceOptions, Pick<EngineOptions, "batchInvariant"> {
   /** Default: what `bert-webgpu tune` stored for the adapter, if it did; `false`: the built-in choices. */
   readonly tuning?: MatmulTuning | false | undefined;
+  /**
+   * Kernels not to launch where others compute the same. Default: those that `bert-webgpu doctor` found wrong on the
+   * adapter; `false`: none.
+   */
+  readonly avoid?: readonly string[] | false | undefined;
 }
 
 /** An engine on the best adapter of this machine, or on the one asked for. @throws NoAdapterError, TypeError for an unknown option */
 export async function createEngine(options: EngineSettings = {}): Promise<Engine> {
-  requireKnown("createEngine", options, { ...DEVICE_OPTIONS, tuning: 1, batchInvariant: 1 });
-  const { tuning: given, batchInvariant, ...device } = options;
+  requireKnown("createEngine", options, { ...DEVICE_OPTIONS, tuning: 1, avoid: 1, batchInvariant: 1 });
+  const { tuning: given, avoid, batchInvariant, ...device } = options;
   const engine = await Engine.create({ open: () => requestDevice(device), batchInvariant });
-  const stored = () => readTuning(engine.adapter, (message) => process.emitWarning(message));
-  engine.tuning = (given === undefined ? await stored() : given) || undefined;
+  const warn = (message: string): void => process.emitWarning(message);
+  engine.tuning = (given === undefined ? await readTuning(engine.adapter, warn) : given) || undefined;
+  const avoided = avoid === undefined ? await readAvoided(engine.adapter, warn) : avoid || [];
+  if (avoided.length > 0) engine.avoid = avoidKernels(avoided);
   return engine;
 }
 

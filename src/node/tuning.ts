@@ -1,4 +1,7 @@
-/** What `bert-webgpu tune` found, kept on disk: by adapter and driver, as JSON, which is read without trusting it. */
+/**
+ * What `bert-webgpu tune` and `doctor` found, kept on disk: by adapter and driver, as JSON, which is read without trusting
+ * it.
+ */
 
 import { mkdir, rm } from "node:fs/promises";
 import { dirname, join } from "node:path";
@@ -42,6 +45,52 @@ export async function readTuning(
   }
 }
 
+/** The key of an adapter's kernels to avoid, beside that of its tuning. */
+const avoidedKey = (adapter: AdapterSummary): string => `avoided | ${tuningKey(adapter)}`;
+
+/** Kernels that doctor found wrong on this adapter, for `avoidKernels`. A file that cannot be used is told to `warn`. */
+export async function readAvoided(
+  adapter: AdapterSummary,
+  warn: (message: string) => void,
+  file: string = tuningFile(),
+): Promise<readonly string[]> {
+  try {
+    return namesIn((await readAll(file))[avoidedKey(adapter)] ?? []);
+  } catch (error) {
+    const reason = error instanceof Error ? error.message : String(error);
+    warn(printable(`${file}: its list of kernels to avoid is ignored: ${reason}; run bert-webgpu doctor`));
+    return [];
+  }
+}
+
+function namesIn(value: unknown): readonly string[] {
+  if (Array.isArray(value) && value.every((name) => typeof name === "string")) return value;
+  throw new TypeError("it is not a list of names");
+}
+
+/**
+ * Puts kernels on the adapter's list, and takes off those that were found right.
+ * @returns all that are now on it
+ */
+export async function storeAvoided(
+  adapter: AdapterSummary,
+  { wrong, right }: { readonly wrong: readonly string[]; readonly right: readonly string[] },
+  file: string = tuningFile(),
+): Promise<readonly string[]> {
+  const claim = await claimTuning(file);
+  try {
+    const all = await readAll(claim.file).catch(() => ({}));
+    const before = await readAvoided(adapter, () => {}, claim.file);
+    const avoided = [...new Set([...before.filter((name) => !right.includes(name)), ...wrong])].sort();
+    if (before.length === 0 && avoided.length === 0) return avoided;
+    const { [avoidedKey(adapter)]: _, ...others }: Readonly<Record<string, unknown>> = all;
+    await writeAll(claim, avoided.length > 0 ? { ...others, [avoidedKey(adapter)]: avoided } : others);
+    return avoided;
+  } finally {
+    await claim.release();
+  }
+}
+
 /** Makes the file this job's own, for `storeTuning`. @throws Error as `claimOutput`: better before anything is measured */
 export async function claimTuning(file: string): Promise<Claim> {
   await mkdir(dirname(file), { recursive: true });
@@ -79,12 +128,23 @@ async function storeIn(
     ([name]) => !measured.has(name),
   );
   const merged = { ...Object.fromEntries(others), ...tuning };
-  await writeOutput(claim, (write) => write(`${JSON.stringify({ ...all, [tuningKey(adapter)]: merged }, null, 2)}\n`));
+  await writeAll(claim, { ...all, [tuningKey(adapter)]: merged });
   return merged;
 }
 
-/** Removes what was stored, of all adapters. @returns whether there was something */
+function writeAll(claim: Claim, all: Readonly<Record<string, unknown>>): Promise<void> {
+  return writeOutput(claim, (write) => write(`${JSON.stringify(all, null, 2)}\n`));
+}
+
+/** Removes what tuning stored, of all adapters; lists of kernels to avoid stay. @returns whether there was something */
 export async function removeTuning(file: string = tuningFile()): Promise<boolean> {
+  const all = Object.entries(await readAll(file).catch(() => ({})));
+  const avoided = all.filter(([key]) => key.startsWith("avoided | "));
+  if (avoided.length > 0) {
+    const claim = await claimTuning(file);
+    await writeAll(claim, Object.fromEntries(avoided)).finally(claim.release);
+    return avoided.length < all.length;
+  }
   return rm(file).then(
     () => true,
     (error: NodeJS.ErrnoException) => {

@@ -26,16 +26,18 @@ export interface EngineOptions extends Partial<Omit<OpenedDevice, "device">> {
    * of rows, which takes longer for a few. Default false: the same up to rounding.
    */
   readonly batchInvariant?: boolean | undefined;
+  /** Kernels not to launch on this device: `avoidKernels` of `bert-webgpu/kernels` makes of a list of doctor's. */
+  readonly avoid?: DeviceTraits["avoid"];
   /** Chooses kernels as for this other device, within the limits of its own: for tests and tools. */
   readonly traits?: OtherTraits | undefined;
 }
 
 /** What sets the choice of kernels for a device apart, less what every device has of its own. */
-export type OtherTraits = Omit<DeviceTraits, "limits" | "tuning" | "batchInvariant">;
+export type OtherTraits = Omit<DeviceTraits, "limits" | "tuning" | "batchInvariant" | "avoid">;
 
 const OPTIONS: Names<EngineOptions> = {
   ...{ device: 1, open: 1, adapter: 1, idle: 1, close: 1 },
-  ...{ tuning: 1, traits: 1, batchInvariant: 1 },
+  ...{ tuning: 1, traits: 1, batchInvariant: 1, avoid: 1 },
 };
 
 type Open = (() => Promise<OpenedDevice>) | undefined;
@@ -43,21 +45,22 @@ type Open = (() => Promise<OpenedDevice>) | undefined;
 export class Engine {
   /** Measured on this device; programs that are recorded after it was set use it. */
   tuning: DeviceTraits["tuning"];
+  /** Used as `tuning` is. */
+  avoid: DeviceTraits["avoid"];
   readonly #open: Open;
-  readonly #otherTraits: OtherTraits | undefined;
-  readonly #batchInvariant: boolean | undefined;
+  readonly #options: EngineOptions;
   readonly #sources = new SourceCache();
   #context: DeviceContext;
   #generation = 0;
   #renewal: Promise<void> | undefined;
   #disposed = false;
 
-  private constructor(context: DeviceContext, open: Open, { tuning, traits, batchInvariant }: EngineOptions) {
+  private constructor(context: DeviceContext, open: Open, options: EngineOptions) {
     this.#context = context;
     this.#open = open;
-    this.#otherTraits = traits;
-    this.#batchInvariant = batchInvariant;
-    this.tuning = tuning;
+    this.#options = options;
+    this.tuning = options.tuning;
+    this.avoid = options.avoid;
   }
 
   /**
@@ -91,10 +94,10 @@ export class Engine {
 
   /** What kernels are chosen by. */
   get traits(): DeviceTraits {
-    const { tuning } = this;
+    const { tuning, avoid } = this;
     const { traits } = this.#context;
-    const own = { limits: traits.limits, batchInvariant: this.#batchInvariant };
-    return { ...(this.#otherTraits ?? traits), ...own, ...(tuning && { tuning }) };
+    const { batchInvariant, traits: others = traits } = this.#options;
+    return { ...others, limits: traits.limits, batchInvariant, tuning, avoid };
   }
 
   /** Live buffers and bytes. */
@@ -108,8 +111,7 @@ export class Engine {
    * @throws DeviceLostError when the device that was lost is not its own
    */
   async ready(): Promise<void> {
-    if (this.#disposed || !this.#context.lost) return this.#context.requireAlive();
-    if (!this.#open) throw this.#context.lost;
+    if (this.#disposed || !this.#open || !this.#context.lost) return this.#context.requireAlive();
     this.#renewal ??= this.#renew(this.#open).finally(() => {
       this.#renewal = undefined;
     });

@@ -136,18 +136,19 @@ export class Recorder {
   }
 
   /**
-   * Adds a launch of `kernel` on `shape`. Operands are given by the binding names of the WGSL; of those that are written
+   * Adds a launch on `shape` of the kernel that was chosen, or of its substitute. Operands are given by the binding names of the WGSL; of those that are written
    * the kernel may declare some `optional`.
    * @param scalars by fields of the WGSL's Params, in place of what the plan says
    * @throws TypeError for an operand that the kernel has no binding for, that is read before it was written, that belongs
    *   to another recorder, or that one launch would write and bind twice; for a tensor that is written and no state
    */
   dispatch<S>(
-    kernel: Kernel<S>,
+    chosen: Kernel<S>,
     shape: S,
     operands: Readonly<Record<string, Operand | undefined>>,
     scalars: Readonly<Record<string, ScalarInput>> = {},
   ): void {
+    const kernel = this.traits.avoid?.of(chosen, shape, this.traits) ?? chosen;
     const plan = kernel.plan(shape, this.traits.limits);
     const label = `${kernel.name} ${plan.label}`;
     const { source, bindings, fields } = this.#sources.of(kernel, plan);

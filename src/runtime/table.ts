@@ -91,8 +91,8 @@ export async function streamTable(
         carry = undefined;
       }
       if (data.length % 2 === 1 && written + data.length < total) {
-        carry = data[data.length - 1]!;
-        data = data.subarray(0, data.length - 1);
+        carry = data.at(-1)!;
+        data = data.subarray(0, -1);
       }
     }
     write(data);

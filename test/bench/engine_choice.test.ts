@@ -3,10 +3,11 @@
 import { describe, expect, test } from "vitest";
 import { engineTables } from "../../bench/engine_choice.ts";
 import { ladderTask, SHAPE_FORMS, shapedTasks, typicalTasks } from "../../bench/kernel_cases.ts";
-import { type BenchTable, variantOf } from "../../bench/kernels.ts";
+import type { BenchTable } from "../../bench/kernels.ts";
 import { embedLayernormSized, gatherRowsSized, layernormSized, topKSized } from "../../bench/sized_cases.ts";
 import { DEFAULT_LIMITS, type DeviceTraits, type Kernel, type Scalar, specialize } from "../../src/kernels/kernel.ts";
 import type { MatmulShape } from "../../src/kernels/matmul/matmul.ts";
+import { variantOf } from "../../src/kernels/variant.ts";
 import { Checks } from "../../src/runtime/checks.ts";
 import * as ops from "../../src/runtime/ops.ts";
 import { Recorder, type Ref } from "../../src/runtime/recorder.ts";

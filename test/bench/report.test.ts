@@ -4,13 +4,13 @@ import { readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
 import { engineTables } from "../../bench/engine_choice.ts";
 import { typicalTasks } from "../../bench/kernel_cases.ts";
-import { variantOf } from "../../bench/kernels.ts";
 import type { OriginRow } from "../../bench/origin.ts";
 import { openReport, parseRows, peersTable } from "../../bench/report.ts";
 import { type CeilingRow, ceilingWarning, type KernelRow, type Row } from "../../bench/rows.ts";
 import type { Timing } from "../../bench/timing.ts";
 import { DEFAULT_LIMITS } from "../../src/kernels/kernel.ts";
 import type { MatmulShape } from "../../src/kernels/matmul/matmul.ts";
+import { variantOf } from "../../src/kernels/variant.ts";
 
 const timing: Timing = { clock: "gpu", repeats: 9, min: 1, p50: 1.5, p90: 2, noise: 0.25, others: 0.04 };
 

@@ -43,7 +43,7 @@ async function tune({ json, adapter, dtype, budget, dryRun, reset }: TuneCliOpti
   const claim = dryRun ? undefined : await claimTuning(file);
   let engine: Engine | undefined;
   try {
-    engine = await quietTerminal(() => createEngine({ adapter, tuning: false }));
+    engine = await quietTerminal(() => createEngine({ adapter, tuning: false, avoid: false }));
     if (dtype === "f16" && !engine.hasF16) {
       throw new InputError(`${engine.adapter.name} stores no f16 (it lacks shader-f16): tune with --dtype f32`);
     }
