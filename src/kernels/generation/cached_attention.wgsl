@@ -34,7 +34,7 @@ var<private> column: u32; // of the head
 fn main(
   @builtin(workgroup_id) group: vec3u,
   @builtin(num_workgroups) groups: vec3u,
-  @builtin(local_invocation_index) lane: u32,
+  lane: Lane,
 ) {
   let item = group.y * groups.x + group.x;
   let row = item / params.heads;
@@ -46,14 +46,14 @@ fn main(
   query = row * 3 * hidden + column;
   chain = slot * params.capacity;
   let own = (chain + params.step) * 2 * hidden + column;
-  for (var d = lane; d < params.head_dim; d += WORKGROUP_SIZE) {
+  for (var d = lane.thread; d < params.head_dim; d += WORKGROUP_SIZE) {
     cache[own + d] = qkv[query + hidden + d];
     cache[own + hidden + d] = qkv[query + 2 * hidden + d];
   }
   storageBarrier();
   let result = attend(params.step + 1, params.head_dim, params.scale, lane);
   for (var c = 0u; c < COLUMNS; c++) {
-    let d = lane + c * WORKGROUP_SIZE;
+    let d = lane.thread + c * WORKGROUP_SIZE;
     if (d < params.head_dim) { out[row * hidden + column + d] = Scalar(result[c]); }
   }
 }

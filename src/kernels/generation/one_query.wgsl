@@ -13,22 +13,22 @@ var<workgroup> weights: array<f32, WORKGROUP_SIZE>;
 var<workgroup> starts: array<u32, WORKGROUP_SIZE>;
 
 // The thread's columns of the result; zeros where there are no keys.
-fn attend(keys: u32, head_dim: u32, scale: f32, lane: u32) -> array<f32, COLUMNS> {
+fn attend(keys: u32, head_dim: u32, scale: f32, lane: Lane) -> array<f32, COLUMNS> {
   var best = LOWEST;
   var total = 0.0;
   var sums: array<f32, COLUMNS>;
   for (var block = 0u; block < keys; block += WORKGROUP_SIZE) {
-    let key = block + lane;
+    let key = block + lane.thread;
     var score = LOWEST;
     if (key < keys) {
       let start = key_start(key);
-      starts[lane] = start;
+      starts[lane.thread] = start;
       var sum = 0.0;
       for (var d = 0u; d < head_dim; d++) { sum += q_at(d) * k_at(start, d); }
       score = sum * scale;
     }
     let new_best = max(best, from_order_key(workgroup_max_key(order_key(score), lane)));
-    weights[lane] = select(0.0, exp(score - new_best), key < keys);
+    weights[lane.thread] = select(0.0, exp(score - new_best), key < keys);
     workgroupBarrier();
     let shrink = exp(best - new_best);
     best = new_best;
@@ -37,7 +37,7 @@ fn attend(keys: u32, head_dim: u32, scale: f32, lane: u32) -> array<f32, COLUMNS
     for (var g = 0u; g < min(u32(WORKGROUP_SIZE), keys - block); g++) {
       total += weights[g];
       for (var c = 0u; c < COLUMNS; c++) {
-        let d = lane + c * WORKGROUP_SIZE;
+        let d = lane.thread + c * WORKGROUP_SIZE;
         if (d < head_dim) { sums[c] += weights[g] * v_at(starts[g], d); }
       }
     }

@@ -34,7 +34,7 @@ struct Params {
 fn main(
   @builtin(workgroup_id) group: vec3u,
   @builtin(num_workgroups) groups: vec3u,
-  @builtin(local_invocation_index) lane: u32,
+  lane: Lane,
 ) {
   let row = group.y * groups.x + group.x;
   if (row >= params.rows) { return; }
@@ -42,7 +42,7 @@ fn main(
   if (slot == NOBODY) { return; }
   let first = row * params.vocab;
   var key = 0u;
-  for (var i = lane; i < params.vocab; i += WORKGROUP_SIZE) {
+  for (var i = lane.thread; i < params.vocab; i += WORKGROUP_SIZE) {
     let score = scores[first + i];
     if (score > LOWEST) { scores[first + i] = max(score / params.temperature, LOWEST); }
     key = max(key, order_key(scores[first + i]));
@@ -57,7 +57,7 @@ fn main(
     for (var bit = 0u; bit < 32; bit++) { // as often for all threads, which meet at barriers
       let middle = low + (high - low) / 2;
       var count = 0.0;
-      for (var i = lane; i < params.vocab; i += WORKGROUP_SIZE) {
+      for (var i = lane.thread; i < params.vocab; i += WORKGROUP_SIZE) {
         count += select(0.0, 1.0, order_key(scores[first + i]) >= middle);
       }
       if (u32(workgroup_sum(count, lane)) >= params.top_k) { low = middle; } else { high = middle; }
@@ -75,7 +75,7 @@ fn main(
     bound = high;
   }
   let name = names[slot];
-  for (var i = lane; i < params.vocab; i += WORKGROUP_SIZE) {
+  for (var i = lane.thread; i < params.vocab; i += WORKGROUP_SIZE) {
     let score = scores[first + i];
     let drawn = philox(vec4u(i / 4, name, params.step, 0), vec2u(params.seed, 0x67756d62u))[i % 4];
     let uniform_number = (f32(drawn >> 9) + 0.5) * 1.1920928955078125e-7; // 2^-23: never 0, never 1
@@ -85,9 +85,9 @@ fn main(
 }
 
 // The sum of exp(score - best) over keys from `low` to `high`.
-fn mass(first: u32, low: u32, high: u32, best: f32, lane: u32) -> f32 {
+fn mass(first: u32, low: u32, high: u32, best: f32, lane: Lane) -> f32 {
   var sum = 0.0;
-  for (var i = lane; i < params.vocab; i += WORKGROUP_SIZE) {
+  for (var i = lane.thread; i < params.vocab; i += WORKGROUP_SIZE) {
     let score = scores[first + i];
     let key = order_key(score);
     if (key >= low && key <= high) { sum += exp(score - best); }

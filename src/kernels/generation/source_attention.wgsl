@@ -31,7 +31,7 @@ var<private> column: u32; // of the head
 fn main(
   @builtin(workgroup_id) group: vec3u,
   @builtin(num_workgroups) groups: vec3u,
-  @builtin(local_invocation_index) lane: u32,
+  lane: Lane,
 ) {
   let item = group.y * groups.x + group.x;
   let row = item / params.heads;
@@ -44,7 +44,7 @@ fn main(
   let keys = cu_seqlens[source + 1] - cu_seqlens[source];
   let result = attend(keys, params.head_dim, params.scale, lane);
   for (var c = 0u; c < COLUMNS; c++) {
-    let d = lane + c * WORKGROUP_SIZE;
+    let d = lane.thread + c * WORKGROUP_SIZE;
     if (d < params.head_dim) { out[query + d] = Scalar(result[c]); }
   }
 }

@@ -52,7 +52,7 @@ var<private> chain: u32; // where the slot's begins
 fn main(
   @builtin(workgroup_id) group: vec3u,
   @builtin(num_workgroups) groups: vec3u,
-  @builtin(local_invocation_index) lane: u32,
+  lane: Lane,
 ) {
   let row = group.y * groups.x + group.x;
   if (row >= params.rows) { return; }
@@ -65,23 +65,23 @@ fn main(
   var shift = 0.0;
   if (LOG) {
     var key = 0u;
-    for (var i = lane; i < params.vocab; i += WORKGROUP_SIZE) { key = max(key, order_key(f32(logits[first + i]))); }
+    for (var i = lane.thread; i < params.vocab; i += WORKGROUP_SIZE) { key = max(key, order_key(f32(logits[first + i]))); }
     let greatest = from_order_key(workgroup_max_key(key, lane));
     var sum = 0.0;
-    for (var i = lane; i < params.vocab; i += WORKGROUP_SIZE) { sum += exp(f32(logits[first + i]) - greatest); }
+    for (var i = lane.thread; i < params.vocab; i += WORKGROUP_SIZE) { sum += exp(f32(logits[first + i]) - greatest); }
     shift = greatest + log(workgroup_sum(sum, lane));
   }
   let forced = params.forced_end > params.forced_begin;
-  for (var i = lane; i < params.vocab; i += WORKGROUP_SIZE) {
+  for (var i = lane.thread; i < params.vocab; i += WORKGROUP_SIZE) {
     scores[first + i] = select(f32(logits[first + i]) - shift, LOWEST, forced);
   }
   storageBarrier();
   if (forced) {
-    for (var i = params.forced_begin + lane; i < params.forced_end; i += WORKGROUP_SIZE) { scores[first + lists[i]] = 0.0; }
+    for (var i = params.forced_begin + lane.thread; i < params.forced_end; i += WORKGROUP_SIZE) { scores[first + lists[i]] = 0.0; }
     return;
   }
   if (params.penalty != 1.0) {
-    for (var at = lane; at < length; at += WORKGROUP_SIZE) {
+    for (var at = lane.thread; at < length; at += WORKGROUP_SIZE) {
       let id = written(at);
       var again = false; // once for each token, by its first place
       for (var before = 0u; before < at; before++) { again |= written(before) == id; }
@@ -91,7 +91,7 @@ fn main(
   }
   storageBarrier();
   if (params.ngram > 0) {
-    for (var at = lane; at + params.ngram <= length; at += WORKGROUP_SIZE) {
+    for (var at = lane.thread; at + params.ngram <= length; at += WORKGROUP_SIZE) {
       var same = true;
       for (var i = 0u; i + 1 < params.ngram; i++) { same &= written(at + i) == written(length + 1 - params.ngram + i); }
       if (same) { scores[first + written(at + params.ngram - 1)] = LOWEST; }
@@ -100,7 +100,7 @@ fn main(
   if (params.source_ngram > 0 && length + 1 >= params.source_ngram) {
     let begin = cu_seqlens[slot / WIDTH];
     let end = cu_seqlens[slot / WIDTH + 1];
-    for (var at = begin + lane; at + params.source_ngram <= end; at += WORKGROUP_SIZE) {
+    for (var at = begin + lane.thread; at + params.source_ngram <= end; at += WORKGROUP_SIZE) {
       var same = true;
       for (var i = 0u; i + 1 < params.source_ngram; i++) {
         same &= source_ids[at + i] == written(length + 1 - params.source_ngram + i);
@@ -108,7 +108,7 @@ fn main(
       if (same) { scores[first + source_ids[at + params.source_ngram - 1]] = LOWEST; }
     }
   }
-  if (lane == 0) {
+  if (lane.thread == 0) {
     var at = params.words;
     for (var word = 0u; word < params.word_count; word++) {
       let size = lists[at];
@@ -119,7 +119,7 @@ fn main(
     }
   }
   if (length < params.least) {
-    for (var i = lane; i < params.ends; i += WORKGROUP_SIZE) { scores[first + lists[i]] = LOWEST; }
+    for (var i = lane.thread; i < params.ends; i += WORKGROUP_SIZE) { scores[first + lists[i]] = LOWEST; }
   }
 }
 
