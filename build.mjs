@@ -22,6 +22,7 @@ const DIST = join(ROOT, "dist");
 const { writeDeclarations } = await typescript("declarations.ts");
 const typed = process.argv.includes("--types") ? writeDeclarations(ROOT, join(DIST, "types")) : 0; // meanwhile
 const { kernelTexts, wgslModules } = await typescript("wgsl.ts");
+const { bareWgsl } = await typescript("bare_wgsl.ts");
 // minified, a module would lose the PURE annotations by which a bundler leaves out what an app does not use
 const modules = [
   await browserModule("index", "src/index.ts"),
@@ -143,25 +144,6 @@ async function typescript(file) {
     platform: "node",
   });
   return import(`data:text/javascript,${encodeURIComponent(outputFiles[0].text)}`);
-}
-
-/**
- * WGSL without comments and spaces: a quarter of the download. The files in dist/kernels keep theirs. A minus or a slash
- * keeps its spaces where what follows could make another token of it.
- */
-function bareWgsl(text) {
-  const lines = text.split("\n").map((line) =>
-    line
-      .replace(/\/\/.*/, "")
-      .replace(/ *(->|[=+*%<>(){},;:&|^!?]) */g, "$1")
-      .replace(/ ([-/]) (?=[\w(])/g, "$1")
-      .trim(),
-  );
-  // only the constants and types that `specialize` re-values must begin a line
-  return lines
-    .filter(Boolean)
-    .join("\n")
-    .replace(/([;{},])\n(?!const|alias)/g, "$1");
 }
 
 /** The licences of the packages in a bundle, which copies of them must carry. Those that share a text are listed above it. */
