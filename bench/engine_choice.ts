@@ -6,6 +6,7 @@ import {
   type Kernel,
   type KernelLimits,
   rowOwnerFor,
+  rowReducerFor,
   type Scalar,
   specialize,
 } from "../src/kernels/kernel.ts";
@@ -128,7 +129,7 @@ export interface EngineTables {
 
 /** A table for each operation that a device with these traits is measured by. */
 export function engineTables(traits: DeviceTraits): EngineTables {
-  const owner = rowOwnerFor(traits);
+  const reducer = rowReducerFor(traits);
   const matmuls = (kernels: CaseTable<MatmulShape>["kernels"]): BenchTable<MatmulShape> =>
     engineFirst("matmul", { ...matmulCases, kernels }, traits, (shape) => matmulKernelFor(shape, traits));
   return {
@@ -137,14 +138,14 @@ export function engineTables(traits: DeviceTraits): EngineTables {
     matmulQ8: engineFirst("matmul_q8", matmulQ8Cases, traits),
     attention: engineFirst("attention", attentionCases, traits, (shape) => attentionKernelFor(shape, traits)),
     attentionProbs: engineFirst("attention_probs", attentionProbsCases, traits),
-    embedLayernorm: engineFirst("embed_layernorm", embedLayernormCases, traits, () => embedLayernormBy(owner)),
-    layernorm: engineFirst("layernorm", layernormCases, traits, () => layernormBy(owner)),
-    l2Normalize: engineFirst("l2_normalize", l2NormalizeCases, traits, () => l2NormalizeBy(owner)),
+    embedLayernorm: engineFirst("embed_layernorm", embedLayernormCases, traits, () => embedLayernormBy(reducer)),
+    layernorm: engineFirst("layernorm", layernormCases, traits, () => layernormBy(reducer)),
+    l2Normalize: engineFirst("l2_normalize", l2NormalizeCases, traits, () => l2NormalizeBy(reducer)),
     softmax: engineFirst("softmax", softmaxCases, traits, (shape) => softmaxKernelFor(shape, traits)),
     pool: engineFirst("pool", poolCases, traits),
     gatherRows: engineFirst("gather_rows", gatherRowsCases, traits),
     topK: engineFirst("top_k", topKCases, traits),
-    nonFinite: engineFirst("non_finite", nonFiniteCases, traits, () => nonFiniteBy(owner)),
+    nonFinite: engineFirst("non_finite", nonFiniteCases, traits, () => nonFiniteBy(rowOwnerFor(traits))),
     activation: { ...activationCases, operation: "activation" },
   };
 }

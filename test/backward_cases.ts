@@ -30,9 +30,7 @@ import {
   dropout,
   type LayernormBackwardShape,
   type LayernormWeightsBackwardShape,
-  l2NormalizeBackward,
   l2NormalizeBackwardBy,
-  layernormBackward,
   layernormBackwardBy,
   layernormWeightsBackward,
   layernormWeightsBackwardBy,
@@ -50,7 +48,7 @@ import {
   spreadRows,
 } from "../src/kernels/tokens/backward.ts";
 import type { PoolShape } from "../src/kernels/tokens/pool.ts";
-import { absolute, type Bound, type Case, type CaseTable, exact, type Random, UNIT, UNITS } from "./case.ts";
+import { absolute, type Bound, byEach, type Case, type CaseTable, exact, type Random, UNIT, UNITS } from "./case.ts";
 
 export * from "./loss_cases.ts";
 export * from "./sentence_cases.ts";
@@ -87,7 +85,7 @@ export const columnSumsCases: Table<ColumnSumsShape> = {
 };
 
 export const layernormBackwardCases: Table<LayernormBackwardShape> = {
-  kernels: () => [layernormBackward, layernormBackwardBy("thread")],
+  kernels: (_, traits) => byEach(traits, layernormBackwardBy),
   reference: backward.layernormBackward,
   cases: SIZES.filter(([, cols]) => cols > 1).map(([rows, cols]) => ({
     shape: { rows, cols, eps: 1e-12 },
@@ -130,7 +128,7 @@ export const layernormWeightsBackwardCases: Table<LayernormWeightsBackwardShape>
 };
 
 export const l2NormalizeBackwardCases: Table<L2NormalizeShape> = {
-  kernels: () => [l2NormalizeBackward, l2NormalizeBackwardBy("thread")],
+  kernels: (_, traits) => byEach(traits, l2NormalizeBackwardBy),
   reference: backward.l2NormalizeBackward,
   cases: SIZES.map(([rows, cols]) => ({
     shape: { rows, cols },

@@ -1,5 +1,5 @@
 /** What a row of the tables in cases.ts is: a shape, its inputs, and the error that is allowed. */
-import type { DeviceTraits, Kernel, Scalar } from "../src/kernels/kernel.ts";
+import type { DeviceTraits, Kernel, RowReducer, Scalar } from "../src/kernels/kernel.ts";
 import type * as reference from "../src/kernels/reference/twins.ts";
 
 /** Allowed is `|got - want| <= absolute + relative * |want|`. */
@@ -21,11 +21,20 @@ export interface Case<Shape> {
 
 export interface CaseTable<Shape extends { readonly dtype: Scalar }> {
   /** The kernels that must all compute a shape, on a device with these traits: without them, on any. */
-  kernels(shape: Shape, traits?: Pick<DeviceTraits, "subgroupSize">): readonly Kernel<Shape>[];
+  kernels(shape: Shape, traits?: Pick<DeviceTraits, "subgroupSize" | "subgroupIds">): readonly Kernel<Shape>[];
   reference(shape: Shape, inputs: reference.Inputs): reference.Outputs;
   readonly cases: readonly Case<Shape>[];
   /** Shapes of BERT-base on 128 tokens. */
   readonly typical: readonly Case<Shape>[];
+}
+
+/** The kernels of rows, by all who may take them: through subgroups where the device can. */
+export function byEach<Shape>(
+  traits: Pick<DeviceTraits, "subgroupIds"> | undefined,
+  kernelBy: (reducer: RowReducer) => Kernel<Shape>,
+): Kernel<Shape>[] {
+  const reducers = ["workgroup", "thread", ...(traits?.subgroupIds ? (["subgroups"] as const) : [])] as const;
+  return reducers.map((reducer) => kernelBy(reducer));
 }
 
 /** Half a unit in the last place, relative. */

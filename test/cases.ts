@@ -19,21 +19,20 @@ import type { MatmulShape } from "../src/kernels/matmul/matmul.ts";
 import { matmulQ8 } from "../src/kernels/matmul/matmul_q8.ts";
 import * as reference from "../src/kernels/reference/twins.ts";
 import { type ActivationShape, activation } from "../src/kernels/rows/activation.ts";
-import { type L2NormalizeShape, l2Normalize, l2NormalizeBy } from "../src/kernels/rows/l2_normalize.ts";
+import { type L2NormalizeShape, l2NormalizeBy } from "../src/kernels/rows/l2_normalize.ts";
 import {
   type EmbedLayernormShape,
-  embedLayernorm,
   embedLayernormBy,
   type LayernormShape,
-  layernorm,
   layernormBy,
 } from "../src/kernels/rows/layernorm.ts";
-import { type SoftmaxShape, softmax, softmaxBy } from "../src/kernels/rows/softmax.ts";
+import { type SoftmaxShape, softmaxBy } from "../src/kernels/rows/softmax.ts";
 import { type TopKShape, topK } from "../src/kernels/rows/top_k.ts";
 import { type GatherRowsShape, gatherRows } from "../src/kernels/tokens/gather_rows.ts";
 import { type PoolShape, pool } from "../src/kernels/tokens/pool.ts";
 import {
   absolute,
+  byEach,
   type Case,
   type CaseTable,
   exact,
@@ -102,10 +101,9 @@ function softmaxCase(rows: number, cols: number, log: boolean): Case<SoftmaxShap
 }
 
 export const softmaxCases: CaseTable<SoftmaxShape> = {
-  kernels: ({ cols }) => [
-    softmax,
-    softmaxBy("thread"),
-    ...(cols % 4 === 2 ? [softmaxBy("workgroup", "vec2"), softmaxBy("thread", "vec2")] : []),
+  kernels: ({ cols }, traits) => [
+    ...byEach(traits, softmaxBy),
+    ...(cols % 4 === 2 ? byEach(traits, (reducer) => softmaxBy(reducer, "vec2")) : []),
   ],
   reference: reference.softmax,
   cases: [
@@ -132,7 +130,7 @@ function layernormCase(rows: number, cols: number, residual: boolean): Case<Laye
 }
 
 export const layernormCases: CaseTable<LayernormShape> = {
-  kernels: () => [layernorm, layernormBy("thread")],
+  kernels: (_, traits) => byEach(traits, layernormBy),
   reference: reference.layernorm,
   cases: rowLengths.flatMap((cols) => [layernormCase(9, cols, false), layernormCase(2, cols, true)]),
   typical: [layernormCase(128, 768, true)],
@@ -167,7 +165,7 @@ export function embedCase(
 }
 
 export const embedLayernormCases: CaseTable<EmbedLayernormShape> = {
-  kernels: () => [embedLayernorm, embedLayernormBy("thread")],
+  kernels: (_, traits) => byEach(traits, embedLayernormBy),
   reference: reference.embedLayernorm,
   cases: [
     embedCase(1, 1),
@@ -190,7 +188,7 @@ function l2Case(rows: number, cols: number): Case<L2NormalizeShape> {
 }
 
 export const l2NormalizeCases: CaseTable<L2NormalizeShape> = {
-  kernels: () => [l2Normalize, l2NormalizeBy("thread")],
+  kernels: (_, traits) => byEach(traits, l2NormalizeBy),
   reference: reference.l2Normalize,
   cases: rowLengths.map((cols) => l2Case(3, cols)),
   typical: [l2Case(128, 768)],

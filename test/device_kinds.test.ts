@@ -42,17 +42,17 @@ describe.each(["f32", "f16"] as const)("a whole BERT in %s", (dtype) => {
   });
 
   test.for([
-    ["nvidia", "128x128"],
-    ["apple", "64x64"],
-    ["intel", "64x64"],
-  ] as const)("runs on the kernels of a GPU of %s", async ([kind, tile], { skip }) => {
+    ["nvidia", "128x128", "_subgroup"],
+    ["apple", "64x64", ""],
+    ["intel", "64x64", "_subgroup"],
+  ] as const)("runs on the kernels of a GPU of %s", async ([kind, tile, rows], { skip }) => {
     if (own === undefined) return skip("the device has no shader-f16");
     const other = await run(dtype, kind);
     for (const name of [
       `matmul_workgroup ${tile}`,
       "matmul_split_k",
-      "layernorm by workgroup",
-      "embed_layernorm by workgroup",
+      `layernorm${rows} by workgroup`,
+      `embed_layernorm${rows} by workgroup`,
       "attention",
     ]) {
       expect(other.names).toContain(name);

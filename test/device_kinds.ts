@@ -6,9 +6,10 @@ import { createEngine, Engine, type OtherTraits, requestDevice } from "../src/no
 export type DeviceKind = "nvidia" | "apple" | "intel";
 
 export const DEVICE_KINDS: Readonly<Record<DeviceKind, OtherTraits>> = {
-  nvidia: { software: false, vendor: "nvidia", subgroupSize: 32, subgroupMaxSize: 32 },
+  nvidia: { software: false, vendor: "nvidia", subgroupSize: 32, subgroupMaxSize: 32, subgroupIds: true },
+  // as by an implementation whose WGSL numbers no subgroups yet
   apple: { software: false, vendor: "apple", subgroupSize: 32, subgroupMaxSize: 32 },
-  intel: { software: false, vendor: "intel", subgroupMaxSize: 32 }, // its subgroups have 8, 16 or 32 threads
+  intel: { software: false, vendor: "intel", subgroupMaxSize: 32, subgroupIds: true }, // its subgroups have 8, 16 or 32 threads
 };
 
 /** `--as KIND` of a command. */

@@ -47,6 +47,8 @@ export interface DeviceTraits {
   readonly subgroupMaxSize?: number;
   /** Threads of every subgroup, where they are all of one size and the device has the feature `subgroups`. */
   readonly subgroupSize?: number;
+  /** Whether kernels may use subgroups, of whatever size, and number them: the feature `subgroups`, and WGSL's `subgroup_id`. */
+  readonly subgroupIds?: boolean;
   /** Measured on this device: goes before what is known of its kind. */
   readonly tuning?: Tuning;
   /** Whether no choice may depend on the number of rows, so that a row is the same bits whatever comes with it. */
@@ -239,6 +241,26 @@ export function rowOwnerFor({ software }: Pick<DeviceTraits, "software">): RowOw
   return software ? "thread" : "workgroup";
 }
 
+/** As `RowOwner`, for a kernel that has a variant whose workgroups reduce within subgroups first: fewer barriers. */
+export type RowReducer = RowOwner | "subgroups";
+
+export function rowReducerFor(traits: Pick<DeviceTraits, "software" | "subgroupIds">): RowReducer {
+  const owner = rowOwnerFor(traits);
+  return owner === "workgroup" && traits.subgroupIds ? "subgroups" : owner;
+}
+
+/** What a kernel is called, and its source, by who takes a row: that of a workgroup or a thread, or the variant for subgroups. */
+export function rowKernel(
+  reducer: RowReducer,
+  name: string,
+  source: string,
+  subgroups: string,
+): Pick<Kernel<never>, "name" | "source" | "features"> {
+  return reducer === "subgroups"
+    ? { name: `${name}_subgroup`, source: subgroups, features: ["subgroups"] }
+    : { name, source };
+}
+
 /** Vectors that one thread adds to a single running sum: more would round too often. */
 const MOST_VECTORS = 1024;
 
@@ -248,7 +270,7 @@ const MOST_VECTORS = 1024;
  * @param mostVectors a thread is not left alone with a row of more
  */
 export function planRows(
-  owner: RowOwner,
+  owner: RowReducer,
   limits: KernelLimits,
   constants: KernelPlan["constants"] & { readonly WIDTH: number },
   params: KernelPlan["params"] & { readonly rows: number; readonly cols: number },
@@ -257,7 +279,7 @@ export function planRows(
   const { rows, cols } = params;
   const vectors = cols / constants.WIDTH;
   const alone = owner === "thread" && vectors <= mostVectors;
-  const size = alone ? ROWS_ABREAST : rowWorkgroupSize(vectors, limits);
+  const size = alone ? ROWS_ABREAST : rowWorkgroupSize(vectors, limits, owner === "subgroups" ? 32 : 16);
   return {
     constants: { ...constants, LANES: alone ? 1 : size, WORKGROUP_SIZE: size },
     params,
@@ -267,10 +289,10 @@ export function planRows(
 }
 
 /**
- * Threads of a workgroup that owns a row, a power of four as shared/reduce.wgsl wants: enough to share a long row, few
- * where barriers would cost more than the row.
+ * Threads of a workgroup that owns a row: enough to share a long row, few where barriers would cost more than the row.
+ * @param least of a short row: a power of four, as shared/reduce.wgsl wants; through subgroups as many as most GPUs' have
  */
-export function rowWorkgroupSize(items: number, limits: KernelLimits): number {
-  const wanted = items <= 128 ? 16 : items <= 4096 ? 64 : 256;
+export function rowWorkgroupSize(items: number, limits: KernelLimits, least: number = 16): number {
+  const wanted = items <= 128 ? least : items <= 4096 ? 64 : 256;
   return limits.maxComputeInvocationsPerWorkgroup >= wanted ? wanted : 64;
 }

@@ -57,6 +57,11 @@ export async function findAdapter(
   throw new NoAdapterError(choice, tried);
 }
 
+/** WGSL's language features, which are Dawn's: of all adapters the same. Asked for after an adapter. */
+export function languageFeatures(): ReadonlySet<string> | undefined {
+  return instances.values().next().value?.wgslLanguageFeatures;
+}
+
 /** The places to look, in order; each gives an adapter or says why it has none. */
 function attempts(dawn: Dawn, choice: string, flags: readonly string[]): (() => Promise<GPUAdapter | string>)[] {
   const system = (accepts: Accepts) => () => systemAdapter(dawn, flags, accepts);

@@ -8,7 +8,7 @@ import {
   deviceDescriptor,
   type IdleHook,
 } from "../runtime/device.ts";
-import { type AdapterChoice, type Dawn, findAdapter, NoAdapterError } from "./adapter.ts";
+import { type AdapterChoice, type Dawn, findAdapter, languageFeatures, NoAdapterError } from "./adapter.ts";
 import { napWhileWaiting } from "./idle.ts";
 
 export { type AdapterChoice, NoAdapterError } from "./adapter.ts";
@@ -51,7 +51,7 @@ export async function requestDevice(options: DeviceOptions = {}): Promise<NodeDe
   const { features, limits } = options;
   const adapter = await findAdapter(await loadDawn(options.adapter), options.adapter, dawnFlags(options));
   const device = await adapter.requestDevice(deviceDescriptor(adapter, { features, limits }));
-  const summary = adapterSummary(adapter.info);
+  const summary = adapterSummary(adapter.info, languageFeatures());
   // In Dawn's binding a collected device is a destroyed one, whatever buffers of it are in use. A timer that is never
   // due holds it until it is closed and, unreferenced, lets the process end.
   const hold = setInterval(() => void device, 2 ** 31 - 1).unref();

@@ -18,6 +18,8 @@ export interface AdapterSummary {
   readonly matrixUnits?: readonly MatrixUnit[];
   /** Threads of its largest subgroup; absent where that is withheld. */
   readonly subgroupMaxSize?: number;
+  /** Whether its shaders can number subgroups: WGSL's language feature `subgroup_id`. Absent where they cannot. */
+  readonly subgroupIds?: boolean;
 }
 
 /** Told of a wait for the GPU when it begins; what it returns is called when the wait is over. */
@@ -106,8 +108,14 @@ export function infoOf(device: GPUDevice): Partial<GPUAdapterInfo> {
   return (device as { readonly adapterInfo?: GPUAdapterInfo }).adapterInfo ?? {};
 }
 
-/** The adapter in words. Fields that the browser withholds are empty, but never `name`. */
-export function adapterSummary(info: Partial<GPUAdapterInfo>): AdapterSummary {
+/**
+ * The adapter in words. Fields that the browser withholds are empty, but never `name`.
+ * @param wgsl the language features of the implementation; default: the browser's, where there is one
+ */
+export function adapterSummary(
+  info: Partial<GPUAdapterInfo>,
+  wgsl: { has(feature: string): boolean } | undefined = browserGpu()?.wgslLanguageFeatures,
+): AdapterSummary {
   const { vendor = "", architecture = "", description = "", subgroupMaxSize } = info;
   const matrixUnits = matrixUnitsOf(info);
   // Dawn turns every blank and bracket of a device's name into a hyphen, also the last
@@ -123,6 +131,7 @@ export function adapterSummary(info: Partial<GPUAdapterInfo>): AdapterSummary {
       /swiftshader|llvmpipe|basic render/i.test(`${architecture} ${device} ${description}`),
     ...(matrixUnits.length > 0 && { matrixUnits }),
     ...(subgroupMaxSize !== undefined && { subgroupMaxSize }),
+    ...(wgsl?.has("subgroup_id") && { subgroupIds: true }),
   };
 }
 
@@ -158,7 +167,7 @@ export function subgroupSizeOf(device: GPUDevice): number | undefined {
 
 /** What kernels are chosen by on this device. */
 export function traitsOf(device: GPUDevice, adapter: AdapterSummary): DeviceTraits {
-  const { matrixUnits, subgroupMaxSize } = adapter;
+  const { matrixUnits, subgroupMaxSize, subgroupIds } = adapter;
   const subgroupSize = subgroupSizeOf(device);
   const multiplies = device.features.has(MATRIX_FEATURE) && matrixUnits && subgroupMaxSize;
   return {
@@ -166,13 +175,18 @@ export function traitsOf(device: GPUDevice, adapter: AdapterSummary): DeviceTrai
     software: adapter.software,
     vendor: adapter.vendor.toLowerCase(),
     ...(subgroupSize !== undefined && { subgroupSize }),
+    ...(subgroupIds && device.features.has("subgroups") && { subgroupIds }),
     ...(multiplies && { matrixUnits, subgroupMaxSize }),
   };
 }
 
+function browserGpu(): GPU | undefined {
+  return (globalThis as { navigator?: { gpu?: GPU } }).navigator?.gpu;
+}
+
 /** The best device of a browser. @throws NoWebGpuError */
 export async function openBrowserDevice(): Promise<OpenedDevice> {
-  const gpu = (globalThis as { navigator?: { gpu?: GPU } }).navigator?.gpu;
+  const gpu = browserGpu();
   if (!gpu) {
     throw new NoWebGpuError(
       "this environment has no WebGPU (navigator.gpu is missing): use a browser with WebGPU on a secure (https or localhost) page, or createEngine of bert-webgpu/node",

@@ -6,7 +6,7 @@
 import { attentionKernelFor } from "../kernels/attention/attention.ts";
 import { attentionProbs as attentionProbsKernel } from "../kernels/attention/attention_probs.ts";
 import type { Scalar } from "../kernels/kernel.ts";
-import { rowOwnerFor } from "../kernels/kernel.ts";
+import { rowOwnerFor, rowReducerFor } from "../kernels/kernel.ts";
 import type { MatmulShape } from "../kernels/matmul/matmul.ts";
 import { matmulKernelFor } from "../kernels/matmul/matmul_choice.ts";
 import { matmulQ8 } from "../kernels/matmul/matmul_q8.ts";
@@ -102,7 +102,7 @@ export function layerNorm(r: Recorder, x: Ref, { gamma, beta }: NormWeights, eps
   const [rows, cols] = rowsAndCols(x);
   const out = r.temporary("layernorm", x.shape, x.dtype);
   const shape = { rows, cols, eps, dtype: scalar(x), residual: residual !== undefined };
-  r.dispatch(layernormBy(rowOwnerFor(r.traits)), shape, { x, residual, gamma, beta, out });
+  r.dispatch(layernormBy(rowReducerFor(r.traits)), shape, { x, residual, gamma, beta, out });
   return out;
 }
 
@@ -122,7 +122,7 @@ export function embed(
   const word = gathered ? gatherRows(r, tables.word, wordIds!, dtype) : tables.word.parts[0]!;
   const out = r.temporary("embeddings", [count, hidden], dtype);
   r.dispatch(
-    embedLayernormBy(rowOwnerFor(r.traits)),
+    embedLayernormBy(rowReducerFor(r.traits)),
     { tokens: count, hidden, eps, dtype, gathered },
     { tokens, word, position: tables.position, token_type: tables.tokenType, gamma, beta, out },
   );
@@ -216,7 +216,7 @@ export function pool(r: Recorder, x: Ref, { tokens, cuSeqlens, masked }: PackedT
 export function l2Normalize(r: Recorder, x: Ref): Ref {
   const [rows, cols] = rowsAndCols(x);
   const out = r.temporary("l2 normalised", x.shape, x.dtype);
-  r.dispatch(l2NormalizeBy(rowOwnerFor(r.traits)), { rows, cols, dtype: scalar(x) }, { x, out });
+  r.dispatch(l2NormalizeBy(rowReducerFor(r.traits)), { rows, cols, dtype: scalar(x) }, { x, out });
   return out;
 }
 

@@ -3,7 +3,7 @@
  * back how its gradient goes. Gradients of weights are added to what is there.
  */
 
-import { rowOwnerFor, type Scalar } from "../kernels/kernel.ts";
+import { rowOwnerFor, rowReducerFor, type Scalar } from "../kernels/kernel.ts";
 import type { MatmulShape } from "../kernels/matmul/matmul.ts";
 import { matmulBackwardKernelFor } from "../kernels/matmul/matmul_backward.ts";
 import {
@@ -185,14 +185,13 @@ export function layerNorm(
       if (!dOut) return undefined;
       const [rows, cols] = x.shape as [number, number];
       const shape = { rows, cols, dtype: scalarOf(x) };
-      const owner = rowOwnerFor(r.traits);
       const dx = r.temporary("gradient", x.shape, x.dtype);
       const stats = r.temporary("moments", [rows, 2], "f32");
-      r.dispatch(layernormBackwardBy(owner), { ...shape, eps }, { x, gamma, d_out: dOut, dx, stats });
+      r.dispatch(layernormBackwardBy(rowReducerFor(r.traits)), { ...shape, eps }, { x, gamma, d_out: dOut, dx, stats });
       const [dGamma, dBeta, dBias] = [gradientOf(gamma), gradientOf(beta), bias && gradientOf(bias)];
       if (dGamma && dBeta) {
         r.dispatch(
-          layernormWeightsBackwardBy(owner),
+          layernormWeightsBackwardBy(rowOwnerFor(r.traits)),
           { ...shape, bias: dBias !== undefined },
           { x, stats, d_out: dOut, dx, d_gamma: dGamma, d_beta: dBeta, d_bias: dBias },
         );
@@ -252,7 +251,7 @@ export function l2Normalize(tape: Tape, x: Ref): Operation {
       const [rows, cols] = x.shape as [number, number];
       const dx = r.temporary("gradient", x.shape, x.dtype);
       const shape = { rows, cols, dtype: scalarOf(x) };
-      r.dispatch(l2NormalizeBackwardBy(rowOwnerFor(r.traits)), shape, { x, d_out: dOut, dx });
+      r.dispatch(l2NormalizeBackwardBy(rowReducerFor(r.traits)), shape, { x, d_out: dOut, dx });
       return dx;
     },
   };

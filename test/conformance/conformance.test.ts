@@ -81,7 +81,7 @@ describe("conformance", () => {
     const { status, lines } = run("conformance", dir, "--as", "nvidia");
     expect(lines[0]).toMatch(/, kernels as on nvidia$/);
     expect(lines.slice(-2)).toEqual([
-      "launched: 1 gather_rows, 1 matmul_split_k_unaligned, 1 softmax by workgroup, 1 top_k",
+      "launched: 1 gather_rows, 1 matmul_split_k_unaligned, 1 softmax_subgroup by workgroup, 1 top_k",
       "4 passed, 0 failed, 2 skipped",
     ]);
     expect(status).toBe(0);

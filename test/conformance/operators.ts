@@ -12,7 +12,7 @@ import {
   softmaxKernelFor,
   topK,
 } from "../../src/kernels/index.ts";
-import { rowOwnerFor } from "../../src/kernels/kernel.ts";
+import { rowReducerFor } from "../../src/kernels/kernel.ts";
 import type { Engine } from "../../src/node/index.ts";
 import { attentionOp, packedAttentionOp } from "./attention.ts";
 import { launch } from "./launch.ts";
@@ -158,7 +158,7 @@ function softmaxOp(log: boolean): Operator {
 
 function l2NormalizeOp(engine: Engine, record: VectorRecord, dtype: Scalar): Promise<ArrayLike<number>> {
   return alongAxis(input(record, "X", "input"), Number(record.attributes.axis ?? -1), async (rows, cols, floats) => {
-    const kernel = l2NormalizeBy(rowOwnerFor(engine.traits));
+    const kernel = l2NormalizeBy(rowReducerFor(engine.traits));
     return (await launch(engine, kernel, { rows, cols, dtype }, { x: { floats } }, { out: { size: rows * cols } }))
       .out!;
   });
@@ -201,7 +201,7 @@ async function layerNormOp(engine: Engine, record: VectorRecord, dtype: Scalar):
     gamma: { floats: affine("scale", 1) },
     beta: { floats: affine("bias", 0) },
   };
-  const { out } = await launch(engine, layernormBy(rowOwnerFor(engine.traits)), shape, inputs, {
+  const { out } = await launch(engine, layernormBy(rowReducerFor(engine.traits)), shape, inputs, {
     out: { size: x.data.length },
   });
   return permute({ shape: moved.shape, data: Float64Array.from(out!) }, undo).data;
@@ -237,8 +237,9 @@ async function skipLayerNormOp(engine: Engine, record: VectorRecord, dtype: Scal
     gamma: { floats: input(record, "gamma").data },
     beta: { floats: optional(record, "beta")?.data ?? new Float64Array(cols) },
   };
-  return (await launch(engine, layernormBy(rowOwnerFor(engine.traits)), shape, inputs, { out: { size: rows * cols } }))
-    .out!;
+  return (
+    await launch(engine, layernormBy(rowReducerFor(engine.traits)), shape, inputs, { out: { size: rows * cols } })
+  ).out!;
 }
 
 async function embedLayerNormOp(engine: Engine, record: VectorRecord, dtype: Scalar): Promise<ArrayLike<number>> {
@@ -267,7 +268,7 @@ async function embedLayerNormOp(engine: Engine, record: VectorRecord, dtype: Sca
     beta: { floats: input(record, "beta").data },
   };
   return (
-    await launch(engine, embedLayernormBy(rowOwnerFor(engine.traits)), shape, inputs, {
+    await launch(engine, embedLayernormBy(rowReducerFor(engine.traits)), shape, inputs, {
       out: { size: ids.data.length * hidden },
     })
   ).out!;

@@ -32,6 +32,9 @@ const all: readonly Kernel<never>[] = [
   kernels.matmulWorkgroupTiled(WORKGROUP_TILE, false),
   kernels.matmulSplitKBy(32, false),
   kernels.softmaxBy("workgroup", "vec2"),
+  ...[kernels.softmaxBy("subgroups"), kernels.softmaxBy("subgroups", "vec2"), kernels.l2NormalizeBy("subgroups")],
+  ...[kernels.layernormBy("subgroups"), kernels.embedLayernormBy("subgroups")],
+  ...[kernels.layernormBackwardBy("subgroups"), kernels.l2NormalizeBackwardBy("subgroups")],
   ...[4, 2, 1].map((cols) => kernels.crossEntropyBy("workgroup", cols)),
   ...(["nn", "tn"] as const).flatMap((operands) => [
     ...CONFIGS.map((config) => kernels.matmulBackwardKernelOf(config, operands, true)),
@@ -45,6 +48,12 @@ const DIRECTIVES: Readonly<Record<string, readonly string[]>> = {
   "attention/attention_backward_q_broadcast.wgsl": ["enable subgroups;"],
   "attention/attention_broadcast.wgsl": ["enable subgroups;"],
   "matmul/matmul_broadcast.wgsl": ["enable subgroups;"],
+  ...Object.fromEntries(
+    [
+      ...["embed_layernorm", "l2_normalize", "l2_normalize_backward", "layernorm", "layernorm_backward"],
+      ...["softmax", "softmax_pairs"],
+    ].map((name) => [`rows/${name}_subgroup.wgsl`, ["enable subgroups;"]]),
+  ),
   ...Object.fromEntries(
     ["nn_broadcast", "nn_subgroup", "tn_broadcast", "tn_subgroup"].map((name) => [
       `matmul/backward/matmul_${name}.wgsl`,

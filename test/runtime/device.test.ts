@@ -1,5 +1,12 @@
 import { describe, expect, test } from "vitest";
-import { adapterSummary, deviceDescriptor, infoOf, matrixUnitsOf, subgroupSizeOf } from "../../src/runtime/device.ts";
+import {
+  adapterSummary,
+  deviceDescriptor,
+  infoOf,
+  matrixUnitsOf,
+  subgroupSizeOf,
+  traitsOf,
+} from "../../src/runtime/device.ts";
 
 const adapter = {
   features: new Set(["shader-f16", "timestamp-query", "bgra8unorm-storage"]),
@@ -73,6 +80,16 @@ describe("adapterSummary", () => {
     const matrixUnits = [{ componentType: "f16", resultType: "f32", M: 16, N: 8, K: 4 }];
     expect(matrixUnitsOf(told)).toEqual(matrixUnits);
     expect(adapterSummary(told)).toMatchObject({ matrixUnits, subgroupMaxSize: 32 });
+  });
+
+  test("numbers subgroups where WGSL can, which kernels may use on a device with subgroups", () => {
+    const numbered = adapterSummary(info({}), new Set(["subgroup_id"]));
+    expect(numbered).toMatchObject({ subgroupIds: true });
+    expect(adapterSummary(info({}), new Set(["subgroup_uniformity"]))).not.toHaveProperty("subgroupIds");
+    const device = (...features: string[]) => ({ features: new Set(features), limits: {} }) as unknown as GPUDevice;
+    expect(traitsOf(device("subgroups"), numbered)).toMatchObject({ subgroupIds: true });
+    expect(traitsOf(device(), numbered)).not.toHaveProperty("subgroupIds");
+    expect(traitsOf(device("subgroups"), adapterSummary(info({})))).not.toHaveProperty("subgroupIds");
   });
 
   test("does without what older browsers do not tell", () => {

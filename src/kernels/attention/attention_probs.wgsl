@@ -43,7 +43,7 @@ struct Params {
 fn main(
   @builtin(workgroup_id) group: vec3u,
   @builtin(num_workgroups) groups: vec3u,
-  @builtin(local_invocation_index) lane: u32,
+  lane: Lane,
 ) {
   let item = group.y * groups.x + group.x;
   let head = item % params.heads;
@@ -56,20 +56,20 @@ fn main(
   let keys = cu_seqlens_k[sequence + 1] - first_key;
 
   var key = 0u;
-  for (var j = lane; j < keys; j += WORKGROUP_SIZE) {
+  for (var j = lane.thread; j < keys; j += WORKGROUP_SIZE) {
     if (sees(query, j, first_key)) { key = max(key, order_key(score(row, first_key + j, head))); }
   }
   key = workgroup_max_key(key, lane);
   let greatest = from_order_key(key);
 
   var sum = 0.0;
-  for (var j = lane; j < keys; j += WORKGROUP_SIZE) {
+  for (var j = lane.thread; j < keys; j += WORKGROUP_SIZE) {
     if (sees(query, j, first_key)) { sum += exp(score(row, first_key + j, head) - greatest); }
   }
   sum = workgroup_sum(sum, lane);
 
   let start = prob_offsets[sequence] + (head * queries + query) * keys;
-  for (var j = lane; j < keys; j += WORKGROUP_SIZE) {
+  for (var j = lane.thread; j < keys; j += WORKGROUP_SIZE) {
     var y = 0.0;
     if (key > MINUS_INFINITY_KEY && sees(query, j, first_key)) {
       y = select(exp(score(row, first_key + j, head) - greatest) / sum, greatest, key == NAN_KEY);

@@ -25,23 +25,23 @@ struct Params {
 fn main(
   @builtin(workgroup_id) group: vec3u,
   @builtin(num_workgroups) groups: vec3u,
-  @builtin(local_invocation_index) thread: u32,
+  lane: Lane,
 ) {
   // Threads past the last row compute it once more, since all must meet at the barriers, and write nothing.
-  let row = (group.y * groups.x + group.x) * (WORKGROUP_SIZE / LANES) + thread / LANES;
+  let row = (group.y * groups.x + group.x) * (WORKGROUP_SIZE / LANES) + lane.thread / LANES;
   let item = min(row, params.rows - 1);
   let label = labels[item];
   let own = similarities[item];
   var greatest = LOWEST;
-  for (var j = thread % LANES; j < params.rows; j += LANES) {
+  for (var j = lane.thread % LANES; j < params.rows; j += LANES) {
     if (label < labels[j]) { greatest = max(greatest, params.factor * (own - similarities[j])); }
   }
-  greatest = workgroup_max(greatest, thread);
+  greatest = workgroup_max(greatest, lane);
   var sum = 0.0;
-  for (var j = thread % LANES; j < params.rows; j += LANES) {
+  for (var j = lane.thread % LANES; j < params.rows; j += LANES) {
     if (label < labels[j]) { sum += exp(params.factor * (own - similarities[j]) - greatest); }
   }
-  sum = workgroup_sum(sum, thread);
-  if (row >= params.rows || thread % LANES != 0) { return; }
+  sum = workgroup_sum(sum, lane);
+  if (row >= params.rows || lane.thread % LANES != 0) { return; }
   sums[row] = select(LOWEST, greatest + log(sum), sum > 0.0);
 }

@@ -31,28 +31,28 @@ struct Params {
 fn main(
   @builtin(workgroup_id) group: vec3u,
   @builtin(num_workgroups) groups: vec3u,
-  @builtin(local_invocation_index) thread: u32,
+  lane: Lane,
 ) {
   // Threads past the last row compute it once more, since all must meet at the barriers, and write nothing.
-  let row = (group.y * groups.x + group.x) * (WORKGROUP_SIZE / LANES) + thread / LANES;
+  let row = (group.y * groups.x + group.x) * (WORKGROUP_SIZE / LANES) + lane.thread / LANES;
   var greatest = 0.0; // of the 1
-  for (var j = thread % LANES; j < params.rows; j += LANES) { greatest = max(greatest, sums[j]); }
-  greatest = workgroup_max(greatest, thread);
+  for (var j = lane.thread % LANES; j < params.rows; j += LANES) { greatest = max(greatest, sums[j]); }
+  greatest = workgroup_max(greatest, lane);
   var rest = 0.0;
-  for (var j = thread % LANES; j < params.rows; j += LANES) { rest += exp(sums[j] - greatest); }
-  let loss = greatest + log(exp(-greatest) + workgroup_sum(rest, thread));
+  for (var j = lane.thread % LANES; j < params.rows; j += LANES) { rest += exp(sums[j] - greatest); }
+  let loss = greatest + log(exp(-greatest) + workgroup_sum(rest, lane));
 
   let item = min(row, params.rows - 1);
   let label = labels[item];
   let own = similarities[item];
   var gradient = 0.0;
-  for (var j = thread % LANES; j < params.rows; j += LANES) {
+  for (var j = lane.thread % LANES; j < params.rows; j += LANES) {
     let apart = params.factor * (own - similarities[j]);
     if (label < labels[j]) { gradient += exp(apart - loss); }
     if (labels[j] < label) { gradient -= exp(-apart - loss); }
   }
-  gradient = workgroup_sum(gradient, thread);
-  if (row >= params.rows || thread % LANES != 0) { return; }
+  gradient = workgroup_sum(gradient, lane);
+  if (row >= params.rows || lane.thread % LANES != 0) { return; }
   d_similarities[row] = gradient * (params.factor * params.scale * state.loss_scale);
   losses[row] = select(0.0, loss * params.scale, row == 0);
 }

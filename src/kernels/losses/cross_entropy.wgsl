@@ -33,10 +33,10 @@ struct Params {
 fn main(
   @builtin(workgroup_id) group: vec3u,
   @builtin(num_workgroups) groups: vec3u,
-  @builtin(local_invocation_index) thread: u32,
+  lane: Lane,
 ) {
   // Threads past the last row compute it once more, since all must meet at the barriers, and write nothing.
-  let row = (group.y * groups.x + group.x) * (WORKGROUP_SIZE / LANES) + thread / LANES;
+  let row = (group.y * groups.x + group.x) * (WORKGROUP_SIZE / LANES) + lane.thread / LANES;
   let vectors = params.cols / WIDTH;
   let start = min(row, params.rows - 1) * vectors;
   let label = labels[min(row, params.rows - 1)];
@@ -44,21 +44,21 @@ fn main(
   var greatest = Sum(LOWEST); // of the thread's elements so far, each component of a vector by itself
   var sums = Sum(); // of exp(element - greatest)
   var at_label = 0.0;
-  for (var i = thread % LANES; i < vectors; i += LANES) {
+  for (var i = lane.thread % LANES; i < vectors; i += LANES) {
     let values = Sum(logits[start + i]) * params.factor;
     let higher = max(greatest, values);
     sums = sums * exp(greatest - higher) + exp(values - higher);
     greatest = higher;
     at_label += total(select(Sum(), values, i * WIDTH + PLACES == label + 0 * PLACES));
   }
-  let highest = workgroup_max(greatest_of(greatest), thread);
-  let both = workgroup_sum2(vec2f(total(sums * exp(greatest - highest)), at_label), thread);
+  let highest = workgroup_max(greatest_of(greatest), lane);
+  let both = workgroup_sum2(vec2f(total(sums * exp(greatest - highest)), at_label), lane);
   let seen = label != IGNORED;
   if (row >= params.rows) { return; }
-  for (var i = thread % LANES; i < vectors; i += LANES) {
+  for (var i = lane.thread % LANES; i < vectors; i += LANES) {
     let softmax = exp(Sum(logits[start + i]) * params.factor - highest) / both.x;
     let gradient = softmax - select(Sum(), Sum(1.0), i * WIDTH + PLACES == label + 0 * PLACES);
     logits[start + i] = Vector(select(Sum(), gradient * (params.factor * params.scale * state.loss_scale), seen));
   }
-  if (thread % LANES == 0) { losses[row] = select(0.0, (log(both.x) + highest - both.y) * params.scale, seen); }
+  if (lane.thread % LANES == 0) { losses[row] = select(0.0, (log(both.x) + highest - both.y) * params.scale, seen); }
 }

@@ -22,15 +22,15 @@ struct Params {
 fn main(
   @builtin(workgroup_id) group: vec3u,
   @builtin(num_workgroups) groups: vec3u,
-  @builtin(local_invocation_index) thread: u32,
+  lane: Lane,
 ) {
   // Threads past the last row compute it once more, since all must meet at the barriers, and write nothing.
-  let row = (group.y * groups.x + group.x) * (WORKGROUP_SIZE / LANES) + thread / LANES;
+  let row = (group.y * groups.x + group.x) * (WORKGROUP_SIZE / LANES) + lane.thread / LANES;
   let vectors = params.cols / WIDTH;
   let first = min(row, params.rows - 1) * vectors;
   let second = first + params.rows * vectors;
   var products = Sum();
-  for (var i = thread % LANES; i < vectors; i += LANES) { products += Sum(x[first + i]) * Sum(x[second + i]); }
-  let dot = workgroup_sum(total(products), thread);
-  if (row < params.rows && thread % LANES == 0) { dots[row] = dot; }
+  for (var i = lane.thread % LANES; i < vectors; i += LANES) { products += Sum(x[first + i]) * Sum(x[second + i]); }
+  let dot = workgroup_sum(total(products), lane);
+  if (row < params.rows && lane.thread % LANES == 0) { dots[row] = dot; }
 }

@@ -33,10 +33,10 @@ struct Params {
 fn main(
   @builtin(workgroup_id) group: vec3u,
   @builtin(num_workgroups) groups: vec3u,
-  @builtin(local_invocation_index) thread: u32,
+  lane: Lane,
 ) {
   // Threads past the last column compute it once more, since all must meet at the barriers, and write nothing.
-  let row = (group.y * groups.x + group.x) * (WORKGROUP_SIZE / LANES) + thread / LANES;
+  let row = (group.y * groups.x + group.x) * (WORKGROUP_SIZE / LANES) + lane.thread / LANES;
   let item = min(row, params.rows - 1);
   let first = cu_seqlens[item / 2];
   let count = cu_seqlens[item / 2 + 1] - first;
@@ -44,22 +44,22 @@ fn main(
   let label = labels[item];
   let seen = label != IGNORED;
   var greatest = LOWEST;
-  for (var i = thread % LANES; i < count; i += LANES) { greatest = max(greatest, f32(logits[start + i * 2])); }
-  greatest = workgroup_max(greatest, thread);
+  for (var i = lane.thread % LANES; i < count; i += LANES) { greatest = max(greatest, f32(logits[start + i * 2])); }
+  greatest = workgroup_max(greatest, lane);
   var sum = 0.0;
   var at_label = 0.0;
-  for (var i = thread % LANES; i < count; i += LANES) {
+  for (var i = lane.thread % LANES; i < count; i += LANES) {
     let value = f32(logits[start + i * 2]);
     sum += exp(value - greatest);
     if (i == label) { at_label = value; }
   }
-  let both = workgroup_sum2(vec2f(sum, at_label), thread);
+  let both = workgroup_sum2(vec2f(sum, at_label), lane);
   if (row >= params.rows) { return; }
   let scale = select(params.start_scale, params.end_scale, item % 2 == 1);
-  for (var i = thread % LANES; i < count; i += LANES) {
+  for (var i = lane.thread % LANES; i < count; i += LANES) {
     let softmax = exp(f32(logits[start + i * 2]) - greatest) / both.x;
     let gradient = (softmax - select(0.0, 1.0, i == label)) * (scale * state.loss_scale);
     logits[start + i * 2] = Scalar(select(0.0, gradient, seen));
   }
-  if (thread % LANES == 0) { losses[row] = select(0.0, (log(both.x) + greatest - both.y) * scale, seen); }
+  if (lane.thread % LANES == 0) { losses[row] = select(0.0, (log(both.x) + greatest - both.y) * scale, seen); }
 }

@@ -29,28 +29,28 @@ struct Params {
 fn main(
   @builtin(workgroup_id) group: vec3u,
   @builtin(num_workgroups) groups: vec3u,
-  @builtin(local_invocation_index) thread: u32,
+  lane: Lane,
 ) {
   // Threads past the last row compute it once more, since all must meet at the barriers, and write nothing.
-  let row = (group.y * groups.x + group.x) * (WORKGROUP_SIZE / LANES) + thread / LANES;
+  let row = (group.y * groups.x + group.x) * (WORKGROUP_SIZE / LANES) + lane.thread / LANES;
   let vectors = params.cols / WIDTH;
   let block = params.rows * vectors;
   let start = min(row, params.rows - 1) * vectors;
   var near = Sum();
   var far = Sum();
-  for (var i = start + thread % LANES; i < start + vectors; i += LANES) {
+  for (var i = start + lane.thread % LANES; i < start + vectors; i += LANES) {
     let anchor = Sum(x[i]);
     let to_positive = anchor - Sum(x[i + block]);
     let to_negative = anchor - Sum(x[i + 2 * block]);
     near += to_positive * to_positive;
     far += to_negative * to_negative;
   }
-  let distances = sqrt(workgroup_sum2(vec2f(total(near), total(far)), thread));
+  let distances = sqrt(workgroup_sum2(vec2f(total(near), total(far)), lane));
   let loss = max(distances.x - distances.y + params.margin, 0.0);
   if (row >= params.rows) { return; }
   let factor = select(0.0, params.scale * state.loss_scale, loss > 0.0);
   let slopes = select(factor / distances, vec2f(), distances == vec2f());
-  for (var i = start + thread % LANES; i < start + vectors; i += LANES) {
+  for (var i = start + lane.thread % LANES; i < start + vectors; i += LANES) {
     let anchor = Sum(x[i]);
     let of_positive = (anchor - Sum(x[i + block])) * slopes.x;
     let of_negative = (anchor - Sum(x[i + 2 * block])) * slopes.y;
@@ -58,5 +58,5 @@ fn main(
     dx[i + block] = Vector(-of_positive);
     dx[i + 2 * block] = Vector(of_negative);
   }
-  if (thread % LANES == 0) { losses[row] = loss * params.scale; }
+  if (lane.thread % LANES == 0) { losses[row] = loss * params.scale; }
 }

@@ -35,11 +35,11 @@ struct Params {
 @group(0) @binding(3) var<uniform> params: Params;
 
 @compute @workgroup_size(WORKGROUP_SIZE)
-fn main(@builtin(local_invocation_index) thread: u32) {
+fn main(lane: Lane) {
   var squares = 0.0;
-  for (var i = thread; i < params.count; i += WORKGROUP_SIZE) { squares += partials[i]; }
-  squares = workgroup_sum(squares, thread);
-  if (thread > 0) { return; }
+  for (var i = lane.thread; i < params.count; i += WORKGROUP_SIZE) { squares += partials[i]; }
+  squares = workgroup_sum(squares, lane);
+  if (lane.thread > 0) { return; }
   // By bits: compilers may take it that no float is NaN.
   let finite = (bitcast<u32>(squares) & 0x7f800000u) != 0x7f800000u;
   let scale = state.loss_scale;

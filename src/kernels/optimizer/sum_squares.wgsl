@@ -18,11 +18,11 @@ struct Params {
 @group(0) @binding(2) var<uniform> params: Params;
 
 @compute @workgroup_size(WORKGROUP_SIZE)
-fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) thread: u32) {
+fn main(@builtin(workgroup_id) group: vec3u, lane: Lane) {
   var squares = vec4f();
-  for (var i = group.x * WORKGROUP_SIZE + thread; i < params.count / 4; i += params.workgroups * WORKGROUP_SIZE) {
+  for (var i = group.x * WORKGROUP_SIZE + lane.thread; i < params.count / 4; i += params.workgroups * WORKGROUP_SIZE) {
     squares += x[i] * x[i];
   }
-  let sum = workgroup_sum(dot(squares, vec4f(1.0)), thread);
-  if (thread == 0) { partials[params.first + group.x] = sum; }
+  let sum = workgroup_sum(dot(squares, vec4f(1.0)), lane);
+  if (lane.thread == 0) { partials[params.first + group.x] = sum; }
 }

@@ -4,10 +4,12 @@ import {
   type Kernel,
   planRows,
   type RowOwner,
+  type RowReducer,
   requireEpsilon,
   requireIndexable,
   requireOffsets,
   requireSizes,
+  rowKernel,
   rowVectors,
   type Scalar,
 } from "../kernel.ts";
@@ -18,7 +20,9 @@ import { planColumns } from "./columns.ts";
 import dropoutWgsl from "./dropout.wgsl";
 import type { L2NormalizeShape } from "./l2_normalize.ts";
 import l2NormalizeWgsl from "./l2_normalize_backward.wgsl";
+import l2NormalizeSubgroup from "./l2_normalize_backward_subgroup.wgsl";
 import layernormWgsl from "./layernorm_backward.wgsl";
+import layernormSubgroup from "./layernorm_backward_subgroup.wgsl";
 import layernormWeightsWgsl from "./layernorm_weights_backward.wgsl";
 
 export interface MatrixShape {
@@ -59,14 +63,13 @@ export interface LayernormBackwardShape extends MatrixShape {
 }
 
 /** Bindings: x, gamma [cols], d_out, dx, all but gamma [rows, cols]; stats f32 [rows, 2]. */
-export function layernormBackwardBy(owner: RowOwner): Kernel<LayernormBackwardShape> {
+export function layernormBackwardBy(reducer: RowReducer): Kernel<LayernormBackwardShape> {
   return {
-    name: "layernorm_backward",
-    source: layernormWgsl,
+    ...rowKernel(reducer, "layernorm_backward", layernormWgsl, layernormSubgroup),
     plan({ rows, cols, eps, dtype }, limits) {
       requireMatrix("layernorm_backward", rows, cols);
       requireEpsilon("layernorm_backward", eps);
-      return planRows(owner, limits, { Scalar: dtype, ...rowVectors(cols) }, { rows, cols, eps });
+      return planRows(reducer, limits, { Scalar: dtype, ...rowVectors(cols) }, { rows, cols, eps });
     },
   };
 }
@@ -101,14 +104,13 @@ export const layernormWeightsBackward: Kernel<LayernormWeightsBackwardShape> =
   /* @__PURE__ */ layernormWeightsBackwardBy("workgroup");
 
 /** Bindings: x, d_out, dx [rows, cols]. */
-export function l2NormalizeBackwardBy(owner: RowOwner): Kernel<L2NormalizeShape> {
+export function l2NormalizeBackwardBy(reducer: RowReducer): Kernel<L2NormalizeShape> {
   return {
-    name: "l2_normalize_backward",
-    source: l2NormalizeWgsl,
+    ...rowKernel(reducer, "l2_normalize_backward", l2NormalizeWgsl, l2NormalizeSubgroup),
     plan({ rows, cols, dtype, eps = 1e-12 }, limits) {
       requireMatrix("l2_normalize_backward", rows, cols);
       requireEpsilon("l2_normalize_backward", eps);
-      return planRows(owner, limits, { Scalar: dtype, ...rowVectors(cols) }, { rows, cols, eps });
+      return planRows(reducer, limits, { Scalar: dtype, ...rowVectors(cols) }, { rows, cols, eps });
     },
   };
 }

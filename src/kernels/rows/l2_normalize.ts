@@ -1,7 +1,16 @@
 /** Rows scaled to length 1, as sentence embeddings are. */
 import type { Kernel, Scalar } from "../kernel.ts";
-import { keyedVectors, planRows, type RowOwner, requireEpsilon, requireIndexable, requireSizes } from "../kernel.ts";
+import {
+  keyedVectors,
+  planRows,
+  type RowReducer,
+  requireEpsilon,
+  requireIndexable,
+  requireSizes,
+  rowKernel,
+} from "../kernel.ts";
 import wgsl from "./l2_normalize.wgsl";
+import subgroup from "./l2_normalize_subgroup.wgsl";
 
 export interface L2NormalizeShape {
   readonly rows: number;
@@ -12,15 +21,14 @@ export interface L2NormalizeShape {
 }
 
 /** Bindings: x [rows, cols], out [rows, cols]. A row of zeros stays zeros. */
-export function l2NormalizeBy(owner: RowOwner): Kernel<L2NormalizeShape> {
+export function l2NormalizeBy(reducer: RowReducer): Kernel<L2NormalizeShape> {
   return {
-    name: "l2_normalize",
-    source: wgsl,
+    ...rowKernel(reducer, "l2_normalize", wgsl, subgroup),
     plan({ rows, cols, dtype, eps = 1e-12 }, limits) {
       requireSizes("l2_normalize", { rows, cols });
       requireIndexable("l2_normalize", { x: rows * cols });
       requireEpsilon("l2_normalize", eps);
-      return planRows(owner, limits, { Scalar: dtype, ...keyedVectors(cols) }, { rows, cols, eps });
+      return planRows(reducer, limits, { Scalar: dtype, ...keyedVectors(cols) }, { rows, cols, eps });
     },
   };
 }

@@ -29,19 +29,19 @@ struct Params {
 fn main(
   @builtin(workgroup_id) group: vec3u,
   @builtin(num_workgroups) groups: vec3u,
-  @builtin(local_invocation_index) thread: u32,
+  lane: Lane,
 ) {
   // Threads past the last row compute it once more, since all must meet at the barriers, and write nothing.
-  let row = (group.y * groups.x + group.x) * (WORKGROUP_SIZE / LANES) + thread / LANES;
+  let row = (group.y * groups.x + group.x) * (WORKGROUP_SIZE / LANES) + lane.thread / LANES;
   let vectors = params.cols / WIDTH;
-  let start = min(row, params.rows - 1) * vectors + thread % LANES;
+  let start = min(row, params.rows - 1) * vectors + lane.thread % LANES;
   let end = (min(row, params.rows - 1) + 1) * vectors;
 
   // Magnitudes are ordered as their bits are: infinity is 0x7f800000, and a NaN above it.
   var bits = Keys();
   for (var i = start; i < end; i += LANES) { bits = max(bits, bitcast<Keys>(Sum(x[i])) & Keys(0x7fffffffu)); }
   let each = vec4u(bits);
-  let greatest = workgroup_max_key(max(max(each.x, each.y), max(each.z, each.w)), thread);
+  let greatest = workgroup_max_key(max(max(each.x, each.y), max(each.z, each.w)), lane);
   let magnitude = bitcast<f32>(greatest);
   let divisor = select(clamp(magnitude, 1e-30, 3e38), magnitude, greatest > 0x7f800000u); // not 0, not infinity
 
@@ -51,7 +51,7 @@ fn main(
     squares += ratio * ratio;
   }
   // The norm is divisor * root, which may overflow where the quotient does not; eps is compared in the same measure.
-  let root = max(sqrt(workgroup_sum(total(squares), thread)), params.eps / divisor);
+  let root = max(sqrt(workgroup_sum(total(squares), lane)), params.eps / divisor);
   if (row >= params.rows) { return; }
   for (var i = start; i < end; i += LANES) { out[i] = Vector(Sum(x[i]) / divisor / root); }
 }

@@ -25,26 +25,26 @@ struct Params {
 fn main(
   @builtin(workgroup_id) group: vec3u,
   @builtin(num_workgroups) groups: vec3u,
-  @builtin(local_invocation_index) thread: u32,
+  lane: Lane,
 ) {
   // Threads past the last row compute it once more, since all must meet at the barriers, and write nothing.
-  let row = (group.y * groups.x + group.x) * (WORKGROUP_SIZE / LANES) + thread / LANES;
+  let row = (group.y * groups.x + group.x) * (WORKGROUP_SIZE / LANES) + lane.thread / LANES;
   let vectors = params.cols / WIDTH;
   let start = min(row, params.rows - 1) * vectors;
   var squares = Sum();
   var products = Sum();
-  for (var i = thread % LANES; i < vectors; i += LANES) {
+  for (var i = lane.thread % LANES; i < vectors; i += LANES) {
     let value = Sum(x[start + i]);
     squares += value * value;
     products += value * Sum(d_out[start + i]);
   }
-  let sums = workgroup_sum2(vec2f(total(squares), total(products)), thread);
+  let sums = workgroup_sum2(vec2f(total(squares), total(products)), lane);
   let norm = sqrt(sums.x);
   let short = norm <= params.eps;
   let scale = 1.0 / max(norm, params.eps);
   let along = select(sums.y * scale * scale, 0.0, short); // of x in the gradient
   if (row >= params.rows) { return; }
-  for (var i = thread % LANES; i < vectors; i += LANES) {
+  for (var i = lane.thread % LANES; i < vectors; i += LANES) {
     dx[start + i] = Vector((Sum(d_out[start + i]) - Sum(x[start + i]) * along) * scale);
   }
 }

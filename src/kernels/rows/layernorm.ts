@@ -1,8 +1,18 @@
 /** Layer normalisation of rows: of sums with the residual that BERT adds, and of its three embeddings of each token. */
 import type { Kernel, Scalar } from "../kernel.ts";
-import { planRows, type RowOwner, requireEpsilon, requireIndexable, requireSizes, rowVectors } from "../kernel.ts";
+import {
+  planRows,
+  type RowReducer,
+  requireEpsilon,
+  requireIndexable,
+  requireSizes,
+  rowKernel,
+  rowVectors,
+} from "../kernel.ts";
 import embeddings from "./embed_layernorm.wgsl";
+import embeddingsSubgroup from "./embed_layernorm_subgroup.wgsl";
 import sums from "./layernorm.wgsl";
+import sumsSubgroup from "./layernorm_subgroup.wgsl";
 
 export interface LayernormShape {
   readonly rows: number;
@@ -15,16 +25,15 @@ export interface LayernormShape {
 }
 
 /** Bindings: x [rows, cols], residual [rows, cols], gamma [cols], beta [cols], out [rows, cols]. */
-export function layernormBy(owner: RowOwner): Kernel<LayernormShape> {
+export function layernormBy(reducer: RowReducer): Kernel<LayernormShape> {
   return {
-    name: "layernorm",
-    source: sums,
+    ...rowKernel(reducer, "layernorm", sums, sumsSubgroup),
     plan({ rows, cols, eps, dtype, residual }, limits) {
       requireSizes("layernorm", { rows, cols });
       requireIndexable("layernorm", { x: rows * cols });
       requireEpsilon("layernorm", eps);
       const constants = { Scalar: dtype, HAS_RESIDUAL: residual, ...rowVectors(cols) };
-      return planRows(owner, limits, constants, { rows, cols, eps });
+      return planRows(reducer, limits, constants, { rows, cols, eps });
     },
   };
 }
@@ -49,17 +58,16 @@ export interface EmbedLayernormShape {
  * `hidden` columns, gamma [hidden], beta [hidden], out [tokens, hidden]. Ids must lie within their tables: the GPU reads
  * some other row for one that does not.
  */
-export function embedLayernormBy(owner: RowOwner): Kernel<EmbedLayernormShape> {
+export function embedLayernormBy(reducer: RowReducer): Kernel<EmbedLayernormShape> {
   return {
-    name: "embed_layernorm",
-    source: embeddings,
+    ...rowKernel(reducer, "embed_layernorm", embeddings, embeddingsSubgroup),
     plan({ tokens, hidden, eps, dtype, gathered = false, tokenTypes = true }, limits) {
       requireSizes("embed_layernorm", { tokens, hidden });
       requireIndexable("embed_layernorm", { out: tokens * hidden });
       requireEpsilon("embed_layernorm", eps);
       const options = { GATHERED: gathered, HAS_TOKEN_TYPES: tokenTypes };
       const constants = { Scalar: dtype, ...options, ...rowVectors(hidden) };
-      return planRows(owner, limits, constants, { rows: tokens, cols: hidden, eps });
+      return planRows(reducer, limits, constants, { rows: tokens, cols: hidden, eps });
     },
   };
 }

@@ -32,9 +32,9 @@ struct Params {
 fn main(
   @builtin(workgroup_id) group: vec3u,
   @builtin(num_workgroups) groups: vec3u,
-  @builtin(local_invocation_index) thread: u32,
+  lane: Lane,
 ) {
-  normalize_row((group.y * groups.x + group.x) * (WORKGROUP_SIZE / LANES) + thread / LANES, thread);
+  normalize_row((group.y * groups.x + group.x) * (WORKGROUP_SIZE / LANES) + lane.thread / LANES, lane);
 }
 
 // Where a row begins in each of what is summed, in vectors.

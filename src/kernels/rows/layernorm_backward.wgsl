@@ -32,26 +32,26 @@ struct Params {
 fn main(
   @builtin(workgroup_id) group: vec3u,
   @builtin(num_workgroups) groups: vec3u,
-  @builtin(local_invocation_index) thread: u32,
+  lane: Lane,
 ) {
-  let row = (group.y * groups.x + group.x) * (WORKGROUP_SIZE / LANES) + thread / LANES;
-  let moments = row_moments(row, thread);
+  let row = (group.y * groups.x + group.x) * (WORKGROUP_SIZE / LANES) + lane.thread / LANES;
+  let moments = row_moments(row, lane);
   let vectors = params.cols / WIDTH;
   let start = min(row, params.rows - 1) * vectors;
   var sum = Sum(); // of g
   var product = Sum(); // of g * n
-  for (var i = thread % LANES; i < vectors; i += LANES) {
+  for (var i = lane.thread % LANES; i < vectors; i += LANES) {
     let g = Sum(d_out[start + i]) * Sum(gamma[i]);
     sum += g;
     product += g * normal_at(start + i, moments);
   }
-  let means = workgroup_sum2(vec2f(total(sum), total(product)), thread) / f32(params.cols);
+  let means = workgroup_sum2(vec2f(total(sum), total(product)), lane) / f32(params.cols);
   if (row >= params.rows) { return; }
-  for (var i = thread % LANES; i < vectors; i += LANES) {
+  for (var i = lane.thread % LANES; i < vectors; i += LANES) {
     let g = Sum(d_out[start + i]) * Sum(gamma[i]);
     dx[start + i] = Vector((g - means.x - normal_at(start + i, moments) * means.y) * moments.scale);
   }
-  if (thread % LANES == 0) { stats[row] = vec2f(moments.mean + moments.rest, moments.scale); }
+  if (lane.thread % LANES == 0) { stats[row] = vec2f(moments.mean + moments.rest, moments.scale); }
 }
 
 fn normal_at(at: u32, moments: Moments) -> Sum {

@@ -23,19 +23,19 @@ struct Params {
 fn main(
   @builtin(workgroup_id) group: vec3u,
   @builtin(num_workgroups) groups: vec3u,
-  @builtin(local_invocation_index) thread: u32,
+  lane: Lane,
 ) {
   // Threads past the last block look at it once more, since all must meet at the barriers, and write nothing.
-  let row = (group.y * groups.x + group.x) * (WORKGROUP_SIZE / LANES) + thread / LANES;
+  let row = (group.y * groups.x + group.x) * (WORKGROUP_SIZE / LANES) + lane.thread / LANES;
   let block = min(row, params.rows - 1) * params.cols;
   let end = min(params.count - block, params.cols);
   var key = 0u;
-  for (var i = thread % LANES * WIDTH; i < end; i += LANES * WIDTH) {
+  for (var i = lane.thread % LANES * WIDTH; i < end; i += LANES * WIDTH) {
     let exponents = bitcast<vec4u>(vec4f(x[(block + i) / WIDTH])) & vec4u(0x7f800000u);
     let places = i + vec4u(0, 1, 2, 3);
     let keys = select(vec4u(), params.cols - places, (exponents == vec4u(0x7f800000u)) & (places < vec4u(end)));
     key = max(key, max(max(keys.x, keys.y), max(keys.z, keys.w)));
   }
-  key = workgroup_max_key(key, thread);
-  if (row < params.rows && thread % LANES == 0) { out[row] = key; }
+  key = workgroup_max_key(key, lane);
+  if (row < params.rows && lane.thread % LANES == 0) { out[row] = key; }
 }

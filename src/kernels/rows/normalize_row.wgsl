@@ -2,12 +2,12 @@
 // elements that row_moments.wgsl asks for.
 // #import "rows/row_moments.wgsl"
 
-fn normalize_row(row: u32, thread: u32) {
-  let moments = row_moments(row, thread);
+fn normalize_row(row: u32, lane: Lane) {
+  let moments = row_moments(row, lane);
   if (row >= params.rows) { return; }
   let vectors = params.cols / WIDTH;
   let starts = starts_of(row, vectors);
-  for (var i = thread % LANES; i < vectors; i += LANES) {
+  for (var i = lane.thread % LANES; i < vectors; i += LANES) {
     let normal = (elements(starts + i) - moments.mean - moments.rest) * moments.scale;
     out[row * vectors + i] = Vector(normal * Sum(gamma[i]) + Sum(beta[i]));
   }

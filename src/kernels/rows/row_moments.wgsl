@@ -15,7 +15,7 @@ struct Moments {
 }
 
 // Threads past the last row compute it once more, since all must meet at the barriers.
-fn row_moments(row: u32, thread: u32) -> Moments {
+fn row_moments(row: u32, lane: Lane) -> Moments {
   let count = f32(params.cols);
   let vectors = params.cols / WIDTH;
   let starts = starts_of(min(row, params.rows - 1), vectors);
@@ -23,7 +23,7 @@ fn row_moments(row: u32, thread: u32) -> Moments {
   var origin = Sum();
   var mean = Sum(); // of the offsets from it
   var squares = Sum(); // of the deviations from that
-  for (var i = thread % LANES; i < vectors; i += LANES) {
+  for (var i = lane.thread % LANES; i < vectors; i += LANES) {
     let element = elements(starts + i);
     if (seen == 0.0) { origin = element; }
     seen += 1.0;
@@ -32,10 +32,10 @@ fn row_moments(row: u32, thread: u32) -> Moments {
     mean += deviation / seen;
     squares += deviation * (offset - mean);
   }
-  let row_mean = workgroup_sum(total((origin + mean) * seen), thread) / count;
+  let row_mean = workgroup_sum(total((origin + mean) * seen), lane) / count;
   let apart = origin - row_mean + mean;
   let moments = vec2f(total(apart * seen), total(squares + apart * apart * seen));
-  let means = workgroup_sum2(moments, thread) / count;
+  let means = workgroup_sum2(moments, lane) / count;
   let rest = means.x;
   return Moments(row_mean, rest, inverseSqrt(max(means.y - rest * rest, 0.0) + params.eps));
 }

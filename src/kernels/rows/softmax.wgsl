@@ -43,12 +43,12 @@ fn raise_greatest(seen: Keys) {
 fn main(
   @builtin(workgroup_id) group: vec3u,
   @builtin(num_workgroups) groups: vec3u,
-  @builtin(local_invocation_index) thread: u32,
+  lane: Lane,
 ) {
   // Threads past the last row compute it once more, since all must meet at the barriers, and write nothing.
-  let row = (group.y * groups.x + group.x) * (WORKGROUP_SIZE / LANES) + thread / LANES;
+  let row = (group.y * groups.x + group.x) * (WORKGROUP_SIZE / LANES) + lane.thread / LANES;
   let vectors = params.cols / WIDTH;
-  let start = min(row, params.rows - 1) * vectors + thread % LANES;
+  let start = min(row, params.rows - 1) * vectors + lane.thread % LANES;
   let end = (min(row, params.rows - 1) + 1) * vectors;
 
   // Four at a time: the maximum rises a quarter as often, and loops cost software adapters much. In stretches, since
@@ -74,9 +74,9 @@ fn main(
     totals += sums;
     sums = Sum();
   }
-  let key = workgroup_max_key(greatest_of(keys), thread);
+  let key = workgroup_max_key(greatest_of(keys), lane);
   let row_greatest = from_order_key(key);
-  let sum = workgroup_sum(total(totals * exp(greatest - row_greatest)), thread);
+  let sum = workgroup_sum(total(totals * exp(greatest - row_greatest)), lane);
 
   if (row >= params.rows) { return; }
   i = start;

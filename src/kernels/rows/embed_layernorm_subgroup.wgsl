@@ -1,0 +1,4 @@
+// As embed_layernorm.wgsl, on a device with subgroups, of any size.
+// #import "rows/embed_layernorm.wgsl"
+// #import "shared/reduce_subgroup.wgsl" instead of "shared/reduce.wgsl"
+enable subgroups;
