@@ -9,8 +9,8 @@ export function bareWgsl(text: string): string {
     line
       .replace(/\/\/.*/, "")
       .replace(/ *(->|[=+*%<>(){},;:&|^!?]) */g, "$1")
-      // a minus or a slash keeps its spaces where what follows could make another token of it
-      .replace(/ ([-/]) (?=[\w(])/g, "$1")
+      // a minus or a slash keeps its spaces where what stands beside it could make another token of it
+      .replace(/(?<!-) ?([-/]) ?(?=[\w(])/g, "$1")
       .trim(),
   );
   const joined = lines
@@ -52,10 +52,13 @@ function withShortNames(fn: string): string {
   ];
   const taken = new Set(fn.match(NAME));
   const free = [..."abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"].filter((letter) => !taken.has(letter));
-  const short = new Map<string, string>();
+  const short = new Map<string, string>(); // a letter of the name: what is called alike in many functions packs well
   for (const name of new Set(declared)) {
     // a name that is called as well may be another's
-    if (name.length > 1 && free.length > 0 && !fn.includes(`${name}(`)) short.set(name, free.shift()!);
+    if (name.length === 1 || free.length === 0 || fn.includes(`${name}(`)) continue;
+    const own = [...name].find((letter) => free.includes(letter)) ?? free[0]!;
+    short.set(name, own);
+    free.splice(free.indexOf(own), 1);
   }
   return fn.replace(/@builtin\(\w+\)|(?<![.\w@])[A-Za-z_]\w*/g, (name) => short.get(name) ?? name);
 }

@@ -23,8 +23,8 @@ fn sum_of(first: Sum, lane: Lane) -> Sum { // of two
 `;
   const bare = [
     "const WIDTH=4;",
-    "alias Sum=f32;fn sum_of(b:Sum,c:Lane)->Sum{let d=Sum(0x7fu)/ 1e-3+a.second;for(var i=0u;i<WIDTH;i++){total(i,b-d);}" +
-      "let total=c.thread;return b -(d)/ c.place;}",
+    "alias Sum=f32;fn sum_of(f:Sum,l:Lane)->Sum{let s=Sum(0x7fu)/1e-3+a.second;for(var i=0u;i<WIDTH;i++){total(i,f-s);}" +
+      "let total=l.thread;return f-(s)/l.place;}",
   ];
   expect(bareWgsl(text).split("\n")).toEqual(bare);
 });

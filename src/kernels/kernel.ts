@@ -49,6 +49,8 @@ export interface DeviceTraits {
   readonly subgroupSize?: number;
   /** Whether kernels may use subgroups, of whatever size, and number them: the feature `subgroups`, and WGSL's `subgroup_id`. */
   readonly subgroupIds?: boolean;
+  /** Whether a kernel may ask for subgroups of one size: the feature `subgroup-size-control`. */
+  readonly subgroupSizeControl?: boolean;
   /** Measured on this device: goes before what is known of its kind. */
   readonly tuning?: Tuning | undefined;
   /** Whether no choice may depend on the number of rows, so that a row is the same bits whatever comes with it. */
@@ -145,13 +147,21 @@ export function packParams(fields: readonly ParamField[], values: Readonly<Recor
   return bytes;
 }
 
+/** Among constants, the threads that every subgroup shall have: an attribute of the entry point. */
+export const SUBGROUP_SIZE = "@subgroup_size";
+
 /**
  * Re-values top-level `const NAME = ...;` and `alias Name = ...;` declarations, and adds `enable f16;` when a type is f16.
+ * Of `SUBGROUP_SIZE` it makes the entry point's attribute, and enables it.
  * @throws TypeError when the source declares no such name: a misspelt constant must not pass silently.
  */
 export function specialize(source: string, constants: Readonly<Record<string, Constant>>): string {
+  const { [SUBGROUP_SIZE]: threads, ...declared } = constants;
   let result = source;
-  for (const [name, value] of Object.entries(constants)) {
+  if (threads !== undefined) {
+    result = `enable subgroup_size_control;\n${source.replace("@compute @", `@compute @subgroup_size(${threads}) @`)}`;
+  }
+  for (const [name, value] of Object.entries(declared)) {
     const kind = typeof value === "string" ? "alias" : "const";
     const pattern = new RegExp(`^(${kind}\\s+${name}\\b[^=;]*=)[^;]*;`, "m");
     if (!pattern.test(result)) throw new TypeError(`the WGSL source declares no ${kind} ${name} to re-value`);

@@ -45,12 +45,13 @@ export interface DeviceNeeds {
 }
 
 const MATRIX_FEATURE = "chromium-experimental-subgroup-matrix";
+const SIZE_FEATURE = "subgroup-size-control";
 
 /**
  * Used when they are there; nothing depends on them. Matrix units are an experiment of Chromium's: a browser shows them
  * with chrome://flags/#enable-unsafe-webgpu, Dawn in Node with the toggle `allow_unsafe_apis`.
  */
-const WANTED_FEATURES = ["shader-f16", "subgroups", "timestamp-query", MATRIX_FEATURE] as const;
+const WANTED_FEATURES = ["shader-f16", "subgroups", SIZE_FEATURE, "timestamp-query", MATRIX_FEATURE] as const;
 
 /** The limits that a BERT outgrows at their WebGPU defaults, or that a faster kernel makes use of. */
 const RAISED_LIMITS = [
@@ -177,6 +178,7 @@ export function traitsOf(device: GPUDevice, adapter: AdapterSummary): DeviceTrai
     ...(subgroupSize !== undefined && { subgroupSize }),
     ...(subgroupIds && device.features.has("subgroups") && { subgroupIds }),
     ...(multiplies && { matrixUnits, subgroupMaxSize }),
+    ...(device.features.has(SIZE_FEATURE) && { subgroupSizeControl: true }),
   };
 }
 

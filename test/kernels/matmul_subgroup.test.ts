@@ -46,7 +46,7 @@ describe("on a device with the feature", () => {
     nulls = await requestDevice({
       adapter: "null",
       toggles: ["allow_unsafe_apis"],
-      features: ["chromium-experimental-subgroup-matrix"],
+      features: ["chromium-experimental-subgroup-matrix", "subgroup-size-control"],
     });
     return () => nulls.close();
   });
@@ -66,6 +66,22 @@ describe("on a device with the feature", () => {
     const shape: MatmulShape = { m: 100, n: 70, k: 60, dtype: tile.unit.componentType, ...full };
     const { constants } = kernel.plan(shape, device.limits);
     await compile(device, kernel.name, specialize(kernel.source, constants));
+  });
+
+  test("asks for subgroups of its size where they vary, and only for what the device has", async () => {
+    const { device } = nulls;
+    const shape: MatmulShape = { m: 100, n: 72, k: 60, dtype: "f16", ...full };
+    const pipelineOf = (subgroup: number, operands: "nt" | "nn" | "tn") => {
+      const sized: SubgroupTile = { ...tile(unit("f16", 16, 16, 16), subgroup, [1, 1], [2, 2], 32), sized: true };
+      const backward = operands !== "nt" && matmulBackwardKernelOf({ kind: "subgroup", tile: sized }, operands, true);
+      const kernel = backward || matmulSubgroup(sized);
+      const { constants } = kernel.plan(backward ? { ...shape, ...plain, operands } : shape, device.limits);
+      return compile(device, kernel.name, specialize(kernel.source, constants));
+    };
+    for (const operands of ["nt", "nn", "tn"] as const) {
+      await pipelineOf(128, operands);
+      await expect(pipelineOf(96, operands)).rejects.toThrow(/subgroup_size/);
+    }
   });
 
   test.each(tiles)("$unit.componentType $unit.M x $unit.N x $unit.K compiles for gradients", async (tile) => {

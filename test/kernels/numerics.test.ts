@@ -2,34 +2,44 @@
 import { describe, expect, test } from "vitest";
 import { attention, attentionBroadcastBy } from "../../src/kernels/attention/attention.ts";
 import { attentionProbs } from "../../src/kernels/attention/attention_probs.ts";
-import type { Scalar } from "../../src/kernels/kernel.ts";
+import type { Kernel, Scalar } from "../../src/kernels/kernel.ts";
 import { matmul, matmulNaive, matmulUnaligned } from "../../src/kernels/matmul/matmul.ts";
 import * as reference from "../../src/kernels/reference/twins.ts";
 import { type Activation, activation } from "../../src/kernels/rows/activation.ts";
-import { l2Normalize, l2NormalizeBy } from "../../src/kernels/rows/l2_normalize.ts";
+import { type L2NormalizeShape, l2Normalize, l2NormalizeBy } from "../../src/kernels/rows/l2_normalize.ts";
 import { layernorm, layernormBy } from "../../src/kernels/rows/layernorm.ts";
-import { softmax, softmaxBy } from "../../src/kernels/rows/softmax.ts";
+import { type SoftmaxShape, softmax, softmaxBy } from "../../src/kernels/rows/softmax.ts";
 import { topK } from "../../src/kernels/rows/top_k.ts";
 import { gatherRows } from "../../src/kernels/tokens/gather_rows.ts";
 import { pool } from "../../src/kernels/tokens/pool.ts";
-import { subgroupSizeOf } from "../../src/runtime/device.ts";
-import { randomNumbers } from "../cases.ts";
+import { traitsOf } from "../../src/runtime/device.ts";
+import { byEach, randomNumbers } from "../cases.ts";
 import { hasF16, testDevice } from "../device.ts";
 import { compare, quantize, runKernel } from "./harness.ts";
 
-const { device } = await testDevice();
+const { device, adapter } = await testDevice();
+const traits = traitsOf(device, adapter);
+const { subgroupIds, subgroupSize: subgroup } = traits;
 const without = hasF16(device) ? "" : " (skipped: the adapter has no shader-f16)";
 const testF16 = test.skipIf(without !== "");
 const { NaN: nan, POSITIVE_INFINITY: inf } = Number;
 
-describe.each([
+/** By how a row is read and who takes it, and with how many columns. */
+const softmaxes: readonly (readonly [how: string, kernel: Kernel<SoftmaxShape>, cols: number])[] = [
   ["one by one, by a workgroup", softmax, 3],
   ["one by one, by a thread", softmaxBy("thread"), 3],
   ["in fours, by a workgroup", softmax, 4],
   ["in fours, by a thread", softmaxBy("thread"), 20],
   ["in pairs, by a workgroup", softmaxBy("workgroup", "vec2"), 6],
   ["in pairs, by a thread", softmaxBy("thread", "vec2"), 14],
-])("softmax %s", (_, kernel, cols) => {
+];
+const throughSubgroups: typeof softmaxes = [
+  ["one by one, through subgroups", softmaxBy("subgroups"), 3],
+  ["in fours, through subgroups", softmaxBy("subgroups"), 1040],
+  ["in pairs, through subgroups", softmaxBy("subgroups", "vec2"), 6],
+];
+
+describe.each([...softmaxes, ...(subgroupIds ? throughSubgroups : [])])("softmax %s", (_, kernel, cols) => {
   /** Rows of three, made longer by masked columns, which must come out as such. */
   async function run(rows: number[][], log: boolean = false): Promise<number[][]> {
     const x = rows.flatMap((row) => [...row, ...new Array(cols - 3).fill(-inf)]);
@@ -84,8 +94,6 @@ describe.each([
     }
   });
 });
-
-const subgroup = subgroupSizeOf(device);
 
 describe.each([attention, ...(subgroup === 4 || subgroup === 8 ? [attentionBroadcastBy(subgroup)] : [])])(
   "$name",
@@ -150,12 +158,12 @@ describe("layernorm", () => {
     return (await runKernel(device, kernel, shape, { x, gamma: ones, beta: zeros }, { out: x.length })).out!;
   }
 
-  /** Holds two rows against the CPU twin, by a workgroup and by a thread. */
+  /** Holds two rows against the CPU twin, by each who may take them. */
   async function expectTwin(values: Float64Array): Promise<void> {
     const x = quantize(values, "f32");
     const shape = { rows: 2, cols, eps: 1e-12, dtype: "f32" as const, residual: false };
     const { out } = reference.layernorm(shape, { x, gamma: ones, beta: zeros });
-    for (const kernel of [layernorm, layernormBy("thread")]) {
+    for (const kernel of byEach(traits, layernormBy)) {
       compare("layernorm", await run(x, "f32", 1e-12, kernel), out!, { absolute: 4e-6, relative: 1e-6 });
     }
   }
@@ -253,11 +261,16 @@ describe("activations", () => {
   });
 });
 
-describe.each([
+const l2Normalizes: readonly (readonly [how: string, kernel: Kernel<L2NormalizeShape>, wider: number])[] = [
   ["one by one, by a workgroup", l2Normalize, 0],
   ["one by one, by a thread", l2NormalizeBy("thread"), 0],
   ["in fours, by a workgroup", l2Normalize, 8],
   ["in fours, by a thread", l2NormalizeBy("thread"), 8],
+];
+
+describe.each([
+  ...l2Normalizes,
+  ...(subgroupIds ? [["in fours, through subgroups", l2NormalizeBy("subgroups"), 1040] as const] : []),
 ])("l2_normalize %s", (_, kernel, wider) => {
   /** One row, with zeros after it up to `wider` columns, which change nothing. */
   async function run(x: readonly number[], dtype: Scalar = "f32"): Promise<number[]> {

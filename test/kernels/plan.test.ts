@@ -186,6 +186,23 @@ describe("the choice among matmuls", () => {
     expect(config(128, 768, 768, rough, "f16")).toMatch(/^workgroup/);
   });
 
+  test("asks for the largest subgroups where they vary, and is not the matrix units' where it cannot", () => {
+    const varying = { matrixUnits: [unit], subgroupMaxSize: 32 };
+    expect(config(128, 768, 768, varying, "f16")).toMatch(/^workgroup/);
+    expect(config(128, 768, 768, { ...varying, subgroupSizeControl: true }, "f16")).toMatch(/^subgroup/);
+    const half = { ...linear, m: 128, n: 768, k: 768, dtype: "f16" as const };
+    const tileOn = (more: Partial<DeviceTraits>) => subgroupTileFor(half, { ...gpu, ...more })!;
+    expect(tileOn(varying).sized).toBeUndefined();
+    expect(tileOn({ ...matrices, subgroupSizeControl: true }).sized).toBeUndefined(); // all are of that size there
+    const tile = tileOn({ ...varying, subgroupSizeControl: true });
+    const kernel = matmulKernelOf({ kind: "subgroup", tile }, true);
+    expect(kernel.features).toContain("subgroup-size-control");
+    const { constants } = kernel.plan(half, DEFAULT_LIMITS);
+    expect(constants).toMatchObject({ SUBGROUP: 32, "@subgroup_size": 32 });
+    expect(matmulFits({ kind: "subgroup", tile }, half, { ...gpu, ...varying })).toBe(false);
+    expect(parseMatmulTuning({ a: { kind: "subgroup", tile } }).a).toEqual({ kind: "subgroup", tile });
+  });
+
   test("is what was tuned for the class, where it fits the device", () => {
     const shape = { ...linear, m: 100, n: 768, k: 768 };
     const tuned = (config: MatmulConfig) => ({ tuning: { [shapeClass(shape)]: config } });
@@ -394,6 +411,8 @@ describe("specialize", () => {
   test("enables f16 where a type is f16", () => {
     expect(specialize(source, { Scalar: "f16" })).toBe(`enable f16;\n${source.replace("f32", "f16")}`);
     expect(specialize(source, { Scalar: "vec4<f16>" })).toMatch(/^enable f16;/);
+    const sized = specialize("@compute @workgroup_size(64)\nfn main() {}", { "@subgroup_size": 32 });
+    expect(sized).toBe("enable subgroup_size_control;\n@compute @subgroup_size(32) @workgroup_size(64)\nfn main() {}");
   });
 
   test("refuses a name that the source does not declare", () => {

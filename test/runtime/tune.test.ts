@@ -176,10 +176,13 @@ describe("an engine with matrix units", () => {
           activation: "none",
         };
         const candidates = matmulCandidates(half, engine.traits);
-        // its subgroups vary in size: tuning may choose matrix units, nothing else does
-        expect(candidates[0]!.kind).toBe("workgroup");
-        expect(candidates.some(({ kind }) => kind === "subgroup")).toBe(hasUnits);
-        for (const config of candidates) {
+        // its subgroups vary in size: kernels ask for the largest, or only tuning may choose matrix units
+        expect(candidates[0]!.kind).toBe(hasUnits ? "subgroup" : "workgroup");
+        const { subgroupSizeControl: _, ...fewer } = engine.traits;
+        const unsized = matmulCandidates(half, fewer);
+        expect(unsized[0]!.kind).toBe("workgroup");
+        expect(unsized.some(({ kind }) => kind === "subgroup")).toBe(hasUnits);
+        for (const config of [...candidates, ...unsized]) {
           const program = await engine.record("candidate", (r) => {
             const [x, weight] = [r.input("x", [128, 768], "f16"), r.input("weight", [768, 768], "f16")];
             const out = r.temporary("out", [128, 768], "f16");

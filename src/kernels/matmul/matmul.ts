@@ -13,6 +13,7 @@ import {
   requireOffsets,
   requireSizes,
   type Scalar,
+  SUBGROUP_SIZE,
 } from "../kernel.ts";
 import { ACTIVATION_CODES, type Activation } from "../rows/activation.ts";
 import registerTiles from "./matmul.wgsl";
@@ -206,7 +207,7 @@ function launchSplitK(split: number, shape: MatmulShape): Launch {
  * f16 stores f16; the sums are f32 in either case.
  */
 export function matmulSubgroup(tile: SubgroupTile): Kernel<MatmulShape> {
-  const features = ["chromium-experimental-subgroup-matrix"];
+  const features = ["chromium-experimental-subgroup-matrix", ...(tile.sized ? ["subgroup-size-control"] : [])];
   return linearKernel(
     "matmul_subgroup",
     subgroupMatrices,
@@ -235,6 +236,7 @@ function launchSubgroup(tile: SubgroupTile, shape: MatmulShape, limits: KernelLi
     MATRIX_COLS: unit.N,
     MATRIX_DEPTH: unit.K,
     SUBGROUP: subgroup,
+    ...(tile.sized && { [SUBGROUP_SIZE]: subgroup }),
     SUBGROUPS_DOWN: subgroupsDown,
     SUBGROUPS_ACROSS: subgroupsAcross,
     MATRICES_DOWN: matricesDown,

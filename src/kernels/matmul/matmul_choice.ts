@@ -40,10 +40,10 @@ export function matmulConfigFor(shape: MatmulShape, traits?: DeviceTraits): Matm
     return shape.m > FEW_ROWS && matmulFits(broadcast, shape, traits) ? broadcast : REGISTER;
   }
   if (shape.m <= FEW_ROWS) return { kind: "split_k", split: 32 };
-  // Where subgroups vary in size, as on Intel's GPUs, a kernel may not run with the largest: only tuning, which verifies,
-  // chooses matrix units there.
-  const matrices = traits.subgroupSize === traits.subgroupMaxSize ? subgroupTileFor(shape, traits) : undefined;
-  if (matrices !== undefined) return { kind: "subgroup", tile: matrices };
+  // Where subgroups vary in size, as on Intel's GPUs, a kernel may not run with the largest unless it can ask for that:
+  // only tuning, which verifies, chooses matrix units there without.
+  const matrices = subgroupTileFor(shape, traits);
+  if (matrices && (matrices.sized || !subgroupsVary(traits))) return { kind: "subgroup", tile: matrices };
   return largest(spillsEarly(traits) ? [MEDIUM, SMALL] : [LARGE, MEDIUM, SMALL], shape, traits) ?? SMALL;
 }
 
@@ -81,8 +81,14 @@ function workgroupsOf(config: MatmulConfig, shape: MatmulShape, traits: DeviceTr
   return typeof launch === "string" ? 0 : launch.workgroups;
 }
 
-function hasMatrices({ unit, subgroup }: SubgroupTile, { matrixUnits = [], subgroupMaxSize }: DeviceTraits): boolean {
+function subgroupsVary({ subgroupSize, subgroupMaxSize }: DeviceTraits): boolean {
+  return subgroupSize !== subgroupMaxSize;
+}
+
+function hasMatrices({ unit, subgroup, sized }: SubgroupTile, traits: DeviceTraits): boolean {
+  const { matrixUnits = [], subgroupMaxSize, subgroupSizeControl } = traits;
   const fields = ["componentType", "resultType", "M", "N", "K"] as const;
+  if (sized && !subgroupSizeControl) return false;
   return subgroup === subgroupMaxSize && matrixUnits.some((own) => fields.every((field) => own[field] === unit[field]));
 }
 
@@ -114,7 +120,8 @@ export function subgroupTileFor(shape: MatmulShape, traits: DeviceTraits): Subgr
   const sides = spillsEarly(traits) ? [64, 32] : [128, 64, 32];
   const configs = sides.flatMap((side) => {
     const tile = tileOf(unit, subgroup, side, limits.maxComputeInvocationsPerWorkgroup);
-    return tile === undefined ? [] : [{ kind: "subgroup", tile } as const];
+    const sized = traits.subgroupSizeControl && subgroupsVary(traits) && { sized: true as const };
+    return tile === undefined ? [] : [{ kind: "subgroup", tile: { ...tile, ...sized } } as const];
   });
   return largest(configs, shape, traits)?.tile;
 }

@@ -21,6 +21,8 @@ export interface SubgroupTile {
   readonly unit: MatrixUnit;
   /** Threads of the device's largest subgroup. */
   readonly subgroup: number;
+  /** Whether the kernel asks for subgroups of that size: where they vary, on a device that grants it. */
+  readonly sized?: true;
   /** Subgroups of a workgroup along m and n. */
   readonly subgroupsDown: number;
   readonly subgroupsAcross: number;

@@ -76,6 +76,7 @@ function parseSubgroupTile(value: unknown): SubgroupTile {
       K: side("K"),
     },
     subgroup: size("subgroup"),
+    ...(fields.sized === true && { sized: true }),
     subgroupsDown: size("subgroupsDown"),
     subgroupsAcross: size("subgroupsAcross"),
     matricesDown: size("matricesDown"),
