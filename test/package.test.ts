@@ -160,6 +160,8 @@ describe.skipIf(!built)("the built package (needs `node build.mjs`)", () => {
     const paths = files.map(({ path }) => path);
     expect(paths).toEqual(expect.arrayContaining(["LICENSE", "package.json", "dist/index.js", "dist/node/index.js"]));
     expect(paths.filter((path) => !/^(dist|docs|weights)\/|^[A-Z]+(\.md)?$|^package\.json$/.test(path))).toEqual([]);
+    const weights = paths.filter((path) => /^weights\/[^/]+$/.test(path));
+    expect(weights.sort()).toEqual(["weights/README.md", "weights/manifest.json"]);
   });
 
   describe("kernels", () => {
