@@ -166,11 +166,11 @@ export class TrainingSteps {
     return { read: async () => stateOf((await read()).state as Uint32Array) };
   }
 
-  /** Bytes on the GPU that a step takes on a batch while it runs; nothing but a cache is allocated. @throws as `step` */
-  async runBytes(batch: readonly Example[]): Promise<number> {
-    await this.#reserve(batch);
+  /** Bytes on the GPU that steps take on batches while they run; nothing but a cache is allocated. @throws as `step` */
+  async runBytes(batches: readonly (readonly Example[])[]): Promise<number> {
+    for (const batch of batches) await this.#reserve(batch);
     const most = new Map(this.#update.memory);
-    for (const { key, record } of this.#prepare(batch).launches) {
+    for (const { key, record } of batches.flatMap((batch) => this.#prepare(batch).launches)) {
       for (const [name, bytes] of (await this.#programFor(key, record)).memory) {
         most.set(name, Math.max(bytes, most.get(name) ?? 0));
       }
