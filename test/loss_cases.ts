@@ -29,12 +29,16 @@ const lossBound =
     relative: 24 * UNIT + 2 * UNITS[dtype],
   });
 
-function crossEntropyCase(rows: number, cols: number, factor?: number): Case<CrossEntropyShape> {
+function crossEntropyCase(rows: number, cols: number, factor?: number, counted?: number): Case<CrossEntropyShape> {
   return {
-    shape: { rows, cols, scale: 1 / rows, ...(factor !== undefined && { factor }) },
+    shape: {
+      ...{ rows, cols, scale: 1 / rows },
+      ...(factor !== undefined && { factor }),
+      ...(counted !== undefined && { counted }),
+    },
     inputs: (random) => ({
       logits: random.values(rows * cols, 8 / (factor ?? 1)),
-      labels: Array.from({ length: rows }, (_, i) => (i % 4 === 2 ? IGNORED : random.integer(cols))),
+      labels: Array.from({ length: rows }, (_, i) => (i % 4 === 2 ? IGNORED : random.integer(counted ?? cols))),
       state: STATE,
     }),
     outputs: { logits: rows * cols, losses: rows },
@@ -54,6 +58,10 @@ export const crossEntropyCases: Table<CrossEntropyShape> = {
     crossEntropyCase(2, 4097),
     { ...crossEntropyCase(6, 12, 20), why: "cosines over a temperature" },
     crossEntropyCase(5, 7, 0.5),
+    { ...crossEntropyCase(6, 12, 20, 5), why: "columns that do not count, in the middle of a vector" },
+    crossEntropyCase(3, 1000, 1, 3),
+    crossEntropyCase(4, 10, 1, 10),
+    crossEntropyCase(4, 9, 1, 1),
   ],
 };
 

@@ -6,7 +6,7 @@ import { requireKnown } from "../files/options.ts";
 import { type LinearWeights, linear } from "../runtime/ops.ts";
 import { allocateTable, asTable, streamTable, type Table } from "../runtime/table.ts";
 import { type Shape, Tensor } from "../runtime/tensor.ts";
-import { type AdapterFile, ARCHITECTURE_OF, openAdapter, unlikeBase } from "./adapter_file.ts";
+import { type AdapterFile, ARCHITECTURE_OF, MERGED_CONFIG, openAdapter, unlikeBase } from "./adapter_file.ts";
 import { type BertConfig, parseConfig } from "./config.ts";
 import { ALL_HEADS } from "./heads/index.ts";
 import { adapted, changeLinear, joinB, layerOf } from "./lora.ts";
@@ -23,7 +23,7 @@ export interface AdapterOptions {
 /**
  * A model that computes with an adapter of PEFT over `base`, whose weights it shares: dispose it first. Its `weightBytes` are
  * the adapter's own.
- * @param folder adapter_config.json and adapter_model.safetensors; labels are those of a config.json beside them
+ * @param folder adapter_config.json and adapter_model.safetensors; labels are those of a merged_config.json or config.json beside them
  * @throws ModelError with every fault: what is not run (DoRA and the like), shapes of another base
  */
 export function loadAdapter(base: BertModel, folder: Folder, options?: AdapterOptions): Promise<BertModel>;
@@ -216,12 +216,13 @@ async function configFor(
   { task = "", whole, checkpoint }: AdapterFile,
   base: BertConfig,
 ): Promise<BertConfig> {
-  const text = await readText(folder, "config.json");
-  const own = text === undefined ? undefined : parseConfig(text, `${folder.name}/config.json`);
+  const merged = await readText(folder, MERGED_CONFIG);
+  const text = merged ?? (await readText(folder, "config.json"));
+  const own = text && parseConfig(text, `${folder.name}/${merged === undefined ? "config.json" : MERGED_CONFIG}`);
   const classifier = whole.get("classifier.weight");
   const count = classifier === undefined ? undefined : checkpoint.tensors.get(classifier)!.shape[0];
   const architecture = ARCHITECTURE_OF[task];
-  const { labels, problemType } = own ?? base;
+  const { labels, problemType } = own || base;
   const fits = count === undefined || labels.length === count;
   return {
     ...base,

@@ -35,6 +35,8 @@ export interface AdapterFile {
 
 export const ADAPTER_CONFIG = "adapter_config.json";
 export const ADAPTER_WEIGHTS = "adapter_model.safetensors";
+/** config.json of the model that merging makes. Under that name transformers takes the folder for a whole model's. */
+export const MERGED_CONFIG = "merged_config.json";
 const PICKLED = "adapter_model.bin";
 /** In the order in which they are preferred. */
 export const ADAPTER_WEIGHTS_FILES: readonly string[] = [ADAPTER_WEIGHTS, PICKLED];
@@ -43,6 +45,7 @@ export const ADAPTER_FILES: readonly string[] = [
   ADAPTER_CONFIG,
   ADAPTER_WEIGHTS,
   PICKLED,
+  MERGED_CONFIG,
   "config.json",
   "modules.json",
   "sentence_bert_config.json",

@@ -3,6 +3,7 @@
  * back is what was written, to the bit.
  */
 
+import { MERGED_CONFIG } from "../bert/adapter_file.ts";
 import type { HeadName } from "../bert/heads/index.ts";
 import { nameTensors } from "../bert/weights.ts";
 import type { Folder } from "../files/bytes.ts";
@@ -36,9 +37,8 @@ export const readsStart = ({ partly }: StartingModel, flat: FlatWeights): boolea
 
 /** The files of a model, or of an adapter, that others and this library load. Read each to its end, in between two steps. */
 export async function* modelFiles(engine: Engine, start: StartingModel, flat: FlatWeights): AsyncGenerator<StoredFile> {
-  const { config, json, heads, files, kept, checkpoint, partly, sentence } = start;
-  // beside an adapter, Python takes it for a whole model's; ours has its labels from it
-  if (!partly.lora || !sentence) yield text("config.json", `${JSON.stringify(json, null, 2)}\n`);
+  const { config, json, heads, files, kept, checkpoint, partly } = start;
+  yield text(partly.lora ? MERGED_CONFIG : "config.json", `${JSON.stringify(json, null, 2)}\n`);
   for (const [path, content] of files) yield text(path, content);
   if (partly.lora) {
     yield* adapterFiles(engine, start, partly.lora, flat);

@@ -12,7 +12,8 @@ import type { Tensor } from "../runtime/tensor.ts";
 import type { LossContext } from "./losses.ts";
 import type { ObjectiveContext as Whole } from "./objectives.ts";
 import { type Gradient, pool, scalarOf } from "./operations.ts";
-import { recordSentenceLoss, type SentenceContext, type SentenceLoss } from "./sentence_losses.ts";
+import { firstOf, recordSentenceLoss, type SentenceContext, type SentenceLoss } from "./sentence_losses.ts";
+import { fixedRows } from "./sentence_rows.ts";
 
 export interface ChunkOptions {
   /** Of losses of sentence vectors: examples of a batch that are in memory together. Default: all. */
@@ -68,7 +69,8 @@ export interface ChunkPlace {
 
 /** A chunk's vectors into those of the batch; nothing goes back. */
 export function keepVectors(context: ObjectiveContext, { columns, rows, first }: ChunkPlace, vectors: Ref): undefined {
-  const { tape, hidden, packed, rows: own, sentence } = context;
+  const { tape, hidden, packed, sentence } = context;
+  const { room: own } = context.rows;
   const x = pool(tape, hidden, packed, sentence!.pooling).out;
   const cols = hidden.shape[1]!;
   const shape = { blocks: columns, rows: own, cols, dtype: scalarOf(x), to: "f32", outBlock: rows * cols } as const;
@@ -81,13 +83,14 @@ export function gradientOfChunk(
   { columns, rows, first }: ChunkPlace,
   gradients: Ref,
 ): Gradient {
-  const { tape, hidden, packed, rows: own, sentence } = context;
+  const { tape, hidden, packed, sentence } = context;
+  const { room } = context.rows;
   const pooled = pool(tape, hidden, packed, sentence!.pooling);
   const cols = hidden.shape[1]!;
-  const out = tape.r.temporary("gradient", pooled.out.shape, pooled.out.dtype);
-  const shape = { blocks: columns, rows: own, cols, dtype: scalarOf(out), from: "f32", xBlock: rows * cols } as const;
-  tape.r.dispatch(copyBlocks, shape, { x: gradients, out }, { x_offset: first });
-  return pooled.backward(out);
+  const own = tape.r.temporary("gradient", [columns * room, cols], pooled.out.dtype);
+  const shape = { blocks: columns, rows: room, cols, dtype: scalarOf(own), from: "f32", xBlock: rows * cols } as const;
+  tape.r.dispatch(copyBlocks, shape, { x: gradients, out: own }, { x_offset: first });
+  return pooled.backward(firstOf(context, own, pooled.out, columns * room * cols));
 }
 
 /** The loss of all vectors, and their gradients. */
@@ -99,6 +102,6 @@ export function recordCachedLoss(
   gradients: Ref,
 ): void {
   const [count, cols] = vectors.shape as [number, number];
-  const x = recordSentenceLoss(context, loss, vectors, rows);
+  const x = recordSentenceLoss(context, loss, vectors, fixedRows(rows, count / rows));
   context.tape.r.dispatch(copyBlocks, { rows: count, cols, dtype: "f32" }, { x, out: gradients });
 }

@@ -7,10 +7,10 @@
 import type { Sequence } from "../bert/batch.ts";
 
 /** The next of eight sizes between two powers of two: at most an eighth more. */
-export function ladder(size: number): number {
-  const step = Math.max(1, 2 ** (Math.ceil(Math.log2(size)) - 4));
-  return Math.ceil(size / step) * step;
-}
+export const ladder = (size: number): number => Math.ceil(size / stepAt(size)) * stepAt(size);
+
+/** From one of these sizes to the next. */
+export const stepAt = (size: number): number => Math.max(1, 2 ** (Math.ceil(Math.log2(size)) - 4));
 
 /**
  * @param lengths of the batch's sequences, in tokens
@@ -21,7 +21,11 @@ export function fillersFor(lengths: readonly number[], longest: number): Sequenc
   const tokens = lengths.reduce((sum, length) => sum + length, 0);
   const sequences = lengths.length;
   if (ladder(tokens) === tokens && ladder(sequences) === sequences) return [];
-  const count = ladder(sequences + 1) - sequences;
+  return sequencesOf(ladder(sequences + 1) - sequences, tokens, longest);
+}
+
+/** So many sequences that bring `tokens` to one of the few numbers, as far as they may be `longest` tokens long. */
+export function sequencesOf(count: number, tokens: number, longest: number): Sequence[] {
   const room = Math.min(ladder(tokens + count) - tokens, count * longest);
   return Array.from({ length: count }, (_, i) => ({ inputIds: new Uint32Array(Math.floor((room + i) / count)) }));
 }

@@ -12,6 +12,7 @@ export type { Evaluation, EvaluationForward } from "./evaluation.ts";
 export { type TrainerEvent, TrainingError } from "./events.ts";
 export type { LoraOptions } from "./lora.ts";
 export type { Labels } from "./losses.ts";
+export type { MemoryPart } from "./memory.ts";
 export type { ObjectiveName } from "./objectives.ts";
 export { opfsStore } from "./opfs_store.ts";
 export type { TrainerOptions, TrainingData } from "./options.ts";
@@ -24,5 +25,5 @@ export {
   type WordPieceOptions,
   type WordPieceProgress,
 } from "./tokenizer/wordpiece_trainer.ts";
-export { type MemoryPart, Trainer, type TrainerParts } from "./trainer.ts";
+export { Trainer, type TrainerParts } from "./trainer.ts";
 export type { Best, LogRow } from "./trainer_state.ts";

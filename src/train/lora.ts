@@ -127,6 +127,7 @@ export function lowOf(r: Recorder, x: Ref, { a, factor }: Pick<LowRank, "a" | "f
   return scale(r, linear(r, x, { weight: a, bias: undefined }), factor);
 }
 
+/** factor * x: a launch of the dropout kernel, which multiplies by a factor, that drops nothing. As narrow as the rank. */
 export function scale(r: Recorder, x: Ref, factor: number): Ref {
   const out = r.temporary("scaled", x.shape, x.dtype);
   const none = { probability: 0, residual: false, seed: 0, step: 0, tensor: 0 };

@@ -44,24 +44,37 @@ export interface LossContext {
  * Puts the logits' gradient in their place, and adds the loss up.
  * @param scale the name of the count
  * @param factor of the logits
+ * @param counted how many columns count, where it is told at each run
  */
-export function crossEntropy(context: LossContext, logits: Ref, labels: Ref, scale: string, factor: number = 1): void {
+export function crossEntropy(
+  context: LossContext,
+  logits: Ref,
+  labels: Ref,
+  scale: string,
+  factor: number = 1,
+  counted?: ScalarInput,
+): void {
   const { tape, scales, state } = context;
   const { r } = tape;
   const [rows, cols] = logits.shape as [number, number];
   const losses = r.temporary("losses", [rows], "f32");
   r.dispatch(
     crossEntropyBy(rowOwnerFor(r.traits), cols),
-    { rows, cols, dtype: scalarOf(logits), scale: 0, factor },
+    { rows, cols, dtype: scalarOf(logits), scale: 0, factor, ...(counted && { counted: cols }) },
     { logits, labels, state, losses },
-    { scale: scales[scale]! },
+    { scale: scales[scale]!, ...(counted && { counted }) },
   );
   addUp(context, losses);
 }
 
-export function addUp({ tape: { r }, losses: out }: LossContext, losses: Ref): void {
+/** @param counted `rows`: how many there are, where that is told at each run */
+export function addUp(
+  { tape: { r }, losses: out }: LossContext,
+  losses: Ref,
+  counted: Readonly<Record<string, ScalarInput>> = {},
+): void {
   const shape = { rows: sizeOf(losses.shape), cols: 1, dtype: "f32" } as const;
-  r.dispatch(columnSumsBy("workgroup"), shape, { x: losses, out });
+  r.dispatch(columnSumsBy("workgroup"), shape, { x: losses, out }, counted);
 }
 
 /** By which losses are multiplied to be means over `counts` labels. */

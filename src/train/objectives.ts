@@ -24,6 +24,7 @@ import {
   type SentenceLossName,
   type SentenceSettings,
 } from "./sentence_losses.ts";
+import type { SentenceRows } from "./sentence_rows.ts";
 
 export interface ObjectiveContext extends LossContext {
   readonly packed: PackedTokens;
@@ -31,9 +32,8 @@ export interface ObjectiveContext extends LossContext {
   readonly config: BertConfig;
   readonly weights: BertWeights["heads"];
   readonly classifierDropout: number;
-  /** Examples of the batch. */
-  readonly rows: number;
   /** Of losses of sentence vectors. */
+  readonly rows: SentenceRows;
   readonly sentence: SentenceSettings | undefined;
 }
 
@@ -44,10 +44,16 @@ export interface Objective {
   /** Labels of a sequence of so many tokens of which nothing is learnt; without it batches keep their shapes. */
   unlabelled?(tokens: number, config: BertConfig): Labels;
   /**
-   * @param labels of each example, which may have several sequences
+   * @param labels of each sequence; of losses of sentence vectors, of each row
+   * @param rows of those, as programs are recorded for them
    * @throws RangeError for a label that is missing or out of range, by its sequence
    */
-  prepare(batch: Batch, labels: readonly Labels[], config: BertConfig): LabelInputs;
+  prepare(
+    batch: Batch,
+    labels: readonly Labels[],
+    config: BertConfig,
+    rows: Pick<SentenceRows, "columns" | "room">,
+  ): LabelInputs;
   /** @returns the gradient of the hidden state */
   record(context: ObjectiveContext): Gradient;
 }
@@ -253,7 +259,7 @@ function ofSentences(loss: SentenceLoss): Objective {
   return {
     heads: [],
     counts: loss.counts,
-    prepare: ({ cuSeqlens }, labels) => loss.prepare(cuSeqlens.length - 1, labels),
+    prepare: (_batch, labels, _config, { columns, room }) => loss.prepare(columns, labels, room),
     record(context) {
       const { tape, hidden, packed, rows } = context;
       const sentence = context.sentence!;

@@ -1,44 +1,58 @@
-/** What is settled before the first step: how many there are, the largest batch, and what decides the bits of a run. */
+/** What is settled before the first step: how many there are, the largest batches, and what decides the bits of a run. */
 
 import type { Engine } from "../runtime/engine.ts";
 import { batchesOf, tokensOf } from "./batches.ts";
 import { chunksOf } from "./chunks.ts";
+import { NONE } from "./data/masking.ts";
 import type { StartingModel } from "./model_folder.ts";
 import type { TrainerOptions, TrainingData } from "./options.ts";
 import type { Example } from "./step.ts";
 import type { RunState } from "./trainer_state.ts";
 
-/** Batches that are looked at for the largest, where all are not counted. */
+/** Batches that are looked at for the largest ones, where all are not counted. */
 const SAMPLED = 16;
 
 export interface Plan {
   readonly totalSteps: number;
   readonly batchCounts: number[];
-  readonly largest: readonly Example[];
+  /** One for each of what memory grows with, by any of which another batch may be the largest. */
+  readonly largest: readonly (readonly Example[])[];
+}
+
+/** Of a batch: tokens and word pieces to be guessed, as many as are in memory at a time, and sequences. */
+function sizesOf(batch: readonly Example[], miniBatchSize: number | undefined): number[] {
+  const chunks = chunksOf(batch, miniBatchSize);
+  const words = ({ labels }: Example): number => Array.from(labels.words ?? []).filter((word) => word !== NONE).length;
+  return [
+    Math.max(...chunks.map(tokensOf)),
+    Math.max(...chunks.map((chunk) => chunk.reduce((sum, example) => sum + words(example), 0))),
+    batch.reduce((sum, { more = [] }) => sum + 1 + more.length, 0),
+  ];
 }
 
 /** Goes through the data of all epochs, unless `maxSteps` says how many steps there are. */
 export async function planOf(data: TrainingData, options: TrainerOptions): Promise<Plan> {
   const { epochs = 3, maxSteps, gradientAccumulation = 1, miniBatchSize } = options;
-  /** What is in memory at a time of a batch. */
-  const sizeOf = (batch: readonly Example[]): number => Math.max(...chunksOf(batch, miniBatchSize).map(tokensOf));
-  let largest: readonly Example[] | undefined;
+  const largest: { readonly size: number; readonly batch: readonly Example[] }[] = [];
   const batchCounts: number[] = [];
   let totalSteps = 0;
   const most = maxSteps === undefined ? Number.POSITIVE_INFINITY : SAMPLED;
   for (let epoch = 0; epoch < (maxSteps === undefined ? epochs : 1); epoch++) {
     let count = 0;
     for await (const batch of batchesOf(data.epoch(epoch), options)) {
-      if (!largest || sizeOf(batch) > sizeOf(largest)) largest = batch;
+      for (const [i, size] of sizesOf(batch, miniBatchSize).entries()) {
+        if (size > (largest[i]?.size ?? -1)) largest[i] = { size, batch };
+      }
       if (++count >= most) break;
     }
     batchCounts.push(count);
     totalSteps += Math.ceil(count / gradientAccumulation);
   }
-  if (!largest) throw new RangeError("the data has no examples");
+  if (largest.length === 0) throw new RangeError("the data has no examples");
+  const found = { largest: [...new Set(largest.map(({ batch }) => batch))] };
   return maxSteps === undefined
-    ? { totalSteps, batchCounts, largest }
-    : { totalSteps: maxSteps, batchCounts: [], largest };
+    ? { totalSteps, batchCounts, ...found }
+    : { totalSteps: maxSteps, batchCounts: [], ...found };
 }
 
 /**

@@ -5,15 +5,17 @@
  */
 
 import { rowOwnerFor } from "../kernels/kernel.ts";
-import { squaredError } from "../kernels/losses/losses.ts";
+import { IGNORED, NO_NUMBER, squaredError } from "../kernels/losses/losses.ts";
 import { cosentBy, cosentGradientBy, rowDotsBackward, rowDotsBy, tripletBy } from "../kernels/losses/sentences.ts";
 import { matmulBackwardKernelFor } from "../kernels/matmul/matmul_backward.ts";
 import { matmulKernelFor } from "../kernels/matmul/matmul_choice.ts";
 import { copyBlocks } from "../kernels/rows/copy_blocks.ts";
 import type { PoolMode } from "../kernels/tokens/pool.ts";
-import type { Ref } from "../runtime/recorder.ts";
+import type { Ref, ScalarInput } from "../runtime/recorder.ts";
+import { sizeOf } from "../runtime/tensor.ts";
 import { addUp, crossEntropy, type LabelInputs, type Labels, type LossContext } from "./losses.ts";
 import { l2Normalize, scalarOf } from "./operations.ts";
+import type { SentenceRows } from "./sentence_rows.ts";
 
 export type SentenceLossName = "mnrl" | "cosine" | "cosent" | "triplet";
 
@@ -72,90 +74,95 @@ export interface SentenceLoss {
   /** Whether it is one of directions: vectors are scaled to length 1. */
   readonly directions: boolean;
   /**
-   * @param sequences of the batch
+   * @param columns sequences of each row
+   * @param labels of each row
+   * @param room rows that programs are recorded for
    * @throws RangeError for another number of sequences than it takes, and for a label that is missing
    */
-  prepare(sequences: number, labels: readonly Labels[]): LabelInputs;
+  prepare(columns: number, labels: readonly Labels[], room: number): LabelInputs;
   /**
-   * @param x f32 [columns * rows, cols]
-   * @returns its gradient
+   * @param x f32 [rows.room + rows.others or more, cols]: columns * rows vectors, and any behind them
+   * @returns its gradient, of which what is behind that of columns * rows vectors is anything
    */
-  record(context: SentenceContext, x: Ref, rows: number): Ref;
+  record(context: SentenceContext, x: Ref, rows: SentenceRows): Ref;
 }
 
 /** In-batch negatives (MultipleNegativesRankingLoss): each anchor's positive among those of all, and all negatives. */
 const mnrl: SentenceLoss = {
   counts: ["rows"],
   directions: true,
-  prepare(sequences, { length: rows }) {
-    if (sequences < 2 * rows) throw columnsError("mnrl", "an anchor, a positive and any number of negatives");
-    return { inputs: { targets: Uint32Array.from({ length: rows }, (_, i) => i) }, counts: { rows } };
+  prepare(columns, { length: rows }, room) {
+    if (columns < 2) throw columnsError("mnrl", "an anchor, a positive and any number of negatives");
+    return {
+      inputs: { targets: Uint32Array.from({ length: room }, (_, i) => (i < rows ? i : IGNORED)) },
+      counts: { rows },
+    };
   },
   record(context, x, rows) {
     const { r } = context.tape;
-    const [all, cols] = x.shape as [number, number];
-    const others = all - rows;
+    const { room, others, columns } = rows;
+    const cols = x.shape[1]!;
     const candidates = r.temporary("candidates", [others, cols], "f32");
-    r.dispatch(copyBlocks, { rows: others, cols, dtype: "f32", xOffset: rows * cols }, { x, out: candidates });
+    const from = { rows: others, cols, dtype: "f32", xOffset: room * cols } as const;
+    r.dispatch(copyBlocks, from, { x, out: candidates }, rows.times({ x_offset: cols }));
     const plain = { dtype: "f32", bias: false, residual: false, activation: "none" } as const;
-    const scores = r.temporary("scores", [rows, others], "f32");
-    const nt = { ...plain, m: rows, n: others, k: cols };
+    const scores = r.temporary("scores", [room, others], "f32");
+    const nt = { ...plain, m: room, n: others, k: cols };
     r.dispatch(matmulKernelFor(nt, r.traits), nt, { x, weight: candidates, out: scores });
-    crossEntropy(context, scores, context.inputs.targets!, "rows", context.sentence.scale);
+    const { counted } = rows.times({ counted: columns - 1 });
+    crossEntropy(context, scores, context.inputs.targets!, "rows", context.sentence.scale, counted);
     const dx = r.temporary("gradient", x.shape, "f32");
-    const nn = { ...plain, m: rows, n: cols, k: others, operands: "nn" } as const;
+    const nn = { ...plain, m: room, n: cols, k: others, operands: "nn" } as const;
     r.dispatch(matmulBackwardKernelFor(nn, r.traits), nn, { x: scores, weight: candidates, out: dx });
-    const tn = {
-      ...plain,
-      m: others,
-      n: cols,
-      k: rows,
-      operands: "tn",
-      outStride: cols,
-      outOffset: rows * cols,
-    } as const;
-    r.dispatch(matmulBackwardKernelFor(tn, r.traits), tn, { x: scores, weight: x, out: dx });
+    const dCandidates = r.temporary("gradient of candidates", [others, cols], "f32");
+    const tn = { ...plain, m: others, n: cols, k: room, operands: "tn", outStride: cols, outOffset: 0 } as const;
+    r.dispatch(matmulBackwardKernelFor(tn, r.traits), tn, { x: scores, weight: x, out: dCandidates });
+    const to = { rows: others, cols, dtype: "f32", outOffset: room * cols } as const;
+    r.dispatch(copyBlocks, to, { x: dCandidates, out: dx }, rows.times({ out_offset: cols }));
     return dx;
   },
 };
 
-/** Of pairs with a number. @param loss puts the gradient of the similarities, f32 [rows], in their place or elsewhere */
+/** Of pairs with a number. @param loss puts the gradient of the similarities, f32 [rows.room], in their place or elsewhere */
 function ofPairs(
   name: SentenceLossName,
   count: "rows" | "batches",
-  loss: (context: SentenceContext, similarities: Ref, rows: number) => Ref,
+  loss: (context: SentenceContext, similarities: Ref, rows: SentenceRows) => Ref,
 ): SentenceLoss {
   return {
     counts: [count],
     directions: true,
-    prepare(sequences, labels) {
+    prepare(columns, labels, room) {
       const rows = labels.length;
-      if (sequences !== 2 * rows) throw columnsError(name, "two sequences");
-      const scores = Float32Array.from(labels, ({ label }, row) => {
-        if (typeof label === "number" && Number.isFinite(label)) return label;
-        throw new RangeError(`row ${row}: label is ${JSON.stringify(label)}, it must be a finite number`);
-      });
+      if (columns !== 2) throw columnsError(name, "two sequences");
+      const scores = new Float32Array(room).fill(NO_NUMBER);
+      for (const [row, { label }] of labels.entries()) {
+        if (typeof label !== "number" || !Number.isFinite(label))
+          throw new RangeError(`row ${row}: label is ${JSON.stringify(label)}, it must be a finite number`);
+        scores[row] = label;
+      }
       return { inputs: { scores }, counts: { [count]: count === "rows" ? rows : 1 } };
     },
     record(context, x, rows) {
       const { r } = context.tape;
-      const shape = { rows, cols: x.shape[1]!, dtype: "f32" } as const;
-      const similarities = r.temporary("similarities", [rows], "f32");
-      r.dispatch(rowDotsBy(rowOwnerFor(r.traits)), shape, { x, dots: similarities });
+      const shape = { rows: rows.room, cols: x.shape[1]!, dtype: "f32" } as const;
+      const counted = rows.times({ rows: 1 });
+      const similarities = r.temporary("similarities", [rows.room], "f32");
+      r.dispatch(rowDotsBy(rowOwnerFor(r.traits)), shape, { x, dots: similarities }, counted);
       const dDots = loss(context, similarities, rows);
       const dx = r.temporary("gradient", x.shape, "f32");
-      r.dispatch(rowDotsBackward, shape, { x, d_dots: dDots, dx });
+      r.dispatch(rowDotsBackward, shape, { x, d_dots: dDots, dx }, counted);
       return dx;
     },
   };
 }
 
 /** CosineSimilarityLoss: the squared error of the cosine. */
-const cosine = ofPairs("cosine", "rows", (context, similarities, rows) => {
+const cosine = ofPairs("cosine", "rows", (context, similarities, { room }) => {
   const { tape, inputs, scales, state } = context;
-  const losses = tape.r.temporary("losses", [rows], "f32");
+  const losses = tape.r.temporary("losses", [room], "f32");
   const operands = { logits: similarities, labels: inputs.scores!, state, losses };
-  tape.r.dispatch(squaredError, { count: rows, dtype: "f32", scale: 0 }, operands, { scale: scales.rows! });
+  tape.r.dispatch(squaredError, { count: room, dtype: "f32", scale: 0 }, operands, { scale: scales.rows! });
   addUp(context, losses);
   return similarities;
 });
@@ -165,13 +172,16 @@ const cosent = ofPairs("cosent", "batches", (context, similarities, rows) => {
   const { tape, inputs, scales, state, sentence } = context;
   const { r } = tape;
   const owner = rowOwnerFor(r.traits);
-  const [sums, dSimilarities, losses] = ["sums", "gradient", "losses"].map((name) => r.temporary(name, [rows], "f32"));
+  const [sums, dSimilarities, losses] = ["sums", "gradient", "losses"].map((name) =>
+    r.temporary(name, [rows.room], "f32"),
+  );
   const given = { similarities, labels: inputs.scores! };
-  const shape = { rows, dtype: "f32", factor: sentence.scale } as const;
-  r.dispatch(cosentBy(owner), shape, { ...given, sums });
+  const shape = { rows: rows.room, dtype: "f32", factor: sentence.scale } as const;
+  const counted = rows.times({ rows: 1 });
+  r.dispatch(cosentBy(owner), shape, { ...given, sums }, counted);
   const operands = { ...given, sums, state, d_similarities: dSimilarities, losses };
-  r.dispatch(cosentGradientBy(owner), { ...shape, scale: 0 }, operands, { scale: scales.batches! });
-  addUp(context, losses!);
+  r.dispatch(cosentGradientBy(owner), { ...shape, scale: 0 }, operands, { scale: scales.batches!, ...counted });
+  addUp(context, losses!, counted);
   return dSimilarities!;
 });
 
@@ -179,22 +189,23 @@ const cosent = ofPairs("cosent", "batches", (context, similarities, rows) => {
 const triplet: SentenceLoss = {
   counts: ["rows"],
   directions: false,
-  prepare(sequences, { length: rows }) {
-    if (sequences !== 3 * rows) throw columnsError("triplet", "an anchor, a positive and a negative");
+  prepare(columns, { length: rows }) {
+    if (columns !== 3) throw columnsError("triplet", "an anchor, a positive and a negative");
     return { inputs: {}, counts: { rows } };
   },
   record(context, x, rows) {
     const { tape, scales, state, sentence } = context;
     const { r } = tape;
     const dx = r.temporary("gradient", x.shape, "f32");
-    const losses = r.temporary("losses", [rows], "f32");
+    const losses = r.temporary("losses", [rows.room], "f32");
+    const counted = rows.times({ rows: 1 });
     r.dispatch(
       tripletBy(rowOwnerFor(r.traits)),
-      { rows, cols: x.shape[1]!, dtype: "f32", margin: sentence.margin, scale: 0 },
+      { rows: rows.room, cols: x.shape[1]!, dtype: "f32", margin: sentence.margin, scale: 0 },
       { x, state, dx, losses },
-      { scale: scales.rows! },
+      { scale: scales.rows!, ...counted },
     );
-    addUp(context, losses);
+    addUp(context, losses, counted);
     return dx;
   },
 };
@@ -208,10 +219,15 @@ function columnsError(loss: SentenceLossName, what: string): RangeError {
 }
 
 /**
- * A loss of vectors [columns * rows, hidden] of any type.
- * @returns the vectors' gradient, in their type
+ * A loss of vectors [columns * rows or more, hidden] of any type.
+ * @returns the vectors' gradient, in their type; zeros behind those of the rows
  */
-export function recordSentenceLoss(context: SentenceContext, loss: SentenceLoss, vectors: Ref, rows: number): Ref {
+export function recordSentenceLoss(
+  context: SentenceContext,
+  loss: SentenceLoss,
+  vectors: Ref,
+  rows: SentenceRows,
+): Ref {
   const { tape, sentence } = context;
   const { r } = tape;
   const [count, hidden] = vectors.shape as [number, number];
@@ -236,7 +252,24 @@ export function recordSentenceLoss(context: SentenceContext, loss: SentenceLoss,
       r.dispatch(copyBlocks, { rows: count, cols: hidden, given: cols, dtype: "f32" }, { x: dPart, out: sum });
     }
   }
-  return converted(context, sum!, scalarOf(vectors));
+  const { given } = rows.times({ given: rows.columns * hidden });
+  if (!given) return converted(context, sum!, scalarOf(vectors));
+  return firstOf(context, sum!, vectors, given);
+}
+
+/** Of `x` the first elements, zeros behind them, in the shape and type of another one. */
+export function firstOf(
+  { tape: { r } }: Pick<LossContext, "tape">,
+  x: Ref,
+  { shape, dtype }: Ref,
+  given: ScalarInput | number,
+): Ref {
+  const out = r.temporary("gradient of rows", shape, dtype);
+  const to = dtype === "f16" ? "f16" : "f32";
+  const one = { rows: 1, cols: sizeOf(shape), dtype: scalarOf(x), to } as const;
+  if (typeof given === "number") r.dispatch(copyBlocks, { ...one, given }, { x, out });
+  else r.dispatch(copyBlocks, one, { x, out }, { given });
+  return out;
 }
 
 /** The same numbers in another type of storage. */

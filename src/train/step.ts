@@ -31,6 +31,7 @@ import { OBJECTIVES, type ObjectiveContext, type ObjectiveName } from "./objecti
 import { add, type EmbeddingSegments, type Tape } from "./operations.ts";
 import { segmentsOf, TABLE_INPUTS } from "./segments.ts";
 import { isSentenceLoss, SENTENCE_LOSSES } from "./sentence_losses.ts";
+import { countedRows, fixedRows, roomFor, rowFillers, rowNumbers, type SentenceRows } from "./sentence_rows.ts";
 import { FIRST_SCALE, type OptimizerOptions, recordUpdate, type StepState, stateOf } from "./update.ts";
 
 /** A sequence and what is to be learnt of it. */
@@ -165,11 +166,11 @@ export class TrainingSteps {
     return { read: async () => stateOf((await read()).state as Uint32Array) };
   }
 
-  /** Bytes on the GPU that a step takes on a batch while it runs; nothing but a cache is allocated. @throws as `step` */
-  async runBytes(batch: readonly Example[]): Promise<number> {
-    await this.#reserve(batch);
+  /** Bytes on the GPU that steps take on batches while they run; nothing but a cache is allocated. @throws as `step` */
+  async runBytes(batches: readonly (readonly Example[])[]): Promise<number> {
+    for (const batch of batches) await this.#reserve(batch);
     const most = new Map(this.#update.memory);
-    for (const { key, record } of this.#prepare(batch).launches) {
+    for (const { key, record } of batches.flatMap((batch) => this.#prepare(batch).launches)) {
       for (const [name, bytes] of (await this.#programFor(key, record)).memory) {
         most.set(name, Math.max(bytes, most.get(name) ?? 0));
       }
@@ -215,16 +216,21 @@ export class TrainingSteps {
 
   #prepare(examples: readonly Example[]): Prepared {
     if (this.#inChunks(examples)) return this.#prepareChunks(examples);
-    const { config } = this.model;
-    const fillers = this.#fillersOf(examples);
+    const { config, sentence } = this.model;
+    const columns = columnsOf(examples, this.#objectives);
+    const ofSentences = this.#objectives.some(isSentenceLoss);
+    const fillers = this.#fillersOf(examples, columns);
     const { batch, inputs: tokens, key: size } = this.#pack(examples, fillers);
-    const labels = [...examples, ...fillers].map(({ labels }) => labels);
-    const own = this.#objectives.map((name) => OBJECTIVES[name].prepare(batch, labels, config));
+    const labels = (ofSentences ? examples : [...examples, ...fillers]).map(({ labels }) => labels);
+    const { room } = ofSentences ? roomFor(examples.length, columns) : { room: examples.length };
+    const own = this.#objectives.map((name) => OBJECTIVES[name].prepare(batch, labels, config, { columns, room }));
     const given: Record<string, Uint32Array | Float32Array> = Object.assign({}, ...own.map(({ inputs }) => inputs));
     const inputs = { ...tokens, ...segmentsOf(batch.tokens, config), ...given };
-    const sizes = Object.values(given).map(({ length }) => length);
+    const sizes = ofSentences ? [columns, room] : Object.values(given).map(({ length }) => length);
+    const vectors = { columns, hidden: config.hiddenSize, matryoshka: sentence?.matryoshka };
     const record = (r: Recorder): void => {
-      this.#record(r, inputs, batch.masked, examples.length, (context) => {
+      const rows = ofSentences ? countedRows(r, examples.length, vectors) : fixedRows(room, columns);
+      this.#record(r, inputs, batch.masked, rows, (context) => {
         const objectives = this.#objectives.map((name) => OBJECTIVES[name]);
         const all = { ...context, ...this.#lossContext(context) };
         const gradients = objectives.map((objective) => objective.record(all));
@@ -232,7 +238,12 @@ export class TrainingSteps {
       });
     };
     return {
-      launches: [{ key: [size, ...sizes].join(), inputs, loss: true, chunk: 0, record }],
+      launches: [
+        {
+          ...{ key: [size, ...sizes].join(), loss: true, chunk: 0, record },
+          inputs: { ...inputs, ...(ofSentences && rowNumbers(examples.length, vectors)) },
+        },
+      ],
       chunks: 1,
       counts: Object.assign({}, ...own.map(({ counts }) => counts)),
     };
@@ -258,21 +269,23 @@ export class TrainingSteps {
     const [rows, count, cache] = [examples.length, columns * examples.length, this.#cache!];
     const loss = SENTENCE_LOSSES[this.#objectives.find(isSentenceLoss)!];
     const { inputs, counts } = loss.prepare(
-      count,
+      columns,
       examples.map(({ labels }) => labels),
+      rows,
     );
     const chunks = chunksOf(examples, this.#miniBatchSize).map((own, chunk) => {
-      const { batch, inputs, key: size } = this.#pack(own);
+      const { batch, inputs, key: size } = this.#pack(own, this.#fillersOf(own, columns));
+      const ownRows = fixedRows(own.length, columns);
       const place = (r: Recorder): ChunkPlace => ({ columns, rows, first: r.scalar("first", "u32") });
       const first = chunk * this.#miniBatchSize! * config.hiddenSize;
       const whole = { ...inputs, ...segmentsOf(batch.tokens, config) };
       const key = [size, own.length, rows].join();
       const keep = (r: Recorder): void =>
-        this.#record(r, inputs, batch.masked, own.length, (context) =>
+        this.#record(r, inputs, batch.masked, ownRows, (context) =>
           keepVectors(context, place(r), r.state(cache.vectors(count))),
         );
       const passOn = (r: Recorder): void =>
-        this.#record(r, whole, batch.masked, own.length, (context) =>
+        this.#record(r, whole, batch.masked, ownRows, (context) =>
           gradientOfChunk(context, place(r), r.state(cache.gradients(count))),
         );
       return [
@@ -298,8 +311,13 @@ export class TrainingSteps {
     };
   }
 
-  #fillersOf(examples: readonly Example[]): Example[] {
+  #fillersOf(examples: readonly Example[], columns: number): Example[] {
     const { config } = this.model;
+    if (this.#objectives.some(isSentenceLoss)) {
+      const lengths = sequencesOf(examples, columns).map(({ inputIds }) => inputIds.length);
+      const fillers = rowFillers(lengths, examples.length, config.maxPositionEmbeddings);
+      return fillers.map((sequence) => ({ sequence, labels: {} }));
+    }
     const objectives = this.#objectives.map((name) => OBJECTIVES[name]);
     if (!objectives.every(({ unlabelled }) => unlabelled)) return [];
     const lengths = examples.map(({ sequence }) => sequence.inputIds.length);
@@ -311,10 +329,7 @@ export class TrainingSteps {
 
   #pack(examples: readonly Example[], fillers: readonly Example[] = []) {
     const columns = columnsOf(examples, this.#objectives);
-    const sequences = Array.from({ length: columns }, (_, column) =>
-      examples.map(({ sequence, more }) => (column === 0 ? sequence : more![column - 1]!)),
-    ).flat();
-    sequences.push(...fillers.map(({ sequence }) => sequence));
+    const sequences = [...sequencesOf(examples, columns), ...fillers.map(({ sequence }) => sequence)];
     const batch = packBatch(sequences, this.model.config);
     const { tokens, cuSeqlens, wordIds, masked } = batch;
     const split = this.model.weights.embeddings.word.parts.length > 1;
@@ -355,7 +370,7 @@ export class TrainingSteps {
     r: Recorder,
     inputs: Readonly<Record<string, Uint32Array | Float32Array>>,
     masked: boolean,
-    rows: number,
+    rows: SentenceRows,
     use: (context: Omit<ObjectiveContext, "scales" | "state" | "losses">) => Ref | undefined,
   ): void {
     const { model } = this;
@@ -385,6 +400,13 @@ function inputsIn(r: Recorder, inputs: Readonly<Record<string, Uint32Array | Flo
     refs[name] = r.input(name, shape, data instanceof Float32Array ? "f32" : "u32");
   }
   return refs;
+}
+
+/** Column by column. */
+function sequencesOf(examples: readonly Example[], columns: number): Sequence[] {
+  return Array.from({ length: columns }, (_, column) =>
+    examples.map(({ sequence, more }) => (column === 0 ? sequence : more![column - 1]!)),
+  ).flat();
 }
 
 /** Sequences of each example. @throws RangeError where examples have unlike many, or more than an objective takes */

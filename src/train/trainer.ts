@@ -11,6 +11,7 @@ import { type Evaluation, type EvaluationForward, forwardOf } from "./evaluation
 import { type TrainerEvent, TrainingError } from "./events.ts";
 import type { FlatWeights } from "./flat.ts";
 import { type InitialWeights, initialWeights } from "./initial.ts";
+import { type MemoryPart, memoryOf, requireMemory } from "./memory.ts";
 import { openStart, type StartingModel } from "./model_folder.ts";
 import { requireOptions, type TrainerOptions, type TrainingData } from "./options.ts";
 import { readTensor } from "./read.ts";
@@ -40,19 +41,6 @@ export interface TrainerParts {
   readonly store?: Store | undefined;
 }
 
-export interface MemoryPart {
-  readonly what:
-    | "weights"
-    | "frozen weights"
-    | "gradients"
-    | "moments"
-    | "weights in f16"
-    | "optimizer"
-    | "kept vectors"
-    | "a step";
-  readonly bytes: number;
-}
-
 /** A step that is submitted, and whose numbers are not read yet. */
 interface Pending {
   readonly step: number;
@@ -80,7 +68,7 @@ export class Trainer {
   readonly #decisions: RunState["decisions"];
   /** Of each epoch, as far as they are known. */
   #batchCounts: number[];
-  readonly #largest: readonly Example[];
+  readonly #largest: Plan["largest"];
   readonly #generation: number;
   #place: Place = { step: 0, epoch: 0, batches: 0, drawn: 0, tokens: 0 };
   #history: LogRow[] = [];
@@ -121,7 +109,7 @@ export class Trainer {
   }
 
   /**
-   * Loads a model folder, counts the steps and looks at the largest batch; nothing is trained yet.
+   * Loads a model folder, counts the steps and looks at the largest batches; nothing is trained yet.
    * @param folder config.json, and unless `fromScratch` weights, in Hugging Face's layout
    * @throws ModelError, CheckpointError for the folder; TypeError, RangeError for options, for data without examples, and
    * for more memory than `memoryLimit`, with both numbers; GpuError
@@ -161,16 +149,7 @@ export class Trainer {
         seed >>> 0,
       );
       const trainer = new Trainer({ engine, start, steps, data, options, parts, plan, begun });
-      if (memoryLimit !== undefined) {
-        const memory = await trainer.memory();
-        const bytes = memory.reduce((sum, part) => sum + part.bytes, 0);
-        if (bytes > memoryLimit) {
-          const each = memory.map(({ what, bytes }) => `${what} ${bytes}`).join(", ");
-          throw new RangeError(
-            `training takes ${bytes} bytes (${each}), memoryLimit is ${memoryLimit}; use smaller batches with gradientAccumulation, or recompute`,
-          );
-        }
-      }
+      if (memoryLimit !== undefined) requireMemory(await trainer.memory(), memoryLimit);
       kept = readsStart(start, flat);
       return trainer;
     } catch (error) {
@@ -202,24 +181,9 @@ export class Trainer {
     return this.#history;
   }
 
-  /** Bytes on the GPU: those that are taken, and those of a step on the largest batch. */
-  async memory(): Promise<MemoryPart[]> {
-    const { parts, frozenBytes } = this.#flat;
-    const sum = (of: (part: FlatWeights["parts"][number]) => number): number =>
-      parts.reduce((bytes, part) => bytes + of(part), 0);
-    const copies = sum((part) => part.copies?.bytes ?? 0);
-    const step = await this.#steps.runBytes(this.#largest);
-    const { cacheBytes } = this.#steps;
-    return [
-      { what: "weights", bytes: sum(({ weights }) => weights.bytes) },
-      ...(frozenBytes > 0 ? [{ what: "frozen weights", bytes: frozenBytes } as const] : []),
-      { what: "gradients", bytes: sum(({ gradients }) => gradients.bytes) },
-      { what: "moments", bytes: sum(({ m, v }) => m.bytes + v.bytes) },
-      ...(copies > 0 ? [{ what: "weights in f16", bytes: copies } as const] : []),
-      { what: "optimizer", bytes: this.#steps.bytes },
-      ...(cacheBytes > 0 ? [{ what: "kept vectors", bytes: cacheBytes } as const] : []),
-      { what: "a step", bytes: step },
-    ];
+  /** Bytes on the GPU: those that are taken, and those of a step on the largest batches. */
+  memory(): Promise<MemoryPart[]> {
+    return memoryOf(this.#flat, this.#steps, this.#largest);
   }
 
   /**

@@ -143,7 +143,7 @@ describe("adapters over one base", () => {
       lora_alpha: (json.lora_alpha / json.r) * Math.sqrt(json.r),
       new_key: 1,
     };
-    const { "config.json": _, ...less } = first.files;
+    const { "merged_config.json": _, ...less } = first.files;
     const model = await BertModel.load(engine, folderOf(base));
     const adapted = await loadAdapter(model, folderOf({ ...less, "adapter_config.json": JSON.stringify(stable) }));
     expect(apart(await logitsOf(adapted), first.logits)).toBeLessThan(1e-5);
@@ -204,13 +204,13 @@ describe("an adapter merged into the weights of its base", () => {
     const plan = planSafetensors({ ...got, tensors });
     for await (const slice of writeSafetensors({ ...got, tensors }, plan)) slices.push(slice.slice());
     const files = {
-      "config.json": text(first.files["config.json"]!),
+      "config.json": text(first.files["merged_config.json"]!),
       "model.safetensors": new Uint8Array(Buffer.concat(slices)),
     };
     const model = await BertModel.load(engine, folderOf(files));
     expect(apart(await logitsOf(model), first.logits)).toBeLessThan(1e-5);
     model.dispose();
-    const json = JSON.stringify({ ...JSON.parse(text(first.files["config.json"]!)), num_hidden_layers: 1 });
+    const json = JSON.stringify({ ...JSON.parse(text(first.files["merged_config.json"]!)), num_hidden_layers: 1 });
     const small = await Trainer.create(engine, folderOf({ "config.json": json }), tinyData(8), {
       ...{ objectives: ["label"], labels: ["A", "B", "C"], fromScratch: true },
     });

@@ -6,8 +6,10 @@ import { fillersFor } from "../../src/train/fillers.ts";
 import { uniforms } from "../../src/train/initial.ts";
 import type { ObjectiveName } from "../../src/train/objectives.ts";
 import { readTensor } from "../../src/train/read.ts";
+import { rowFillers } from "../../src/train/sentence_rows.ts";
 import type { Example } from "../../src/train/step.ts";
 import { testDevice } from "../device.ts";
+import { valuesOf } from "./agreement.ts";
 import { smallTraining } from "./small.ts";
 
 let engine: Engine;
@@ -88,6 +90,66 @@ test.each<[ObjectiveName[]]>([[["mlm", "next"]], [["label"]], [["labels"]], [["n
     expect(Math.max(...apart)).toBeLessThan(1e-5 * Math.max(...whole.weights.map(Math.abs)));
   },
 );
+
+describe("of sentences", () => {
+  const next = uniforms(5);
+  const sequence = (length = 2 + Math.floor(next() * 9)) => ({
+    inputIds: Array.from({ length }, () => 1 + Math.floor(next() * 299)),
+  });
+  const rowsOf = (rows: number, columns: number): Example[] =>
+    Array.from({ length: rows }, () => ({
+      sequence: sequence(),
+      more: Array.from({ length: columns - 1 }, () => sequence()),
+      labels: { label: next() },
+    }));
+  const LOSSES = [
+    ["mnrl", 2, {}],
+    ["mnrl", 3, { matryoshka: [32, 12] }],
+    ["cosent", 2, {}],
+    ["cosine", 2, { pooling: "max" }],
+    ["triplet", 3, { pooling: "cls" }],
+  ] as const;
+
+  // chunks are of other shapes, and the loss of their vectors is recorded for the rows that there are
+  test.each(LOSSES)("17 rows: nothing of them is learnt with %s of %d columns, %j", async (loss, columns, sentence) => {
+    const [batch, before] = [rowsOf(17, columns), rowsOf(18, columns)];
+    const lengths = batch.flatMap(({ sequence, more }) => [sequence, ...more!].map(({ inputIds }) => inputIds.length));
+    const fill = rowFillers(lengths, 17, 24);
+    expect(fill.length).toBeGreaterThanOrEqual(columns);
+    const found: { loss: number; gradients: Map<string, Float32Array> }[] = [];
+    for (const miniBatchSize of [undefined, 16]) {
+      const { steps, flat, dispose } = await smallTraining(engine, [loss], { sentence, miniBatchSize });
+      await steps.step([before]); // what it leaves behind is not to be seen
+      await steps.gradients(batch);
+      const gradients = await valuesOf(engine, flat, "gradients");
+      found.push({ loss: (await (await steps.step([batch])).read()).loss, gradients });
+      dispose();
+    }
+    const [one, other] = found as [(typeof found)[0], (typeof found)[0]];
+    expect(Math.abs(other.loss - one.loss)).toBeLessThan(1e-5 * one.loss);
+    const norm = (values: ArrayLike<number>): number => Math.hypot(...Array.from(values));
+    const total = Math.hypot(...[...one.gradients.values()].map(norm));
+    for (const [name, values] of one.gradients) {
+      const error = norm(values.map((value, i) => value - other.gradients.get(name)![i]!));
+      expect(error, name).toBeLessThan(1e-5 * Math.max(norm(values), 1e-2 * total));
+    }
+  });
+
+  test.each(LOSSES)("ragged batches record few programs, %s of %d columns, %j", async (loss, columns, sentence) => {
+    const record = vi.spyOn(engine, "record");
+    const recorded: number[] = [];
+    for (const miniBatchSize of [undefined, 16]) {
+      const { steps, dispose } = await smallTraining(engine, [loss], { sentence, miniBatchSize });
+      record.mockClear();
+      for (let step = 0; step < 24; step++) await steps.step([rowsOf(miniBatchSize ? 32 : 33 + (step % 4), columns)]);
+      recorded.push(record.mock.calls.length);
+      dispose();
+    }
+    record.mockRestore();
+    expect(recorded[0]).toBeLessThan(12); // of 24
+    expect(recorded[1]).toBeLessThan(24); // of 97: two for each chunk
+  });
+});
 
 test("a run over batches of many shapes records few programs", async () => {
   const { steps, dispose } = await smallTraining(engine, ["label"]);

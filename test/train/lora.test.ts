@@ -137,7 +137,12 @@ describe("a run", () => {
     expect(losses.at(-1)!).toBeLessThan(0.6 * losses[0]!);
     const own = await filesOf(trainer.model());
     trainer.dispose();
-    expect(Object.keys(own)).toEqual(["config.json", "vocab.txt", "adapter_config.json", "adapter_model.safetensors"]);
+    expect(Object.keys(own)).toEqual([
+      "merged_config.json",
+      "vocab.txt",
+      "adapter_config.json",
+      "adapter_model.safetensors",
+    ]);
     const json = JSON.parse(new TextDecoder().decode(own["adapter_config.json"]));
     expect(json).toMatchObject({
       ...{ peft_type: "LORA", r: 4, lora_alpha: 8, lora_dropout: 0, target_modules: ["query", "value", "dense"] },

@@ -157,7 +157,7 @@ describe("a batch in chunks", () => {
   test("takes a smaller batch after a larger one, and memory for the largest", async () => {
     const { steps, dispose } = await smallTraining(engine, ["mnrl"], { miniBatchSize: 2 });
     const before = steps.bytes;
-    await steps.runBytes(rowsOf(5, 2, 1));
+    await steps.runBytes([rowsOf(5, 2, 1)]);
     expect(steps.cacheBytes).toBeGreaterThanOrEqual(2 * 10 * CONFIG.hiddenSize * 4);
     const { cacheBytes } = steps;
     for (const count of [3, 5, 2, 4]) await (await steps.step([rowsOf(count, 2, count)])).read();

@@ -1,6 +1,7 @@
 // Cross entropy of rows of logits and its gradient, which takes the logits' place: no row is stored twice.
 //   logits      [rows, cols]  replaced by (softmax(logits) - onehot(label)) * factor * scale * loss_scale, zeros if
-//                             ignored; times factor wherever they are read
+//                             ignored; times factor wherever they are read; where PARTLY, columns from `counted` on are
+//                             as if they were not there, and become zeros
 //   labels      [rows]        a column, or 0xffffffff: the row is ignored
 //   state       State of the optimizer, whose loss_scale multiplies all gradients
 //   losses      [rows]        (log(sum(exp(logits))) - logit of the label) * scale; 0 if ignored
@@ -15,12 +16,14 @@ const LANES = 64; // threads of a row
 const WORKGROUP_SIZE = 64;
 const LOWEST = -3.4028234e38;
 const IGNORED = 0xffffffffu;
+const PARTLY = false;
 
 struct Params {
   rows: u32,
   cols: u32,
   scale: f32, // 1 / the number of labels
   factor: f32, // 1, or 1 over a temperature
+  counted: u32, // columns
 }
 
 @group(0) @binding(0) var<storage, read_write> logits: array<Vector>;
@@ -28,6 +31,13 @@ struct Params {
 @group(0) @binding(2) var<storage, read> state: State;
 @group(0) @binding(3) var<storage, read_write> losses: array<f32>;
 @group(0) @binding(4) var<uniform> params: Params;
+
+// Vector `i` of a row, which begins at `start`.
+fn values_at(start: u32, i: u32) -> Sum {
+  let values = Sum(logits[start + i]) * params.factor;
+  if (!PARTLY) { return values; }
+  return select(Sum(LOWEST), values, i * WIDTH + PLACES < params.counted + 0 * PLACES);
+}
 
 @compute @workgroup_size(WORKGROUP_SIZE)
 fn main(
@@ -45,7 +55,7 @@ fn main(
   var sums = Sum(); // of exp(element - greatest)
   var at_label = 0.0;
   for (var i = lane.thread % LANES; i < vectors; i += LANES) {
-    let values = Sum(logits[start + i]) * params.factor;
+    let values = values_at(start, i);
     let higher = max(greatest, values);
     sums = sums * exp(greatest - higher) + exp(values - higher);
     greatest = higher;
@@ -56,7 +66,7 @@ fn main(
   let seen = label != IGNORED;
   if (row >= params.rows) { return; }
   for (var i = lane.thread % LANES; i < vectors; i += LANES) {
-    let softmax = exp(Sum(logits[start + i]) * params.factor - highest) / both.x;
+    let softmax = exp(values_at(start, i) - highest) / both.x;
     let gradient = softmax - select(Sum(), Sum(1.0), i * WIDTH + PLACES == label + 0 * PLACES);
     logits[start + i] = Vector(select(Sum(), gradient * (params.factor * params.scale * state.loss_scale), seen));
   }

@@ -36,6 +36,8 @@ export interface CrossEntropyShape {
   readonly scale: number;
   /** By which logits are multiplied: 1 over a temperature; default 1. */
   readonly factor?: number;
+  /** Columns that count: those behind them are as if they were not there. A recorder may set it at each run. Default: all. */
+  readonly counted?: number;
 }
 
 /**
@@ -49,11 +51,14 @@ export function crossEntropyBy(owner: RowOwner, cols: number): Kernel<CrossEntro
   return {
     name,
     source: { 4: foursWgsl, 2: pairsWgsl, 1: onesWgsl }[width],
-    plan({ rows, cols, dtype, scale, factor = 1 }, limits) {
+    plan({ rows, cols, dtype, scale, factor = 1, counted }, limits) {
       requireSizes(name, { rows, cols });
       requireIndexable(name, { logits: rows * cols });
       if (cols % width !== 0) throw new RangeError(`${name}: cols is ${cols}, not a multiple of ${width}`);
-      return planRows(owner, limits, { Scalar: dtype, WIDTH: width }, { rows, cols, scale, factor }, MOST_VECTORS);
+      if (counted !== undefined && !(counted >= 1 && counted <= cols))
+        throw new RangeError(`${name}: counted is ${counted}, there are ${cols} columns`);
+      const constants = { Scalar: dtype, WIDTH: width, PARTLY: counted !== undefined };
+      return planRows(owner, limits, constants, { rows, cols, scale, factor, counted: counted ?? cols }, MOST_VECTORS);
     },
   };
 }

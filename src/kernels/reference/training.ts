@@ -25,17 +25,21 @@ function crossEntropyOf(logits: Float64Array, label: number): { loss: number; gr
   return { loss: Math.log(total) + greatest - logits[label]!, gradient };
 }
 
-export function crossEntropy({ rows, cols, scale, factor: by = 1 }: CrossEntropyShape, inputs: Inputs): Outputs {
+export function crossEntropy(
+  { rows, cols, scale, factor: by = 1, counted = cols }: CrossEntropyShape,
+  inputs: Inputs,
+): Outputs {
   const logits = Float64Array.from(valuesOf(inputs, "logits"));
   const labels = valuesOf(inputs, "labels");
   const factor = by * scale * lossScaleOf(inputs);
   const losses = new Float64Array(rows);
   for (let row = 0; row < rows; row++) {
     const { loss, gradient } = crossEntropyOf(
-      slice(logits, row * cols, cols).map((value) => value * by),
+      slice(logits, row * cols, counted).map((value) => value * by),
       labels[row]!,
     );
     losses[row] = loss * scale;
+    logits.fill(0, row * cols, (row + 1) * cols);
     logits.set(
       gradient.map((value) => value * factor),
       row * cols,

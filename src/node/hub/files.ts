@@ -1,6 +1,6 @@
 /** Which files of a repository a model is made of, and which an adapter. */
 
-import { ADAPTER_CONFIG, ADAPTER_WEIGHTS_FILES } from "../../bert/adapter_file.ts";
+import { ADAPTER_CONFIG, ADAPTER_FILES, ADAPTER_WEIGHTS_FILES, MERGED_CONFIG } from "../../bert/adapter_file.ts";
 import { unsafePath } from "../../files/bytes.ts";
 import { quote } from "../../files/faults.ts";
 
@@ -26,10 +26,18 @@ export const KNOWN: readonly string[] = [
   ...OPTIONAL,
   ...SENTENCE,
   TOKENIZER,
-  ...VOCABULARY,
+  VOCABULARY,
   MODULES,
   ...WEIGHTS.flatMap((file) => [file, `${file}.index.json`]),
 ];
+
+const PARTS: ReadonlySet<string> = new Set([...KNOWN, ...ADAPTER_FILES].map((path) => path.split("/")[0]!));
+
+/** Whether a file or folder of a model's folder would make another model, or adapter, of it, or another tokenizer. */
+export const makesModel = (name: string): boolean =>
+  PARTS.has(name) ||
+  /^\d+_(Pooling|Normalize|Dense)$/.test(name) ||
+  PARTS.has(name.replace(/-\d+-of-\d+(?=\.(safetensors|bin)$)/, ""));
 
 /** Bytes. What is parsed whole, and what is read in slices; beyond these it is no BERT. */
 const MOST_TEXT = 64 << 20;
@@ -109,7 +117,7 @@ export const ADAPTER: RepoKind = {
   async files(set) {
     const { found, take, takeOptional } = search(set);
     if (!(await take(ADAPTER_CONFIG, "small"))) found.missing.push(ADAPTER_CONFIG);
-    await takeOptional([CONFIG, ...SENTENCE]);
+    await takeOptional([MERGED_CONFIG, CONFIG, ...SENTENCE]);
     if (await take(MODULES, "small")) {
       const modules = modulesOf(await set.read(MODULES));
       await takeOptional(modules.map(({ folder }) => `${folder}config.json`));

@@ -19,9 +19,9 @@ const replaced = (name: string): string => `.${name}.replaced`;
 export interface DiskStore extends Store {
   /**
    * Puts files beside the folders, in place of such as have their names. All are written before the first takes its place.
-   * @param others what else there may be beside the folders that goes with files of before: it is removed
+   * @param isOf whether what else there is beside the folders goes with files of before: it is removed
    */
-  writeFiles(files: AsyncIterable<StoredFile> | Iterable<StoredFile>, others?: RegExp): Promise<void>;
+  writeFiles(files: AsyncIterable<StoredFile> | Iterable<StoredFile>, isOf?: (name: string) => boolean): Promise<void>;
 }
 
 /**
@@ -50,14 +50,14 @@ export async function openDiskStore(dir: string): Promise<DiskStore> {
         await rm(aside, { recursive: true, force: true });
       });
     },
-    async writeFiles(files, others) {
+    async writeFiles(files, isOf) {
       const draft = join(dir, unfinished("files"));
       await writeAll(draft, dir, files);
       await naming(dir, async () => {
         const own = await readdir(draft);
         // before: files of two models together would be taken for a third
         for (const name of await readdir(dir)) {
-          if (others?.test(name) && !own.includes(name)) await rm(join(dir, name), { recursive: true, force: true });
+          if (isOf?.(name) && !own.includes(name)) await rm(join(dir, name), { recursive: true, force: true });
         }
         for (const file of await filesIn(draft)) {
           const folder = join(dir, dirname(file));

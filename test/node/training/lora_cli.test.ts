@@ -52,7 +52,7 @@ describe("an adapter", () => {
     expect([trained.code, trained.stderr]).toEqual([0, expect.stringContaining("frozen weights")]);
     const files = await readdir(join(scratch, "adapter"));
     expect(files).toEqual(expect.arrayContaining(["adapter_config.json", "adapter_model.safetensors", "README.md"]));
-    expect(files).not.toContain("model.safetensors");
+    for (const name of ["model.safetensors", "config.json"]) expect(files).not.toContain(name);
     expect(await readFile(join(scratch, "adapter/README.md"), "utf8")).toMatch(/library_name: peft[\s\S]*- lora/);
 
     const used = await run("classify", ...TEXTS, "--lora", "adapter", "--json", "--top-k", "3", ...ADAPTER);
@@ -71,21 +71,18 @@ describe("an adapter", () => {
 
     const job = ["classify", "--input", "rows.csv", "--column", "text", "--lora", "adapter", ...ADAPTER];
     expect((await run(...job, "--output", "out.jsonl")).code).toBe(0);
-    const config = join(scratch, "adapter/config.json");
+    const config = join(scratch, "adapter/merged_config.json");
     const before = await readFile(config, "utf8");
     await writeFile(config, before.replace("gloom", "sorrow"));
     const changed = await run(...job, "--output", "out.jsonl", "--resume");
-    expect([changed.code, changed.stderr]).toEqual([2, expect.stringContaining("lora/config.json")]);
+    expect([changed.code, changed.stderr]).toEqual([2, expect.stringContaining("lora/merged_config.json")]);
     await writeFile(config, before);
-    const over = await run(...job, "--output", "adapter/config.json", "--force");
+    const over = await run(...job, "--output", "adapter/merged_config.json", "--force");
     expect([over.code, over.stderr]).toEqual([2, expect.stringContaining("config.json")]);
 
     await mkdir(join(scratch, "merged"));
-    for (const [from, name] of [
-      [join(scratch, "adapter"), "config.json"],
-      [BASE, "vocab.txt"],
-    ] as const)
-      await copyFile(join(from, name), join(scratch, "merged", name));
+    await copyFile(config, join(scratch, "merged/config.json"));
+    await copyFile(join(BASE, "vocab.txt"), join(scratch, "merged/vocab.txt"));
     const merged = await run("convert", BASE, "merged/model.safetensors", "--merge-lora", "adapter", "--dtype", "f32");
     expect([merged.code, merged.stderr]).toEqual([0, ""]);
     const whole = scoresOf(

@@ -10,6 +10,7 @@ import {
   type TrainerEvent,
   type TrainerOptions,
 } from "../../../train/index.ts";
+import { makesModel } from "../../hub/files.ts";
 import { createEngine } from "../../index.ts";
 import { type DiskStore, openDiskStore } from "../../training/disk_store.ts";
 import { InputError, messageOf } from "../failure.ts";
@@ -27,10 +28,6 @@ import type { RunEnd } from "./page.ts";
 import type { Prepare, Prepared } from "./prepared.ts";
 import { trainingProgress } from "./progress.ts";
 import { type WriteReport, withReport } from "./report.ts";
-
-/** Files that change what a model is: those of the one before, which this one does not have, are removed. */
-const LEFTOVERS =
-  /^((model|pytorch_model|adapter_model)(-\d+-of-\d+)?\.(safetensors|bin)(\.index\.json)?|(adapter_)?config\.json|modules\.json|config_sentence_transformers\.json|sentence_bert_config\.json|\d+_(Pooling|Normalize|Dense)|vocab\.txt|(tokenizer|tokenizer_config|special_tokens_map|added_tokens)\.json)$/;
 
 /** Tokens of a sequence, where nothing is said and the model takes more. */
 const USUAL_LENGTH = 512;
@@ -170,7 +167,7 @@ async function steer(
       process.exitCode = interruption.exitCode();
       return { kind: "interrupted" };
     }
-    await store.writeFiles(finished(kind, trainer, store, options, prepared), LEFTOVERS);
+    await store.writeFiles(finished(kind, trainer, store, options, prepared), makesModel);
     const seconds = (performance.now() - start) / 1000;
     const which = best && best.step !== step ? `, the weights are those of step ${best.step}` : "";
     if (json) await print(JSON.stringify({ event: "end", step, seconds, output, ...(best && { best }) }));

@@ -47,7 +47,7 @@ Training:
 const OPTION_NAMES = /\b(vocabSize|minFrequency|limitAlphabet|specialTokens|maxLength)\b/g;
 
 /** What another tokenizer may have left in a folder, and ours does not have. */
-const LEFTOVERS = /^(special_tokens_map|added_tokens)\.json$/;
+const LEFTOVERS = ["special_tokens_map.json", "added_tokens.json"];
 
 export function tokenizerOptions(command: Command): Command {
   command
@@ -86,7 +86,7 @@ export async function trainTokenizer(options: Options): Promise<void> {
       const store = await openDiskStore(dir);
       const files = Object.entries(trained.files);
       const written = files.map(([path, text]) => ({ path, bytes: [new TextEncoder().encode(text)] }));
-      await store.writeFiles(written, LEFTOVERS);
+      await store.writeFiles(written, (name) => LEFTOVERS.includes(name));
     } finally {
       writing.end();
     }
