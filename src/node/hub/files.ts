@@ -5,6 +5,7 @@ import { quote } from "../../files/faults.ts";
 
 /** Read where they are there; small. vocab.txt only where there is no tokenizer.json. */
 const OPTIONAL = [
+  "generation_config.json",
   "tokenizer_config.json",
   "special_tokens_map.json",
   "added_tokens.json",
