@@ -29,10 +29,15 @@ export interface GenerationOptions extends GenerationSettings, GenerationStreamO
   readonly onWarning?: ((message: string) => void) | undefined;
 }
 
-const OPTIONS: Names<GenerationOptions> = {
-  ...GENERATION_SETTINGS,
-  ...{ tokenBudget: 1, signal: 1, prompt: 1, truncation: 1, addSpecialTokens: 1, badWords: 1, onWarning: 1 },
-};
+const OPTIONS: Names<GenerationOptions> = /* @__PURE__ */ Object.assign({}, GENERATION_SETTINGS, {
+  tokenBudget: 1,
+  signal: 1,
+  prompt: 1,
+  truncation: 1,
+  addSpecialTokens: 1,
+  badWords: 1,
+  onWarning: 1,
+} as const);
 
 export interface GeneratedText {
   /** What was written; of a causal model its prompt first. */
