@@ -215,7 +215,7 @@ function headIn(stored: Stored, config: PartConfig, { shapes }: NamedParts): Lan
  */
 export function checkGenerationWeights(config: GenerationModelConfig, checkpoint: Checkpoint, names: NamedParts): void {
   const nothing = (): Tensor => undefined as never; // is not used
-  const faults = faultFinder(names, checkpoint)((into) => generationWeightsIn(into, config, names, nothing));
+  const faults = faultFinder(checkpoint, names)((into) => generationWeightsIn(into, config, names, nothing));
   if (faults.length > 0) throw new ModelError(checkpoint.name, [...new Set(faults)]);
 }
 
