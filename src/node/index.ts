@@ -17,5 +17,11 @@ export * from "./hub/resolve.ts";
 export * from "./hub/scan.ts";
 export type { HubProgress } from "./hub/snapshot.ts";
 // in place of those of the browser
-export { loadPretrained, type PretrainedOptions, pipeline } from "./pretrained.ts";
+export {
+  type GeneratorOptions,
+  loadGenerator,
+  loadPretrained,
+  type PretrainedOptions,
+  pipeline,
+} from "./pretrained.ts";
 export { readTuning, removeTuning, storeTuning, tuningFile } from "./tuning.ts";

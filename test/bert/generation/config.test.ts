@@ -1,7 +1,7 @@
 /** What checkpoints of encoder-decoders say and keep, and where they are odd. */
 
 import { afterEach, expect, test } from "vitest";
-import { GenerationModel, generateSequences, loadGenerator } from "../../../src/index.ts";
+import { GenerationModel, generateSequences, loadGenerator, loadPretrained } from "../../../src/node/index.ts";
 import { Engine } from "../../../src/runtime/engine.ts";
 import { testDevice } from "../../device.ts";
 import { memoryFolder } from "../../files/build.ts";
@@ -144,6 +144,7 @@ test("a model without a decoder, and parts that are no BERTs, are refused in wor
   await expect(load({ config: { encoder: roberta } })).rejects.toThrow(
     'memory/config.json, encoder: model_type is "roberta", only "bert" is run',
   );
+  await expect(loadPretrained(engine, tinyWriter())).rejects.toThrow("it writes text, which loadGenerator loads");
   const { "config.json": _, ...files } = writerFiles();
   await expect(loadGenerator(engine, memoryFolder(files))).rejects.toThrow("there is no config.json");
 });
