@@ -231,4 +231,27 @@ describe("what does not go", () => {
     expect(engine.memoryUse.buffers).toBeLessThanOrEqual(buffers);
     expect(await write(inputs, { maxLength: 8 })).toHaveLength(1);
   });
+
+  test("a reader who has had enough leaves nothing behind either", async () => {
+    await write(inputs, { maxLength: 60 });
+    const { buffers } = engine.memoryUse;
+    for await (const _ of generateTokens(model, inputs[0]!, { maxLength: 59, minLength: 59 })) break;
+    await write(inputs, { maxLength: 60 });
+    expect(engine.memoryUse.buffers).toBeLessThanOrEqual(buffers);
+  });
+
+  test("a model that is disposed meanwhile says so, and its memory is free", async () => {
+    const { buffers } = engine.memoryUse;
+    const own = await GenerationModel.load(engine, tinyWriter());
+    await write(inputs, { maxLength: 8 }, own);
+    const run = (async () => {
+      for await (const _ of generateTokens(own, inputs[0]!, { maxLength: 60, minLength: 60 })) own.dispose();
+    })();
+    await expect(run).rejects.toThrow("the model was disposed");
+    await expect(write(inputs, {}, own)).rejects.toThrow("the model was disposed");
+    await expect(own.forward([{ ...inputs[0]!, target: { inputIds: [2] } }], { logits: true })).rejects.toThrow(
+      "the model was disposed",
+    );
+    expect(engine.memoryUse.buffers).toBeLessThanOrEqual(buffers);
+  });
 });
