@@ -12,6 +12,15 @@ export {
   generateSequences,
   generateTokens,
 } from "./bert/generation/generate.ts";
+export {
+  type GeneratedText,
+  type GenerationOptions,
+  generateTexts,
+  loadGenerator,
+  streamGenerations,
+  streamText,
+  type TextGenerator,
+} from "./bert/generation/generator.ts";
 export { type GenerationLoadOptions, GenerationModel } from "./bert/generation/model.ts";
 export type { GenerationSettings } from "./bert/generation/settings.ts";
 export type { GenerationForward, GenerationWanted, Pair } from "./bert/generation/teacher_forced.ts";

@@ -178,8 +178,7 @@ export function checkWeights(config: BertConfig, checkpoint: Checkpoint, warn?: 
   const named = nameTensors(checkpoint, config);
   const { stored, shapes } = named;
   const encoder = new Set<string>();
-  const faultsIn = (spell: (into: Stored) => unknown, used?: Set<string>): string[] =>
-    faultsOf(named, checkpoint, spell, used);
+  const faultsIn = faultFinder(checkpoint, named);
   const faults = faultsIn((into) => encoderIn(into, config), encoder);
   const flaws = new Map<HeadName, readonly string[]>();
   const heads = ALL_HEADS.filter(([name, head]) => {
@@ -195,9 +194,8 @@ export function checkWeights(config: BertConfig, checkpoint: Checkpoint, warn?: 
     (name) => Number(/^encoder\.layer\.(\d+)\./.exec(name)?.[1] ?? -1) >= config.numHiddenLayers,
   );
   if (beyond) {
-    const { numHiddenLayers: layers } = config;
     warn?.(
-      `${beyond} is stored, but config.json has num_hidden_layers ${layers}: no layer after the first ${layers} is used`,
+      `${beyond} is stored, but config.json has num_hidden_layers ${config.numHiddenLayers}: no later layer is used`,
     );
   }
   return {
@@ -208,29 +206,26 @@ export function checkWeights(config: BertConfig, checkpoint: Checkpoint, warn?: 
   };
 }
 
-/**
- * What is wrong with the tensors that `spell` names: missing, of another shape, no floats, there twice.
- * @param used takes note of them, by their names in the file
- */
-export function faultsOf(
+/** Finds what is wrong with the tensors that a function spells: missing, of another shape, no floats, there twice. */
+export function faultFinder(
+  { tensors }: Pick<Checkpoint, "tensors">,
   { stored, shapes, twice }: NamedTensors,
-  checkpoint: Pick<Checkpoint, "tensors">,
-  spell: (into: Stored) => unknown,
-  used?: Set<string>,
-): string[] {
-  const needed = new Map<string, Shape>();
-  spell(listInto(needed));
-  return [...needed].flatMap(([name, shape]) => {
-    const found = shapes.get(name);
-    const wanted = `[${shape.join(", ")}]`;
-    if (found === undefined) return [`${name} ${wanted} is missing`];
-    const own = twice.has(name) ? [twice.get(name)!] : [];
-    if (found.join() !== shape.join()) own.push(`${name} is [${found.join(", ")}], config.json asks for ${wanted}`);
-    used?.add(stored.get(name)!);
-    const { dtype } = checkpoint.tensors.get(stored.get(name)!)!;
-    if (!FLOATS.includes(dtype)) own.push(`${name} is ${dtype}, a float type is needed`);
-    return own;
-  });
+): (spell: (into: Stored) => unknown, used?: Set<string>) => string[] {
+  return (spell, used) => {
+    const needed = new Map<string, Shape>();
+    spell(listInto(needed));
+    return [...needed].flatMap(([name, shape]) => {
+      const found = shapes.get(name);
+      const wanted = `[${shape.join(", ")}]`;
+      if (found === undefined) return [`${name} ${wanted} is missing`];
+      const own = twice.has(name) ? [twice.get(name)!] : [];
+      if (found.join() !== shape.join()) own.push(`${name} is [${found.join(", ")}], config.json asks for ${wanted}`);
+      used?.add(stored.get(name)!);
+      const { dtype } = tensors.get(stored.get(name)!)!;
+      if (!FLOATS.includes(dtype)) own.push(`${name} is ${dtype}, a float type is needed`);
+      return own;
+    });
+  };
 }
 
 /** The weights of a model, allocated on the GPU and still empty. */

@@ -18,6 +18,12 @@ export * from "./hub/scan.ts";
 export type { HubProgress } from "./hub/snapshot.ts";
 // in place of those of the browser
 export { type AdapterOptions, loadAdapter } from "./lora.ts";
-export { loadPretrained, type PretrainedOptions, pipeline } from "./pretrained.ts";
+export {
+  type GeneratorOptions,
+  loadGenerator,
+  loadPretrained,
+  type PretrainedOptions,
+  pipeline,
+} from "./pretrained.ts";
 export { type DiskStore, openDiskStore } from "./training/disk_store.ts";
 export { readTuning, removeTuning, storeTuning, tuningFile } from "./tuning.ts";

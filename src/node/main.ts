@@ -10,6 +10,7 @@ import { embedCommand } from "./cli/embed.ts";
 import { evaluateCommand } from "./cli/evaluate.ts";
 import { reportFailure } from "./cli/failure.ts";
 import { fillMaskCommand } from "./cli/fill_mask.ts";
+import { generateCommand, translateCommand } from "./cli/generate.ts";
 import { infoCommand } from "./cli/info.ts";
 import { modelsCommand } from "./cli/models.ts";
 import { nextSentenceCommand } from "./cli/next_sentence.ts";
@@ -46,6 +47,8 @@ for (const command of [
   similarityCommand(),
   rerankCommand(),
   summariseCommand(),
+  translateCommand(),
+  generateCommand(),
   evaluateCommand(),
   trainCommand(),
   tokenizeCommand(),

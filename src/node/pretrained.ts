@@ -1,6 +1,10 @@
 /** `loadPretrained` and `pipeline` for Node: a model is a path, a name of the hub or a folder, and an engine is there. */
 
 import { loadAdapter } from "../bert/adapter.ts";
+import { ModelError } from "../bert/config.ts";
+import { writes } from "../bert/generation/config.ts";
+import { loadGenerator as loadWriter, type TextGenerator } from "../bert/generation/generator.ts";
+import type { GenerationLoadOptions } from "../bert/generation/model.ts";
 import type { LoadOptions } from "../bert/model.ts";
 import { storageOf } from "../bert/stored.ts";
 import {
@@ -11,7 +15,8 @@ import {
   pipelineTask,
 } from "../bert/tasks/pipeline.ts";
 import { loadPretrained as loadFrom, type Pretrained } from "../bert/tasks/pretrained.ts";
-import type { Folder } from "../files/bytes.ts";
+import { type Folder, readText } from "../files/bytes.ts";
+import { parseJson } from "../files/json.ts";
 import { type Names, requireKnown } from "../files/options.ts";
 import { Engine } from "../runtime/engine.ts";
 import { defaultEngine } from "./engine.ts";
@@ -64,6 +69,9 @@ export async function loadPretrained(
   storageOf(load.dtype ?? "f32"); // before anything is fetched
   const { onWarning, signal } = load;
   const folder = typeof model === "string" ? await resolveModel(model, { onWarning, signal, ...hub }) : model;
+  if (await isWriter(folder)) {
+    throw new ModelError(folder.name, ["it writes text, which loadGenerator loads; loadPretrained takes encoders"]);
+  }
   let adapter: Folder | undefined;
   if (lora !== undefined) {
     const { revision, ...rest } = hub ?? {};
@@ -78,6 +86,49 @@ export async function loadPretrained(
     pretrained.model.dispose();
     throw error;
   }
+}
+
+/** @throws nothing: what is wrong with config.json is told by who loads it */
+async function isWriter(folder: Folder): Promise<boolean> {
+  try {
+    return writes(parseJson((await readText(folder, "config.json")) ?? "{}"));
+  } catch {
+    return false;
+  }
+}
+
+export interface GeneratorOptions extends GenerationLoadOptions {
+  /** As of `loadPretrained`. */
+  readonly hub?: PretrainedOptions["hub"];
+}
+
+/**
+ * Loads a model that writes text, on `defaultEngine()` where none is given.
+ * @param model as of `loadPretrained`
+ * @throws as `loadPretrained`; ModelError for a model without a decoder
+ */
+export function loadGenerator(
+  engine: Engine,
+  model: string | Folder,
+  options?: GeneratorOptions,
+): Promise<TextGenerator>;
+/** The same on `defaultEngine()`. */
+export function loadGenerator(model: string | Folder, options?: GeneratorOptions): Promise<TextGenerator>;
+export async function loadGenerator(
+  first: Engine | string | Folder,
+  second?: string | Folder | GeneratorOptions,
+  third?: GeneratorOptions,
+): Promise<TextGenerator> {
+  const engine = first instanceof Engine ? first : undefined;
+  const model = (engine ? second : first) as string | Folder;
+  const { hub, ...load } = ((engine ? third : second) ?? {}) as GeneratorOptions;
+  if (typeof model !== "string" && typeof model?.open !== "function") {
+    throw new TypeError("loadGenerator: no model is given; give a path, org/name of the hub, or a folder");
+  }
+  storageOf(load.dtype ?? "f32"); // before anything is fetched
+  const { onWarning, signal } = load;
+  const folder = typeof model === "string" ? await resolveModel(model, { onWarning, signal, ...hub }) : model;
+  return loadWriter(engine ?? (await defaultEngine()), folder, load);
 }
 
 /**

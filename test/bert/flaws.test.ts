@@ -172,7 +172,7 @@ describe("checkpoints", () => {
     const cut = await edited(whole, (tensors) => tensors, config({ num_hidden_layers: 1 }));
     expect(await valuesOf(cut, "lastHiddenState")).toEqual([...hiddenStates![1]!.data]);
     expect((await load(cut)).warnings).toEqual([
-      expect.stringMatching(/^memory: encoder\.layer\.1\..* num_hidden_layers 1: no layer after the first 1 is used$/),
+      expect.stringMatching(/^memory: encoder\.layer\.1\..* num_hidden_layers 1: no later layer is used$/),
     ]);
     const more = await edited(whole, (tensors) => tensors, config({ num_hidden_layers: 4 }));
     await expect(load(more)).rejects.toThrow("encoder.layer.3.output.dense.bias [16] is missing");

@@ -63,7 +63,7 @@ export function capacityFor(jobs: readonly DecodingJob[], settled: Settled): Cap
 /**
  * @param jobs beginnings of one length
  * @param every steps between two readings
- * @throws NonFiniteError where scores are not numbers, the signal's reason, GpuError, DeviceLostError
+ * @throws NonFiniteError where scores are not numbers, the signal's reason, DisposedError, GpuError, DeviceLostError
  */
 export async function* decode(
   model: GenerationModel,
@@ -71,13 +71,17 @@ export async function* decode(
   settled: Settled,
   { signal, every = READ_EVERY }: { readonly signal?: AbortSignal | undefined; readonly every?: number } = {},
 ): AsyncGenerator<Reading, void, undefined> {
+  const { disposal } = model;
+  const either = signal ? AbortSignal.any([signal, disposal]) : disposal;
+  either.throwIfAborted();
   const workspace = await take(model, capacityFor(jobs, settled));
+  let whole = false;
   try {
-    yield* run(model, workspace, jobs, settled, every, signal);
-    give(model, workspace);
-  } catch (error) {
-    workspace.allocation.dispose();
-    throw error;
+    yield* run(model, workspace, jobs, settled, every, either);
+    whole = true;
+  } finally {
+    if (whole) give(model, workspace);
+    else workspace.allocation.dispose(); // who reads has had enough, or something went wrong: steps may still be under way
   }
 }
 

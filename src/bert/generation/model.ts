@@ -1,7 +1,7 @@
 /** A model that writes text, with its weights on the GPU. */
 
 import type { Folder } from "../../files/bytes.ts";
-import { openCheckpoint } from "../../files/checkpoint.ts";
+import { type Checkpoint, openCheckpoint } from "../../files/checkpoint.ts";
 import { latest } from "../../files/latest.ts";
 import { requireKnown } from "../../files/options.ts";
 import type { Allocation } from "../../runtime/allocation.ts";
@@ -13,6 +13,7 @@ import { ModelError } from "../config.ts";
 import { activationsOf, type StorageName, storageOf, type WeightStorage } from "../stored.ts";
 import { type FillOptions, fillWeights } from "../weights.ts";
 import { type GenerationModelConfig, readGenerationConfig } from "./config.ts";
+import { unsettled } from "./settings.ts";
 import {
   type CollectPairs,
   type GenerationForward,
@@ -23,7 +24,14 @@ import {
   preparePairs,
   recordPairs,
 } from "./teacher_forced.ts";
-import { allocateParts, checkGenerationWeights, type GenerationWeights, nameParts, settleParts } from "./weights.ts";
+import {
+  allocateParts,
+  checkGenerationWeights,
+  type GenerationWeights,
+  type NamedParts,
+  nameParts,
+  settleParts,
+} from "./weights.ts";
 import type { Workspace } from "./workspace.ts";
 
 export interface GenerationLoadOptions extends FillOptions {
@@ -170,23 +178,48 @@ export class GenerationModel {
   }
 }
 
+interface Opened {
+  readonly config: GenerationModelConfig;
+  readonly checkpoint: Checkpoint;
+  readonly names: NamedParts;
+}
+
+/**
+ * Reads and checks a model folder without touching the GPU. The caller closes the checkpoint.
+ * @throws ModelError or CheckpointError with every fault
+ */
+export async function openGenerationModel(
+  folder: Folder,
+  { onWarning, signal }: Pick<GenerationLoadOptions, "onWarning" | "signal"> = {},
+): Promise<Opened> {
+  const warnings = new Set<string>();
+  const warn = (warning: string): unknown => warnings.add(`${folder.name}: ${warning}`);
+  const written = await readGenerationConfig(folder, warn);
+  for (const warning of unsettled(written)) warn(warning);
+  const checkpoint = await openCheckpoint(folder);
+  try {
+    checkpoint.warnings.forEach(warn);
+    const config = await settleParts(written, checkpoint, warn, signal);
+    const names = nameParts(config, checkpoint);
+    checkGenerationWeights(config, checkpoint, names);
+    for (const warning of warnings) onWarning?.(warning);
+    return { config, checkpoint, names };
+  } catch (error) {
+    await checkpoint.close();
+    throw error;
+  }
+}
+
 async function loadParts(
   engine: Engine,
   folder: Folder,
   storage: WeightStorage,
-  { onWarning, ...fill }: GenerationLoadOptions,
+  options: GenerationLoadOptions,
 ): Promise<Loaded> {
-  const warnings = new Set<string>();
-  const warn = (warning: string): unknown => warnings.add(`${folder.name}: ${warning}`);
-  const written = await readGenerationConfig(folder, warn);
-  const checkpoint = await openCheckpoint(folder);
+  const { onWarning, ...fill } = options;
+  const { config, checkpoint, names } = await openGenerationModel(folder, options);
   let allocation: Allocation | undefined;
   try {
-    checkpoint.warnings.forEach(warn);
-    const config = await settleParts(written, checkpoint, warn, fill.signal);
-    const names = nameParts(config, checkpoint);
-    checkGenerationWeights(config, checkpoint, names);
-    for (const warning of warnings) onWarning?.(warning);
     await engine.ready();
     const { generation } = engine;
     allocation = engine.allocate();

@@ -56,10 +56,28 @@ export interface GenerationSettings {
 }
 
 export const GENERATION_SETTINGS: Names<GenerationSettings> = {
-  ...{ maxLength: 1, maxNewTokens: 1, minLength: 1, minNewTokens: 1, numBeams: 1, numReturnSequences: 1 },
-  ...{ lengthPenalty: 1, earlyStopping: 1, noRepeatNgramSize: 1, encoderNoRepeatNgramSize: 1 },
-  ...{ repetitionPenalty: 1, badWordsIds: 1, forcedBosTokenId: 1, forcedEosTokenId: 1, doSample: 1 },
-  ...{ temperature: 1, topK: 1, topP: 1, seed: 1, decoderStartTokenId: 1, eosTokenId: 1, padTokenId: 1 },
+  maxLength: 1,
+  maxNewTokens: 1,
+  minLength: 1,
+  minNewTokens: 1,
+  numBeams: 1,
+  numReturnSequences: 1,
+  lengthPenalty: 1,
+  earlyStopping: 1,
+  noRepeatNgramSize: 1,
+  encoderNoRepeatNgramSize: 1,
+  repetitionPenalty: 1,
+  badWordsIds: 1,
+  forcedBosTokenId: 1,
+  forcedEosTokenId: 1,
+  doSample: 1,
+  temperature: 1,
+  topK: 1,
+  topP: 1,
+  seed: 1,
+  decoderStartTokenId: 1,
+  eosTokenId: 1,
+  padTokenId: 1,
 };
 
 /** Everything decided. */
@@ -88,8 +106,16 @@ const OF_DRAWS = ["temperature", "topK", "topP", "seed"] as const;
 
 /** Of generation_config.json what is not run, and the value that asks nothing. */
 const NOT_RUN: Readonly<Record<string, unknown>> = {
-  ...{ num_beam_groups: 1, diversity_penalty: 0, typical_p: 1, epsilon_cutoff: 0, eta_cutoff: 0, min_p: 0 },
-  ...{ encoder_repetition_penalty: 1, penalty_alpha: 0, renormalize_logits: false, guidance_scale: 1 },
+  num_beam_groups: 1,
+  diversity_penalty: 0,
+  typical_p: 1,
+  epsilon_cutoff: 0,
+  eta_cutoff: 0,
+  min_p: 0,
+  encoder_repetition_penalty: 1,
+  penalty_alpha: 0,
+  renormalize_logits: false,
+  guidance_scale: 1,
 };
 
 /** The most beams of a search, and sequences of an input. */

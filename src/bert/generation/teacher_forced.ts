@@ -43,7 +43,11 @@ export interface GenerationForward {
 }
 
 const WANTED: Readonly<Record<keyof GenerationWanted, 1>> = {
-  ...{ logits: 1, encoderLastHiddenState: 1, decoderHiddenStates: 1, decoderAttentions: 1, crossAttentions: 1 },
+  logits: 1,
+  encoderLastHiddenState: 1,
+  decoderHiddenStates: 1,
+  decoderAttentions: 1,
+  crossAttentions: 1,
 };
 
 export interface PreparedPairs {

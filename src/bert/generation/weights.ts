@@ -10,12 +10,12 @@ import type { Allocation } from "../../runtime/allocation.ts";
 import type { LinearWeights, NormWeights } from "../../runtime/ops.ts";
 import type { Shape, Tensor } from "../../runtime/tensor.ts";
 import { ModelError } from "../config.ts";
-import { languageDecoder, maskedLmWeights } from "../heads/masked_lm.ts";
+import { maskedLmWeights } from "../heads/masked_lm.ts";
 import { allocateInto, type Content, encoderLinear, linear, norm, type Stored, type WeightStorage } from "../stored.ts";
 import {
   type BertWeights,
   encoderIn,
-  faultsOf,
+  faultFinder,
   type LayerWeights,
   type NamedTensors,
   nameTensors,
@@ -200,7 +200,13 @@ function headIn(stored: Stored, config: PartConfig, { shapes }: NamedParts): Lan
     const { transform: dense, norm, decoder } = maskedLmWeights(stored, config, own);
     return { transform: { dense, norm }, decoder };
   }
-  return { transform: undefined, decoder: languageDecoder(stored, config, own) };
+  const name = "cls.predictions.decoder";
+  const bias = own.has(`${name}.bias`) ? `${name}.bias` : "cls.predictions.bias";
+  const weight = config.tieWordEmbeddings ? "embeddings.word_embeddings.weight" : `${name}.weight`;
+  return {
+    transform: undefined,
+    decoder: linear(stored, [config.vocabSize, config.hiddenSize], name, { weight, bias }),
+  };
 }
 
 /**
@@ -209,7 +215,7 @@ function headIn(stored: Stored, config: PartConfig, { shapes }: NamedParts): Lan
  */
 export function checkGenerationWeights(config: GenerationModelConfig, checkpoint: Checkpoint, names: NamedParts): void {
   const nothing = (): Tensor => undefined as never; // is not used
-  const faults = faultsOf(names, checkpoint, (into) => generationWeightsIn(into, config, names, nothing));
+  const faults = faultFinder(checkpoint, names)((into) => generationWeightsIn(into, config, names, nothing));
   if (faults.length > 0) throw new ModelError(checkpoint.name, [...new Set(faults)]);
 }
 

@@ -132,27 +132,24 @@ export function hasMaskedLm(shapes: StoredShapes): boolean {
   return shapes.has("cls.predictions.transform.dense.weight");
 }
 
-export function maskedLmWeights(stored: Stored, config: BertConfig, shapes: StoredShapes): MaskedLmWeights {
-  const { hiddenSize: h } = config;
-  return {
-    transform: storedLinear(stored, [h, h], "cls.predictions.transform.dense"),
-    norm: storedNorm(stored, h, "cls.predictions.transform.LayerNorm"),
-    decoder: languageDecoder(stored, config, shapes),
-  };
-}
-
 /** A tied decoder reads the word table, an untied one has a matrix of its own; its bias has either name, or both. */
-export function languageDecoder(
+export function maskedLmWeights(
   stored: Stored,
   { hiddenSize: h, vocabSize, tieWordEmbeddings: tied }: BertConfig,
   shapes: StoredShapes,
-): LinearWeights {
+): MaskedLmWeights {
   const decoder = "cls.predictions.decoder";
-  return storedLinear(stored, [vocabSize, h], decoder, {
-    weight: tied ? "embeddings.word_embeddings.weight" : `${decoder}.weight`,
-    bias:
-      shapes.has(`${decoder}.bias`) || !shapes.has("cls.predictions.bias") ? `${decoder}.bias` : "cls.predictions.bias",
-  });
+  return {
+    transform: storedLinear(stored, [h, h], "cls.predictions.transform.dense"),
+    norm: storedNorm(stored, h, "cls.predictions.transform.LayerNorm"),
+    decoder: storedLinear(stored, [vocabSize, h], decoder, {
+      weight: tied ? "embeddings.word_embeddings.weight" : `${decoder}.weight`,
+      bias:
+        shapes.has(`${decoder}.bias`) || !shapes.has("cls.predictions.bias")
+          ? `${decoder}.bias`
+          : "cls.predictions.bias",
+    }),
+  };
 }
 
 /** Vocabulary logits of the tokens in `rows` [n], or of all: [n, vocab] (`prediction_logits`) */

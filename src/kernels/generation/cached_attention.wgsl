@@ -2,7 +2,7 @@
 //   batch     [rows / WIDTH]                           the source of each WIDTH rows, or NOBODY
 //   chains    [slots, capacity]                        the slot whose key stands at each place of a slot's sequence
 //   qkv       [rows, 3 * heads * head_dim]             of the new tokens
-//   cache     [slots * capacity, 2 * heads * head_dim] keys and values by slot and place; those of the new tokens are added
+//   cache     [slots * capacity, 2 * heads * head_dim] keys and values by slot and place: new ones are added
 //   out       [rows, heads * head_dim]                 rows that stand empty are left as they are
 // Beams that go on from another one share its keys: chains change, and the cache never moves.
 // One workgroup owns a row and head. Computes in f32.

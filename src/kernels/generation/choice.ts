@@ -134,7 +134,7 @@ export const chooseBeams: Kernel<ChooseBeamsShape> = {
     return {
       constants: { WIDTH: width, CANDIDATES: candidates },
       params: {
-        ...{ rows, slots, capacity, ends, stops: stops ? 1 : 0, step, last: last ? 1 : 0 },
+        ...{ rows, width, candidates, slots, capacity, ends, stops: stops ? 1 : 0, step, last: last ? 1 : 0 },
         ...{ divisor: shape.divisor ?? 1, reach: shape.reach ?? 1 },
       },
       workgroups: foldWorkgroups(rows / width, limits),

@@ -1,5 +1,5 @@
-// One step of beam search, for each source by itself, as transformers does it: of the candidates of all its beams the best
-// go on, and those that end go among the finished if they are better than one there.
+// One step of beam search, for each source by itself, as transformers does it: of the candidates of all its beams the
+// best go on, and those that end go among the finished if they are better than one there.
 //   batch    [rows / WIDTH]         the source of each WIDTH rows, or NOBODY
 //   values   [rows, candidates]     log probabilities of the best tokens of each row, descending
 //   indices  [rows, candidates]     and the tokens
@@ -7,8 +7,8 @@
 //   tokens   [slots, capacity]      what each slot has written, place by place
 //   chains   [2, slots, capacity]   the slot that wrote each place: of the beams, then of the finished sequences
 //   sums     [2, slots]             log probability of each beam; score of each finished sequence
-//   ended    [2, slots] [sources]   length of each finished sequence, 0 where there is none; its last token; and for each
-//                                   source 0 while it goes on, 1 when it is done, NO_NUMBER once a score was no number
+//   ended    [2, slots] [sources]   length of each finished sequence, 0 where there is none; its last token; and of
+//                                   each source 0 while it goes on, 1 when it is done, NO_NUMBER once a score was no number
 // One workgroup owns a source: a thread chooses, then each thread copies every WORKGROUP_SIZE-th place of the chains.
 // #import "generation/batch.wgsl"
 
@@ -19,6 +19,8 @@ const WORST = -1e9; // of what is not to be
 
 struct Params {
   rows: u32,
+  width: u32, // WIDTH, as candidates is CANDIDATES: loops to a number that is not constant are not unrolled, which some
+  candidates: u32, // drivers would take many seconds to compile
   slots: u32,
   capacity: u32,
   ends: u32,
@@ -58,11 +60,11 @@ fn main(
   for (var at = lane; at <= params.step; at += WORKGROUP_SIZE) {
     var beams: array<u32, WIDTH>;
     var old: array<u32, WIDTH>;
-    for (var b = 0u; b < WIDTH; b++) {
+    for (var b = 0u; b < params.width; b++) {
       beams[b] = chains[(first + b) * params.capacity + at];
       old[b] = chains[of_finished + (first + b) * params.capacity + at];
     }
-    for (var b = 0u; b < WIDTH; b++) {
+    for (var b = 0u; b < params.width; b++) {
       chains[(first + b) * params.capacity + at] = beams[parents[b]];
       let from_one = finished[b];
       chains[of_finished + (first + b) * params.capacity + at] =
@@ -79,7 +81,7 @@ fn choose(row: u32, source: u32) {
   var lengths: array<u32, WIDTH>;
   var lasts: array<u32, WIDTH>;
   var count = 0u; // of the finished
-  for (var b = 0u; b < WIDTH; b++) {
+  for (var b = 0u; b < params.width; b++) {
     beam_sums[b] = sums[first + b];
     scores[b] = sums[params.slots + first + b];
     lengths[b] = ended[first + b];
@@ -93,11 +95,11 @@ fn choose(row: u32, source: u32) {
   var going = 0u;
   var next_sums: array<f32, WIDTH>;
   var no_number = false;
-  for (var rank = 0u; rank < CANDIDATES; rank++) {
+  for (var rank = 0u; rank < params.candidates; rank++) {
     var parent = 0u;
     var sum = 0.0;
     var none = true;
-    for (var b = 0u; b < WIDTH; b++) { // rows are sorted: the best is the first that is left of one of them
+    for (var b = 0u; b < params.width; b++) { // rows are sorted: the best is the first that is left of one of them
       if (taken[b] == CANDIDATES) { continue; }
       let value = values[(row + b) * CANDIDATES + taken[b]] + beam_sums[b];
       no_number |= (bitcast<u32>(value) & 0x7fffffffu) > 0x7f800000u;
@@ -127,7 +129,7 @@ fn choose(row: u32, source: u32) {
     }
   }
   let full = count == WIDTH;
-  for (var b = 0u; b < WIDTH; b++) {
+  for (var b = 0u; b < params.width; b++) {
     sums[params.slots + first + b] = scores[b];
     ended[first + b] = lengths[b];
     ended[params.slots + first + b] = lasts[b];

@@ -1,4 +1,4 @@
-// softmax(q k^T * scale) v of one query and head, by a workgroup: keys in blocks of WORKGROUP_SIZE with a running softmax.
+// softmax(q k^T * scale) v of one query and head, by a workgroup: keys in blocks of WORKGROUP_SIZE, a running softmax.
 // One thread owns a key of a block while scores are made, and every WORKGROUP_SIZE-th column of v while they are used.
 // The kernel declares q_at(d), k_at(key_start, d), v_at(key_start, d), and key_start(key): where a key's head begins.
 // #import "shared/order_key.wgsl"

@@ -4,7 +4,7 @@
 //   names   [slots]         a number for each slot's sequence, wherever it stands: the same draws in any batch
 //   scores  [rows, vocab]   what is left out becomes LOWEST
 // Top-k leaves what is no less than the k-th greatest. Top-p leaves the fewest of the most probable whose probabilities
-// sum to top_p at least; of equals all or none. Both find their bound by halving the range of the keys that order floats.
+// sum to top_p at least; of equals all or none. Both find a bound by halving the range of the keys that order floats.
 // Draws are of 23 bits. One workgroup owns a row.
 // #import "generation/batch.wgsl"
 // #import "shared/philox.wgsl"
@@ -50,29 +50,29 @@ fn main(
   let greatest = workgroup_max_key(key, lane);
   let best = from_order_key(greatest);
 
+  // One loop for both, with a single sum in it: what each call of it brings in, some drivers take seconds to compile.
   var bound = LOWEST_KEY + 1; // keys below it are left out
-  if (params.top_k > 0) {
-    var low = LOWEST_KEY; // as many as top_k are no less than it, and fewer are no less than high
-    var high = greatest + 1;
-    for (var bit = 0u; bit < 32; bit++) { // as often for all threads, which meet at barriers
-      let middle = low + (high - low) / 2;
-      var count = 0.0;
+  for (var rule = 0u; rule < 2; rule++) {
+    let by_mass = rule == 1;
+    if (!select(params.top_k > 0, params.top_p < 1.0, by_mass)) { continue; }
+    var low = select(LOWEST_KEY, bound - 1, by_mass); // top_k keys are no less than it; up to it is too little mass
+    var high = select(greatest + 1, greatest, by_mass); // of which that is not true
+    var most = 0.0;
+    for (var bit = 0u; bit < 33; bit++) { // as often for all threads, which meet at barriers; the first is the total
+      let middle = select(low + (high - low) / 2, greatest, by_mass && bit == 0);
+      let begin = select(middle, bound, by_mass);
+      let end = select(greatest, middle, by_mass);
+      var own = 0.0;
       for (var i = lane.thread; i < params.vocab; i += WORKGROUP_SIZE) {
-        count += select(0.0, 1.0, order_key(scores[first + i]) >= middle);
+        let score = scores[first + i];
+        let key = order_key(score);
+        if (key >= begin && key <= end) { own += select(1.0, exp(score - best), by_mass); }
       }
-      if (u32(workgroup_sum(count, lane)) >= params.top_k) { low = middle; } else { high = middle; }
+      let sum = workgroup_sum(own, lane);
+      if (by_mass && bit == 0) { most = (1.0 - params.top_p) * sum; continue; }
+      if (select(sum >= f32(params.top_k), sum <= most, by_mass)) { low = middle; } else { high = middle; }
     }
-    bound = max(bound, low);
-  }
-  if (params.top_p < 1.0) {
-    let total = mass(first, bound, greatest, best, lane);
-    var low = bound - 1; // the least probable up to it may go: no more than 1 - top_p
-    var high = greatest;
-    for (var bit = 0u; bit < 32; bit++) { // as often for all threads, which meet at barriers
-      let middle = low + (high - low) / 2;
-      if (mass(first, bound, middle, best, lane) <= (1 - params.top_p) * total) { low = middle; } else { high = middle; }
-    }
-    bound = high;
+    bound = select(max(bound, low), high, by_mass);
   }
   let name = names[slot];
   for (var i = lane.thread; i < params.vocab; i += WORKGROUP_SIZE) {
@@ -82,15 +82,4 @@ fn main(
     let gumbel = -log(-log(uniform_number));
     scores[first + i] = select(LOWEST, score + gumbel, order_key(score) >= bound);
   }
-}
-
-// The sum of exp(score - best) over keys from `low` to `high`.
-fn mass(first: u32, low: u32, high: u32, best: f32, lane: Lane) -> f32 {
-  var sum = 0.0;
-  for (var i = lane.thread; i < params.vocab; i += WORKGROUP_SIZE) {
-    let score = scores[first + i];
-    let key = order_key(score);
-    if (key >= low && key <= high) { sum += exp(score - best); }
-  }
-  return workgroup_sum(sum, lane);
 }

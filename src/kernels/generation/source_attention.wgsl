@@ -1,6 +1,6 @@
 // Attention of one new token for each row to the tokens of its source.
 //   batch      [rows / WIDTH]                          the source of each WIDTH rows, or NOBODY
-//   cu_seqlens [sources + 1]                           row of key_value where each source begins, and the end of the last
+//   cu_seqlens [sources + 1]                           row of key_value where each source begins, and the end
 //   q          [rows, heads * head_dim]
 //   key_value  [source tokens, 2 * heads * head_dim]   keys, then values
 //   out        [rows, heads * head_dim]                rows that stand empty are left as they are

@@ -1,6 +1,6 @@
 // What may be written next: the scores of the vocabulary, with what the rules forbid at LOWEST. In the order of
-// transformers: log softmax (if LOG), repetition penalty, n-grams of the sequence, n-grams of the source, words that are
-// forbidden, no end before the least length, and what is forced.
+// transformers: log softmax (if LOG), repetition penalty, n-grams of the sequence, n-grams of the source, forbidden
+// words, no end before the least length, and what is forced.
 //   batch       [rows / WIDTH]      the source of each WIDTH rows, or NOBODY
 //   logits      [rows, vocab]
 //   chains      [slots, capacity]   the slot that wrote each place of a slot's sequence
@@ -77,7 +77,9 @@ fn main(
   }
   storageBarrier();
   if (forced) {
-    for (var i = params.forced_begin + lane.thread; i < params.forced_end; i += WORKGROUP_SIZE) { scores[first + lists[i]] = 0.0; }
+    for (var at = params.forced_begin + lane.thread; at < params.forced_end; at += WORKGROUP_SIZE) {
+      scores[first + lists[at]] = 0.0;
+    }
     return;
   }
   if (params.penalty != 1.0) {

@@ -7,9 +7,9 @@ import { barsOn, progressBar } from "./progress_bar.ts";
 import type { Session } from "./session.ts";
 import { textBatches } from "./texts.ts";
 
-interface Answering<Result> {
+interface Answering<Result, Loaded> {
   /** Called once, when there is a text. */
-  readonly run: (pretrained: Pretrained, texts: AsyncIterable<string>) => AsyncIterable<Result>;
+  readonly run: (pretrained: Loaded, texts: AsyncIterable<string>) => AsyncIterable<Result>;
   /** The line or lines for each. */
   readonly show: (text: string, result: Result) => string;
   /** What a text is without and cannot be; those before it are answered first. */
@@ -17,10 +17,10 @@ interface Answering<Result> {
 }
 
 /** @throws InputError for a text that lacks something */
-export async function answerStream<Result>(
-  { start, quiet }: Session,
+export async function answerStream<Result, Loaded = Pretrained>(
+  { start, quiet }: Session<Loaded>,
   texts: readonly string[],
-  { run, show, lacks }: Answering<Result>,
+  { run, show, lacks }: Answering<Result, Loaded>,
 ): Promise<void> {
   const asked: string[] = [];
   const source = eachText(texts, lacks);

@@ -88,6 +88,7 @@ function without(row: Row, fault: string): Job<{ row: Row; fault: string }> {
   return { sequences: [], finish: () => ({ row, fault }) };
 }
 
-async function* after(begun: number, rows: AsyncIterable<Row>): AsyncGenerator<Row> {
+/** The rows behind one. */
+export async function* after(begun: number, rows: AsyncIterable<Row>): AsyncGenerator<Row> {
   for await (const row of rows) if (row.number > begun) yield row;
 }

@@ -4,11 +4,11 @@ import type { Plan } from "../../bert/tasks/plan.ts";
 import type { Pretrained } from "../../bert/tasks/pretrained.ts";
 import { layoutOf, type OutputFormat, outputFormatOf } from "../data/layout.ts";
 import { type Identity, type OutputFile, openOutput } from "../data/output_file.ts";
-import type { Column, Layout, RowValues } from "../data/rows.ts";
+import type { Column, DataTable, Layout, RowValues } from "../data/rows.ts";
 import type { CommonOptions } from "./command.ts";
 import { InputError } from "./failure.ts";
 import type { FileOptions } from "./file_options.ts";
-import { openInput, placeOf, rowOutcomes, textIn } from "./file_rows.ts";
+import { type Outcome, openInput, placeOf, rowOutcomes, textIn } from "./file_rows.ts";
 import { fingerprintFile } from "./fingerprint.ts";
 import { catchInterruption } from "./interruption.ts";
 import { type Kept, keptColumns } from "./keep.ts";
@@ -16,7 +16,12 @@ import { print, printRaw, say, warnings } from "./output.ts";
 import { barsOn, durationText, progress, progressBar, rateText } from "./progress_bar.ts";
 import type { Session } from "./session.ts";
 
-export interface FileJob<Input, Result> {
+export interface FileJob<Input, Result> extends RowsJob<Input, Result> {
+  readonly plan: (pretrained: Pretrained) => Plan<Input, Result>;
+}
+
+/** Less how it is computed. */
+export interface RowsJob<Input, Result> {
   /** The command's name. */
   readonly command: string;
   /** All that decides what the results are, so that no other run goes on with this one's file. */
@@ -25,7 +30,6 @@ export interface FileJob<Input, Result> {
   readonly read: readonly string[];
   /** @param texts of the columns `read` */
   readonly input: (texts: readonly string[]) => Input;
-  readonly plan: (pretrained: Pretrained) => Plan<Input, Result>;
   /** Of the results, by which `values` are named. */
   readonly columns: readonly Column[];
   readonly values: (input: Input, result: Result) => Readonly<Record<string, unknown>>;
@@ -41,10 +45,30 @@ export function fromFile<T extends FileOptions>(options: T): options is T & { re
 }
 
 /** @throws InputError for a row that cannot be used, unless they are skipped; all before it are answered */
-export async function answerFile<Input, Result>(
+export function answerFile<Input, Result>(
   session: Session,
   options: Options,
   job: FileJob<Input, Result>,
+): Promise<void> {
+  return answerRows(session, options, job, (pretrained, table, inputOf, place) =>
+    rowOutcomes(session, pretrained.model, job.plan(pretrained), table, inputOf, place),
+  );
+}
+
+/** What becomes of the rows behind the one that is numbered `begun`. */
+export type Outcomes<Input, Result, Loaded> = (
+  loaded: Loaded,
+  table: DataTable,
+  inputOf: (values: RowValues) => Input,
+  place: { readonly begun: number; readonly signal: AbortSignal },
+) => AsyncIterable<Outcome<Input, Result>>;
+
+/** @throws as `answerFile` */
+export async function answerRows<Input, Result, Loaded>(
+  session: Session<Loaded>,
+  options: Options,
+  job: RowsJob<Input, Result>,
+  outcomesOf: Outcomes<Input, Result, Loaded>,
 ): Promise<void> {
   const notes = warnings();
   const { keep } = options;
@@ -85,8 +109,7 @@ export async function answerFile<Input, Result>(
       return job.input(job.read.map((column) => textIn(values, column)));
     };
     const { signal } = interruption;
-    const outcomes = rowOutcomes(session, pretrained.model, job.plan(pretrained), table, inputOf, { begun, signal });
-    for await (const outcome of outcomes) {
+    for await (const outcome of outcomesOf(pretrained, table, inputOf, { begun, signal })) {
       const { row, fault } = outcome;
       if (done === begun) bar = progressBar({ rows: begun, share: begun > 0 ? row.share : 0 }, stream);
       if (fault !== undefined) {
@@ -125,10 +148,10 @@ export async function answerFile<Input, Result>(
   }
 }
 
-async function openResults<Input, Result>(
-  session: Session,
+async function openResults<Input, Result, Loaded>(
+  session: Session<Loaded>,
   options: Options,
-  { command, settings, read, columns }: FileJob<Input, Result>,
+  { command, settings, read, columns }: RowsJob<Input, Result>,
   format: OutputFormat,
   warn: (message: string) => void,
 ): Promise<OutputFile | undefined> {

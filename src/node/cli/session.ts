@@ -3,11 +3,15 @@
 import { loadAdapter } from "../../bert/adapter.ts";
 import { ADAPTER_FILES } from "../../bert/adapter_file.ts";
 import { ModelError } from "../../bert/config.ts";
+import { loadGenerator, type TextGenerator } from "../../bert/generation/generator.ts";
+import { openGenerationModel } from "../../bert/generation/model.ts";
 import { BertModel } from "../../bert/model.ts";
 import type { Pretrained, TaskOptions } from "../../bert/tasks/pretrained.ts";
 import { findSentenceModules, folderAt, MODULES } from "../../bert/tasks/sentence_modules.ts";
 import { loadSettings } from "../../bert/tasks/settings.ts";
+import { loadTokenizer } from "../../bert/tokenizer/load.ts";
 import type { Tokenizer } from "../../bert/tokenizer/tokenizer.ts";
+import type { FillOptions } from "../../bert/weights.ts";
 import { type Folder, readText } from "../../files/bytes.ts";
 import type { Engine } from "../../runtime/engine.ts";
 import { type Claim, withClaim } from "../data/claim.ts";
@@ -24,7 +28,7 @@ import { barsOn, progress } from "./progress_bar.ts";
 import { quietTerminal } from "./quiet_terminal.ts";
 import { textBatches } from "./texts.ts";
 
-export interface Session {
+export interface Session<Loaded = Pretrained> {
   readonly tokenizer: Tokenizer;
   /** For the tasks: their warnings go to stderr. */
   readonly taskOptions: TaskOptions;
@@ -35,7 +39,7 @@ export interface Session {
   /** A result as JSON, with the adapter that computed it; without `--json` a line on stderr says it. */
   json(result: object): string;
   /** Starts the GPU and loads the model, once. */
-  start(): Promise<{ readonly engine: Engine; readonly pretrained: Pretrained }>;
+  start(): Promise<{ readonly engine: Engine; readonly pretrained: Loaded }>;
   /** What is written, which is this job's own. */
   readonly output?: Claim | undefined;
   /** Of every file that makes the model what it is, by its path: weights, configuration, tokenizer and what they name. */
@@ -85,21 +89,52 @@ export async function withModel(
     if (output) await refuseModel(output, lora, ADAPTER_FILES);
   }
   for (const warning of odd) warn(`${folder.name}: ${warning}`);
+  await atWork(options, output, silent, work, {
+    ...{ folder, tokenizer, filesOf, warn, end },
+    async load(engine, onProgress) {
+      const { dtype } = options;
+      const base = await BertModel.load(engine, folderAt(folder, found.sentence?.path ?? ""), { dtype, onProgress });
+      const pretrained = { model: base, tokenizer, ...found, settings: await loadSettings(folder, base, modules) };
+      return lora ? loadAdapter(pretrained, lora) : pretrained;
+    },
+    async others() {
+      const adapter = lora ? await fingerprints(lora, ADAPTER_FILES, () => {}) : {};
+      return Object.fromEntries(Object.entries(adapter).map(([path, hash]) => [`lora/${path}`, hash]));
+    },
+  });
+}
+
+/** What a session is of: a folder that is checked, and how it is loaded. */
+interface Opening<Loaded> {
+  readonly folder: Folder;
+  readonly tokenizer: Tokenizer;
+  filesOf(): Promise<readonly string[]>;
+  warn(message: string): void;
+  /** When all is over. */
+  end(): void;
+  load(engine: Engine, onProgress: NonNullable<FillOptions["onProgress"]>): Promise<Loaded>;
+  /** Fingerprints of what is beside the folder. */
+  others(): Promise<Readonly<Record<string, string>>>;
+}
+
+async function atWork<Loaded>(
+  options: CommonOptions,
+  output: Claim | undefined,
+  silent: boolean,
+  work: (session: Session<Loaded>) => Promise<void>,
+  { folder, tokenizer, filesOf, warn, end, load, others }: Opening<Loaded>,
+): Promise<void> {
   let where = "";
   let engine: Engine | undefined;
-  let started: ReturnType<Session["start"]> | undefined;
-  const start: Session["start"] = async () => {
+  let started: ReturnType<Session<Loaded>["start"]> | undefined;
+  const start: Session<Loaded>["start"] = async () => {
     const { adapter, batchInvariant } = options;
     engine = await quietTerminal(() => createEngine({ adapter, batchInvariant }));
     if (!options.json && !silent) say(`adapter: ${adapterText(engine.adapter)}`);
     const loading = progress("loading the model", barsOn(options));
     try {
-      const base = await BertModel.load(engine, folderAt(folder, found.sentence?.path ?? ""), {
-        dtype: options.dtype,
-        onProgress: ({ loaded, total }) => loading.at(loaded / total),
-      });
-      const pretrained = { model: base, tokenizer, ...found, settings: await loadSettings(folder, base, modules) };
-      return { engine, pretrained: lora ? await loadAdapter(pretrained, lora) : pretrained };
+      const pretrained = await load(engine, ({ loaded, total }) => loading.at(loaded / total));
+      return { engine, pretrained };
     } finally {
       loading.end();
     }
@@ -125,8 +160,7 @@ export async function withModel(
       async fingerprints() {
         const hashing = progress("hashing the model", barsOn(options));
         const own = await fingerprints(folder, await filesOf(), hashing.at).finally(hashing.end);
-        const adapter = lora ? await fingerprints(lora, ADAPTER_FILES, () => {}) : {};
-        return { ...own, ...Object.fromEntries(Object.entries(adapter).map(([path, hash]) => [`lora/${path}`, hash])) };
+        return { ...own, ...(await others()) };
       },
       quiet: options.json,
     });
@@ -134,6 +168,34 @@ export async function withModel(
     end();
     engine?.dispose();
   }
+}
+
+/**
+ * As `withSession`, with a model that writes text.
+ * @throws ModelError for one that does not, and with every fault of configuration, weights and tokenizer
+ */
+export async function withGenerator(
+  options: SessionOptions,
+  work: (session: Session<TextGenerator>) => Promise<void>,
+): Promise<void> {
+  const { input, output: path, lora } = options;
+  if (lora !== undefined) throw new InputError("--lora: adapters are for encoders, not for models that write text");
+  const inputs = input === undefined ? [] : [input];
+  await withClaim(path === "-" ? undefined : path, { inputs }, async (output) => {
+    const read = new Set<string>();
+    const folder = remembering(await openModelFolder(options.model, options), read);
+    const { warn, end } = warnings();
+    const { checkpoint } = await openGenerationModel(folder, { onWarning: warn });
+    await checkpoint.close();
+    const tokenizer = await loadTokenizer(folder);
+    if (output) await refuseModel(output, folder, [...read]);
+    await atWork(options, output, false, work, {
+      ...{ folder, tokenizer, warn, end },
+      filesOf: async () => [...read],
+      load: (engine, onProgress) => loadGenerator(engine, folder, { dtype: options.dtype, onProgress }),
+      others: async () => ({}),
+    });
+  });
 }
 
 /** @param read gets the paths of all that is asked for, there or not */

@@ -5,7 +5,13 @@ import { unsafePath } from "../../files/bytes.ts";
 import { quote } from "../../files/faults.ts";
 
 /** Read where they are there; small. vocab.txt only where there is no tokenizer.json. */
-const OPTIONAL = ["tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "artifact.metadata"];
+const OPTIONAL = [
+  "generation_config.json",
+  "tokenizer_config.json",
+  "special_tokens_map.json",
+  "added_tokens.json",
+  "artifact.metadata",
+];
 const TOKENIZER = "tokenizer.json";
 const VOCABULARY = "vocab.txt";
 

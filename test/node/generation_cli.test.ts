@@ -1,0 +1,140 @@
+/** The commands that write text, as a user runs them, on small models of nothing learnt. */
+
+import { mkdir, readFile } from "node:fs/promises";
+import { dirname, join } from "node:path";
+import { beforeAll, describe, expect, test } from "vitest";
+import { writerFiles } from "../bert/generation/tiny_writer.ts";
+import { rowsOf, run, writeModel } from "./data/command_line.ts";
+import { scratch } from "./data/scratch.ts";
+
+const file = scratch();
+const TEXTS = ["the film was good", "a movie is not so bad", "dull", "it was long and good"];
+let writer = "";
+let encoder = "";
+
+async function folderOf(name: string, files: Record<string, string | Uint8Array>): Promise<string> {
+  const path = await file(`${name}/config.json`);
+  await mkdir(dirname(path), { recursive: true });
+  for (const [part, content] of Object.entries(files)) await file(`${name}/${part}`, content);
+  return dirname(path);
+}
+
+beforeAll(async () => {
+  writer = await folderOf("writer", writerFiles());
+  encoder = await writeModel(file, "encoder", {});
+});
+
+const lines = (text: string): string[] => text.trimEnd().split("\n");
+
+describe.each([
+  ["translate", "translation_text"],
+  ["generate", "generated_text"],
+  ["summarise", "summary_text"],
+])("%s", (command, name) => {
+  test("answers texts, and the rows of a file alike", async () => {
+    const args = [command, "--model", writer, "--max-length", "9", "--beams", "3"];
+    const { code, stdout, stderr } = await run([...args, "--json", ...TEXTS]);
+    expect(stderr).toBe("");
+    expect(code).toBe(0);
+    const answers = lines(stdout).map((line) => JSON.parse(line) as Record<string, unknown>);
+    expect(answers.map(({ text }) => text)).toEqual(TEXTS);
+    for (const answer of answers) {
+      expect(answer[name]).toMatch(/\w/);
+      expect(answer.score).toBeLessThan(0);
+    }
+    const [input, output] = [await file("texts.csv", ["text", ...TEXTS].join("\n")), await file(`${command}.csv`)];
+    const ended = await run([...args, "--input", input, "--output", output]);
+    expect(ended.code).toBe(0);
+    const rows = await rowsOf(output);
+    expect(rows.map((row) => row[name])).toEqual(answers.map((answer) => answer[name]));
+  });
+});
+
+describe("files", () => {
+  test("a row that cannot be used is left out, and a run that was ended goes on where it was", async () => {
+    const input = await file(
+      "odd.jsonl",
+      [...TEXTS.map((text) => ({ text })), { text: 5 }].map((row) => JSON.stringify(row)).join("\n"),
+    );
+    const output = await file("odd.out.jsonl");
+    const args = ["generate", "--model", writer, "--max-length", "8", "--input", input, "--output", output];
+    const stopped = await run(args);
+    expect(stopped.code).toBe(2);
+    expect(stopped.stderr).toContain('row 5: column "text" is a number, it must be text');
+    const resumed = await run([...args, "--resume", "--on-error", "skip"]);
+    expect(resumed.stderr).toContain("going on after row 4");
+    expect(resumed.code).toBe(0);
+    const rows = lines(await readFile(output, "utf8")).map((line) => JSON.parse(line) as { row: number; text: string });
+    expect(rows.map(({ text }) => text)).toEqual(TEXTS);
+    const other = await run([...args.map((arg) => (arg === "8" ? "7" : arg)), "--resume"]);
+    expect(other.code).not.toBe(0);
+  });
+});
+
+describe("summarise", () => {
+  test("picks sentences with an encoder, as it did", async () => {
+    const text = "the film was good. it was long. a movie is dull.";
+    const { stdout, code } = await run(["summarise", "--model", encoder, "--sentences", "1", text]);
+    expect(code).toBe(0);
+    expect(text).toContain(stdout.trim());
+  });
+
+  test.each([
+    [["--extractive"], "writer", "--extractive takes an encoder, and"],
+    [["--sentences", "2"], "writer", "--sentences is for picking sentences, and"],
+    [["--beams", "2"], "encoder", "--beams is for writing, which takes a model with a decoder: leave it out"],
+  ])("refuses %o with the %s", async (args, model, message) => {
+    const { stderr, code } = await run([
+      "summarise",
+      "--model",
+      model === "writer" ? writer : encoder,
+      ...args,
+      "dull",
+    ]);
+    expect(code).not.toBe(0);
+    expect(lines(stderr)).toHaveLength(1);
+    expect(stderr).toContain(message);
+  });
+});
+
+describe("generate", () => {
+  test("--stream prints what it would print at once", async () => {
+    const args = ["generate", "--model", writer, "--max-length", "20", TEXTS[0]!];
+    expect((await run([...args, "--stream"])).stdout).toBe((await run(args)).stdout);
+  });
+
+  test.each([
+    [["--stream", "--beams", "3", "a"], "numBeams is 3: a search knows its sequence at the end alone; set it to 1"],
+    [["--sample", "--beams", "3", "a"], "doSample draws and numBeams 3 searches"],
+    [["--max-length", "70", "a"], "maxLength asks for 70 tokens, the decoder has 64 positions"],
+    [["--lora", "x", "a"], "--lora: adapters are for encoders"],
+  ])("refuses %o in one line", async (args, message) => {
+    const { stderr, code } = await run(["generate", "--model", writer, ...args]);
+    expect(code).not.toBe(0);
+    expect(lines(stderr)).toHaveLength(1);
+    expect(stderr).toContain(message);
+  });
+
+  test("refuses a model that cannot write, in one line", async () => {
+    const { stderr, code } = await run(["translate", "--model", encoder, "dull"]);
+    expect(code).not.toBe(0);
+    expect(lines(stderr)).toHaveLength(1);
+    expect(stderr).toContain("has no decoder, so it cannot write text");
+  });
+
+  test("tells of a text that is cut", async () => {
+    const { stderr, code } = await run(["generate", "--model", writer, "--max-length", "4", "dull ".repeat(80)]);
+    expect(code).toBe(0);
+    expect(stderr).toContain("has 82 tokens, the model takes 64: the rest is left out");
+  });
+});
+
+test("the folder of a writer is checked before a GPU is looked for", async () => {
+  const broken = await folderOf(
+    "broken",
+    writerFiles({ edit: ({ "decoder.cls.predictions.bias": _, ...rest }) => rest }),
+  );
+  const { stderr, code } = await run(["generate", "--model", join(broken), "a", "--adapter", "no such adapter"]);
+  expect(code).not.toBe(0);
+  expect(stderr).toContain("decoder.cls.predictions.decoder.bias [50] is missing");
+});
