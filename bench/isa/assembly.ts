@@ -54,8 +54,8 @@ export function resourcesOf(text: string): Resources {
 }
 
 /**
- * One turn of a matmul's loop over k, of attention's over keys: of the loops that multiply that with matrix products, or the deepest, of these the one that
- * does it most, for an epilogue is no loop in a loop; and of it the outermost one around. None where nothing multiplies.
+ * One turn of a matmul's loop over k, of attention's over keys: of the loops the one with matrix products, or that in which
+ * most is multiplied, as often as it turns in the outermost one around it. None where nothing multiplies.
  */
 export function mainLoopOf(text: string): MainLoop | undefined {
   const { subgroup } = resourcesOf(text);
@@ -63,9 +63,14 @@ export function mainLoopOf(text: string): MainLoop | undefined {
   const loops = loopsOf(lines);
   const around = (loop: Loop): Loop[] => loops.filter((other) => within(loop, other));
   const [first] = loops
-    .map((loop) => ({ loop, depth: around(loop).length, ...mixOf(ownLines(lines, loop, loops), subgroup) }))
+    .map((loop) => {
+      const own = mixOf(ownLines(lines, loop, loops), subgroup);
+      const nested = [...around(loop), loop].slice(1);
+      const turns = nested.reduce((product, each) => product * (turnsOf(ownLines(lines, each, loops)) ?? 1), 1);
+      return { loop, matrixProducts: own.matrixProducts * turns, macs: own.macs * turns };
+    })
     .filter(({ macs }) => macs > 0)
-    .sort((a, b) => b.matrixProducts - a.matrixProducts || b.depth - a.depth || b.macs - a.macs);
+    .sort((a, b) => b.matrixProducts - a.matrixProducts || b.macs - a.macs);
   if (first === undefined) return undefined;
   const turn = oneTurn(lines, around(first.loop)[0] ?? first.loop, loops, subgroup);
   return { ...turn, inner: mixOf(ownLines(lines, first.loop, loops), subgroup) };
