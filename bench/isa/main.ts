@@ -9,6 +9,7 @@ import { Command } from "commander";
 import { packageRoot } from "../../src/node/cli/package.ts";
 import { openToolchain } from "./families.ts";
 import { isaMarkdown } from "./markdown.ts";
+import { CARDS, predict, predictionLine } from "./roofline.ts";
 import { isaTable, standardTasks } from "./rows.ts";
 
 const program = new Command("isa")
@@ -26,6 +27,12 @@ const program = new Command("isa")
     await writeFile(output, `${JSON.stringify(origin).slice(0, -1)},"rows":[\n${lines}\n]}\n`);
     const markdown = output.replace(/(\.json)?$/, ".md");
     await writeFile(markdown, isaMarkdown(table, "npm run isa"));
+    for (const card of CARDS) {
+      const file = join(dirname(output), `prediction-${card.name.toLowerCase().replaceAll(" ", "-")}.json`);
+      const rows = predict(table, card);
+      await writeFile(file, `${JSON.stringify({ card, rows }, null, 1)}\n`);
+      console.log(predictionLine(card, rows));
+    }
     const spilled = table.rows.filter((row) => row.spilled > 0);
     for (const { family, launch, dtype, spilled: words } of spilled)
       console.log(`spills: ${family} ${launch} ${dtype}: ${words}`);

@@ -2,9 +2,11 @@
 
 import { BertModel, openModel } from "../../src/bert/model.ts";
 import type { DeviceTraits, Scalar } from "../../src/kernels/kernel.ts";
+import { flopsOf } from "../../src/kernels/work.ts";
 import { requestDevice } from "../../src/node/device.ts";
 import { Engine } from "../../src/runtime/engine.ts";
 import { type Dispatch, Recorder } from "../../src/runtime/recorder.ts";
+import { BYTES, sizeOf } from "../../src/runtime/tensor.ts";
 import { allocateFlat } from "../../src/train/flat.ts";
 import { shapesFor } from "../../src/train/initial.ts";
 import { MODEL_SHAPES, type ModelShapeName, randomModel } from "../random_model.ts";
@@ -19,6 +21,10 @@ export interface Launch {
   readonly label: string;
   readonly source: string;
   readonly count: number;
+  /** Of one launch, by the mathematics, and bytes if each operand travels once. */
+  readonly flops: number;
+  readonly bytes: number;
+  readonly workgroups: number;
 }
 
 /** What is recorded: a batch of so many texts of so many tokens. */
@@ -44,9 +50,20 @@ export async function recordTask(task: Task, traits: DeviceTraits): Promise<Laun
   const more = countsOf(two);
   return [...more].map(([key, { dispatch, count }]) => {
     const first = counts.get(key)?.count ?? 0;
-    const { kernel, label, source } = dispatch;
-    return { kernel, label, source, count: first + (layers - 1) * (count - first) };
+    const { kernel, label, source, shape, workgroups } = dispatch;
+    return {
+      ...{ kernel, label, source, count: first + (layers - 1) * (count - first) },
+      flops: flopsOf(kernel, shape),
+      bytes: bytesOf(dispatch),
+      workgroups: workgroups.reduce((product, size) => product * size, 1),
+    };
   });
+}
+
+/** Of operands that were given; one that is bound twice travels once. */
+function bytesOf({ operands }: Dispatch): number {
+  const distinct = new Set([...operands.values()].filter(({ shape }) => sizeOf(shape) > 4));
+  return [...distinct].reduce((sum, { shape, dtype }) => sum + sizeOf(shape) * BYTES[dtype], 0);
 }
 
 function countsOf(dispatches: readonly Dispatch[]): Map<string, { dispatch: Dispatch; count: number }> {

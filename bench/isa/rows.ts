@@ -19,6 +19,10 @@ export interface IsaRow extends Resources {
   readonly kernel: string;
   /** Launches of it in the pass. */
   readonly count: number;
+  /** Of one launch, by the mathematics, and bytes if each operand travels once. */
+  readonly flops: number;
+  readonly bytes: number;
+  readonly workgroups: number;
   /** Absent where nothing is multiplied in a loop. */
   readonly loop?: MainLoop;
 }
@@ -78,14 +82,14 @@ export async function isaTable(
     const compiled = new Map(toolchain.compile(family, sources).map((each, i) => [sources[i]!, each]));
     for (const { task, units, launch } of recorded) {
       const { text, fault } = compiled.get(launch.source) ?? { text: "", fault: "the compiler ended before it" };
-      const { label, kernel, count } = launch;
+      const { label, kernel, count, flops, bytes, workgroups } = launch;
       if (fault !== undefined) {
         failures.push({ family, launch: label, fault });
         continue;
       }
       const loop = mainLoopOf(text);
       const { model, pass, dtype, batch } = task;
-      const of = { family, model, pass, dtype, batch, units, launch: label, kernel, count };
+      const of = { family, model, pass, dtype, batch, units, launch: label, kernel, count, flops, bytes, workgroups };
       rows.push({ ...of, ...resourcesOf(text), ...(loop && { loop }) });
     }
   }
