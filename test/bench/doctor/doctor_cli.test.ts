@@ -38,6 +38,7 @@ describe.skipIf(!existsSync(MAIN))("doctor (needs `node build.mjs`)", () => {
     const complete = findings.kernels.every(({ status }) => status === "right");
     expect(findings.verdict).toBe(complete ? "well" : "incomplete");
     expect(findings.kernels.length).toBeGreaterThan(80);
+    expect(findings.seconds).toBeLessThan(75); // a step that was begun is finished
     expect(findings.kernels.some(({ status }) => status === "right")).toBe(true);
     const { kernels } = findings.avoided;
     const poolIsRight = findings.kernels.some(({ name, status }) => name === "pool f32" && status === "right");
