@@ -4,7 +4,7 @@
  *   dist/index.js, kernels.js, train.js   one file each, for bundlers: no imports, WGSL inlined, what is not used falls away
  *   dist/*.min.js                    the same for pages without a bundler
  *   dist/node/*.js                   for Node, sharing chunks, so that every entry means the same Engine
- *   dist/checks/*.js                 conformance, reference, the checks on wgpu, ours of bench peers --train; not part of the package
+ *   dist/checks/*.js                 conformance, reference, the checks on wgpu, ours of bench peers --train, isa; not part of the package
  *   dist/types/*.d.ts                the declarations
  *   dist/report.js                   what draws the plots in HTML reports
  *   dist/kernels/NAME.wgsl           each kernel with all that it imports, to paste into any WebGPU page
@@ -49,6 +49,8 @@ const node = await bundle({
     main: "src/node/main.ts",
     parquet_worker: "src/node/data/parquet_worker.ts",
     bench: "bench/main.ts",
+    doctor: "bench/doctor/main.ts",
+    doctor_worker: "bench/doctor/worker.ts",
   },
   outdir: "dist/node",
   platform: "node",
@@ -64,6 +66,8 @@ const checks = await bundle({
     reference: "test/reference/main.ts",
     wgpu: "test/wgpu/main.ts",
     train_ours: "bench/peers/train_ours.ts",
+    isa: "bench/isa/main.ts",
+    isa_compiler: "bench/isa/compiler.ts",
   },
   outdir: "dist/checks",
   platform: "node",

@@ -23,7 +23,9 @@ import {
   fileOf,
   type KernelRow,
   type ModelRow,
+  nameOf,
   type PeerRow,
+  type PredictionRow,
   type Row,
   type TrainRow,
 } from "./rows.ts";
@@ -162,8 +164,10 @@ function inColumns<T>(columns: readonly Column<T>[], widths: readonly number[], 
   return padded.join("  ").trimEnd();
 }
 
-function lineOf(row: OriginRow | CeilingRow | FailureRow): string {
+function lineOf(row: OriginRow | CeilingRow | FailureRow | PredictionRow): string {
   switch (row.type) {
+    case "prediction":
+      return `foretold: ${nameOf(row)}: ${milliseconds(row.timing.p50)} ms, ${row.how}`;
     case "origin":
       return originText(row);
     case "ceiling":

@@ -150,6 +150,20 @@ export interface PeerTiming {
   readonly n: number;
 }
 
+/** What a forward pass should take on a GPU that was not there: docs/gpu.md. */
+export interface PredictionRow {
+  readonly type: "prediction";
+  /** As in a model's row, which it is compared with. */
+  readonly model: string;
+  readonly batch: string;
+  readonly dtype: "f32" | "f16";
+  readonly timing: Timing;
+  readonly flops: number;
+  readonly launches: number;
+  /** What part of the published peak that is. */
+  readonly how: string;
+}
+
 /** What could not be measured, because it failed or computed wrongly. */
 export interface FailureRow {
   readonly type: "failure";
@@ -157,7 +171,7 @@ export interface FailureRow {
   readonly message: string;
 }
 
-export type MeasuredRow = CeilingRow | KernelRow | ModelRow | TrainRow | PeerRow;
+export type MeasuredRow = CeilingRow | KernelRow | ModelRow | TrainRow | PeerRow | PredictionRow;
 export type Row = OriginRow | MeasuredRow | FailureRow;
 
 /** Its speed, and by which clock, how steady and beside what else it was measured. */
@@ -203,6 +217,7 @@ export function nameOf(row: MeasuredRow): string {
     case "kernel":
       return [row.kernel, row.variant, row.shape, row.dtype].filter(Boolean).join(" ");
     case "model":
+    case "prediction":
       return `${row.model}, ${row.batch}, ${row.dtype}`;
     case "train":
       return `training ${row.model}, ${row.batch}, ${row.dtype}`;

@@ -23,7 +23,7 @@ export const LEARNING_RATE = 5e-5;
 export const WEIGHT_DECAY = 0.01;
 export const MAX_NORM = 1;
 const NO_DROPOUT = { hidden: 0, attention: 0, classifier: 0 };
-const HEADS = ["classifier"] as const;
+export const HEADS = ["classifier"] as const;
 
 /** Rounds that are not counted. */
 const WARM_ROUNDS = 1;
@@ -127,8 +127,13 @@ function ratiosOf(step: Timing, forward: Timing): Pick<TrainRow, "ratio" | "leas
 }
 
 /** Without dropout, at a constant learning rate. */
-export function trainingSteps(engine: Engine, config: BertConfig, flat: FlatWeights): Promise<TrainingSteps> {
-  const model = { config, dtype: "f32", weights: flat.weights, dropout: NO_DROPOUT } as const;
+export function trainingSteps(
+  engine: Engine,
+  config: BertConfig,
+  flat: FlatWeights,
+  dtype: "f32" | "f16" = "f32",
+): Promise<TrainingSteps> {
+  const model = { config, dtype, weights: flat.weights, dropout: NO_DROPOUT } as const;
   const adamw = {
     learningRate: LEARNING_RATE,
     weightDecay: WEIGHT_DECAY,

@@ -96,12 +96,12 @@ describe("the engine", () => {
     const { device } = await testDevice();
     await expectRefused(
       () => Engine.create(wrong({ device, trait: {} })),
-      'Engine.create: no option "trait"; there are device, open, adapter, idle, close, tuning, traits, batchInvariant',
+      'Engine.create: no option "trait"; there are device, open, adapter, idle, close, tuning, traits, batchInvariant, avoid',
     );
     const own = "adapter, toggles, preciseTimestamps, features, limits";
     await expectRefused(
       () => createEngine(wrong({ tuned: false })),
-      `createEngine: no option "tuned"; there are ${own}, tuning, batchInvariant`,
+      `createEngine: no option "tuned"; there are ${own}, tuning, avoid, batchInvariant`,
     );
     await expectRefused(
       () => requestDevice(wrong({ tuning: false })),

@@ -9,6 +9,7 @@ import {
 } from "./attention/attention.ts";
 import {
   type AttentionBackwardShape,
+  attentionBackwardKernelsFor,
   attentionBackwardKV,
   attentionBackwardKVBroadcastBy,
   attentionBackwardKVUnaligned,
@@ -20,9 +21,10 @@ import {
   type AttentionTrainingShape,
   attentionTraining,
   attentionTrainingBroadcastBy,
+  attentionTrainingKernelFor,
   attentionTrainingUnaligned,
 } from "./attention/attention_training.ts";
-import type { DeviceTraits, Kernel, RowOwner, Scalar, Substitutes } from "./kernel.ts";
+import { type DeviceTraits, type Kernel, type RowOwner, rowOwnerFor, type Scalar, type Substitutes } from "./kernel.ts";
 import { crossEntropyBy, spanLossBy } from "./losses/losses.ts";
 import { cosentBy, cosentGradientBy, rowDotsBy, tripletBy } from "./losses/sentences.ts";
 import { type MatmulShape, matmulKernelOf, matmulNaive } from "./matmul/matmul.ts";
@@ -47,19 +49,24 @@ type Others = (shape: never, traits: DeviceTraits) => readonly AnyKernel[];
 
 const byOwner =
   (of: (owner: RowOwner, shape: never) => AnyKernel): Others =>
-  (shape) => [of("workgroup", shape), of("thread", shape)];
+  (shape, traits) =>
+    ownersFor(traits).map((owner) => of(owner, shape));
+
+const ownersFor = (traits: DeviceTraits): RowOwner[] =>
+  rowOwnerFor(traits) === "thread" ? ["thread", "workgroup"] : ["workgroup", "thread"];
 
 const throughSubgroups = ({ subgroupSize: size }: DeviceTraits, by: (size: number) => AnyKernel): AnyKernel[] =>
   size === 4 || size === 8 ? [by(size)] : [];
 
-/** Those that compute the same by the same bindings, fast ones first. By beginnings of names, longer ones first. */
+/** Those that compute the same by the same bindings, the engine's choice first. By beginnings of names, longer ones first. */
 const others = (): readonly (readonly [name: string, others: Others])[] => [
   ["matmul_q8", () => []],
   ["matmul", matmuls],
   ["attention_probs", () => []],
   [
     "attention_training",
-    (_: AttentionTrainingShape, traits) => [
+    (shape: AttentionTrainingShape, traits) => [
+      attentionTrainingKernelFor(shape, traits),
       attentionTraining,
       ...throughSubgroups(traits, attentionTrainingBroadcastBy),
       attentionTrainingUnaligned,
@@ -67,7 +74,8 @@ const others = (): readonly (readonly [name: string, others: Others])[] => [
   ],
   [
     "attention_backward_q",
-    (_: AttentionBackwardShape, traits) => [
+    (shape: AttentionBackwardShape, traits) => [
+      attentionBackwardKernelsFor(shape, traits).q,
       attentionBackwardQ,
       ...throughSubgroups(traits, attentionBackwardQBroadcastBy),
       attentionBackwardQUnaligned,
@@ -75,7 +83,8 @@ const others = (): readonly (readonly [name: string, others: Others])[] => [
   ],
   [
     "attention_backward_kv",
-    (_: AttentionBackwardShape, traits) => [
+    (shape: AttentionBackwardShape, traits) => [
+      attentionBackwardKernelsFor(shape, traits).kv,
       attentionBackwardKV,
       ...throughSubgroups(traits, attentionBackwardKVBroadcastBy),
       attentionBackwardKVUnaligned,
@@ -92,11 +101,10 @@ const others = (): readonly (readonly [name: string, others: Others])[] => [
   ],
   [
     "softmax",
-    ({ cols }: SoftmaxShape) => [
-      ...(cols % 4 === 2 ? [softmaxBy("workgroup", "vec2"), softmaxBy("thread", "vec2")] : []),
-      softmaxBy("workgroup"),
-      softmaxBy("thread"),
-    ],
+    ({ cols }: SoftmaxShape, traits) => {
+      const of = (vectors: "vec4" | "vec2") => ownersFor(traits).map((owner) => softmaxBy(owner, vectors));
+      return [...(cols % 4 === 2 ? of("vec2") : []), ...of("vec4")];
+    },
   ],
   ["layernorm_weights_backward", byOwner(layernormWeightsBackwardBy)],
   ["layernorm_backward", byOwner(layernormBackwardBy)],
@@ -130,7 +138,10 @@ function matmuls(shape: MatmulShape, traits: DeviceTraits): AnyKernel[] {
   return [...all, operands === "nt" ? matmulNaive : matmulNaiveBackward];
 }
 
-/** Kernels that could be launched in place of this one, fast ones first and itself among them; none where it is the only one. */
+/**
+ * Kernels that could be launched in place of this one, the engine's choice first and itself among them; none where it is the
+ * only one. Some do not take the shape.
+ */
 export function alternativesTo<S>(kernel: Kernel<S>, shape: S, traits: DeviceTraits): Kernel<S>[] {
   const [, found] = others().find(([name]) => kernel.name.startsWith(name)) ?? [];
   return [...(found?.(shape as never, traits) ?? [])] as unknown as Kernel<S>[];

@@ -22,10 +22,12 @@ export async function createEngine(options: EngineSettings = {}): Promise<Engine
   requireKnown("createEngine", options, { ...DEVICE_OPTIONS, tuning: 1, avoid: 1, batchInvariant: 1 });
   const { tuning: given, avoid, batchInvariant, ...device } = options;
   const engine = await Engine.create({ open: () => requestDevice(device), batchInvariant });
-  const warn = (message: string): void => process.emitWarning(message);
+  const warnings: string[] = [];
+  const warn = (message: string): void => void warnings.push(message);
   engine.tuning = (given === undefined ? await readTuning(engine.adapter, warn) : given) || undefined;
   const avoided = avoid === undefined ? await readAvoided(engine.adapter, warn) : avoid || [];
   if (avoided.length > 0) engine.avoid = avoidKernels(avoided);
+  for (const message of warnings.slice(0, 1)) process.emitWarning(message); // both lie in one file
   return engine;
 }
 

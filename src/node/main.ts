@@ -63,9 +63,12 @@ for (const command of [
   for (const own of command.commands) own.copyInheritedSettings(command);
 }
 program.command("bench", "verify and time the kernels and the model", { executableFile: "bench.js" });
+program.command("doctor", "check this GPU: every kernel, the shipped model, a quick bench", {
+  executableFile: "doctor.js",
+});
 
-// the bench, a process of its own, is handed signals by commander; it writes what it has, and we end as it does
-if (process.argv[2] !== "bench") {
+// these, processes of their own, are handed signals by commander; they write what they have, and we end as they do
+if (!["bench", "doctor"].includes(process.argv[2]!)) {
   process.on("SIGINT", () => process.exit(130));
   process.on("SIGTERM", () => process.exit(143)); // what is unfinished is removed as the process exits
 }

@@ -26,7 +26,7 @@ export interface EngineOptions extends Partial<Omit<OpenedDevice, "device">> {
    * of rows, which takes longer for a few. Default false: the same up to rounding.
    */
   readonly batchInvariant?: boolean | undefined;
-  /** Kernels not to launch on this device: `avoidKernels` of `bert-webgpu/kernels` makes of a list of doctor's. */
+  /** What not to launch on this device: `avoidKernels` of `bert-webgpu/kernels` makes it of doctor's list. */
   readonly avoid?: DeviceTraits["avoid"];
   /** Chooses kernels as for this other device, within the limits of its own: for tests and tools. */
   readonly traits?: OtherTraits | undefined;

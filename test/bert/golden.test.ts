@@ -4,6 +4,7 @@ import { createHash } from "node:crypto";
 import { readdirSync, readFileSync } from "node:fs";
 import { basename, join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { GOLDEN_BOUNDS, type Golden } from "../../bench/doctor/golden.ts";
 import { fillMask } from "../../src/bert/tasks/fill_mask.ts";
 import { loadPretrained, type Pretrained } from "../../src/bert/tasks/pretrained.ts";
 import { classifyText } from "../../src/bert/tasks/text_classification.ts";
@@ -11,11 +12,6 @@ import { loadTokenizer } from "../../src/bert/tokenizer/load.ts";
 import { openFolder } from "../../src/node/folder.ts";
 import { Engine } from "../../src/runtime/engine.ts";
 import { hasF16, testDevice } from "../device.ts";
-
-interface Golden {
-  readonly classification: readonly { text: string; ids: number[]; probabilities: number[] }[];
-  readonly fill_mask: readonly { text: string; ids: number[]; top5: [token: string, probability: number][] }[];
-}
 
 /** Of weights/manifest.json; sizes in bytes. */
 interface Entry {
@@ -27,18 +23,6 @@ interface Entry {
 
 const FOLDER = join(import.meta.dirname, "../../weights/movie-bert");
 const GOLDEN = JSON.parse(readFileSync(join(FOLDER, "golden.json"), "utf8")) as Golden;
-
-/**
- * Largest error of a probability, and relative gap below which two neighbours of a top five may stand in each other's place.
- *
- * f32: the stored f16 weights are exact in f32, so what is left is rounding, in sums of at most 768 terms over three
- * layers. 4.6e-7 was the largest seen (lavapipe and SwiftShader); the bound leaves room for a GPU that adds up in another
- * order or whose exp and tanh are a few ulp off, and is ten times tighter than the 1e-4 that a user would notice.
- *
- * f16: activations keep 11 bits and logits near 10 step by 2^-7, which moves a probability by up to 0.2%. 4.4e-4 was seen.
- * In "too long" the fourth and fifth word are only 0.8% apart.
- */
-const BOUND = { f32: { error: 1e-5, swap: 0 }, f16: { error: 5e-3, swap: 0.02 } };
 
 test("every file has the size and the hash of weights/manifest.json", () => {
   const [{ name, size, sha256, files }] = JSON.parse(readFileSync(join(FOLDER, "../manifest.json"), "utf8")) as [Entry];
@@ -63,7 +47,7 @@ test("the tokenizer gives the ids that the model was trained on", async () => {
 const { device } = await testDevice();
 
 describe.each(["f32", "f16"] as const)("%s", (dtype) => {
-  const { error, swap } = BOUND[dtype];
+  const { error, swap } = GOLDEN_BOUNDS[dtype];
   const missing = dtype === "f16" && !hasF16(device);
   describe.skipIf(missing)(missing ? "this adapter has no shader-f16" : "matches float64", () => {
     let engine: Engine;

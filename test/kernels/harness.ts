@@ -187,6 +187,17 @@ export function quantize(values: ArrayLike<number>, element: Element): Float64Ar
   return Float64Array.from(values, element === "f16" ? (value) => fromFloat16(toFloat16(value)) : Math.fround);
 }
 
+/** Told of an output that is further off than its bound. */
+export class WrongOutputError extends Error {
+  override readonly name = "WrongOutputError";
+}
+
+/** The element that comes nearest to what is allowed of it. */
+export interface Worst {
+  readonly error: number;
+  readonly bound: number;
+}
+
 /** Runs a case of a table and throws, with the worst element, when it exceeds the case's bound. */
 export async function check<Shape extends { readonly dtype: Scalar }>(
   device: GPUDevice,
@@ -194,7 +205,7 @@ export async function check<Shape extends { readonly dtype: Scalar }>(
   table: CaseTable<Shape>,
   of: Case<Shape>,
   dtype: Scalar,
-): Promise<void> {
+): Promise<Worst> {
   const shape = { ...of.shape, dtype } as Shape;
   const given = of.inputs(randomNumbers(7));
   const source = specialize(kernel.source, kernel.plan(shape, device.limits).constants);
@@ -208,26 +219,33 @@ export async function check<Shape extends { readonly dtype: Scalar }>(
   );
   const want = table.reference(shape, { ...inputs, ...before });
   const got = await runKernel(device, kernel, shape, inputs, before);
-  for (const [name, values] of Object.entries(want)) {
-    compare(`${kernel.name} ${JSON.stringify(shape)}: ${name}`, got[name]!, values, of.bound(dtype));
-  }
+  const found = Object.entries(want).map(([name, values]) =>
+    compare(`${kernel.name} ${JSON.stringify(shape)}: ${name}`, got[name]!, values, of.bound(dtype)),
+  );
+  return found.reduce((worst, each) => (shareOf(each) > shareOf(worst) ? each : worst));
+}
+
+/** Of what is allowed. */
+export function shareOf({ error, bound }: Worst): number {
+  return error === 0 ? 0 : error / bound;
 }
 
 /** Throws, with the worst element, when the values differ by more than the bound. NaN equals NaN. */
-export function compare(what: string, got: ArrayLike<number>, want: ArrayLike<number>, bound: Bound): void {
+export function compare(what: string, got: ArrayLike<number>, want: ArrayLike<number>, bound: Bound): Worst {
   if (got.length !== want.length) throw new Error(`${what}: ${got.length} elements, expected ${want.length}`);
-  let worst = { excess: 1, at: -1 };
+  let worst = { error: 0, bound: bound.absolute, excess: 0, at: -1 };
   for (let i = 0; i < want.length; i++) {
     const [a, b] = [got[i]!, want[i]!];
     if (Object.is(a, b) || a === b) continue;
     const error = Math.abs(a - b);
-    const excess = error / (bound.absolute + bound.relative * Math.abs(b));
-    if (!(excess <= worst.excess)) worst = { excess, at: i };
+    const allowed = bound.absolute + bound.relative * Math.abs(b);
+    const excess = error / allowed;
+    if (!(excess <= worst.excess)) worst = { error, bound: allowed, excess, at: i };
     if (Number.isNaN(excess)) break;
   }
-  if (worst.at < 0) return;
+  if (worst.excess <= 1) return worst;
   const [a, b] = [got[worst.at], want[worst.at]];
-  throw new Error(
+  throw new WrongOutputError(
     `${what}[${worst.at}] is ${a}, expected ${b}: ${worst.excess.toPrecision(3)} times the allowed error`,
   );
 }

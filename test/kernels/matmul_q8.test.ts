@@ -15,7 +15,9 @@ describe.each<Scalar>(["f32", "f16"])("%s", (dtype) => {
   const reason = dtype === "f16" && !hasF16(device) ? " (skipped: the adapter has no shader-f16)" : "";
   describe.skipIf(reason !== "")(`against the CPU twin${reason}`, () => {
     const rows = matmulQ8Cases.cases.map((of) => [JSON.stringify(of.shape), of] as const);
-    test.each(rows)("%s", async (_, of) => check(device, matmulQ8, matmulQ8Cases, of, dtype));
+    test.each(rows)("%s", async (_, of) => {
+      await check(device, matmulQ8, matmulQ8Cases, of, dtype);
+    });
   });
 });
 

@@ -5,7 +5,15 @@ import { dirname, join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import type { MatmulTuning } from "../../src/kernels/matmul/matmul_config.ts";
 import { createEngine } from "../../src/node/index.ts";
-import { claimTuning, readTuning, removeTuning, storeTuning, tuningFile } from "../../src/node/tuning.ts";
+import {
+  claimTuning,
+  readAvoided,
+  readTuning,
+  removeTuning,
+  storeAvoided,
+  storeTuning,
+  tuningFile,
+} from "../../src/node/tuning.ts";
 import { type TuningResult, tuningKey } from "../../src/runtime/ops/tune.ts";
 
 const adapter = { name: "Card", vendor: "v", architecture: "a", description: "driver 1", software: false };
@@ -44,6 +52,26 @@ describe("the stored tuning", () => {
     expect(await read(other)).toEqual(register);
     expect(await readdir(dirname(file))).toEqual(["tuning.json"]);
     expect(warnings).toEqual([]);
+  });
+
+  test("lies beside the list of kernels to avoid, which outlives it", async () => {
+    const avoided = (of = adapter) => readAvoided(of, (message) => warnings.push(message), file);
+    expect(await storeAvoided(adapter, { wrong: [], right: ["layernorm f32"] }, file)).toEqual([]);
+    expect(await avoided()).toEqual([]);
+    await storeTuning(adapter, found(split, ...Object.keys(split)), file);
+    await storeAvoided(adapter, { wrong: ["softmax f16", "matmul f16"], right: [] }, file);
+    expect(await avoided()).toEqual(["matmul f16", "softmax f16"]);
+    expect(await avoided({ ...adapter, description: "driver 2" })).toEqual([]);
+    expect(await read()).toEqual(split);
+    await storeAvoided(adapter, { wrong: ["pool f32"], right: ["matmul f16"] }, file);
+    expect(await avoided()).toEqual(["pool f32", "softmax f16"]);
+    expect(await removeTuning(file)).toBe(true);
+    expect(await read()).toBeUndefined();
+    expect(await avoided()).toEqual(["pool f32", "softmax f16"]);
+    expect(await removeTuning(file)).toBe(false);
+    await writeFile(file, JSON.stringify({ [`avoided | ${tuningKey(adapter)}`]: { pool: 1 } }));
+    expect(await avoided()).toEqual([]);
+    expect(warnings).toEqual([expect.stringContaining("its list of kernels to avoid is ignored")]);
   });
 
   test("keeps classes that were not measured again, and gives up those whose built-in choice won", async () => {

@@ -11,7 +11,7 @@ export function tally(): Tally {
 }
 
 /** Runs a check, counts it, and prints what it throws. */
-export async function attempt(counts: Tally, name: string, check: () => void | Promise<void>): Promise<void> {
+export async function attempt(counts: Tally, name: string, check: () => unknown): Promise<void> {
   try {
     await check();
     counts.passed++;
