@@ -134,7 +134,7 @@ describe.skipIf(!built)("the built package (needs `node build.mjs`)", () => {
     const load = async (entry: string) => (await import(pathToFileURL(at(entry)).href)) as Record<string, unknown>;
     const [browser, node] = await Promise.all([load("dist/node/browser.js"), load("dist/node/index.js")]);
     const others = Object.keys(browser).filter((name) => node[name] !== browser[name]);
-    expect(others.sort()).toEqual(["loadAdapter", "loadPretrained", "pipeline"]);
+    expect(others.sort()).toEqual(["loadAdapter", "loadGenerator", "loadPretrained", "pipeline"]);
   });
 
   test("the entry for training brings what inference lacks, and inference does not bring it", () => {

@@ -26,8 +26,8 @@ export interface BertConfig {
   readonly problemType: ProblemType | undefined;
   /** What is wrong with parts that only some tasks use, which refuse the model then: by the key of config.json. */
   readonly flaws?: Readonly<Partial<Record<"id2label" | "problem_type", string>>>;
-  /** Where sentence-transformers' CrossEncoder wrote the file: the path of torch's class from logits to scores. */
-  readonly activationFn?: string | undefined;
+  /** Where sentence-transformers' CrossEncoder wrote the file: torch's class from logits to scores; null where it says none. */
+  readonly activationFn?: string | null | undefined;
 }
 
 /** Everything wrong with a model, in one message. */
@@ -157,12 +157,12 @@ export function parseConfig(text: string, where: string = "config.json", warn?: 
 }
 
 /** Its older key is read where there is none of the newer. */
-function activationIn(file: Record<string, unknown>, report: Report): string | undefined {
-  const own = Object(file.sentence_transformers);
-  const value = ("activation_fn" in own ? own.activation_fn : file.sbert_ce_default_activation_function) ?? undefined;
-  if (value !== undefined && typeof value !== "string")
-    report(`activation_fn is ${quote(value)}, it must be the path of a class`);
-  return value;
+function activationIn(file: Record<string, unknown>, report: Report): string | null | undefined {
+  const { sentence_transformers: own, sbert_ce_default_activation_function: older } = file;
+  const { activation_fn: value = older } = Object(own);
+  if (typeof value === "string") return value;
+  if ((value ?? null) !== null) report(`activation_fn is ${quote(value)}, it must be the path of a class`);
+  return own || value === null ? null : undefined;
 }
 
 /**

@@ -108,14 +108,15 @@ export type LabelFunction = "softmax" | "sigmoid" | "none";
 export function activationOf(pretrained: Pretrained, labels: number, asked?: LabelFunction): Activation {
   const { config, name } = pretrained.model;
   const own = pretrained.sentence?.activationFn ?? config.activationFn;
-  const path = asked || own === undefined ? TORCH[asked ?? usual(pretrained, labels)] : own;
+  const path = asked || typeof own !== "string" ? TORCH[asked ?? usual(pretrained, labels)] : own;
   const activation = activationAt(path);
   if (activation) return activation;
   throw new ModelError(name, [`its activation_fn is ${JSON.stringify(path)}; there are ${activationNames()}`]);
 }
 
 function usual(pretrained: Pretrained, labels: number): LabelFunction {
-  if (pretrained.sentence?.crossEncoder) return labels === 1 ? "sigmoid" : "none";
+  if (pretrained.sentence?.crossEncoder || pretrained.model.config.activationFn === null)
+    return labels === 1 ? "sigmoid" : "none";
   requireSound(pretrained, "problem_type");
   const { problemType } = pretrained.model.config;
   if (problemType === "regression") return "none";

@@ -36,6 +36,8 @@ export interface SequencerOptions {
   readonly kindOf: KindOf;
   readonly continuingPrefix: string;
   readonly maxInputCharsPerWord: number;
+  /** Whether special tokens in a text are words like others, not looked for. */
+  readonly splitSpecialTokens: boolean;
 }
 
 /** UTF-16 units that are read at a time, at least: normalising a text takes 13 bytes for each. */
@@ -48,9 +50,10 @@ export function createSequencer(options: SequencerOptions): Sequencer {
   const [normalized, raw] = [true, false].map((kind) =>
     [...added.values()].filter((token) => token.normalized === kind),
   );
-  const findRaw = createAddedFinder(raw!);
+  const skipped = options.splitSpecialTokens ? options.vocabulary.special : new Set<string>();
+  const findRaw = createAddedFinder(raw!, skipped);
   const spelt = (content: string): string => spell(normalize(content, 0, content.length));
-  const findNormalized = createAddedFinder(normalized!, spelt);
+  const findNormalized = createAddedFinder(normalized!, skipped, spelt);
   // What reaches over white space, or takes it in, may be found only in the whole.
   const whole =
     reachOf(options.normalizer) === TEXT ||
@@ -180,9 +183,11 @@ const SPACES = /\p{White_Space}/u;
 /**
  * `spelt` gives the form in which a token is looked for; an empty form never matches. Undefined when there is nothing to
  * look for, so that the caller can skip the search.
+ * @param skipped contents of tokens that are passed over where they are found
  */
 function createAddedFinder(
   tokens: readonly AddedToken[],
+  skipped: ReadonlySet<string>,
   spelt: (content: string) => string = (content) => content,
 ): FindAdded | undefined {
   const forms = new Map<string, AddedToken>();
@@ -219,6 +224,7 @@ function createAddedFinder(
       const token = listed[found]!;
       let start = i;
       i = end - 1; // matches do not overlap, whatever becomes of this one
+      if (skipped.has(token.content)) continue;
       if (end <= free) continue; // white space that the one before has taken
       const before = Array.from(text.slice(Math.max(0, start - 2), start)).at(-1);
       if (token.singleWord && [before, text.slice(end, end + 2)].some((c) => c && isWord(c.codePointAt(0)!))) continue;

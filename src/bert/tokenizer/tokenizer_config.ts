@@ -35,6 +35,8 @@ export interface TokenizerConfig {
   /** `added_tokens_decoder`. Without it, added_tokens.json and tokenizer.json say which tokens are added. */
   readonly addedTokens: readonly AddedToken[] | undefined;
   readonly cleanUpTokenizationSpaces: boolean;
+  /** Whether special tokens in a text are words like others. */
+  readonly splitSpecialTokens: boolean;
   /** Tokens; undefined for none, which transformers writes as 1e30. */
   readonly modelMaxLength: number | undefined;
   readonly tokenizerClass: string | undefined;
@@ -106,6 +108,7 @@ export function parseTokenizerConfig(text: string | undefined, file: string, map
     isSpecial: (content) => known.has(content),
     addedTokens,
     cleanUpTokenizationSpaces: flagOf(fields, "clean_up_tokenization_spaces", false),
+    splitSpecialTokens: flagOf(fields, "split_special_tokens", false),
     modelMaxLength: maxLengthOf(fields),
     tokenizerClass: optional(fields, "tokenizer_class", textOf),
   };

@@ -5,7 +5,9 @@
 
 /**
  * What gives way when a pair is too long: the longer text first, then both evenly; or only one of them. A single text is
- * the first.
+ * the first. Where both give way and the room is odd, the text with more tokens keeps one more, of equal ones the second, as
+ * in tokenizers up to 0.22; 0.23 compares the texts as far as `maxLength` tokens and the word they end in, and often gives
+ * the odd token to the second where the first is longer.
  */
 export type TruncationStrategy = "longest_first" | "only_first" | "only_second";
 

@@ -25,6 +25,12 @@ const LOG2_E = 1.4426950408889634; // scores are multiplied by it, since exp2 co
 @group(0) @binding(6) var<storage, read_write> out: array<Vec4>;
 @group(0) @binding(7) var<uniform> params: Params;
 
+// What belongs to the eight queries.
+struct Eight {
+  r0: vec4f, r1: vec4f, r2: vec4f, r3: vec4f,
+  r4: vec4f, r5: vec4f, r6: vec4f, r7: vec4f,
+}
+
 @compute @workgroup_size(SUBGROUP)
 fn main(
   @builtin(workgroup_id) workgroup: vec3u,
@@ -54,92 +60,73 @@ fn main(
   }
   var best_a = vec4f(FLOOR); var best_b = vec4f(FLOOR); // of queries 0-3, 4-7
   var total_a = vec4f(); var total_b = vec4f();
-  var o0 = vec4f(); var o1 = vec4f(); var o2 = vec4f(); var o3 = vec4f();
-  var o4 = vec4f(); var o5 = vec4f(); var o6 = vec4f(); var o7 = vec4f();
-  var u0 = vec4f(); var u1 = vec4f(); var u2 = vec4f(); var u3 = vec4f(); // of the second four columns
-  var u4 = vec4f(); var u5 = vec4f(); var u6 = vec4f(); var u7 = vec4f();
-  var y0 = vec4f(); var y1 = vec4f(); var y2 = vec4f(); var y3 = vec4f();
-  var y4 = vec4f(); var y5 = vec4f(); var y6 = vec4f(); var y7 = vec4f();
-  var z0 = vec4f(); var z1 = vec4f(); var z2 = vec4f(); var z3 = vec4f();
-  var z4 = vec4f(); var z5 = vec4f(); var z6 = vec4f(); var z7 = vec4f();
+  var o = Eight(); // of the first four columns, the second, ...
+  var u = Eight();
+  var y = Eight();
+  var z = Eight();
   for (var block = 0u; block < keys; block += SUBGROUP * 4) {
     let key = block + lane * 4 + vec4u(0, 1, 2, 3);
     let key_row = first_key + min(key, vec4u(keys - 1));
     let k_start = (key_row * params.k_stride + params.k_offset + head * params.head_dim) / WIDTH;
-    var s0 = vec4f(); var s1 = vec4f(); var s2 = vec4f(); var s3 = vec4f();
-    var s4 = vec4f(); var s5 = vec4f(); var s6 = vec4f(); var s7 = vec4f();
+    var s = Eight();
     var held: array<vec4f, QUERIES / SUBGROUP>;
     for (var d = 0u; d < params.head_dim / 4; d++) {
       for (var i = 0u; i < QUERIES / SUBGROUP; i++) { held[i] = q_at(q_start[i], d); }
       let k4 = transpose(mat4x4f(k_at(k_start.x, d), k_at(k_start.y, d), k_at(k_start.z, d), k_at(k_start.w, d)));
-      s0 = add_products(s0, subgroupBroadcast(held[0 / SUBGROUP], 0 % SUBGROUP), k4);
-      s1 = add_products(s1, subgroupBroadcast(held[1 / SUBGROUP], 1 % SUBGROUP), k4);
-      s2 = add_products(s2, subgroupBroadcast(held[2 / SUBGROUP], 2 % SUBGROUP), k4);
-      s3 = add_products(s3, subgroupBroadcast(held[3 / SUBGROUP], 3 % SUBGROUP), k4);
-      s4 = add_products(s4, subgroupBroadcast(held[4 / SUBGROUP], 4 % SUBGROUP), k4);
-      s5 = add_products(s5, subgroupBroadcast(held[5 / SUBGROUP], 5 % SUBGROUP), k4);
-      s6 = add_products(s6, subgroupBroadcast(held[6 / SUBGROUP], 6 % SUBGROUP), k4);
-      s7 = add_products(s7, subgroupBroadcast(held[7 / SUBGROUP], 7 % SUBGROUP), k4);
+      s.r0 = add_products(s.r0, subgroupBroadcast(held[0 / SUBGROUP], 0 % SUBGROUP), k4);
+      s.r1 = add_products(s.r1, subgroupBroadcast(held[1 / SUBGROUP], 1 % SUBGROUP), k4);
+      s.r2 = add_products(s.r2, subgroupBroadcast(held[2 / SUBGROUP], 2 % SUBGROUP), k4);
+      s.r3 = add_products(s.r3, subgroupBroadcast(held[3 / SUBGROUP], 3 % SUBGROUP), k4);
+      s.r4 = add_products(s.r4, subgroupBroadcast(held[4 / SUBGROUP], 4 % SUBGROUP), k4);
+      s.r5 = add_products(s.r5, subgroupBroadcast(held[5 / SUBGROUP], 5 % SUBGROUP), k4);
+      s.r6 = add_products(s.r6, subgroupBroadcast(held[6 / SUBGROUP], 6 % SUBGROUP), k4);
+      s.r7 = add_products(s.r7, subgroupBroadcast(held[7 / SUBGROUP], 7 % SUBGROUP), k4);
     }
     var seen = key < vec4u(keys);
     if (HAS_MASK) { seen &= kept(key_row); }
-    s0 = visible(s0, seen & causal(key, query)); s1 = visible(s1, seen & causal(key, query + 1));
-    s2 = visible(s2, seen & causal(key, query + 2)); s3 = visible(s3, seen & causal(key, query + 3));
-    s4 = visible(s4, seen & causal(key, query + 4)); s5 = visible(s5, seen & causal(key, query + 5));
-    s6 = visible(s6, seen & causal(key, query + 6)); s7 = visible(s7, seen & causal(key, query + 7));
+    s.r0 = visible(s.r0, seen & causal(key, query)); s.r1 = visible(s.r1, seen & causal(key, query + 1));
+    s.r2 = visible(s.r2, seen & causal(key, query + 2)); s.r3 = visible(s.r3, seen & causal(key, query + 3));
+    s.r4 = visible(s.r4, seen & causal(key, query + 4)); s.r5 = visible(s.r5, seen & causal(key, query + 5));
+    s.r6 = visible(s.r6, seen & causal(key, query + 6)); s.r7 = visible(s.r7, seen & causal(key, query + 7));
 
-    let new_a = max(best_a, subgroup_max(vec4f(max4(s0), max4(s1), max4(s2), max4(s3))));
-    let new_b = max(best_b, subgroup_max(vec4f(max4(s4), max4(s5), max4(s6), max4(s7))));
+    let new_a = max(best_a, subgroup_max(vec4f(max4(s.r0), max4(s.r1), max4(s.r2), max4(s.r3))));
+    let new_b = max(best_b, subgroup_max(vec4f(max4(s.r4), max4(s.r5), max4(s.r6), max4(s.r7))));
     let shrink_a = exp2(best_a - new_a);
     let shrink_b = exp2(best_b - new_b);
     best_a = new_a;
     best_b = new_b;
-    s0 = exp2(s0 - new_a.x); s1 = exp2(s1 - new_a.y);
-    s2 = exp2(s2 - new_a.z); s3 = exp2(s3 - new_a.w);
-    s4 = exp2(s4 - new_b.x); s5 = exp2(s5 - new_b.y);
-    s6 = exp2(s6 - new_b.z); s7 = exp2(s7 - new_b.w);
-    total_a = total_a * shrink_a + vec4f(1) * mat4x4f(s0, s1, s2, s3);
-    total_b = total_b * shrink_b + vec4f(1) * mat4x4f(s4, s5, s6, s7);
-    s0 = drop_some(s0, query_row, key.x, head); s1 = drop_some(s1, query_row + 1, key.x, head);
-    s2 = drop_some(s2, query_row + 2, key.x, head); s3 = drop_some(s3, query_row + 3, key.x, head);
-    s4 = drop_some(s4, query_row + 4, key.x, head); s5 = drop_some(s5, query_row + 5, key.x, head);
-    s6 = drop_some(s6, query_row + 6, key.x, head); s7 = drop_some(s7, query_row + 7, key.x, head);
+    s.r0 = exp2(s.r0 - new_a.x); s.r1 = exp2(s.r1 - new_a.y);
+    s.r2 = exp2(s.r2 - new_a.z); s.r3 = exp2(s.r3 - new_a.w);
+    s.r4 = exp2(s.r4 - new_b.x); s.r5 = exp2(s.r5 - new_b.y);
+    s.r6 = exp2(s.r6 - new_b.z); s.r7 = exp2(s.r7 - new_b.w);
+    total_a = total_a * shrink_a + vec4f(1) * mat4x4f(s.r0, s.r1, s.r2, s.r3);
+    total_b = total_b * shrink_b + vec4f(1) * mat4x4f(s.r4, s.r5, s.r6, s.r7);
+    s.r0 = drop_some(s.r0, query_row, key.x, head); s.r1 = drop_some(s.r1, query_row + 1, key.x, head);
+    s.r2 = drop_some(s.r2, query_row + 2, key.x, head); s.r3 = drop_some(s.r3, query_row + 3, key.x, head);
+    s.r4 = drop_some(s.r4, query_row + 4, key.x, head); s.r5 = drop_some(s.r5, query_row + 5, key.x, head);
+    s.r6 = drop_some(s.r6, query_row + 6, key.x, head); s.r7 = drop_some(s.r7, query_row + 7, key.x, head);
 
-    o0 *= shrink_a.x; o1 *= shrink_a.y; o2 *= shrink_a.z; o3 *= shrink_a.w;
-    o4 *= shrink_b.x; o5 *= shrink_b.y; o6 *= shrink_b.z; o7 *= shrink_b.w;
-    u0 *= shrink_a.x; u1 *= shrink_a.y; u2 *= shrink_a.z; u3 *= shrink_a.w;
-    u4 *= shrink_b.x; u5 *= shrink_b.y; u6 *= shrink_b.z; u7 *= shrink_b.w;
+    o = scaled(o, shrink_a, shrink_b);
+    u = scaled(u, shrink_a, shrink_b);
     if (FOURS > 2) {
-      y0 *= shrink_a.x; y1 *= shrink_a.y; y2 *= shrink_a.z; y3 *= shrink_a.w;
-      y4 *= shrink_b.x; y5 *= shrink_b.y; y6 *= shrink_b.z; y7 *= shrink_b.w;
-      z0 *= shrink_a.x; z1 *= shrink_a.y; z2 *= shrink_a.z; z3 *= shrink_a.w;
-      z4 *= shrink_b.x; z5 *= shrink_b.y; z6 *= shrink_b.z; z7 *= shrink_b.w;
+      y = scaled(y, shrink_a, shrink_b);
+      z = scaled(z, shrink_a, shrink_b);
     }
     for (var turn = 0u; turn < min(SUBGROUP * 4u, keys - block); turn++) { // one key, of thread turn / 4
       let giver = turn / 4;
       let v_start = ((first_key + block + turn) * params.v_stride + params.v_offset + head * params.value_dim) / WIDTH;
-      let w0 = vec4f(subgroupShuffle(s0.x, giver)); let w1 = vec4f(subgroupShuffle(s1.x, giver));
-      let w2 = vec4f(subgroupShuffle(s2.x, giver)); let w3 = vec4f(subgroupShuffle(s3.x, giver));
-      let w4 = vec4f(subgroupShuffle(s4.x, giver)); let w5 = vec4f(subgroupShuffle(s5.x, giver));
-      let w6 = vec4f(subgroupShuffle(s6.x, giver)); let w7 = vec4f(subgroupShuffle(s7.x, giver));
-      let v4 = v_at(v_start, four);
-      o0 = fma(w0, v4, o0); o1 = fma(w1, v4, o1); o2 = fma(w2, v4, o2); o3 = fma(w3, v4, o3);
-      o4 = fma(w4, v4, o4); o5 = fma(w5, v4, o5); o6 = fma(w6, v4, o6); o7 = fma(w7, v4, o7);
-      if (FOURS > 1) {
-        let v8 = v_at(v_start, four + SUBGROUP);
-        u0 = fma(w0, v8, u0); u1 = fma(w1, v8, u1); u2 = fma(w2, v8, u2); u3 = fma(w3, v8, u3);
-        u4 = fma(w4, v8, u4); u5 = fma(w5, v8, u5); u6 = fma(w6, v8, u6); u7 = fma(w7, v8, u7);
-      }
+      let w = Eight(
+        vec4f(subgroupShuffle(s.r0.x, giver)), vec4f(subgroupShuffle(s.r1.x, giver)),
+        vec4f(subgroupShuffle(s.r2.x, giver)), vec4f(subgroupShuffle(s.r3.x, giver)),
+        vec4f(subgroupShuffle(s.r4.x, giver)), vec4f(subgroupShuffle(s.r5.x, giver)),
+        vec4f(subgroupShuffle(s.r6.x, giver)), vec4f(subgroupShuffle(s.r7.x, giver)));
+      o = weighted(w, v_at(v_start, four), o);
+      if (FOURS > 1) { u = weighted(w, v_at(v_start, four + SUBGROUP), u); }
       if (FOURS > 2) {
-        let va = v_at(v_start, four + 2 * SUBGROUP);
-        y0 = fma(w0, va, y0); y1 = fma(w1, va, y1); y2 = fma(w2, va, y2); y3 = fma(w3, va, y3);
-        y4 = fma(w4, va, y4); y5 = fma(w5, va, y5); y6 = fma(w6, va, y6); y7 = fma(w7, va, y7);
-        let vb = v_at(v_start, four + 3 * SUBGROUP);
-        z0 = fma(w0, vb, z0); z1 = fma(w1, vb, z1); z2 = fma(w2, vb, z2); z3 = fma(w3, vb, z3);
-        z4 = fma(w4, vb, z4); z5 = fma(w5, vb, z5); z6 = fma(w6, vb, z6); z7 = fma(w7, vb, z7);
+        y = weighted(w, v_at(v_start, four + 2 * SUBGROUP), y);
+        z = weighted(w, v_at(v_start, four + 3 * SUBGROUP), z);
       }
-      s0 = s0.yzwx; s1 = s1.yzwx; s2 = s2.yzwx; s3 = s3.yzwx;
-      s4 = s4.yzwx; s5 = s5.yzwx; s6 = s6.yzwx; s7 = s7.yzwx;
+      s = Eight(s.r0.yzwx, s.r1.yzwx, s.r2.yzwx, s.r3.yzwx, s.r4.yzwx, s.r5.yzwx, s.r6.yzwx, s.r7.yzwx);
     }
   }
 
@@ -150,17 +137,32 @@ fn main(
   for (var row = query_row; row < end; row++) {
     if (four == 0) { keep_lse(row * params.heads + head, best_a.x, reciprocal(a).x); }
     let start = (row * params.heads + head) * fours + four;
-    if (four < fours) { out[start] = Vec4(o0 * a.x); }
-    if (FOURS > 1 && four + SUBGROUP < fours) { out[start + SUBGROUP] = Vec4(u0 * a.x); }
-    if (FOURS > 2 && four + 2 * SUBGROUP < fours) { out[start + 2 * SUBGROUP] = Vec4(y0 * a.x); }
-    if (FOURS > 2 && four + 3 * SUBGROUP < fours) { out[start + 3 * SUBGROUP] = Vec4(z0 * a.x); }
+    if (four < fours) { out[start] = Vec4(o.r0 * a.x); }
+    if (FOURS > 1 && four + SUBGROUP < fours) { out[start + SUBGROUP] = Vec4(u.r0 * a.x); }
+    if (FOURS > 2 && four + 2 * SUBGROUP < fours) { out[start + 2 * SUBGROUP] = Vec4(y.r0 * a.x); }
+    if (FOURS > 2 && four + 3 * SUBGROUP < fours) { out[start + 3 * SUBGROUP] = Vec4(z.r0 * a.x); }
     a = vec4f(a.yzw, b.x); b = b.yzwx; // the next row's
     best_a = vec4f(best_a.yzw, best_b.x); best_b = best_b.yzwx;
-    o0 = o1; o1 = o2; o2 = o3; o3 = o4; o4 = o5; o5 = o6; o6 = o7;
-    u0 = u1; u1 = u2; u2 = u3; u3 = u4; u4 = u5; u5 = u6; u6 = u7;
-    y0 = y1; y1 = y2; y2 = y3; y3 = y4; y4 = y5; y5 = y6; y6 = y7;
-    z0 = z1; z1 = z2; z2 = z3; z3 = z4; z4 = z5; z5 = z6; z6 = z7;
+    o = shifted(o);
+    u = shifted(u);
+    y = shifted(y);
+    z = shifted(z);
   }
+}
+
+fn scaled(o: Eight, a: vec4f, b: vec4f) -> Eight {
+  return Eight(o.r0 * a.x, o.r1 * a.y, o.r2 * a.z, o.r3 * a.w, o.r4 * b.x, o.r5 * b.y, o.r6 * b.z, o.r7 * b.w);
+}
+
+fn weighted(w: Eight, v: vec4f, o: Eight) -> Eight {
+  return Eight(
+    fma(w.r0, v, o.r0), fma(w.r1, v, o.r1), fma(w.r2, v, o.r2), fma(w.r3, v, o.r3),
+    fma(w.r4, v, o.r4), fma(w.r5, v, o.r5), fma(w.r6, v, o.r6), fma(w.r7, v, o.r7));
+}
+
+// The next query first.
+fn shifted(o: Eight) -> Eight {
+  return Eight(o.r1, o.r2, o.r3, o.r4, o.r5, o.r6, o.r7, o.r7);
 }
 
 // 0 of the total of no keys.

@@ -65,7 +65,9 @@ fn main(
   var shift = 0.0;
   if (LOG) {
     var key = 0u;
-    for (var i = lane.thread; i < params.vocab; i += WORKGROUP_SIZE) { key = max(key, order_key(f32(logits[first + i]))); }
+    for (var i = lane.thread; i < params.vocab; i += WORKGROUP_SIZE) {
+      key = max(key, order_key(f32(logits[first + i])));
+    }
     let greatest = from_order_key(workgroup_max_key(key, lane));
     var sum = 0.0;
     for (var i = lane.thread; i < params.vocab; i += WORKGROUP_SIZE) { sum += exp(f32(logits[first + i]) - greatest); }

@@ -32,6 +32,14 @@ struct Params {
 @group(0) @binding(3) var<storage, read> residual: array<Scalar>;
 @group(0) @binding(5) var<uniform> params: Params;
 
+// Four values of each of sixteen rows, four rows in a matrix.
+struct Rows {
+  a: mat4x4f,
+  b: mat4x4f,
+  c: mat4x4f,
+  d: mat4x4f,
+}
+
 @compute @workgroup_size(SUBGROUP)
 fn main(
   @builtin(workgroup_id) group: vec3u,
@@ -45,65 +53,60 @@ fn main(
   let col = (tile / tiles_down * SUBGROUP * FOURS + lane) * 4;
   let next = col + SUBGROUP * 4; // where the second four begin
 
-  var c0 = vec4f(); var c1 = vec4f(); var c2 = vec4f(); var c3 = vec4f();
-  var c4 = vec4f(); var c5 = vec4f(); var c6 = vec4f(); var c7 = vec4f();
-  var c8 = vec4f(); var c9 = vec4f(); var c10 = vec4f(); var c11 = vec4f();
-  var c12 = vec4f(); var c13 = vec4f(); var c14 = vec4f(); var c15 = vec4f();
-  var d0 = vec4f(); var d1 = vec4f(); var d2 = vec4f(); var d3 = vec4f();
-  var d4 = vec4f(); var d5 = vec4f(); var d6 = vec4f(); var d7 = vec4f();
-  var d8 = vec4f(); var d9 = vec4f(); var d10 = vec4f(); var d11 = vec4f();
-  var d12 = vec4f(); var d13 = vec4f(); var d14 = vec4f(); var d15 = vec4f();
+  var c = Rows();
+  var d = Rows(); // of the second four columns
   var held: array<vec4f, 16 / SUBGROUP>; // four blocks of four parts: part i by thread i % SUBGROUP
   for (var k = 0u; k < (params.k + 3) / 4; k++) {
     for (var i = 0u; i < 16 / SUBGROUP; i++) { held[i] = x_part(row, i * SUBGROUP + lane, k); }
     let w = transpose(weight_block(col, k));
-    let x0 = rows_of(mat4x4f(
-      subgroupBroadcast(held[0 / SUBGROUP], 0 % SUBGROUP), subgroupBroadcast(held[1 / SUBGROUP], 1 % SUBGROUP),
-      subgroupBroadcast(held[2 / SUBGROUP], 2 % SUBGROUP), subgroupBroadcast(held[3 / SUBGROUP], 3 % SUBGROUP),
-    ));
-    c0 = add_products(c0, x0[0], w); c1 = add_products(c1, x0[1], w);
-    c2 = add_products(c2, x0[2], w); c3 = add_products(c3, x0[3], w);
-    let x1 = rows_of(mat4x4f(
-      subgroupBroadcast(held[4 / SUBGROUP], 4 % SUBGROUP), subgroupBroadcast(held[5 / SUBGROUP], 5 % SUBGROUP),
-      subgroupBroadcast(held[6 / SUBGROUP], 6 % SUBGROUP), subgroupBroadcast(held[7 / SUBGROUP], 7 % SUBGROUP),
-    ));
-    c4 = add_products(c4, x1[0], w); c5 = add_products(c5, x1[1], w);
-    c6 = add_products(c6, x1[2], w); c7 = add_products(c7, x1[3], w);
-    let x2 = rows_of(mat4x4f(
-      subgroupBroadcast(held[8 / SUBGROUP], 8 % SUBGROUP), subgroupBroadcast(held[9 / SUBGROUP], 9 % SUBGROUP),
-      subgroupBroadcast(held[10 / SUBGROUP], 10 % SUBGROUP), subgroupBroadcast(held[11 / SUBGROUP], 11 % SUBGROUP),
-    ));
-    c8 = add_products(c8, x2[0], w); c9 = add_products(c9, x2[1], w);
-    c10 = add_products(c10, x2[2], w); c11 = add_products(c11, x2[3], w);
-    let x3 = rows_of(mat4x4f(
-      subgroupBroadcast(held[12 / SUBGROUP], 12 % SUBGROUP), subgroupBroadcast(held[13 / SUBGROUP], 13 % SUBGROUP),
-      subgroupBroadcast(held[14 / SUBGROUP], 14 % SUBGROUP), subgroupBroadcast(held[15 / SUBGROUP], 15 % SUBGROUP),
-    ));
-    c12 = add_products(c12, x3[0], w); c13 = add_products(c13, x3[1], w);
-    c14 = add_products(c14, x3[2], w); c15 = add_products(c15, x3[3], w);
-    if (FOURS > 1) {
-      let v = transpose(weight_block(next, k));
-      d0 = add_products(d0, x0[0], v); d1 = add_products(d1, x0[1], v);
-      d2 = add_products(d2, x0[2], v); d3 = add_products(d3, x0[3], v);
-      d4 = add_products(d4, x1[0], v); d5 = add_products(d5, x1[1], v);
-      d6 = add_products(d6, x1[2], v); d7 = add_products(d7, x1[3], v);
-      d8 = add_products(d8, x2[0], v); d9 = add_products(d9, x2[1], v);
-      d10 = add_products(d10, x2[2], v); d11 = add_products(d11, x2[3], v);
-      d12 = add_products(d12, x3[0], v); d13 = add_products(d13, x3[1], v);
-      d14 = add_products(d14, x3[2], v); d15 = add_products(d15, x3[3], v);
-    }
+    let x = Rows(
+      rows_of(mat4x4f(
+        subgroupBroadcast(held[0 / SUBGROUP], 0 % SUBGROUP), subgroupBroadcast(held[1 / SUBGROUP], 1 % SUBGROUP),
+        subgroupBroadcast(held[2 / SUBGROUP], 2 % SUBGROUP), subgroupBroadcast(held[3 / SUBGROUP], 3 % SUBGROUP),
+      )),
+      rows_of(mat4x4f(
+        subgroupBroadcast(held[4 / SUBGROUP], 4 % SUBGROUP), subgroupBroadcast(held[5 / SUBGROUP], 5 % SUBGROUP),
+        subgroupBroadcast(held[6 / SUBGROUP], 6 % SUBGROUP), subgroupBroadcast(held[7 / SUBGROUP], 7 % SUBGROUP),
+      )),
+      rows_of(mat4x4f(
+        subgroupBroadcast(held[8 / SUBGROUP], 8 % SUBGROUP), subgroupBroadcast(held[9 / SUBGROUP], 9 % SUBGROUP),
+        subgroupBroadcast(held[10 / SUBGROUP], 10 % SUBGROUP), subgroupBroadcast(held[11 / SUBGROUP], 11 % SUBGROUP),
+      )),
+      rows_of(mat4x4f(
+        subgroupBroadcast(held[12 / SUBGROUP], 12 % SUBGROUP), subgroupBroadcast(held[13 / SUBGROUP], 13 % SUBGROUP),
+        subgroupBroadcast(held[14 / SUBGROUP], 14 % SUBGROUP), subgroupBroadcast(held[15 / SUBGROUP], 15 % SUBGROUP),
+      )),
+    );
+    c = add_rows(c, x, transpose(weight_block(col, k)));
+    if (FOURS > 1) { d = add_rows(d, x, transpose(weight_block(next, k))); }
   }
 
   // A loop of a length that no compiler knows, so that the activation is compiled once and not sixteen times.
   for (var i = 0u; i < FOURS * min(16u, params.m - row); i++) {
-    store(row + i / FOURS, select(col, next, i % FOURS == 1), c0);
-    if (FOURS > 1) { // what comes next moves up: the second four of a row, then the first four of the next row
-      c0 = d0; d0 = c1; c1 = d1; d1 = c2; c2 = d2; d2 = c3; c3 = d3; d3 = c4; c4 = d4; d4 = c5; c5 = d5; d5 = c6;
-      c6 = d6; d6 = c7; c7 = d7; d7 = c8; c8 = d8; d8 = c9; c9 = d9; d9 = c10; c10 = d10; d10 = c11; c11 = d11;
-      d11 = c12; c12 = d12; d12 = c13; c13 = d13; d13 = c14; c14 = d14; d14 = c15; c15 = d15;
+    store(row + i / FOURS, select(col, next, i % FOURS == 1), c.a[0]);
+    let below = shifted(c);
+    if (FOURS > 1) { // by turns the first four of a row and its second four
+      c = d;
+      d = below;
     } else {
-      c0 = c1; c1 = c2; c2 = c3; c3 = c4; c4 = c5; c5 = c6; c6 = c7; c7 = c8;
-      c8 = c9; c9 = c10; c10 = c11; c11 = c12; c12 = c13; c13 = c14; c14 = c15;
+      c = below;
     }
   }
+}
+
+fn add_rows(sum: Rows, x: Rows, w: mat4x4f) -> Rows {
+  return Rows(add_four(sum.a, x.a, w), add_four(sum.b, x.b, w), add_four(sum.c, x.c, w), add_four(sum.d, x.d, w));
+}
+
+fn add_four(sum: mat4x4f, x: mat4x4f, w: mat4x4f) -> mat4x4f {
+  return mat4x4f(
+    add_products(sum[0], x[0], w), add_products(sum[1], x[1], w),
+    add_products(sum[2], x[2], w), add_products(sum[3], x[3], w));
+}
+
+// The next row first.
+fn shifted(r: Rows) -> Rows {
+  return Rows(
+    mat4x4f(r.a[1], r.a[2], r.a[3], r.b[0]), mat4x4f(r.b[1], r.b[2], r.b[3], r.c[0]),
+    mat4x4f(r.c[1], r.c[2], r.c[3], r.d[0]), mat4x4f(r.d[1], r.d[2], r.d[3], r.d[3]));
 }

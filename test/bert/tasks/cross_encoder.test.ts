@@ -68,7 +68,7 @@ const expectClose = (actual: readonly number[], right: readonly number[]): void 
 };
 
 const newer = (path: string | null) => ({ sentence_transformers: { activation_fn: path, version: "4.1.0" } });
-const older = (path: string) => ({ sbert_ce_default_activation_function: path });
+const older = (path: string | null) => ({ sbert_ce_default_activation_function: path });
 
 describe("the function from logits to scores", () => {
   test.each<[string, object, (x: number) => number]>([
@@ -108,6 +108,18 @@ describe("the function from logits to scores", () => {
       return row.map((x) => Math.exp(x) / sum);
     });
     expectClose(await scores(await classifier(3)), softmax);
+    for (const unsaid of [
+      newer(null),
+      { sentence_transformers: {} },
+      older(null),
+      { ...newer(null), ...older(SIGMOID) },
+    ]) {
+      expectClose(await scores(await classifier(3, unsaid)), logits.flat());
+    }
+    expectClose(
+      await scores(await classifier(3, { sentence_transformers: {}, ...older(SIGMOID) })),
+      logits.flat().map(sigmoid),
+    );
     expect(() => rerank(bare, [])).toThrow(/needs 1 label, the model has 3; the method "embeddings"/);
   });
 

@@ -448,6 +448,34 @@ describe("a hostile folder costs neither time nor memory", () => {
   });
 });
 
+describe("split_special_tokens", () => {
+  // ids as transformers 5.18 gives them with tokenizers 0.23.2
+  const tokens = "[PAD] [UNK] [CLS] [SEP] [MASK] [ ] mask ##s cls sep x y ##y film new token <kept> kept < > ask m";
+  const added = [...tokens.split(" ").slice(0, 5).entries(), [16, "<kept>"], [22, "[new]"], [23, "mask"]] as const;
+  const decoder = Object.fromEntries(
+    added.map(([id, content]) => [id, { content, special: content.startsWith("["), normalized: false }]),
+  );
+  const loadWith = (split_special_tokens: unknown): Promise<Tokenizer> =>
+    load({
+      "vocab.txt": tokens.replaceAll(" ", "\n"),
+      "tokenizer_config.json": JSON.stringify({
+        ...{ tokenizer_class: "BertTokenizer", split_special_tokens, added_tokens_decoder: decoder },
+        extra_special_tokens: ["[new]"],
+      }),
+    });
+
+  it.each<[string, number[], number[]]>([
+    ["a [MASK] film", [2, 1, 5, 7, 6, 14, 3], [2, 1, 4, 14, 3]],
+    ["[CLS] x <kept> y[new]z", [2, 5, 9, 6, 11, 17, 12, 5, 15, 6, 1, 3], [2, 2, 11, 17, 12, 23, 1, 3]],
+    ["[MASK]mask <kept>", [2, 5, 7, 6, 7, 17, 3], [2, 4, 7, 17, 3]],
+    ["x [SEP] y", [2, 11, 5, 10, 6, 12, 3], [2, 11, 3, 12, 3]],
+  ])("%s: special tokens in a text are words, other added tokens are not", async (text, split, whole) => {
+    expect((await loadWith(true)).encode(text).ids).toEqual(split);
+    expect((await loadWith(false)).encode(text).ids).toEqual(whole);
+    await expect(loadWith("yes")).rejects.toThrow(/split_special_tokens is "yes"; expected true or false/);
+  });
+});
+
 it("refuses a folder without a vocabulary", async () => {
   await expect(load({ "config.json": "{}" })).rejects.toThrow(/memory has neither tokenizer.json nor vocab.txt/);
 });

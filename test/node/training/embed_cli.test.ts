@@ -147,6 +147,12 @@ describe("trained", () => {
     120_000,
   );
 
+  test("on a row that is there twice, of which a warning tells", async () => {
+    await file("twice.csv", "anchor,positive\nfilm,movie\ngood,fine\nfilm,movie\n");
+    const { code, stderr } = await run(embed("twice.csv", "twice", "--max-steps", "1"));
+    expect([code, stderr]).toEqual([0, expect.stringMatching(/^warning: 1 row the same as one before: /m)]);
+  }, 60_000);
+
   test("an adapter, which sentence-transformers loads and --lora pools as it was trained", async () => {
     const args = embed("pairs.csv", "adapter", "--lora-rank", "2", "--pooling", "cls", "--max-steps", "2");
     await mkdir(join(dir, "adapter"));

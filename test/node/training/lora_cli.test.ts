@@ -95,9 +95,18 @@ describe("an adapter", () => {
   }, 120_000);
 
   test("what is wrong with options and folders is told", async () => {
+    await mkdir(join(scratch, "alone"));
+    await writeFile(join(scratch, "alone/adapter_config.json"), "{}");
     for (const [args, why] of [
       [[...train, "--lora-alpha", "4"], /--lora-alpha, --lora-targets and --lora-dropout need --lora-rank/],
       [[...train, ...lora, "--freeze", "encoder"], /--lora-rank freezes all but adapters/],
+      [[...train, "--lora-rank", "2", "--lora-alpha", "0"], /^error: .*'--lora-alpha <A>'.*must be above 0/],
+      [[...train, "--lora-rank", "2", "--lora-targets", "query,keys"], /There are query, key, value and dense/],
+      [[...train, "--freeze", "head"], /There are embeddings, layers:A-B or layers:N \(from 0\), encoder and pooler/],
+      [
+        [...train, "--model", "alone"],
+        /^error: \S*alone is an adapter, not a model; merge it into its base first: convert BASE OUT\.safetensors --merge-lora \S*alone\n$/,
+      ],
       [["classify", "x", "--lora", "rows.csv"], /rows\.csv: a file; give the folder that holds adapter_config\.json/],
       [["convert", BASE, "out.safetensors", "--merge-lora", "."], /there is no adapter_config\.json/],
     ] as const) {

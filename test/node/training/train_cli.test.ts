@@ -173,6 +173,20 @@ describe("without a GPU", () => {
     expect(await readdir(scratch)).not.toContain("none.lock");
   });
 
+  test.each([
+    ["mlm", 2, /^error: --max-length is 2, a text needs at least 3 tokens\n$/],
+    ["pretrain", 4, /^error: --max-length is 4, pairs need at least 5 tokens\n$/],
+    ["answer", 3, /^error: --max-length is 3, a question with a part of its context needs at least 7 tokens\n$/],
+    ["answer", 6, /--max-length is 6, a question/],
+  ])("%s in sequences of %d tokens is refused", async (kind, length, why) => {
+    const question = JSON.stringify({ question: "who", context: "anna made the film", answers: ["anna"] });
+    await file("short.jsonl", question);
+    await file("short.txt", "the film was good\n\nanna made it\n");
+    const input = ["--input", kind === "answer" ? "short.jsonl" : "short.txt", "--max-length", `${length}`];
+    const { code, stderr } = await run([kind, ...SCRATCH_MODEL, ...input, "--output", "none", ...ADAPTER]);
+    expect([code, stderr]).toEqual([2, expect.stringMatching(why)]);
+  });
+
   const row = (value: object): string => JSON.stringify(value);
   test.each([
     [

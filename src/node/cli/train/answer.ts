@@ -27,6 +27,9 @@ export async function prepareAnswer(context: Context): Promise<Prepared> {
   const { options, tokenizer, maxLength } = context;
   const { textColumn = "question", pairColumn = "context", labelColumn = "answers", format, seed } = options;
   const stride = Math.min(options.docStride, Math.floor(maxLength / 2));
+  if (stride >= maxLength - 3) {
+    throw new InputError(`--max-length is ${maxLength}, a question with a part of its context needs at least 7 tokens`);
+  }
   const open: OpenTable = async (path) =>
     format === undefined && (/\.json(\.gz)?$/i.test(path) || formatOf(path) === "lines")
       ? squadTable(path, textColumn, pairColumn, labelColumn)

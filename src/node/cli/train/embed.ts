@@ -43,6 +43,8 @@ export async function prepareEmbed(context: Context): Promise<Prepared> {
   });
   const { learnt, held } = await learntAndHeld(options, (paths) => readRows(paths, open, rowOf));
   requireRows(learnt, loss);
+  const twice = learnt.length - new Set(learnt.map(({ row }) => JSON.stringify(row))).size;
+  if (twice > 0) warn(`${count(twice, "row")} the same as one before: what is there twice counts twice`);
   let cut = 0;
   const onCut = (): number => cut++;
   const sequenceOf = (text: string): Sequence => {

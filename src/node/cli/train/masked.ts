@@ -23,6 +23,7 @@ const MOST_LOGITS = 16 << 20;
 export async function prepareMlm(context: Context): Promise<Prepared> {
   const { options, tokenizer, maxLength } = context;
   const { textColumn = "text", pairColumn, seed, shuffleBuffer } = options;
+  requireLength(maxLength, pairColumn === undefined ? 3 : 5, pairColumn === undefined ? "a text needs" : "pairs need");
   const masking = maskingOf(context);
   const open = tableOf(options, [textColumn, ...(pairColumn === undefined ? [] : [pairColumn])]);
   const textsOf = (values: RowValues): readonly [string, string | undefined] | undefined => {
@@ -86,7 +87,7 @@ export async function preparePretrain(context: Context): Promise<Prepared> {
   const { options, tokenizer, maxLength } = context;
   const { input, evalInput, evalSplit, seed } = options;
   const pairs = { ...maskingOf(context), ...requireSpecial(tokenizer, ["cls", "sep"]), maxLength };
-  if (maxLength < 5) throw new InputError(`--max-length is ${maxLength}, pairs need at least 5 tokens`);
+  requireLength(maxLength, 5, "pairs need");
   const all = await readDocuments(input, tokenizer);
   const [learnt, held] =
     evalSplit === undefined
@@ -108,6 +109,11 @@ export async function preparePretrain(context: Context): Promise<Prepared> {
       }),
     },
   };
+}
+
+/** Of special tokens and a word piece of each text. */
+function requireLength(maxLength: number, least: number, what: string): void {
+  if (maxLength < least) throw new InputError(`--max-length is ${maxLength}, ${what} at least ${least} tokens`);
 }
 
 function maskingOf({ tokenizer, options }: Context): MaskingOptions {

@@ -137,18 +137,18 @@ export function trainOptions(
     .option(
       "--freeze <PARTS>",
       "what stays as it is, such as embeddings,layers:0-3: also layers:5, encoder (both of these), pooler",
-      wordList,
+      parts,
     )
     .option(
       "--lora-rank <N>",
       "train adapters of this rank (LoRA) and the new head alone, into PEFT's files",
       positiveInteger,
     )
-    .option("--lora-alpha <A>", "what they add is multiplied by A / N (default: 8)", number)
+    .option("--lora-alpha <A>", "what they add is multiplied by A / N (default: 8)", aboveZero)
     .option(
       "--lora-targets <NAMES>",
       "which linear layers have one: query, key, value, dense (default: query,value)",
-      wordList,
+      targets,
     )
     .option("--lora-dropout <SHARE>", "of the inputs of adapters (default: 0)", probability)
     .option(
@@ -183,6 +183,19 @@ export function tableOptions(command: Command, column: string): Command {
 function page(text: string): string {
   if (/\.html?$/i.test(text)) return text;
   throw new InvalidArgumentError("It must end with .html.");
+}
+
+function parts(text: string): string[] {
+  const words = wordList(text);
+  if (words.every((word) => /^(embeddings|encoder|pooler|layers:\d+(-\d+)?)$/.test(word))) return words;
+  throw new InvalidArgumentError("There are embeddings, layers:A-B or layers:N (from 0), encoder and pooler.");
+}
+
+/** A path within the model may stand before each. */
+function targets(text: string): string[] {
+  const words = wordList(text);
+  if (words.every((word) => /(^|\.)(query|key|value|dense)$/.test(word))) return words;
+  throw new InvalidArgumentError("There are query, key, value and dense.");
 }
 
 export function number(text: string): number {
