@@ -8,7 +8,8 @@
 //   chains   [2, slots, capacity]   the slot that wrote each place: of the beams, then of the finished sequences
 //   sums     [2, slots]             log probability of each beam; score of each finished sequence
 //   ended    [2, slots] [sources]   length of each finished sequence, 0 where there is none; its last token; and
-//                                   of each source 0 while it goes on, 1 when it is done, NO_NUMBER once a score was no number
+//                                   of each source 0 while it goes on, 1 when it is done, NO_NUMBER once a score was
+//                                   no number
 // One workgroup owns a source: a thread chooses, then each thread copies every WORKGROUP_SIZE-th place of the chains.
 // #import "generation/batch.wgsl"
 
