@@ -11,6 +11,7 @@ const engine = await Engine.create(await testDevice());
 const writer = await loadGenerator(engine, tinyWriter());
 afterAll(() => writer.model.dispose());
 
+const CLEAN_UP = JSON.stringify({ clean_up_tokenization_spaces: true });
 const TEXTS = ["the film was good", "a movie is long and dull", "so it was"];
 
 test.each([1, 2, 3, 4])(
@@ -19,7 +20,10 @@ test.each([1, 2, 3, 4])(
     // every token but these is forbidden, so that "do n ' t" and the like come about
     const words = writerFiles()["vocab.txt"] as string;
     const vocabulary = words.replace("film", "do").replace("movie", "n").replace("long", "'").replace("dull", "t");
-    const own = await loadGenerator(engine, memoryFolder({ ...writerFiles(), "vocab.txt": vocabulary }));
+    const own = await loadGenerator(
+      engine,
+      memoryFolder({ ...writerFiles(), "vocab.txt": vocabulary, "tokenizer_config.json": CLEAN_UP }),
+    );
     const badWordsIds = Array.from({ length: 50 }, (_, id) => [id]).filter(([id]) => ![8, 9, 14, 15].includes(id!));
     const options = { badWordsIds, doSample: true, seed, temperature: 5, maxLength: 60, minLength: 60 };
     const [results] = await generateTexts(own, [TEXTS[0]!], options);
