@@ -117,15 +117,22 @@ export async function* streamText(
   const { settings, stream } = optionsOf(generator, options);
   const input = inputOf(generator, text, options);
   const ids: number[] = [];
-  let told = "";
+  const whole = (): string => generator.tokenizer.decode(ids, { skipSpecialTokens: true });
+  let told = 0;
   for await (const more of generateTokens(generator.model, input, settings, { signal: stream.signal })) {
     ids.push(...more);
-    const whole = generator.tokenizer.decode(ids, { skipSpecialTokens: true });
-    // what is decoded may still change: the next piece may belong to the last word, or close a gap before it
-    const sure = whole.startsWith(told) ? whole : told;
-    if (sure.length > told.length) yield sure.slice(told.length);
-    told = sure;
+    const text = whole();
+    const sure = text.length - lastWords(text).length;
+    if (sure > told) yield text.slice(told, sure);
+    told = Math.max(told, sure);
   }
+  const rest = whole().slice(told);
+  if (rest !== "") yield rest;
+}
+
+/** What may still change: a piece may come to the last word, and of "do n ' t" decoding closes the gaps once it is whole. */
+function lastWords(text: string): string {
+  return /(?: ?[^ ]+){0,4}$/.exec(text)![0];
 }
 
 /** Settings with words as ids, and what is for the batches. @throws TypeError for an unknown option */
