@@ -28,6 +28,7 @@ const MASKS: readonly unknown[] = [0, 1, false, true];
 
 /** @throws RangeError naming the sequence, the token, its value and the bound; TypeError for a mask that is no 0 or 1 */
 export function packBatch(sequences: readonly Sequence[], config: BertConfig): Batch {
+  if (!Array.isArray(sequences)) throw new TypeError("sequences are no list; give one: [{ inputIds }]");
   if (sequences.length === 0) throw new RangeError("the batch has no sequences, at least 1 is needed");
   const cuSeqlens = new Uint32Array(sequences.length + 1);
   sequences.forEach(({ inputIds }, s) => {

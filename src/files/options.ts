@@ -3,15 +3,20 @@
 /** The names of all options that there are, which their type holds complete and true. */
 export type Names<Options> = { readonly [Name in keyof Required<Options>]: 1 };
 
-/** @throws TypeError with every option that is not known, also one that is undefined, and with those that there are */
+/** @throws TypeError for what is no object, and with every option that is not known, also one that is undefined */
 export function requireKnown<Options extends object>(
   where: string,
   options: Options,
   known: Names<NoInfer<Options>>,
 ): void {
+  const names = Object.keys(known).join(", ");
+  if (Object(options) !== options || Array.isArray(options)) {
+    const given = Array.isArray(options) ? "a list" : String(options);
+    throw new TypeError(`${where} is given ${given} in place of options: an object of ${names}`);
+  }
   const unknown = Object.keys(options).filter((name) => !Object.hasOwn(known, name));
   if (unknown.length === 0) return;
-  throw new TypeError(`${where}: no option "${unknown.join('", "')}"; there are ${Object.keys(known).join(", ")}`);
+  throw new TypeError(`${where}: no option "${unknown.join('", "')}"; there are ${names}`);
 }
 
 /** @throws TypeError for what is no list: one alone, of which a string would pass for a list of its characters */

@@ -192,6 +192,20 @@ describe("BertModel", () => {
     expect(labels).toEqual(launches.map(({ label }) => label));
   });
 
+  it("says what to give in place of a text, of nothing and of a list", async () => {
+    const [batch, wanted] = [sequences([2], 4), { logits: true }];
+    const given: readonly (readonly [unknown[], RegExp])[] = [
+      [["x", wanted], /^TypeError: sequences are no list; give one: \[\{ inputIds \}\]$/],
+      [[batch], /^TypeError: wanted is given undefined in place of options: an object of lastHiddenState, /],
+      [[batch, "logits"], /^TypeError: wanted is given logits in place of options/],
+      [[batch, wanted, ["signal"]], /^TypeError: forward is given a list in place of options: .* signal, profile, /],
+    ];
+    for (const [args, why] of given) {
+      const told = await model.forward(...(args as Parameters<typeof model.forward>)).catch(String);
+      expect(told).toMatch(why);
+    }
+  });
+
   it("names what is out of range, and what the checkpoint has no weights for", async () => {
     const forward = (sequence: Sequence, wanted: Wanted = { lastHiddenState: true }) =>
       model.forward([sequence], wanted);

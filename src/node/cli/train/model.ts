@@ -34,7 +34,7 @@ export async function openBegin({ model, config, tokenizer, verify, json }: Trai
 
 async function openModel(folder: Folder): Promise<Begin> {
   if ((await readText(folder, "config.json")) === undefined && (await readText(folder, "adapter_config.json"))) {
-    const remedy = "convert BASE OUT.safetensors --merge-lora " + folder.name;
+    const remedy = `convert BASE OUT.safetensors --merge-lora ${folder.name}`;
     throw new InputError(`${folder.name} is an adapter, not a model; merge it into its base first: ${remedy}`);
   }
   const { config, tokenizer, parts, faults, warnings } = await inspectFolder(folder);
