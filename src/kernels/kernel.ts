@@ -49,6 +49,8 @@ export interface DeviceTraits {
   readonly subgroupSize?: number;
   /** Measured on this device: goes before what is known of its kind. */
   readonly tuning?: Tuning;
+  /** Goes before the built-in choice of attention, where it has a kernel for a shape: `attentionSubgroupFor` is one. */
+  readonly attention?: ((shape: never, traits: DeviceTraits) => Kernel<never> | undefined) | undefined;
   /** Whether no choice may depend on the number of rows, so that a row is the same bits whatever comes with it. */
   readonly batchInvariant?: boolean | undefined;
 }
