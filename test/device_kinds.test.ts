@@ -3,6 +3,7 @@
 import { beforeAll, describe, expect, test } from "vitest";
 import type { Sequence } from "../src/bert/batch.ts";
 import { BertModel } from "../src/bert/model.ts";
+import { attentionSubgroupFor } from "../src/kernels/attention/attention_subgroup.ts";
 import type { Scalar } from "../src/kernels/kernel.ts";
 import { traitsOf } from "../src/runtime/device.ts";
 import { Engine, type OtherTraits } from "../src/runtime/engine.ts";
@@ -73,8 +74,9 @@ describe.each(["f32", "f16"] as const)("a whole BERT in %s", (dtype) => {
 
   test.skipIf(!multiplies(dtype))(`runs on the adapter's own matrix units${without(dtype)}`, async () => {
     const { limits: _, ...traits } = units;
-    const other = await run(dtype, { ...traits, software: false });
+    const other = await run(dtype, { ...traits, attention: attentionSubgroupFor, software: false });
     expect(other.names).toContain("matmul_subgroup");
+    expect(other.names).toContain("attention_subgroup");
     expect(other.names.filter((name) => name.startsWith("matmul_workgroup"))).toEqual([]);
     expectNear(other.values, own!.values);
   });

@@ -34,5 +34,5 @@ export async function createEngineAs(kind: DeviceKind | undefined, adapter: stri
   }
   const opened = await requestDevice({ adapter, toggles: EXPERIMENTS });
   const { limits: _, ...own } = traitsOf(opened.device, opened.adapter);
-  return Engine.create({ ...opened, traits: { ...own, software: false } });
+  return Engine.create({ ...opened, traits: { ...own, attention: opened.attention, software: false } });
 }

@@ -10,6 +10,7 @@ export {
 } from "./attention/attention.ts";
 export * from "./attention/attention_backward.ts";
 export * from "./attention/attention_probs.ts";
+export { attentionSubgroup, attentionSubgroupFor } from "./attention/attention_subgroup.ts";
 export * from "./attention/attention_training.ts";
 export * from "./generation/choice.ts";
 export * from "./generation/decoding.ts";

@@ -53,6 +53,8 @@ export interface DeviceTraits {
   readonly subgroupSizeControl?: boolean;
   /** Measured on this device: goes before what is known of its kind. */
   readonly tuning?: Tuning | undefined;
+  /** Goes before the built-in choice of attention, where it has a kernel for a shape: `attentionSubgroupFor` is one. */
+  readonly attention?: ((shape: never, traits: DeviceTraits) => Kernel<never> | undefined) | undefined;
   /** Whether no choice may depend on the number of rows, so that a row is the same bits whatever comes with it. */
   readonly batchInvariant?: boolean | undefined;
   /** Goes after all choices. */

@@ -1,6 +1,7 @@
 /** A GPU device in Node, through Dawn (the npm package `webgpu`). */
 
 import { type Names, requireKnown } from "../files/options.ts";
+import { attentionSubgroupFor } from "../kernels/attention/attention_subgroup.ts";
 import {
   type AdapterSummary,
   adapterSummary,
@@ -38,6 +39,8 @@ export interface NodeDevice {
   readonly adapter: AdapterSummary;
   /** For the engine. Absent on hardware, which computes while Node polls. */
   readonly idle: IdleHook | undefined;
+  /** For the engine: on matrix units, where the device has them. */
+  readonly attention: typeof attentionSubgroupFor;
   /** Destroys the device. Safe to call twice. Not needed before the process ends. */
   close(): void;
 }
@@ -58,6 +61,7 @@ export async function requestDevice(options: DeviceOptions = {}): Promise<NodeDe
   return {
     device,
     adapter: summary,
+    attention: attentionSubgroupFor,
     idle: summary.software ? napWhileWaiting() : undefined,
     close() {
       device.destroy();

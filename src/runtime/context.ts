@@ -35,7 +35,7 @@ export class DeviceContext {
     this.#opened = opened;
     this.device = device;
     this.adapter = adapter ?? adapterSummary(infoOf(device));
-    this.traits = traitsOf(device, this.adapter);
+    this.traits = { ...traitsOf(device, this.adapter), attention: opened.attention };
     this.memory = new Memory(device);
     this.arena = new Arena(this.memory);
     this.pipelines = new PipelineCache(device);

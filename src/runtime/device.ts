@@ -32,6 +32,12 @@ export interface OpenedDevice {
   readonly adapter?: AdapterSummary | undefined;
   /** Called when the engine begins to wait for the GPU; what it returns is called when the wait is over. */
   readonly idle?: IdleHook | undefined;
+  /**
+   * Goes before the built-in choice of attention: `attentionSubgroupFor` of `bert-webgpu/kernels`, which takes matrix units
+   * where the device has them, as engines in Node do by themselves. In pages these units are an experiment, and its
+   * kernel is not in every bundle.
+   */
+  readonly attention?: DeviceTraits["attention"];
   /** Called when the engine has no more use for the device. */
   readonly close?: (() => void) | undefined;
 }

@@ -37,7 +37,7 @@ export type OtherTraits = Omit<DeviceTraits, "limits" | "tuning" | "batchInvaria
 
 const OPTIONS: Names<EngineOptions> = {
   ...{ device: 1, open: 1, adapter: 1, idle: 1, close: 1 },
-  ...{ tuning: 1, traits: 1, batchInvariant: 1, avoid: 1 },
+  ...{ attention: 1, tuning: 1, traits: 1, batchInvariant: 1, avoid: 1 },
 };
 
 type Open = (() => Promise<OpenedDevice>) | undefined;

@@ -29,6 +29,7 @@ const all: readonly Kernel<never>[] = [
     (value): value is Kernel<never> => typeof value === "object" && "source" in value && "plan" in value,
   ),
   kernels.matmulSubgroup(SUBGROUP_TILE),
+  kernels.attentionSubgroup(SUBGROUP_TILE.unit, 32),
   kernels.matmulWorkgroupTiled(WORKGROUP_TILE, false),
   kernels.matmulSplitKBy(32, false),
   kernels.softmaxBy("workgroup", "vec2"),
@@ -47,6 +48,12 @@ const DIRECTIVES: Readonly<Record<string, readonly string[]>> = {
   "attention/attention_backward_kv_broadcast.wgsl": ["enable subgroups;"],
   "attention/attention_backward_q_broadcast.wgsl": ["enable subgroups;"],
   "attention/attention_broadcast.wgsl": ["enable subgroups;"],
+  "attention/attention_subgroup.wgsl": [
+    "enable subgroups;",
+    "enable chromium_experimental_subgroup_matrix;",
+    "diagnostic(off, chromium.subgroup_matrix_uniformity);",
+    "diagnostic(off, subgroup_uniformity);",
+  ],
   "matmul/matmul_broadcast.wgsl": ["enable subgroups;"],
   ...Object.fromEntries(
     [

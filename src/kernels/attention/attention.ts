@@ -108,12 +108,14 @@ export function planBroadcast(
 export const attentionBroadcast: Kernel<AttentionShape> = /* @__PURE__ */ attentionBroadcastBy(8);
 
 /**
- * The fast kernel for this shape. On a software adapter with subgroups, operands pass through them (measured: four
- * times faster than through workgroup memory); elsewhere, and without traits, through workgroup memory.
+ * The fast kernel for this shape: that of `traits.attention` where it has one. On a software adapter with subgroups, operands
+ * pass through them (measured: four times faster than through workgroup memory); elsewhere, and without traits, through
+ * workgroup memory.
  */
 export function attentionKernelFor(shape: AttentionShape, traits?: DeviceTraits): Kernel<AttentionShape> {
-  if (!isAligned(shape)) return attentionUnaligned;
-  const subgroup = traits?.software ? traits.subgroupSize : undefined;
+  const own = traits?.attention?.(shape as never, traits);
+  if (own || !isAligned(shape)) return own ?? attentionUnaligned;
+  const subgroup = traits?.software && traits.subgroupSize;
   return subgroup === 4 || subgroup === 8 ? attentionBroadcastBy(subgroup) : attention;
 }
 
@@ -160,7 +162,7 @@ export function planBlocks(kernel: string, shape: AttentionShape, limits: Kernel
 }
 
 /** The plan of a kernel whose workgroups each own `queries` queries of a sequence and head, and a slice of v's columns. */
-function planTiles(
+export function planTiles(
   kernel: string,
   shape: AttentionShape,
   { queries, slices }: { readonly queries: number; readonly slices: number },

@@ -19,7 +19,6 @@ const WORKGROUP_SIZE = GROUPS * 4;
 const QUERIES = 16;
 const HAS_MASK = false;
 const CAUSAL = false; // a query sees the keys up to its own place in the sequence
-const LOWEST = -3.4028234e38; // the score of a masked key, and the maximum of no keys
 
 @group(0) @binding(3) var<storage, read> cu_seqlens: array<u32>;
 @group(0) @binding(4) var<storage, read> cu_seqlens_k: array<u32>;
@@ -59,13 +58,11 @@ fn main(
   let query = tile_start + quad * 4 + vec4u(0, 1, 2, 3); // counted in the sequence, as keys are
   let query_row = first_query + min(query, vec4u(queries - 1));
   let q_start = (query_row * params.q_stride + params.q_offset + head * params.head_dim) / WIDTH;
-  let fours = (params.head_dim + 3) / 4;
   let v_step = params.v_stride / WIDTH;
-  let v_first = (first_key * params.v_stride + params.v_offset + head * params.value_dim) / WIDTH;
-  let v_last = v_first + (keys - 1) * v_step;
+  var v_row = (first_key * params.v_stride + params.v_offset + head * params.value_dim) / WIDTH; // of the next key
+  let v_last = v_row + (keys - 1) * v_step;
 
-  let scale = params.scale * 1.4426950408889634; // log2 of e: exp2 costs less than exp
-  var best = vec4f(LOWEST);
+  var best = vec4f(FLOOR);
   var total = vec4f();
   var o0 = vec4f(); var o1 = vec4f(); var o2 = vec4f(); var o3 = vec4f();
   for (var block = 0u; block < keys; block += GROUPS * 4) {
@@ -73,7 +70,7 @@ fn main(
     let key_row = first_key + min(key, vec4u(keys - 1));
     let k_start = (key_row * params.k_stride + params.k_offset + head * params.head_dim) / WIDTH;
     var s0 = vec4f(); var s1 = vec4f(); var s2 = vec4f(); var s3 = vec4f();
-    for (var d = 0u; d < fours; d++) {
+    for (var d = 0u; d * 4 < params.head_dim; d++) {
       let key4 = mat4x4f(k_at(k_start.x, d), k_at(k_start.y, d), k_at(k_start.z, d), k_at(k_start.w, d));
       s0 += q_at(q_start.x, d) * key4;
       s1 += q_at(q_start.y, d) * key4;
@@ -82,36 +79,27 @@ fn main(
     }
     var seen = key < vec4u(keys);
     if (HAS_MASK) { seen &= kept(key_row); }
-    let seen0 = seen & causal(key, query.x); let seen1 = seen & causal(key, query.y);
-    let seen2 = seen & causal(key, query.z); let seen3 = seen & causal(key, query.w);
-    s0 = select(vec4f(LOWEST), s0 * scale, seen0);
-    s1 = select(vec4f(LOWEST), s1 * scale, seen1);
-    s2 = select(vec4f(LOWEST), s2 * scale, seen2);
-    s3 = select(vec4f(LOWEST), s3 * scale, seen3);
+    s0 = visible(s0, seen & causal(key, query.x)); s1 = visible(s1, seen & causal(key, query.y));
+    s2 = visible(s2, seen & causal(key, query.z)); s3 = visible(s3, seen & causal(key, query.w));
 
     by_query[lane] = vec4f(max4(s0), max4(s1), max4(s2), max4(s3));
     workgroupBarrier();
-    var new_best = best;
-    for (var i = quad; i < WORKGROUP_SIZE; i += 4) { new_best = max(new_best, by_query[i]); }
-    let shrink = exp2(best - new_best);
-    best = new_best;
-    let p0 = select(vec4f(), exp2(s0 - best.x), seen0);
-    let p1 = select(vec4f(), exp2(s1 - best.y), seen1);
-    let p2 = select(vec4f(), exp2(s2 - best.z), seen2);
-    let p3 = select(vec4f(), exp2(s3 - best.w), seen3);
+    let before = best;
+    for (var i = quad; i < WORKGROUP_SIZE; i += 4) { best = max(best, by_query[i]); }
+    let shrink = exp2(before - best);
+    s0 = exp2(s0 - best.x); s1 = exp2(s1 - best.y);
+    s2 = exp2(s2 - best.z); s3 = exp2(s3 - best.w);
+    total = total * shrink + vec4f(1) * mat4x4f(s0, s1, s2, s3);
     weights[lane] = array<vec4f, 4>(
-      drop_some(p0, query_row.x, key.x, head), drop_some(p1, query_row.y, key.x, head),
-      drop_some(p2, query_row.z, key.x, head), drop_some(p3, query_row.w, key.x, head),
+      drop_some(s0, query_row.x, key.x, head), drop_some(s1, query_row.y, key.x, head),
+      drop_some(s2, query_row.z, key.x, head), drop_some(s3, query_row.w, key.x, head),
     );
-    total = total * shrink + vec4f(dot(p0, vec4f(1)), dot(p1, vec4f(1)), dot(p2, vec4f(1)), dot(p3, vec4f(1)));
     workgroupBarrier();
 
     // No barrier follows: the next block writes by_query, which nobody reads here, and weights only after a barrier.
     o0 *= shrink.x; o1 *= shrink.y; o2 *= shrink.z; o3 *= shrink.w;
-    let filled = min(u32(GROUPS), (keys - block + 3) / 4);
-    var v_row = v_first + block * v_step;
     for (var g = 0u; g < GROUPS; g++) { // to a constant: WebGPU guards other loops, at every turn
-      if (g == filled) { break; }
+      if (block + g * 4 >= keys) { break; }
       let row = min(v_row + vec4u(0, 1, 2, 3) * v_step, vec4u(v_last));
       let value4 = mat4x4f(v_at(row.x, own_four), v_at(row.y, own_four), v_at(row.z, own_four), v_at(row.w, own_four));
       let source = g * 4 + quad;
@@ -129,10 +117,10 @@ fn main(
   for (var i = quad; i < WORKGROUP_SIZE; i += 4) { total += by_query[i]; }
   if (four != own_four) { return; }
   let column = four * 4;
-  let start = (first_query + query) * params.heads * params.value_dim + head * params.value_dim + column;
+  let start = ((first_query + query) * params.heads + head) * params.value_dim + column;
   let results = array<vec4f, 4>(o0, o1, o2, o3);
   for (var i = 0u; i < 4 && query[i] < queries; i++) {
-    if (column == 0) { keep_lse(query_row[i] * params.heads + head, best[i], total[i]); }
+    if (four == 0) { keep_lse(query_row[i] * params.heads + head, best[i], total[i]); }
     let result = select(results[i] / total[i], vec4f(), total[i] == 0.0);
     for (var j = 0u; j < min(4u, params.value_dim - column); j++) { out[start[i] + j] = Scalar(result[j]); }
   }

@@ -22,7 +22,6 @@ const WORKGROUP_SIZE = GROUPS * 4;
 const QUERIES = 16; // of a tile, which here are keys
 const HAS_MASK = false;
 const CAUSAL = false; // a query sees the keys up to its own place in the sequence
-const LOG2_E = 1.4426950408889634; // exp2 costs less than exp
 
 @group(0) @binding(2) var<storage, read> lse: array<f32>;
 @group(0) @binding(3) var<storage, read> delta: array<f32>;

@@ -15,9 +15,6 @@ const FOURS = 2; // of columns of v: 1, 2 or 4
 const QUERIES = 8;
 const HAS_MASK = false;
 const CAUSAL = false; // a query sees the keys up to its own place in the sequence
-const LOWEST = -3.4028234e38; // the score of a masked key
-const FLOOR = -3.4e38; // the maximum of no keys: so far above it that a masked key weighs 0
-const LOG2_E = 1.4426950408889634; // scores are multiplied by it, since exp2 costs less than exp
 
 @group(0) @binding(3) var<storage, read> cu_seqlens: array<u32>;
 @group(0) @binding(4) var<storage, read> cu_seqlens_k: array<u32>;
@@ -70,7 +67,7 @@ fn main(
     let k_start = (key_row * params.k_stride + params.k_offset + head * params.head_dim) / WIDTH;
     var s = Eight();
     var held: array<vec4f, QUERIES / SUBGROUP>;
-    for (var d = 0u; d < params.head_dim / 4; d++) {
+    for (var d = 0u; d * 4 < params.head_dim; d++) {
       for (var i = 0u; i < QUERIES / SUBGROUP; i++) { held[i] = q_at(q_start[i], d); }
       let k4 = transpose(mat4x4f(k_at(k_start.x, d), k_at(k_start.y, d), k_at(k_start.z, d), k_at(k_start.w, d)));
       s.r0 = add_products(s.r0, subgroupBroadcast(held[0 / SUBGROUP], 0 % SUBGROUP), k4);
@@ -168,10 +165,6 @@ fn shifted(o: Eight) -> Eight {
 // 0 of the total of no keys.
 fn reciprocal(total: vec4f) -> vec4f {
   return select(1.0 / total, vec4f(), total == vec4f());
-}
-
-fn visible(score: vec4f, seen: vec4<bool>) -> vec4f {
-  return select(vec4f(LOWEST), score * (params.scale * LOG2_E), seen);
 }
 
 // By shuffles, which compile to less than subgroupMax and subgroupAdd do.
