@@ -2,7 +2,6 @@
 
 import { requireKnown } from "../files/options.ts";
 import type { MatmulTuning } from "../kernels/matmul/matmul_config.ts";
-import { avoidKernels } from "../kernels/substitutes.ts";
 import { Engine, type EngineOptions } from "../runtime/engine.ts";
 import { DEVICE_OPTIONS, type DeviceOptions, requestDevice } from "./device.ts";
 import { readAvoided, readTuning } from "./tuning.ts";
@@ -26,7 +25,10 @@ export async function createEngine(options: EngineSettings = {}): Promise<Engine
   const warn = (message: string): void => void warnings.push(message);
   engine.tuning = (given === undefined ? await readTuning(engine.adapter, warn) : given) || undefined;
   const avoided = avoid === undefined ? await readAvoided(engine.adapter, warn) : avoid || [];
-  if (avoided.length > 0) engine.avoid = avoidKernels(avoided);
+  if (avoided.length > 0) {
+    const { avoidKernels } = await import("../kernels/substitutes.ts"); // all kernels, which few need
+    engine.avoid = avoidKernels(avoided);
+  }
   for (const message of warnings.slice(0, 1)) process.emitWarning(message); // both lie in one file
   return engine;
 }

@@ -147,14 +147,18 @@ describe("the stored tuning", () => {
   test("is what createEngine uses, unless told otherwise", async () => {
     vi.stubEnv("HF_HUB_CACHE", join(folder, "hub"));
     const choice = process.env.BERT_WEBGPU_ADAPTER || "auto";
-    const use = async (options: { tuning?: MatmulTuning | false }) => {
+    const use = async (options: { tuning?: MatmulTuning | false; avoid?: readonly string[] | false }) => {
       const engine = await createEngine({ adapter: choice, ...options });
-      const { tuning, adapter } = engine;
+      const { tuning, adapter, avoid } = engine;
       engine.dispose();
-      return { tuning, adapter };
+      return { tuning, adapter, avoided: avoid?.avoided };
     };
     const before = await use({});
-    expect(before.tuning).toBeUndefined();
+    expect(before).toMatchObject({ tuning: undefined, avoided: undefined });
+    await storeAvoided(before.adapter, { wrong: ["pool f32"], right: [] });
+    expect((await use({})).avoided).toEqual(["pool f32"]);
+    expect((await use({ avoid: ["top_k f32"] })).avoided).toEqual(["top_k f32"]);
+    expect((await use({ avoid: false })).avoided).toBeUndefined();
     await storeTuning(before.adapter, found(split, ...Object.keys(split)));
     expect((await use({})).tuning).toEqual(split);
     expect((await use({ tuning: register })).tuning).toEqual(register);
