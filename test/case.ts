@@ -21,7 +21,7 @@ export interface Case<Shape> {
 
 export interface CaseTable<Shape extends { readonly dtype: Scalar }> {
   /** The kernels that must all compute a shape, on a device with these traits: without them, on any. */
-  kernels(shape: Shape, traits?: Pick<DeviceTraits, "subgroupSize">): readonly Kernel<Shape>[];
+  kernels(shape: Shape, traits?: Partial<DeviceTraits>): readonly Kernel<Shape>[];
   reference(shape: Shape, inputs: reference.Inputs): reference.Outputs;
   readonly cases: readonly Case<Shape>[];
   /** Shapes of BERT-base on 128 tokens. */

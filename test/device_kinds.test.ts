@@ -3,10 +3,12 @@
 import { beforeAll, describe, expect, test } from "vitest";
 import type { Sequence } from "../src/bert/batch.ts";
 import { BertModel } from "../src/bert/model.ts";
-import { Engine } from "../src/runtime/engine.ts";
+import type { Scalar } from "../src/kernels/kernel.ts";
+import { traitsOf } from "../src/runtime/device.ts";
+import { Engine, type OtherTraits } from "../src/runtime/engine.ts";
 import { tinyModel } from "./bert/tiny.ts";
 import { hasF16, testDevice } from "./device.ts";
-import { DEVICE_KINDS, type DeviceKind } from "./device_kinds.ts";
+import { DEVICE_KINDS } from "./device_kinds.ts";
 import { countLaunches } from "./launches.ts";
 import { random } from "./support.ts";
 
@@ -18,9 +20,15 @@ const SHORT = [sequence(5)];
 /** 12,288 tokens: enough for the largest tiles to fill a GPU. */
 const LONG = Array.from({ length: 192 }, () => sequence(64));
 
-async function run(dtype: "f32" | "f16", kind?: DeviceKind) {
+const opened = await testDevice();
+const units = traitsOf(opened.device, opened.adapter);
+const multiplies = (dtype: Scalar): boolean =>
+  !!units.matrixUnits?.some(({ componentType, resultType }) => componentType === dtype && resultType === "f32");
+const without = (dtype: Scalar): string => (multiplies(dtype) ? "" : ` (skipped: it has none for ${dtype})`);
+
+async function run(dtype: "f32" | "f16", traits?: OtherTraits) {
   const { device, adapter, idle } = await testDevice();
-  const engine = await Engine.create({ device, adapter, idle, traits: kind && DEVICE_KINDS[kind] });
+  const engine = await Engine.create({ device, adapter, idle, traits });
   try {
     const { counts } = countLaunches(engine);
     const model = await BertModel.load(engine, tinyModel(), { dtype });
@@ -47,7 +55,7 @@ describe.each(["f32", "f16"] as const)("a whole BERT in %s", (dtype) => {
     ["intel", "64x64"],
   ] as const)("runs on the kernels of a GPU of %s", async ([kind, tile], { skip }) => {
     if (own === undefined) return skip("the device has no shader-f16");
-    const other = await run(dtype, kind);
+    const other = await run(dtype, DEVICE_KINDS[kind]);
     for (const name of [
       `matmul_workgroup ${tile}`,
       "matmul_split_k",
@@ -60,9 +68,21 @@ describe.each(["f32", "f16"] as const)("a whole BERT in %s", (dtype) => {
     expect(other.names.filter((name) => / by thread|broadcast|^matmul(_unaligned)?$/.test(name))).toEqual([]);
     const { limits } = (await testDevice()).device;
     expect(other.traits).toEqual({ ...DEVICE_KINDS[kind], limits });
-    expect(other.values.length).toBe(own.values.length);
-    const bound = dtype === "f32" ? 1e-5 : 2e-2; // values up to 3 after a layer norm; f16 rounds to 2^-10 of them
-    const largest = other.values.reduce((most, value, i) => Math.max(most, Math.abs(value - own!.values[i]!)), 0);
-    expect(largest).toBeLessThan(bound);
+    expectNear(other.values, own.values);
   });
+
+  test.skipIf(!multiplies(dtype))(`runs on the adapter's own matrix units${without(dtype)}`, async () => {
+    const { limits: _, ...traits } = units;
+    const other = await run(dtype, { ...traits, software: false });
+    expect(other.names).toContain("matmul_subgroup");
+    expect(other.names.filter((name) => name.startsWith("matmul_workgroup"))).toEqual([]);
+    expectNear(other.values, own!.values);
+  });
+
+  function expectNear(values: readonly number[], own: readonly number[]): void {
+    expect(values.length).toBe(own.length);
+    const bound = dtype === "f32" ? 1e-5 : 2e-2; // values up to 3 after a layer norm; f16 rounds to 2^-10 of them
+    const largest = values.reduce((most, value, i) => Math.max(most, Math.abs(value - own[i]!)), 0);
+    expect(largest).toBeLessThan(bound);
+  }
 });

@@ -8,6 +8,8 @@ export interface Launches {
   readonly counts: ReadonlyMap<string, number>;
   /** `12 attention, 24 matmul_workgroup`: alphabetically, on one line. */
   summary(): string;
+  /** Those of `names`, beginnings of the names of kernels, of which none was launched. */
+  lacks(names: readonly string[]): string[];
 }
 
 /** Counts what programs launch that are recorded on `engine` from now on. */
@@ -43,7 +45,9 @@ export function countLaunches(engine: Engine): Launches {
       .sort(([a], [b]) => (a < b ? -1 : 1))
       .map(([name, count]) => `${count} ${name}`)
       .join(", ");
-  return { counts, summary };
+  const lacks = (names: readonly string[]): string[] =>
+    names.filter((name) => ![...counts.keys()].some((launched) => launched.startsWith(name)));
+  return { counts, summary, lacks };
 }
 
 /** With what sets one kernel of a name apart from another: its tile, who owns its rows. */

@@ -7,15 +7,14 @@ import * as sentences from "../../src/kernels/reference/sentences.ts";
 import * as training from "../../src/kernels/reference/training.ts";
 import * as forward from "../../src/kernels/reference/twins.ts";
 import type { Inputs, Outputs } from "../../src/kernels/reference/values.ts";
-import { subgroupSizeOf } from "../../src/runtime/device.ts";
+import { traitsOf } from "../../src/runtime/device.ts";
 import * as tables from "../backward_cases.ts";
 import { randomNumbers } from "../case.ts";
 import { hasF16, testDevice } from "../device.ts";
 import { check } from "./harness.ts";
 
-const { device } = await testDevice();
-const subgroupSize = subgroupSizeOf(device);
-const traits = subgroupSize === undefined ? {} : { subgroupSize };
+const { device, adapter } = await testDevice();
+const traits = traitsOf(device, adapter);
 const NONE = 0xffffffff;
 
 describe.each<Scalar>(["f32", "f16"])("%s", (dtype) => {

@@ -1,14 +1,13 @@
 /** Every kernel against its CPU twin, on awkward shapes. */
 import { describe, test } from "vitest";
 import type { Scalar } from "../../src/kernels/kernel.ts";
-import { subgroupSizeOf } from "../../src/runtime/device.ts";
+import { traitsOf } from "../../src/runtime/device.ts";
 import * as tables from "../cases.ts";
 import { hasF16, testDevice } from "../device.ts";
 import { check } from "./harness.ts";
 
-const { device } = await testDevice();
-const subgroupSize = subgroupSizeOf(device);
-const traits = subgroupSize === undefined ? {} : { subgroupSize };
+const { device, adapter } = await testDevice();
+const traits = traitsOf(device, adapter);
 
 describe.each<Scalar>(["f32", "f16"])("%s", (dtype) => {
   const reason = dtype === "f16" && !hasF16(device) ? " (skipped: the adapter has no shader-f16)" : "";

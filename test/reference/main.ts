@@ -87,6 +87,7 @@ interface Options {
   readonly adapter: string;
   readonly dtype: "f32" | "f16";
   readonly as?: DeviceKind;
+  readonly need?: readonly string[];
 }
 
 const program = new Command("reference")
@@ -95,15 +96,18 @@ const program = new Command("reference")
   .option("--adapter <NAME>", "hardware, software, or a part of an adapter's name", "auto")
   .addOption(new Option("--dtype <TYPE>", "storage of weights and activations").choices(["f32", "f16"]).default("f32"))
   .addOption(asOption())
-  .action(async (dir: string, { adapter, dtype, as }: Options) => {
+  .option("--need <KERNEL...>", "fail unless such kernels, by beginnings of their names, were launched")
+  .action(async (dir: string, { adapter, dtype, as, need = [] }: Options) => {
     const engine = await createEngineAs(as, adapter);
     const launches = countLaunches(engine);
     console.log(`${engine.adapter.name}, ${dtype}${as ? `, kernels as on ${as}` : ""}`);
     const { passed, failed, skipped } = await runReference(engine, dir, dtype, console.log);
     engine.dispose();
     console.log(`launched: ${launches.summary()}`);
-    console.log(`${passed} passed, ${failed} failed, ${skipped} skipped`);
-    process.exitCode = failed > 0 || passed === 0 ? 1 : 0;
+    const lacking = launches.lacks(need);
+    if (lacking.length > 0) console.log(`FAILED: not launched, though needed: ${lacking.join(", ")}`);
+    console.log(`${passed} passed, ${failed + lacking.length} failed, ${skipped} skipped`);
+    process.exitCode = failed + lacking.length > 0 || passed === 0 ? 1 : 0;
   });
 
 await program.parseAsync().catch((error: Error) => {
