@@ -22,14 +22,31 @@ const REWRITES: readonly (readonly [RegExp, string])[] = [
   [/^diagnostic\(off, chromium\.subgroup_matrix_uniformity\);$/m, ""],
   // <type, columns, rows>, all three row by row
   [/subgroup_matrix_(?:left|right|result)<(\w+), (\w+), (\w+)>/g, "array<array<$1, $2>, $3>"],
-  [/subgroupMatrixLoad<Left, (row|col)_major>\(&x_tile,/, "load_left_$1("],
-  [/subgroupMatrixLoad<Right, (row|col)_major>\(&weight_tile,/, "load_right_$1("],
+  [/subgroupMatrixLoad<Left, row_major>\(&x_tile\[down\],/, "load_left(down,"],
+  [/subgroupMatrixLoad<Right, col_major>\(&weight_tile\[across\],/, "load_right(across,"],
   [/subgroupMatrixMultiplyAccumulate\(/, "multiply_accumulate("],
-  [/subgroupMatrixStore<row_major>\(&sums_tile,/, "store_sums(thread % SUBGROUP,"],
+  [/subgroupMatrixStore<row_major>\(&sums_tile\[subgroup\],/, "store_sums(thread, "],
 ];
 
+// Offsets and strides are in the vec4s of the tiles.
 const FUNCTIONS = `
-${["row", "col"].map(loads).join("")}fn multiply_accumulate(left: Left, right: Right, before: Sums) -> Sums {
+fn load_left(part: u32, start: u32, stride: u32) -> Left {
+  var result: Left;
+  for (var r = 0u; r < MATRIX_ROWS; r++) {
+    for (var k = 0u; k < MATRIX_DEPTH; k++) { result[r][k] = x_tile[part][start + r * stride + k / 4][k % 4]; }
+  }
+  return result;
+}
+
+fn load_right(part: u32, start: u32, stride: u32) -> Right {
+  var result: Right;
+  for (var k = 0u; k < MATRIX_DEPTH; k++) {
+    for (var c = 0u; c < MATRIX_COLS; c++) { result[k][c] = weight_tile[part][start + c * stride + k / 4][k % 4]; }
+  }
+  return result;
+}
+
+fn multiply_accumulate(left: Left, right: Right, before: Sums) -> Sums {
   var a = left;
   var b = right;
   var sums = before;
@@ -41,32 +58,14 @@ ${["row", "col"].map(loads).join("")}fn multiply_accumulate(left: Left, right: R
   return sums;
 }
 
-fn store_sums(lane: u32, start: u32, value: Sums, stride: u32) {
+fn store_sums(thread: u32, start: u32, value: Sums, stride: u32) {
   var sums = value;
-  for (var i = lane; i < MATRIX_ROWS * MATRIX_COLS; i += SUBGROUP) {
-    sums_tile[start + i / MATRIX_COLS * stride + i % MATRIX_COLS] = sums[i / MATRIX_COLS][i % MATRIX_COLS];
+  for (var i = thread % SUBGROUP; i < MATRIX_ROWS * MATRIX_COLS / 4; i += SUBGROUP) {
+    let r = i / (MATRIX_COLS / 4);
+    let four = i % (MATRIX_COLS / 4);
+    let whole = sums[r];
+    let c = 4 * four;
+    sums_tile[thread / SUBGROUP][start + r * stride + four] = vec4f(whole[c], whole[c + 1], whole[c + 2], whole[c + 3]);
   }
 }
 `;
-
-/** The functions that load matrices of a layout: `[row, column]` of a row-major one is at row * stride + column. */
-function loads(layout: string): string {
-  const at = layout === "row" ? "start + r * stride + c" : "start + c * stride + r";
-  return `
-fn load_left_${layout}(start: u32, stride: u32) -> Left {
-  var result: Left;
-  for (var r = 0u; r < MATRIX_ROWS; r++) {
-    for (var c = 0u; c < MATRIX_DEPTH; c++) { result[r][c] = x_tile[${at}]; }
-  }
-  return result;
-}
-
-fn load_right_${layout}(start: u32, stride: u32) -> Right {
-  var result: Right;
-  for (var r = 0u; r < MATRIX_DEPTH; r++) {
-    for (var c = 0u; c < MATRIX_COLS; c++) { result[r][c] = weight_tile[${at}]; }
-  }
-  return result;
-}
-`;
-}

@@ -12,12 +12,13 @@ import { matmulBackwardKernelOf } from "../../src/kernels/matmul/matmul_backward
 import { subgroupTileFor } from "../../src/kernels/matmul/matmul_choice.ts";
 import type { SubgroupTile } from "../../src/kernels/matmul/matmul_config.ts";
 import { type NodeDevice, requestDevice } from "../../src/node/device.ts";
+import { traitsOf } from "../../src/runtime/device.ts";
 import { linear, matmulBackwardCases, matmulCases, product } from "../cases.ts";
 import { hasF16, testDevice } from "../device.ts";
 import { emulateSubgroupMatrices } from "./emulate_subgroup.ts";
 import { check, compile, runKernel } from "./harness.ts";
 
-const { device } = await testDevice();
+const { device, adapter } = await testDevice();
 const without = hasF16(device) ? "" : " (skipped: the adapter has no shader-f16)";
 
 const full = { bias: true, residual: true, activation: "gelu" } as const;
@@ -98,13 +99,8 @@ describe("on a device with the feature", () => {
 
 // More than one of everything, few threads, and small units: a software adapter unrolls them, for minutes if it must.
 const emulated: Readonly<Record<Scalar, SubgroupTile[]>> = {
-  f32: [tile(unit("f32", 4, 8, 4), 4, [2, 2], [1, 2], 16), tile(unit("f32", 8, 4, 2), 3, [1, 2], [3, 1], 12)],
+  f32: [tile(unit("f32", 4, 8, 4), 4, [2, 2], [1, 2], 16), tile(unit("f32", 8, 4, 4), 3, [1, 2], [3, 1], 12)],
   f16: [tile(unit("f16", 8, 4, 4), 4, [2, 2], [2, 1], 16), tile(unit("f16", 4, 4, 8), 8, [2, 1], [1, 2], 32)],
-};
-/** For gradients no deeper than they are high and wide. */
-const emulatedBackward: typeof emulated = {
-  f32: [tile(unit("f32", 4, 8, 4), 4, [2, 1], [2, 2], 16), tile(unit("f32", 8, 4, 2), 3, [1, 2], [2, 2], 12)],
-  f16: [tile(unit("f16", 8, 4, 4), 4, [2, 2], [1, 2], 16), tile(unit("f16", 4, 4, 8), 8, [2, 1], [1, 2], 8)],
 };
 const cases = [
   linear(1, 5, 4),
@@ -125,7 +121,7 @@ describe.each([
     });
   });
 
-  describe.each(emulatedBackward[dtype])("for gradients, $unit.M x $unit.N x $unit.K, depth $depth", (tile) => {
+  describe.each(emulated[dtype])("for gradients, $unit.M x $unit.N x $unit.K, depth $depth", (tile) => {
     test
       .skipIf(reason !== "")
       .each([
@@ -174,11 +170,36 @@ describe.each([
   });
 });
 
-test("a tile of rows across k that would not lie in the memory of one along it is not taken", () => {
-  const deep = tile(unit("f16", 16, 16, 16), 32, [1, 2], [1, 1], 32);
-  expect(matmulBackwardKernelOf({ kind: "subgroup", tile: deep }, "tn", true).name).toBe("matmul_tn");
-  const odd = tile(unit("f16", 6, 8, 4), 32, [1, 1], [3, 4], 16);
-  expect(matmulBackwardKernelOf({ kind: "subgroup", tile: odd }, "nn", true).name).toBe("matmul_nn");
+/** On the units of this very device: of its choice for many rows and for few, and tiles that are neither. */
+const units = (dtype: Scalar): SubgroupTile[] => {
+  const traits = traitsOf(device, adapter);
+  const chosen = [4096, 512, 16].map((m) => subgroupTileFor({ m, n: 768, k: 768, dtype, ...plain }, traits));
+  const [of] = chosen;
+  if (of === undefined) return [];
+  const odd = tile(of.unit, of.subgroup, [1, 2], [3, 1], 3 * of.unit.K);
+  const deep = tile(of.unit, of.subgroup, [2, 1], [1, 3], 64);
+  return [...new Map([...chosen, odd, deep].map((of) => [JSON.stringify(of), of!])).values()];
+};
+
+describe.each(["f32", "f16"] as const)("on the adapter's own units in %s", (dtype) => {
+  const tiles = units(dtype);
+  test.skipIf(tiles.length > 0)("there are none (skipped)", ({ skip }) => skip());
+
+  describe.each(tiles)("$subgroupsDown x $subgroupsAcross of $matricesDown x $matricesAcross, depth $depth", (tile) => {
+    const rows = matmulCases.cases.filter(({ shape }) => shape.k % 4 === 0);
+    test.each(rows.map((of) => [JSON.stringify(of.shape), of] as const))("nt %s", async (_, of) => {
+      await check(device, matmulSubgroup(tile), matmulCases, of, dtype);
+    });
+
+    const gradients = matmulBackwardCases.cases.filter(({ shape }) => {
+      const { operands, m, n, k, xStride = 0, xOffset = 0 } = shape;
+      return [operands === "nn" ? k : m, n, xStride, xOffset].every((size) => size % 4 === 0);
+    });
+    test.each(gradients.map((of) => [JSON.stringify(of.shape), of] as const))("%s", async (_, of) => {
+      const kernel = matmulBackwardKernelOf({ kind: "subgroup", tile }, of.shape.operands, true);
+      await check(device, kernel, matmulBackwardCases, of, dtype);
+    });
+  });
 });
 
 describe("the plan", () => {
@@ -197,11 +218,15 @@ describe("the plan", () => {
     [good, { k: 62 }, "k is 62, not a multiple of 4"],
     [good, { dtype: "f32" as const }, "the unit multiplies f16, the shape is f32"],
     [{ ...good, unit: { ...f16, resultType: "f16" as const } }, {}, "the unit sums f16, not f32"],
-    [{ ...good, depth: 24 }, {}, "depth is 24, not a multiple of 4 and of the unit's K, 16"],
-    [{ ...good, unit: { ...f16, N: 6 } }, {}, "the unit's N is 6, not a multiple of 4"],
+    [{ ...good, depth: 24 }, {}, "the unit is 16x16x16, not of multiples of 4 that divide a depth of 24"],
+    [{ ...good, unit: { ...f16, N: 6 } }, {}, "the unit is 16x6x16, not of multiples of 4 that divide"],
     [{ ...good, subgroup: 128 }, {}, "512 threads in a workgroup, the device has 256"],
-    // 2 x 128 rows of 40 f16, and 2 x 16 rows of 128 sums
-    [{ ...good, matricesDown: 4, matricesAcross: 4 }, {}, "36864 bytes of workgroup memory, the device has 32768"],
+    // 2 x 128 rows of 72 f16, and 4 matrices of 16 x 16 sums
+    [
+      { ...good, matricesDown: 4, matricesAcross: 4, depth: 64 },
+      {},
+      "40960 bytes of workgroup memory, the device has 32768",
+    ],
   ])("refuses what cannot be: %#", (tile, changes, message) => {
     const plan = () => matmulSubgroup(tile).plan({ ...shape, ...changes }, limits);
     expect(plan).toThrow(RangeError);
@@ -244,7 +269,7 @@ describe("subgroupTileFor", () => {
     expect(sides(shape(512, 768, "f16"), nvidia)).toEqual([64, 64]);
     expect(sides(shape(128, 768, "f16"), nvidia)).toEqual([32, 32]);
     expect(sides(shape(4096, 768, "f32"), apple)).toEqual([64, 64]);
-    expect(sides(shape(4096, 768, "f16"), { ...nvidia, limits: DEFAULT_LIMITS })).toEqual([32, 32]);
+    expect(sides(shape(4096, 768, "f16"), { ...nvidia, limits: DEFAULT_LIMITS })).toEqual([64, 64]);
     expect(subgroupTileFor(shape(4096, 768, "f16"), { ...nvidia, subgroupMaxSize: 64 })).toMatchObject({
       subgroupsDown: 2,
       subgroupsAcross: 2,

@@ -224,13 +224,13 @@ function launchSubgroup(tile: SubgroupTile, shape: MatmulShape, limits: KernelLi
   if (unit.componentType !== shape.dtype)
     return `the unit multiplies ${unit.componentType}, the shape is ${shape.dtype}`;
   if (unit.resultType !== "f32") return `the unit sums ${unit.resultType}, not f32`;
-  if (unit.N % 4 !== 0) return `the unit's N is ${unit.N}, not a multiple of 4`;
-  if (depth % 4 !== 0 || depth % unit.K !== 0) {
-    return `depth is ${depth}, not a multiple of 4 and of the unit's K, ${unit.K}`;
+  if ((unit.M | unit.N | unit.K) % 4 !== 0 || depth % unit.K !== 0) {
+    return `the unit is ${unit.M}x${unit.N}x${unit.K}, not of multiples of 4 that divide a depth of ${depth}`;
   }
   const [rows, cols] = [subgroupsDown * matricesDown * unit.M, subgroupsAcross * matricesAcross * unit.N];
   const pad = PAD[shape.dtype];
-  const bytes = (rows + cols) * (depth + pad) * (shape.dtype === "f16" ? 2 : 4) + subgroupsDown * unit.M * cols * 4;
+  const subgroups = subgroupsDown * subgroupsAcross;
+  const bytes = (rows + cols) * (depth + pad) * (16 / pad) + subgroups * unit.M * unit.N * 4; // operands and sums
   const constants = {
     MATRIX_ROWS: unit.M,
     MATRIX_COLS: unit.N,
@@ -243,8 +243,9 @@ function launchSubgroup(tile: SubgroupTile, shape: MatmulShape, limits: KernelLi
     MATRICES_ACROSS: matricesAcross,
     DEPTH: depth,
     PAD: pad,
+    Word: shape.dtype === "f16" ? "vec2<u32>" : "vec4<u32>",
   };
-  const lack = oddK(shape) ?? lackOf(subgroupsDown * subgroupsAcross * subgroup, bytes, limits);
+  const lack = oddK(shape) ?? lackOf(subgroups * subgroup, bytes, limits);
   return lack ?? { workgroups: tilesOf(shape, rows, cols), tile: constants };
 }
 

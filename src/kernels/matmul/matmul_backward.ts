@@ -32,7 +32,7 @@ import {
   tilesOf,
 } from "./matmul.ts";
 import { matmulConfigFor } from "./matmul_choice.ts";
-import type { MatmulConfig, SubgroupTile } from "./matmul_config.ts";
+import type { MatmulConfig } from "./matmul_config.ts";
 
 /** How operands of a gradient lie. */
 export type BackwardOperands = Exclude<Operands, "nt">;
@@ -81,9 +81,7 @@ export function matmulBackwardKernelOf(
   vec4: boolean,
 ): Kernel<MatmulShape> {
   const [aligned, any] = SOURCES[operands][config.kind];
-  if ((!vec4 && any === undefined) || (config.kind === "subgroup" && isDeep(config.tile))) {
-    return matmulBackwardKernelOf({ kind: "register" }, operands, vec4);
-  }
+  if (!vec4 && any === undefined) return matmulBackwardKernelOf({ kind: "register" }, operands, vec4);
   const { name, features } = matmulKernelOf(config, vec4); // which are as of the kernel for a Linear layer
   return backwardKernel(
     name.replace("matmul", `matmul_${operands}`),
@@ -94,12 +92,6 @@ export function matmulBackwardKernelOf(
       return (vec4 ? oddSize(shape) : undefined) ?? launchOf(config, shape, limits);
     },
   );
-}
-
-/** Whether the rows of a tile in workgroup memory, which lie across k here, are not vec4s or longer with their padding. */
-function isDeep({ unit, subgroupsDown, subgroupsAcross, matricesDown, matricesAcross, depth }: SubgroupTile): boolean {
-  const [rows, cols] = [subgroupsDown * matricesDown * unit.M, subgroupsAcross * matricesAcross * unit.N];
-  return rows % 4 !== 0 || depth > Math.min(rows, cols);
 }
 
 /** One thread per output, for `nn` and `tn`: the formula as it stands. */

@@ -128,21 +128,32 @@ export function subgroupTileFor(shape: MatmulShape, traits: DeviceTraits): Subgr
 
 const volume = ({ M, N, K }: MatrixUnit): number => M * N * K;
 
-/** `side` x `side` outputs by 2 x 2 subgroups, 2 x 1 where they would be too many threads; none where they do not divide. */
+/** Sums that a thread of matrix units holds, at most: more would spill on any device. */
+const MOST_SUMS = 128;
+
+/**
+ * `side` x `side` outputs by 2 x 2 subgroups, 2 x 1 where they would be too many threads; none where they do not divide, or
+ * a thread would hold too many sums.
+ */
 function tileOf(unit: MatrixUnit, subgroup: number, side: number, mostThreads: number): SubgroupTile | undefined {
   const [subgroupsDown, subgroupsAcross] = 4 * subgroup <= mostThreads ? [2, 2] : [2, 1];
   const [matricesDown, matricesAcross] = [side / subgroupsDown / unit.M, side / subgroupsAcross / unit.N];
   if (!Number.isInteger(matricesDown) || !Number.isInteger(matricesAcross)) return undefined;
   const depth = Math.max(unit.componentType === "f16" ? 32 : 16, unit.K);
-  return { unit, subgroup, subgroupsDown, subgroupsAcross, matricesDown, matricesAcross, depth };
+  const tile = { unit, subgroup, subgroupsDown, subgroupsAcross, matricesDown, matricesAcross, depth };
+  return sumsOf(tile) > MOST_SUMS ? undefined : tile;
 }
+
+const sumsOf = ({ unit, subgroup, matricesDown, matricesAcross }: SubgroupTile): number =>
+  (matricesDown * matricesAcross * unit.M * unit.N) / subgroup;
 
 /** The tile, one of a quarter of its size and one of four times. */
 function variantsOf(tile: SubgroupTile): MatmulConfig[] {
   return [1, 0.5, 2].flatMap((by): MatmulConfig[] => {
     const [matricesDown, matricesAcross] = [tile.matricesDown * by, tile.matricesAcross * by];
+    const variant = { ...tile, matricesDown, matricesAcross };
     if (!Number.isInteger(matricesDown) || !Number.isInteger(matricesAcross)) return [];
-    return [{ kind: "subgroup", tile: { ...tile, matricesDown, matricesAcross } }];
+    return sumsOf(variant) > MOST_SUMS ? [] : [{ kind: "subgroup", tile: variant }];
   });
 }
 

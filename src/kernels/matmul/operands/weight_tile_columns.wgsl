@@ -1,25 +1,22 @@
-// weight [k, n] for matrix units, n a multiple of 4: DEPTH of k at a time lie in workgroup memory as they come; zeros
-// past k.
+// weight [k, n] for matrix units, n a multiple of 4: DEPTH of k of each column of the tile; zeros past k. Blocks of
+// 4 x 4 are transposed on their way.
 
-const WEIGHT_STRIDE = TILE_COLS + PAD;
-
-@group(0) @binding(1) var<storage, read> weight: array<vec4<Scalar>>;
-
-var<workgroup> weight_tile: array<Scalar, DEPTH * WEIGHT_STRIDE>; // [k, column]
+@group(0) @binding(1) var<storage, read> weight: array<Word>;
 
 fn fill_weight(col: u32, k: u32, thread: u32) {
-  for (var i = thread; i < DEPTH * TILE_COLS / 4; i += THREADS) {
-    let depth = i / (TILE_COLS / 4);
-    let four = i % (TILE_COLS / 4);
-    var values = vec4<Scalar>();
-    if (k + depth < params.k) {
-      values = weight[(k + depth) * (params.n / 4) + min(col / 4 + four, params.n / 4 - 1)];
+  for (var first = 0u; first < TILE_COLS / 4 * FOURS; first += THREADS) {
+    let i = first + thread;
+    if (TILE_COLS / 4 * FOURS % THREADS != 0 && i >= TILE_COLS / 4 * FOURS) { break; }
+    let c = i / FOURS * 4;
+    let start = min(col + c, params.n - 4) / 4;
+    var block: mat4x4<Scalar>;
+    for (var j = 0u; j < 4; j++) {
+      let at = k + i % FOURS * 4 + j;
+      block[j] = bitcast<Four>(select(Word(), weight[at * (params.n / 4) + start], at < params.k));
     }
-    for (var j = 0u; j < 4; j++) { weight_tile[depth * WEIGHT_STRIDE + four * 4 + j] = values[j]; }
+    block = transpose(block);
+    for (var j = 0u; j < 4; j++) {
+      weight_tile[c / SUBGROUP_COLS][(c % SUBGROUP_COLS + j) * STRIDE + i % FOURS] = block[j];
+    }
   }
-}
-
-// Of the tile, from column `first` and k `depth` on.
-fn weight_matrix(first: u32, depth: u32) -> Right {
-  return subgroupMatrixLoad<Right, row_major>(&weight_tile, depth * WEIGHT_STRIDE + first, WEIGHT_STRIDE);
 }

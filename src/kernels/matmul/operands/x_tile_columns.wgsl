@@ -1,26 +1,21 @@
-// x [k, m] for matrix units, m a multiple of 4: DEPTH of k at a time lie in workgroup memory as they come; zeros
-// past k.
+// x [k, m] for matrix units, m a multiple of 4: DEPTH of k of each row of x^T in the tile; zeros past k. Blocks of
+// 4 x 4 are transposed on their way.
 // #import "matmul/operands/x_range.wgsl"
 
-const X_STRIDE = TILE_ROWS + PAD;
-
-@group(0) @binding(0) var<storage, read> x: array<vec4<Scalar>>;
-
-var<workgroup> x_tile: array<Scalar, DEPTH * X_STRIDE>; // [k, row]
+@group(0) @binding(0) var<storage, read> x: array<Word>;
 
 fn fill_x(row: u32, k: u32, thread: u32) {
-  for (var i = thread; i < DEPTH * TILE_ROWS / 4; i += THREADS) {
-    let depth = i / (TILE_ROWS / 4);
-    let four = i % (TILE_ROWS / 4);
-    var values = vec4<Scalar>();
-    if (k + depth < params.k) {
-      values = x[x_start(k + depth, params.m) / 4 + min(row / 4 + four, params.m / 4 - 1)];
+  for (var first = 0u; first < TILE_ROWS / 4 * FOURS; first += THREADS) {
+    let i = first + thread;
+    if (TILE_ROWS / 4 * FOURS % THREADS != 0 && i >= TILE_ROWS / 4 * FOURS) { break; }
+    let r = i / FOURS * 4;
+    let start = min(row + r, params.m - 4);
+    var block: mat4x4<Scalar>;
+    for (var j = 0u; j < 4; j++) {
+      let at = k + i % FOURS * 4 + j;
+      block[j] = bitcast<Four>(select(Word(), x[(x_start(at, params.m) + start) / 4], at < params.k));
     }
-    for (var j = 0u; j < 4; j++) { x_tile[depth * X_STRIDE + four * 4 + j] = values[j]; }
+    block = transpose(block);
+    for (var j = 0u; j < 4; j++) { x_tile[r / SUBGROUP_ROWS][(r % SUBGROUP_ROWS + j) * STRIDE + i % FOURS] = block[j]; }
   }
-}
-
-// Of the tile, from row `first` and k `depth` on.
-fn x_matrix(first: u32, depth: u32) -> Left {
-  return subgroupMatrixLoad<Left, col_major>(&x_tile, depth * X_STRIDE + first, X_STRIDE);
 }
