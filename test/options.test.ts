@@ -96,7 +96,7 @@ describe("the engine", () => {
     const { device } = await testDevice();
     await expectRefused(
       () => Engine.create(wrong({ device, trait: {} })),
-      'Engine.create: no option "trait"; there are device, open, adapter, idle, close, tuning, traits, batchInvariant, avoid',
+      'Engine.create: no option "trait"; there are device, open, adapter, idle, close, attention, tuning, traits, batchInvariant, avoid',
     );
     const own = "adapter, toggles, preciseTimestamps, features, limits";
     await expectRefused(
