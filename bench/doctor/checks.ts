@@ -10,6 +10,7 @@ import { variantName } from "../../src/kernels/variant.ts";
 import * as backward from "../../test/backward_cases.ts";
 import type { CaseTable } from "../../test/case.ts";
 import * as forward from "../../test/cases.ts";
+import * as decoding from "../../test/generation_cases.ts";
 import { check, type Worst } from "../../test/kernels/harness.ts";
 
 export interface AnyShape {
@@ -44,7 +45,7 @@ const MOST_INPUTS = 2 ** 20;
 
 /** All tables of the tests but those of the optimizer, which has none. */
 export function allTables(): CheckTable[] {
-  return [...Object.values(forward), ...Object.values(backward)].flatMap((value) =>
+  return [...Object.values(forward), ...Object.values(decoding), ...Object.values(backward)].flatMap((value) =>
     typeof value === "object" && "cases" in value ? [value as unknown as CheckTable] : [],
   );
 }

@@ -348,9 +348,7 @@ test("options that make no sense are refused, all in one message", async () => {
   await expect(make({ batchTokens: 8, epochs: 0.5, earlyStopping: 1 })).rejects.toThrow(
     "epochs is 0.5, it must be an integer from 0; batchTokens and batchSize are both given: choose one; earlyStopping needs a metric",
   );
-  await expect(make({ objectives: ["mlm", "tags"] })).rejects.toThrow(
-    'objectives ["mlm","tags"]: there are mlm, next',
-  );
+  await expect(make({ objectives: ["mlm", "tags"] })).rejects.toThrow('objectives ["mlm","tags"]: there are mlm, next');
   await expect(make({ learnRate: 1 } as object)).rejects.toThrow('no option "learnRate"');
   await expect(make({}, {}, 0)).rejects.toThrow("the data has no examples");
 });
