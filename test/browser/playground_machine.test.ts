@@ -158,7 +158,8 @@ describe.skipIf(why !== "")(`the playground${why}`, () => {
         ]),
       );
       expect(kernels.filter(({ chosen }) => chosen)).toHaveLength(2);
-      expect(new Set(kernels.map(({ kernel }) => kernel))).toEqual(new Set(["embed_layernorm", "layernorm"]));
+      const names = ["embed_layernorm", "embed_layernorm_subgroup", "layernorm", "layernorm_subgroup"];
+      expect([...new Set(kernels.map(({ kernel }) => kernel))].sort()).toEqual(names);
       for (const { check, timing, copyMs } of kernels) {
         expect(check.error).toBeLessThanOrEqual(check.bound);
         expect(check.how).toMatch(/^all 98304, /);
