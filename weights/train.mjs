@@ -228,34 +228,17 @@ function halved(file) {
   const head = Buffer.from(text.padEnd(Math.ceil(text.length / 8) * 8));
   const size = Buffer.alloc(8);
   size.writeBigUInt64LE(BigInt(head.length));
-  return Buffer.concat([
-    size,
-    head,
-    new Uint8Array(
-      float32ToFloat16(new Float32Array(file.buffer.slice(file.byteOffset + data, file.byteOffset + file.length)))
-        .buffer,
-    ),
-  ]);
+  const values = new Float32Array(file.buffer.slice(file.byteOffset + data, file.byteOffset + file.length));
+  return Buffer.concat([size, head, new Uint8Array(float32ToFloat16(values).buffer)]);
 }
 
 /** What `evaluate` says of the model. */
 function evaluate(model, input, adapter) {
   const command = join(import.meta.dirname, "../dist/node/main.js");
+  const judged = ["--model", model, "--input", input, "--column", "sentence", "--adapter", adapter];
   for (const task of ["text-classification", "fill-mask"]) {
-    const args = [
-      "evaluate",
-      "--task",
-      task,
-      "--model",
-      model,
-      "--input",
-      input,
-      "--column",
-      "sentence",
-      "--adapter",
-      adapter,
-    ];
-    const { status } = spawnSync(process.execPath, [command, ...args], { stdio: "inherit" });
+    const args = [command, "evaluate", "--task", task, ...judged];
+    const { status } = spawnSync(process.execPath, args, { stdio: "inherit" });
     if (status !== 0) throw new Error(`evaluate --task ${task} ended with status ${status}`);
   }
 }
