@@ -133,7 +133,7 @@ test("every snippet of the documents compiles as it stands, but for what it take
   const documents = [
     "README.md",
     "examples/README.md",
-    ...readdirSync(join(ROOT, "docs")).map((name) => `docs/${name}`),
+    ...readdirSync(join(ROOT, "docs")).flatMap((name) => (name.endsWith(".md") ? [`docs/${name}`] : [])),
   ];
   const snippets = documents.flatMap((document) => {
     const text = readFileSync(join(ROOT, document), "utf8");

@@ -104,7 +104,7 @@ describe("an adapter", () => {
       [[...train, "--lora-rank", "2", "--lora-targets", "query,keys"], /There are query, key, value and dense/],
       [[...train, "--freeze", "head"], /There are embeddings, layers:A-B or layers:N \(from 0\), encoder and pooler/],
       [
-        [...train, "--model", "alone"],
+        [...train, "--model", "alone", "--output", "other"],
         /^error: \S*alone is an adapter, not a model; merge it into its base first: convert BASE OUT\.safetensors --merge-lora \S*alone\n$/,
       ],
       [["classify", "x", "--lora", "rows.csv"], /rows\.csv: a file; give the folder that holds adapter_config\.json/],
