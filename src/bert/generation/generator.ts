@@ -142,7 +142,17 @@ export function optionsOf(
 ): { readonly settings: GenerationSettings; readonly stream: GenerationStreamOptions } {
   requireKnown("generation", options, OPTIONS);
   const { tokenBudget, signal, prompt, truncation, addSpecialTokens, badWords, onWarning, ...settings } = options;
-  const words = (badWords ?? []).map((word) => tokenizer.encode(word, undefined, { addSpecialTokens: false }).ids);
+  if (prompt !== undefined && typeof prompt !== "string")
+    throw new TypeError(`prompt is ${quote(prompt)}; give a text`);
+  if (badWords !== undefined && !Array.isArray(badWords)) {
+    throw new TypeError(`badWords is ${quote(badWords)}; give a list of texts`);
+  }
+  const words = (badWords ?? []).map((word: unknown) => {
+    if (typeof word !== "string") throw new TypeError(`badWords has ${quote(word)}; give texts`);
+    const { ids } = tokenizer.encode(word, undefined, { addSpecialTokens: false });
+    if (ids.length === 0) throw new RangeError(`badWords has ${quote(word)}, which has no tokens: leave it out`);
+    return ids;
+  });
   const badWordsIds = badWords ? [...(settings.badWordsIds ?? []), ...words] : settings.badWordsIds;
   return { settings: { ...settings, ...(badWordsIds && { badWordsIds }) }, stream: { tokenBudget, signal } };
 }
