@@ -2,7 +2,7 @@
 
 import { loadAdapter } from "../bert/adapter.ts";
 import { ModelError } from "../bert/config.ts";
-import { writes } from "../bert/generation/config.ts";
+import { isWriter } from "../bert/generation/config.ts";
 import { loadGenerator as loadWriter, type TextGenerator } from "../bert/generation/generator.ts";
 import type { GenerationLoadOptions } from "../bert/generation/model.ts";
 import type { LoadOptions } from "../bert/model.ts";
@@ -15,8 +15,7 @@ import {
   pipelineTask,
 } from "../bert/tasks/pipeline.ts";
 import { loadPretrained as loadFrom, type Pretrained } from "../bert/tasks/pretrained.ts";
-import { type Folder, readText } from "../files/bytes.ts";
-import { parseJson } from "../files/json.ts";
+import type { Folder } from "../files/bytes.ts";
 import { type Names, requireKnown } from "../files/options.ts";
 import { Engine } from "../runtime/engine.ts";
 import { defaultEngine } from "./engine.ts";
@@ -85,15 +84,6 @@ export async function loadPretrained(
   } catch (error) {
     pretrained.model.dispose();
     throw error;
-  }
-}
-
-/** @throws nothing: what is wrong with config.json is told by who loads it */
-async function isWriter(folder: Folder): Promise<boolean> {
-  try {
-    return writes(parseJson((await readText(folder, "config.json")) ?? "{}"));
-  } catch {
-    return false;
   }
 }
 

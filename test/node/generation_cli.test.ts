@@ -104,13 +104,18 @@ describe("generate", () => {
   });
 
   test.each([
-    [["--stream", "--beams", "3", "a"], "numBeams is 3: a search knows its sequence at the end alone; set it to 1"],
-    [["--sample", "--beams", "3", "a"], "doSample draws and numBeams 3 searches"],
-    [["--max-length", "70", "a"], "maxLength asks for 70 tokens, the decoder has 64 positions"],
+    [["--stream", "--beams", "3", "a"], "--stream: a search of 3 beams knows its text at the end: give --beams 1"],
+    [["--stream", "--sample", "--sequences", "2", "a"], "--stream: one text at a time, and not 2: give --sequences 1"],
+    [["--sample", "--beams", "3", "a"], "--sample draws and --beams 3 searches: set --beams to 1, or give --no-sample"],
+    [["--beams", "2", "--sequences", "3", "a"], "--sequences is 3, --beams 2: ask for fewer"],
+    [["--temperature", "2", "a"], "--temperature is of draws: give --sample, or leave it out"],
+    [["--max-length", "70", "a"], "--max-length asks for 70 tokens, the decoder has 64 positions"],
+    [["--start-token", "77", "a"], "--start-token is 77, it must be an id from 0 to 49"],
+    [["--bad-word", "", "--", "a"], '--bad-word has "", which has no tokens: leave it out'],
     [["--lora", "x", "a"], "--lora: adapters are for encoders"],
   ])("refuses %o in one line", async (args, message) => {
     const { stderr, code } = await run(["generate", "--model", writer, ...args]);
-    expect(code).not.toBe(0);
+    expect(code).toBe(2);
     expect(lines(stderr)).toHaveLength(1);
     expect(stderr).toContain(message);
   });
@@ -126,6 +131,47 @@ describe("generate", () => {
     const { stderr, code } = await run(["generate", "--model", writer, "--max-length", "4", "dull ".repeat(80)]);
     expect(code).toBe(0);
     expect(stderr).toContain("has 82 tokens, the model takes 64: the rest is left out");
+  });
+});
+
+test("all sequences are there that the model's own files ask for, and what they ask for can be undone", async () => {
+  const own = await folderOf(
+    "several",
+    writerFiles({ generation: { num_beams: 3, num_return_sequences: 2, max_length: 8 } }),
+  );
+  const args = ["generate", "--model", own, "--json", TEXTS[0]!];
+  const found = JSON.parse((await run(args)).stdout) as { generated_text: string; sequences: { text: string }[] };
+  expect(found.sequences).toHaveLength(2);
+  expect(found.sequences[0]!.text).toBe(found.generated_text);
+  const drawing = await folderOf("drawing", writerFiles({ generation: { do_sample: true } }));
+  const undone = await run(["generate", "--model", drawing, "--no-sample", "--max-length", "8", TEXTS[0]!]);
+  expect(undone.stdout).toBe((await run(["generate", "--model", writer, "--max-length", "8", TEXTS[0]!])).stdout);
+});
+
+describe("where models are expected that read", () => {
+  test.each([
+    ["embed", "a"],
+    ["classify", "a"],
+    ["rerank", "a", "b"],
+  ])("%s says in one line that a model writes", async (command, ...texts) => {
+    const { stderr, code } = await run([command, "--model", writer, ...texts]);
+    expect(code).toBe(2);
+    expect(lines(stderr)).toHaveLength(1);
+    expect(stderr).toContain("it writes text, which generate, translate and summarise are for");
+  });
+
+  test("check says what a model that writes is, and what is wrong with it", async () => {
+    const { stdout, code } = await run(["check", writer]);
+    expect(code).toBe(0);
+    expect(stdout).toMatch(/encoder +BERT, 1 layer, 16 wide/);
+    expect(stdout).toMatch(/decoder +BERT, 1 layer, 16 wide/);
+    const odd = await folderOf(
+      "odd-writer",
+      writerFiles({ fill: (name, values) => name === "decoder.cls.predictions.bias" && values.fill(Number.NaN) }),
+    );
+    const refused = await run(["check", odd]);
+    expect(refused.code).toBe(2);
+    expect(refused.stdout).toMatch(/decoder\.cls\.predictions\.bias.*NaN/);
   });
 });
 

@@ -137,7 +137,7 @@ function lastWords(text: string): string {
 
 /** Settings with words as ids, and what is for the batches. @throws TypeError for an unknown option */
 export function optionsOf(
-  { tokenizer }: TextGenerator,
+  { tokenizer }: Pick<TextGenerator, "tokenizer">,
   options: GenerationOptions,
 ): { readonly settings: GenerationSettings; readonly stream: GenerationStreamOptions } {
   requireKnown("generation", options, OPTIONS);

@@ -1,6 +1,7 @@
 /** What the commands that write text share: their options, texts and files through a model, and what they print. */
 
 import { type Command, InvalidArgumentError, Option } from "commander";
+import type { GenerationModelConfig } from "../../bert/generation/config.ts";
 import { type GenerationInput, generateSequences } from "../../bert/generation/generate.ts";
 import {
   type GeneratedText,
@@ -11,6 +12,8 @@ import {
   type TextGenerator,
   textOf,
 } from "../../bert/generation/generator.ts";
+import { type Settled, settle, startTokens } from "../../bert/generation/settings.ts";
+import type { Tokenizer } from "../../bert/tokenizer/tokenizer.ts";
 import type { Row, RowValues } from "../data/rows.ts";
 import { answerStream } from "./answer_stream.ts";
 import { type CommonOptions, positiveInteger } from "./command.ts";
@@ -72,6 +75,7 @@ export function generationOptions(command: Command, { prompt = true }: { prompt?
     .option("--repetition-penalty <X>", "above 1: tokens that are there become less likely", number)
     .addOption(new Option("--bad-word <TEXT...>", "what may not be written"))
     .option("--sample", "draw each token")
+    .option("--no-sample", "take the best, where the model's files say that tokens are drawn")
     .option("--temperature <X>", "of draws: scores are divided by it", number)
     .option("--top-k <N>", "of draws: among the N most probable, 0 for all", wholeNumber)
     .option("--top-p <P>", "of draws: among the fewest whose probabilities sum to P", number)
@@ -94,6 +98,46 @@ export function generationSettings(options: GenerationCommandOptions): Generatio
   return Object.fromEntries(Object.entries(settings).filter(([, value]) => value !== undefined));
 }
 
+/** What errors of the library name, as it is given here. */
+const FLAGS: Readonly<Record<string, string>> = {
+  "set doSample to true": "give --sample",
+  "doSample to false": "give --no-sample",
+  doSample: "--sample",
+  numBeams: "--beams",
+  numReturnSequences: "--sequences",
+  noRepeatNgramSize: "--distinct-ngrams",
+  encoderNoRepeatNgramSize: "--distinct-source-ngrams",
+  repetitionPenalty: "--repetition-penalty",
+  lengthPenalty: "--length-penalty",
+  earlyStopping: "--early-stopping",
+  maxLength: "--max-length",
+  maxNewTokens: "--max-new-tokens",
+  minLength: "--min-length",
+  minNewTokens: "--min-new-tokens",
+  topK: "--top-k",
+  topP: "--top-p",
+  badWords: "--bad-word",
+  decoderStartTokenId: "--start-token",
+};
+
+/**
+ * All that is decided about texts.
+ * @throws InputError for what makes no sense, does not go together, or is not for this model
+ */
+export function settled(config: GenerationModelConfig, tokenizer: Tokenizer, asked: GenerationOptions): Settled {
+  if (!config.encoder && asked.prompt !== undefined) {
+    throw new InputError("--prompt: a causal language model goes on with the text itself: leave it out");
+  }
+  try {
+    const { settings } = optionsOf({ tokenizer }, asked);
+    return settle(config, settings, config.encoder ? startTokens(config, settings).length : 1);
+  } catch (error) {
+    if (!(error instanceof TypeError || error instanceof RangeError)) throw error;
+    const names = new RegExp(`\\b(${Object.keys(FLAGS).join("|")})\\b`, "g");
+    throw new InputError(error.message.replace(names, (name) => FLAGS[name]!).replace(/^(temperature|seed) /, "--$1 "));
+  }
+}
+
 /**
  * Answers texts or the rows of a file.
  * @param name of the text in results
@@ -104,9 +148,10 @@ export function writeTexts(
   texts: readonly string[],
   options: GenerationCommandOptions,
 ): Promise<void> {
-  return withGenerator(options, (session) => {
-    const settings = generationSettings(options);
-    const several = (options.sequences ?? 1) > 1;
+  const settings = generationSettings(options);
+  const prepare = (config: GenerationModelConfig, tokenizer: Tokenizer) => settled(config, tokenizer, settings);
+  return withGenerator(options, prepare, (session, { returned }) => {
+    const several = returned > 1;
     const values = (text: string, results: readonly GeneratedText[]): RowValues => ({
       text,
       [name]: results[0]?.text ?? "",
