@@ -29,7 +29,7 @@ export interface GenerationOptions extends GenerationSettings, GenerationStreamO
   readonly onWarning?: ((message: string) => void) | undefined;
 }
 
-const OPTIONS: Names<GenerationOptions> = /* @__PURE__ */ Object.assign({}, GENERATION_SETTINGS, {
+export const GENERATION_OPTIONS: Names<GenerationOptions> = /* @__PURE__ */ Object.assign({}, GENERATION_SETTINGS, {
   tokenBudget: 1,
   signal: 1,
   prompt: 1,
@@ -140,7 +140,7 @@ export function optionsOf(
   { tokenizer }: Pick<TextGenerator, "tokenizer">,
   options: GenerationOptions,
 ): { readonly settings: GenerationSettings; readonly stream: GenerationStreamOptions } {
-  requireKnown("generation", options, OPTIONS);
+  requireKnown("generation", options, GENERATION_OPTIONS);
   const { tokenBudget, signal, prompt, truncation, addSpecialTokens, badWords, onWarning, ...settings } = options;
   if (prompt !== undefined && typeof prompt !== "string")
     throw new TypeError(`prompt is ${quote(prompt)}; give a text`);
