@@ -3,7 +3,7 @@
 import { mkdir, readFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { beforeAll, describe, expect, test } from "vitest";
-import { writerFiles } from "../bert/generation/tiny_writer.ts";
+import { CAUSAL, writerFiles } from "../bert/generation/tiny_writer.ts";
 import { rowsOf, run, writeModel } from "./data/command_line.ts";
 import { scratch } from "./data/scratch.ts";
 
@@ -11,6 +11,7 @@ const file = scratch();
 const TEXTS = ["the film was good", "a movie is not so bad", "dull", "it was long and good"];
 let writer = "";
 let encoder = "";
+let causal = "";
 
 async function folderOf(name: string, files: Record<string, string | Uint8Array>): Promise<string> {
   const path = await file(`${name}/config.json`);
@@ -21,6 +22,7 @@ async function folderOf(name: string, files: Record<string, string | Uint8Array>
 
 beforeAll(async () => {
   writer = await folderOf("writer", writerFiles());
+  causal = await folderOf("causal", writerFiles(CAUSAL));
   encoder = await writeModel(file, "encoder", {});
 });
 
@@ -146,6 +148,29 @@ test("all sequences are there that the model's own files ask for, and what they 
   const drawing = await folderOf("drawing", writerFiles({ generation: { do_sample: true } }));
   const undone = await run(["generate", "--model", drawing, "--no-sample", "--max-length", "8", TEXTS[0]!]);
   expect(undone.stdout).toBe((await run(["generate", "--model", writer, "--max-length", "8", TEXTS[0]!])).stdout);
+});
+
+describe("a causal model", () => {
+  test("goes on with the rows of a file, less those that leave no room", async () => {
+    const texts = ["good", "good ".repeat(80), "the film was good and long", "dull"];
+    const input = await file("causal.jsonl", texts.map((text) => JSON.stringify({ text })).join("\n"));
+    const args = ["generate", "--model", causal, "--max-length", "5", "--input", input];
+    const { stdout, stderr, code } = await run([...args, "--on-error", "skip", "--json"]);
+    expect(code).toBe(0);
+    expect(lines(stdout).map((line) => (JSON.parse(line) as { text: string }).text)).toEqual(["good", "dull"]);
+    expect(stderr).toContain("row 2: ");
+    expect(stderr).toContain("has 81 tokens, the decoder 64 positions: shorten it");
+    expect(stderr).toContain("row 3: --max-length is 5, and 7 tokens are there already: nothing can be written");
+    const stopped = await run(args);
+    expect(stopped.code).toBe(2);
+    expect(stopped.stderr).toContain("row 2: ");
+  });
+
+  test.each(["translate", "summarise"])("neither translates nor summarises: %s", async (command) => {
+    const { stderr, code } = await run([command, "--model", causal, "dull"]);
+    expect(code).toBe(2);
+    expect(stderr).toContain(`${command} takes an encoder-decoder, and ${causal} is a causal BERT: generate`);
+  });
 });
 
 describe("where models are expected that read", () => {

@@ -9,21 +9,12 @@ import {
   type PipelineName,
   pipeline,
 } from "../../src/node/index.ts";
-import { tinyWriter } from "../bert/generation/tiny_writer.ts";
+import { CAUSAL, tinyWriter } from "../bert/generation/tiny_writer.ts";
 import { tinyTask } from "../bert/tasks/tiny_task.ts";
-import { TINY } from "../bert/tiny.ts";
 import { testDevice } from "../device.ts";
 
 const TEXTS = ["the film was good", "a movie is long and dull"];
-const causal = tinyWriter({
-  config: { ...TINY, model_type: "bert", architectures: ["BertLMHeadModel"], is_decoder: true },
-  edit: (tensors) =>
-    Object.fromEntries(
-      Object.entries(tensors)
-        .filter(([name]) => name.startsWith("decoder.") && !name.includes("crossattention"))
-        .map(([name, shape]) => [name.slice("decoder.".length), shape]),
-    ),
-});
+const causal = tinyWriter(CAUSAL);
 
 const engine = await Engine.create(await testDevice());
 const writer = await loadGenerator(engine, tinyWriter());

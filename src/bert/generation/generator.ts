@@ -172,6 +172,11 @@ export function inputOf(
     const begin = first.find(Number.isInteger);
     const ids = [...(begin === undefined ? [] : [begin as number]), ...plain(text)];
     if (ids.length === 0) throw new RangeError("an input has no tokens, and a causal language model needs a prompt");
+    const { maxPositionEmbeddings: positions } = decoder;
+    if (ids.length >= positions) {
+      const begins = JSON.stringify(text.slice(0, 40));
+      throw new RangeError(`${begins} has ${ids.length} tokens, the decoder ${positions} positions: shorten it`);
+    }
     return { prompt: ids };
   }
   const most = Math.min(encoder.maxPositionEmbeddings, tokenizer.modelMaxLength ?? Number.POSITIVE_INFINITY);

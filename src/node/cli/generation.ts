@@ -128,9 +128,16 @@ export function settled(config: GenerationModelConfig, tokenizer: Tokenizer, ask
   if (!config.encoder && asked.prompt !== undefined) {
     throw new InputError("--prompt: a causal language model goes on with the text itself: leave it out");
   }
-  try {
+  return inFlags(() => {
     const { settings } = optionsOf({ tokenizer }, asked);
     return settle(config, settings, config.encoder ? startTokens(config, settings).length : 1);
+  });
+}
+
+/** @throws InputError for what `work` refuses */
+function inFlags<T>(work: () => T): T {
+  try {
+    return work();
   } catch (error) {
     if (!(error instanceof TypeError || error instanceof RangeError)) throw error;
     const names = new RegExp(`\\b(${Object.keys(FLAGS).join("|")})\\b`, "g");
@@ -149,7 +156,12 @@ export function writeTexts(
   options: GenerationCommandOptions,
 ): Promise<void> {
   const settings = generationSettings(options);
-  const prepare = (config: GenerationModelConfig, tokenizer: Tokenizer) => settled(config, tokenizer, settings);
+  const prepare = (config: GenerationModelConfig, tokenizer: Tokenizer): Settled => {
+    if (!config.encoder && command !== "generate") {
+      throw new InputError(`${command} takes an encoder-decoder, and ${options.model} is a causal BERT: generate`);
+    }
+    return settled(config, tokenizer, settings);
+  };
   return withGenerator(options, prepare, (session, { returned }) => {
     const several = returned > 1;
     const values = (text: string, results: readonly GeneratedText[]): RowValues => ({
@@ -206,7 +218,9 @@ function rowsWritten(
       try {
         if (row.values) {
           input = textIn(row.values);
-          return at(`${table.name}: ${placeOf(row)}`, () => inputOf(generator, input, options));
+          const found = at(`${table.name}: ${placeOf(row)}`, () => inputOf(generator, input, options));
+          if (found.prompt) inFlags(() => settle(generator.model.config, settings, found.prompt!.length)); // room to go on
+          return found;
         }
       } catch (error) {
         if (!(error instanceof InputError || error instanceof RangeError)) throw error;
