@@ -113,7 +113,7 @@ describe("generate", () => {
     [["--temperature", "2", "a"], "--temperature is of draws: give --sample, or leave it out"],
     [["--max-length", "70", "a"], "--max-length asks for 70 tokens, the decoder has 64 positions"],
     [["--start-token", "77", "a"], "--start-token is 77, it must be an id from 0 to 49"],
-    [["--bad-word", "", "--", "a"], '--bad-word has "", which has no tokens: leave it out'],
+    [["--bad-word", "", "a"], '--bad-word has "", which has no tokens: leave it out'],
     [["--lora", "x", "a"], "--lora: adapters are for encoders"],
   ])("refuses %o in one line", async (args, message) => {
     const { stderr, code } = await run(["generate", "--model", writer, ...args]);
@@ -134,6 +134,15 @@ describe("generate", () => {
     expect(code).toBe(0);
     expect(stderr).toContain("has 82 tokens, the model takes 64: the rest is left out");
   });
+});
+
+test("bad words are those behind each --bad-word, and texts come after them", async () => {
+  const args = ["generate", "--model", writer, "--max-length", "12"];
+  expect((await run([...args, TEXTS[0]!])).stdout).toContain("was");
+  const { stdout, code } = await run([...args, "--bad-word", "was", "--bad-word", "film", TEXTS[0]!]);
+  expect(code).toBe(0);
+  expect(stdout).not.toMatch(/was|film/);
+  expect(lines(stdout)).toHaveLength(1);
 });
 
 test("all sequences are there that the model's own files ask for, and what they ask for can be undone", async () => {

@@ -1,6 +1,6 @@
 /** What the commands that write text share: their options, texts and files through a model, and what they print. */
 
-import { type Command, InvalidArgumentError, Option } from "commander";
+import { type Command, InvalidArgumentError } from "commander";
 import type { GenerationModelConfig } from "../../bert/generation/config.ts";
 import { type GenerationInput, generateSequences } from "../../bert/generation/generate.ts";
 import {
@@ -52,6 +52,10 @@ function anyNumber(text: string): number {
   throw new InvalidArgumentError("It must be a number.");
 }
 
+function more(text: string, before: readonly string[] = []): readonly string[] {
+  return [...before, text];
+}
+
 function stopping(text: string): boolean | "never" {
   if (text === "never") return text;
   if (text === "true" || text === "false") return text === "true";
@@ -73,7 +77,7 @@ export function generationOptions(command: Command, { prompt = true }: { prompt?
     .option("--distinct-ngrams <N>", "no N tokens in a row twice", wholeNumber)
     .option("--distinct-source-ngrams <N>", "no N tokens in a row of the source", wholeNumber)
     .option("--repetition-penalty <X>", "above 1: tokens that are there become less likely", number)
-    .addOption(new Option("--bad-word <TEXT...>", "what may not be written"))
+    .option("--bad-word <TEXT>", "what may not be written; may be given several times", more)
     .option("--sample", "draw each token")
     .option("--no-sample", "take the best, where the model's files say that tokens are drawn")
     .option("--temperature <X>", "of draws: scores are divided by it", number)
