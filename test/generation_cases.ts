@@ -123,7 +123,13 @@ export const sourceAttentionCases: Table<Omit<OneQueryShape, "capacity" | "step"
   }),
 };
 
-function rulesCase(at: Places, vocab: number, rules: Partial<TokenRulesShape>, why?: string): Of<TokenRulesShape> {
+function rulesCase(
+  at: Places,
+  vocab: number,
+  rules: Partial<TokenRulesShape>,
+  why?: string,
+  sourceVocab = vocab,
+): Of<TokenRulesShape> {
   const words = [[1], [5, 6], [2, 2, 3]];
   const shape = {
     ...{ ...stepOf(at), vocab, log: false, penalty: 1, ngram: 0, sourceNgram: 0, least: 0, ends: 2, words: 3 },
@@ -139,7 +145,7 @@ function rulesCase(at: Places, vocab: number, rules: Partial<TokenRulesShape>, w
       chains: chainsOf(at, random, true),
       tokens: tokensOf(at, random, vocab),
       cu_seqlens: Array.from({ length: at.sources + 1 }, (_, s) => 9 * s),
-      source_ids: Array.from({ length: 9 * at.sources }, () => random.integer(vocab)),
+      source_ids: Array.from({ length: 9 * at.sources }, () => random.integer(sourceVocab)),
       lists: [3, 4, 2, ...words.flatMap((word) => [word.length, ...word])].map((id, i) => (i < 2 ? id % vocab : id)),
     }),
     outputs: { scores: rowsOf(at) * vocab },
@@ -161,6 +167,7 @@ export const tokenRulesCases: Table<TokenRulesShape> = {
     rulesCase(SOME, 9, { forcedBegin: 0, forcedEnd: 1, ngram: 1 }),
     rulesCase(LONG, 300, { ngram: 3, penalty: 0.8, log: true }, "more places than a step of a workgroup"),
     rulesCase(LONG, 3, { sourceNgram: 3, ngram: 4 }),
+    rulesCase(SOME, 9, { sourceNgram: 1 }, "ids of a source that the decoder's vocabulary does not have", 18),
   ],
 };
 

@@ -22,8 +22,10 @@ export {
   type GeneratorOptions,
   loadGenerator,
   loadPretrained,
+  type NodePipeline,
   type PretrainedOptions,
   pipeline,
 } from "./pretrained.ts";
 export { type DiskStore, openDiskStore } from "./training/disk_store.ts";
 export { readTuning, removeTuning, storeTuning, tuningFile } from "./tuning.ts";
+export type { ContinuationOptions, WritingCalls, WritingName, WritingOptions } from "./writing_pipeline.ts";

@@ -2,7 +2,7 @@
 
 import { loadAdapter } from "../bert/adapter.ts";
 import { ModelError } from "../bert/config.ts";
-import { writes } from "../bert/generation/config.ts";
+import { isWriter } from "../bert/generation/config.ts";
 import { loadGenerator as loadWriter, type TextGenerator } from "../bert/generation/generator.ts";
 import type { GenerationLoadOptions } from "../bert/generation/model.ts";
 import type { LoadOptions } from "../bert/model.ts";
@@ -15,13 +15,19 @@ import {
   pipelineTask,
 } from "../bert/tasks/pipeline.ts";
 import { loadPretrained as loadFrom, type Pretrained } from "../bert/tasks/pretrained.ts";
-import { type Folder, readText } from "../files/bytes.ts";
-import { parseJson } from "../files/json.ts";
+import type { Folder } from "../files/bytes.ts";
 import { type Names, requireKnown } from "../files/options.ts";
 import { Engine } from "../runtime/engine.ts";
 import { defaultEngine } from "./engine.ts";
 import { type ResolveOptions, resolveAdapter, resolveModel } from "./hub/resolve.ts";
 import { checkAdapter } from "./lora.ts";
+import {
+  isTextGenerator,
+  isWritingName,
+  type WritingCalls,
+  type WritingName,
+  writingCall,
+} from "./writing_pipeline.ts";
 
 export interface PretrainedOptions extends LoadOptions {
   /** Of a model of the hub: revision, token, progress of the download and the like; but for the revision, of `lora` too. */
@@ -88,15 +94,6 @@ export async function loadPretrained(
   }
 }
 
-/** @throws nothing: what is wrong with config.json is told by who loads it */
-async function isWriter(folder: Folder): Promise<boolean> {
-  try {
-    return writes(parseJson((await readText(folder, "config.json")) ?? "{}"));
-  } catch {
-    return false;
-  }
-}
-
 export interface GeneratorOptions extends GenerationLoadOptions {
   /** As of `loadPretrained`. */
   readonly hub?: PretrainedOptions["hub"];
@@ -131,22 +128,66 @@ export async function loadGenerator(
   return loadWriter(engine ?? (await defaultEngine()), folder, load);
 }
 
+/** A pipeline of `bert-webgpu/node`: also of models that write. */
+export type NodePipeline<Name extends PipelineName | WritingName> = Name extends WritingName
+  ? WritingCalls[Name] & Pick<Pipeline<"ner">, "dispose">
+  : Pipeline<Name & PipelineName>;
+
 /**
- * As `pipeline` of `bert-webgpu`, with models of disks and of the hub's cache.
+ * As `pipeline` of `bert-webgpu`, with models of disks and of the hub's cache, and those that write.
  * @param model a path, `org/name[@revision]` of the hub, a folder, or what is loaded already
- * @throws as `pipeline` and `resolveModel`
+ * @throws as `pipeline` and `resolveModel`; ModelError for a task of models that write, or that read, of one of the others
  */
-export async function pipeline<Name extends PipelineName>(
+export async function pipeline<Name extends PipelineName | WritingName>(
   task: Name,
-  model: string | Folder | Pretrained,
+  model: string | Folder | Pretrained | TextGenerator,
   options: PipelineOptions = {},
-): Promise<Pipeline<Name>> {
-  pipelineTask(task, model, options);
-  if (typeof model === "object" && "model" in model) return pipelineOf(task, model, options);
+): Promise<NodePipeline<Name>> {
+  return (await pipelineFor(task, model, options)) as NodePipeline<Name>;
+}
+
+async function pipelineFor(
+  task: PipelineName | WritingName,
+  model: string | Folder | Pretrained | TextGenerator,
+  options: PipelineOptions,
+): Promise<unknown> {
+  const writing = isWritingName(task);
+  // what can be told of options is the same for all tasks
+  const name = pipelineTask(writing ? "summarization" : task, model as Pretrained, options);
+  if (isTextGenerator(model)) {
+    if (!writing) throw refusal(model.model.name);
+    return Object.assign(writingCall(task, model), { dispose() {} });
+  }
+  if (typeof model === "object" && "model" in model) {
+    if (writing && task !== "summarization") {
+      throw new ModelError(model.model.name, [`${task} takes a model that writes, which loadGenerator loads`]);
+    }
+    return pipelineOf(name, model, options);
+  }
   const { revision, ...rest } = options;
   const { on_warning: onWarning, progress_callback: report } = options;
   const onProgress: ResolveOptions["onProgress"] = ({ loaded, total }) =>
     report?.({ status: "download", loaded, total, progress: (100 * loaded) / total });
   const folder = typeof model === "string" ? await resolveModel(model, { revision, onWarning, onProgress }) : model;
-  return pipelineOf(task, folder, { ...rest, engine: options.engine ?? (await defaultEngine()) });
+  const engine = options.engine ?? (await defaultEngine());
+  const writes = await isWriter(folder);
+  if (writes && !writing) throw refusal(folder.name);
+  if (!writing || (task === "summarization" && !writes)) return pipelineOf(name, folder, { ...rest, engine });
+  const generator = await loadWriter(engine, folder, {
+    dtype: options.dtype,
+    onWarning,
+    onProgress: ({ loaded, total }) =>
+      report?.({ status: "progress", loaded, total, progress: (100 * loaded) / total }),
+  });
+  try {
+    return Object.assign(writingCall(task, generator), { dispose: () => generator.model.dispose() });
+  } catch (error) {
+    generator.model.dispose();
+    throw error;
+  }
+}
+
+function refusal(name: string): ModelError {
+  const those = "translation, summarization, text2text-generation and text-generation";
+  return new ModelError(name, [`it writes text, for which there are the pipelines ${those}`]);
 }

@@ -3,7 +3,7 @@
 import { mkdir, readFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { beforeAll, describe, expect, test } from "vitest";
-import { writerFiles } from "../bert/generation/tiny_writer.ts";
+import { CAUSAL, writerFiles } from "../bert/generation/tiny_writer.ts";
 import { rowsOf, run, writeModel } from "./data/command_line.ts";
 import { scratch } from "./data/scratch.ts";
 
@@ -11,6 +11,7 @@ const file = scratch();
 const TEXTS = ["the film was good", "a movie is not so bad", "dull", "it was long and good"];
 let writer = "";
 let encoder = "";
+let causal = "";
 
 async function folderOf(name: string, files: Record<string, string | Uint8Array>): Promise<string> {
   const path = await file(`${name}/config.json`);
@@ -21,6 +22,7 @@ async function folderOf(name: string, files: Record<string, string | Uint8Array>
 
 beforeAll(async () => {
   writer = await folderOf("writer", writerFiles());
+  causal = await folderOf("causal", writerFiles(CAUSAL));
   encoder = await writeModel(file, "encoder", {});
 });
 
@@ -104,13 +106,18 @@ describe("generate", () => {
   });
 
   test.each([
-    [["--stream", "--beams", "3", "a"], "numBeams is 3: a search knows its sequence at the end alone; set it to 1"],
-    [["--sample", "--beams", "3", "a"], "doSample draws and numBeams 3 searches"],
-    [["--max-length", "70", "a"], "maxLength asks for 70 tokens, the decoder has 64 positions"],
+    [["--stream", "--beams", "3", "a"], "--stream: a search of 3 beams knows its text at the end: give --beams 1"],
+    [["--stream", "--sample", "--sequences", "2", "a"], "--stream: one text at a time, and not 2: give --sequences 1"],
+    [["--sample", "--beams", "3", "a"], "--sample draws and --beams 3 searches: set --beams to 1, or give --no-sample"],
+    [["--beams", "2", "--sequences", "3", "a"], "--sequences is 3, --beams 2: ask for fewer"],
+    [["--temperature", "2", "a"], "--temperature is of draws: give --sample, or leave it out"],
+    [["--max-length", "70", "a"], "--max-length asks for 70 tokens, the decoder has 64 positions"],
+    [["--start-token", "77", "a"], "--start-token is 77, it must be an id from 0 to 49"],
+    [["--bad-word", "", "a"], '--bad-word has "", which has no tokens: leave it out'],
     [["--lora", "x", "a"], "--lora: adapters are for encoders"],
   ])("refuses %o in one line", async (args, message) => {
     const { stderr, code } = await run(["generate", "--model", writer, ...args]);
-    expect(code).not.toBe(0);
+    expect(code).toBe(2);
     expect(lines(stderr)).toHaveLength(1);
     expect(stderr).toContain(message);
   });
@@ -126,6 +133,79 @@ describe("generate", () => {
     const { stderr, code } = await run(["generate", "--model", writer, "--max-length", "4", "dull ".repeat(80)]);
     expect(code).toBe(0);
     expect(stderr).toContain("has 82 tokens, the model takes 64: the rest is left out");
+  });
+});
+
+test("bad words are those behind each --bad-word, and texts come after them", async () => {
+  const args = ["generate", "--model", writer, "--max-length", "12"];
+  expect((await run([...args, TEXTS[0]!])).stdout).toContain("was");
+  const { stdout, code } = await run([...args, "--bad-word", "was", "--bad-word", "film", TEXTS[0]!]);
+  expect(code).toBe(0);
+  expect(stdout).not.toMatch(/was|film/);
+  expect(lines(stdout)).toHaveLength(1);
+});
+
+test("all sequences are there that the model's own files ask for, and what they ask for can be undone", async () => {
+  const own = await folderOf(
+    "several",
+    writerFiles({ generation: { num_beams: 3, num_return_sequences: 2, max_length: 8 } }),
+  );
+  const args = ["generate", "--model", own, "--json", TEXTS[0]!];
+  const found = JSON.parse((await run(args)).stdout) as { generated_text: string; sequences: { text: string }[] };
+  expect(found.sequences).toHaveLength(2);
+  expect(found.sequences[0]!.text).toBe(found.generated_text);
+  const drawing = await folderOf("drawing", writerFiles({ generation: { do_sample: true } }));
+  const undone = await run(["generate", "--model", drawing, "--no-sample", "--max-length", "8", TEXTS[0]!]);
+  expect(undone.stdout).toBe((await run(["generate", "--model", writer, "--max-length", "8", TEXTS[0]!])).stdout);
+});
+
+describe("a causal model", () => {
+  test("goes on with the rows of a file, less those that leave no room", async () => {
+    const texts = ["good", "good ".repeat(80), "the film was good and long", "dull"];
+    const input = await file("causal.jsonl", texts.map((text) => JSON.stringify({ text })).join("\n"));
+    const args = ["generate", "--model", causal, "--max-length", "5", "--input", input];
+    const { stdout, stderr, code } = await run([...args, "--on-error", "skip", "--json"]);
+    expect(code).toBe(0);
+    expect(lines(stdout).map((line) => (JSON.parse(line) as { text: string }).text)).toEqual(["good", "dull"]);
+    expect(stderr).toContain("row 2: ");
+    expect(stderr).toContain("has 81 tokens, the decoder 64 positions: shorten it");
+    expect(stderr).toContain("row 3: --max-length is 5, and 7 tokens are there already: nothing can be written");
+    const stopped = await run(args);
+    expect(stopped.code).toBe(2);
+    expect(stopped.stderr).toContain("row 2: ");
+  });
+
+  test.each(["translate", "summarise"])("neither translates nor summarises: %s", async (command) => {
+    const { stderr, code } = await run([command, "--model", causal, "dull"]);
+    expect(code).toBe(2);
+    expect(stderr).toContain(`${command} takes an encoder-decoder, and ${causal} is a causal BERT: generate`);
+  });
+});
+
+describe("where models are expected that read", () => {
+  test.each([
+    ["embed", "a"],
+    ["classify", "a"],
+    ["rerank", "a", "b"],
+  ])("%s says in one line that a model writes", async (command, ...texts) => {
+    const { stderr, code } = await run([command, "--model", writer, ...texts]);
+    expect(code).toBe(2);
+    expect(lines(stderr)).toHaveLength(1);
+    expect(stderr).toContain("it writes text, which generate, translate and summarise are for");
+  });
+
+  test("check says what a model that writes is, and what is wrong with it", async () => {
+    const { stdout, code } = await run(["check", writer]);
+    expect(code).toBe(0);
+    expect(stdout).toMatch(/encoder +BERT, 1 layer, 16 wide/);
+    expect(stdout).toMatch(/decoder +BERT, 1 layer, 16 wide/);
+    const odd = await folderOf(
+      "odd-writer",
+      writerFiles({ fill: (name, values) => name === "decoder.cls.predictions.bias" && values.fill(Number.NaN) }),
+    );
+    const refused = await run(["check", odd]);
+    expect(refused.code).toBe(2);
+    expect(refused.stdout).toMatch(/decoder\.cls\.predictions\.bias.*NaN/);
   });
 });
 

@@ -113,7 +113,7 @@ describe("pipeline takes", () => {
   });
 
   test("no task, dtype or revision that it cannot follow", async () => {
-    await expect(pipeline("translation" as "ner", "no/model")).rejects.toThrow(/no pipeline "translation"/);
+    await expect(pipeline("depth-estimation" as "ner", "no/model")).rejects.toThrow(/no pipeline "depth-/);
     await expect(pipeline("ner", "no/model", { dtype: "q4" as "q8" })).rejects.toThrow(/no dtype "q4"/);
     await expect(pipeline("ner", openFolder(path), { revision: "main" })).rejects.toThrow(/^pipeline: revision main/);
     await expect(pipeline("ner", path, { revision: "main" })).rejects.toThrow(/a folder has no revisions/);

@@ -43,6 +43,19 @@ export function writes(config: unknown): boolean {
 }
 
 /**
+ * Whether a folder is of such a model.
+ * @throws nothing but what reading does: what is wrong with config.json is told by who loads it
+ */
+export async function isWriter(folder: Folder): Promise<boolean> {
+  const text = (await readText(folder, "config.json")) ?? "{}";
+  try {
+    return writes(parseJson(text));
+  } catch {
+    return false;
+  }
+}
+
+/**
  * @param warn told of what is odd in parts that are not needed
  * @throws ModelError with what is wrong, and for a model that has no decoder
  */

@@ -29,7 +29,7 @@ export interface GenerationOptions extends GenerationSettings, GenerationStreamO
   readonly onWarning?: ((message: string) => void) | undefined;
 }
 
-const OPTIONS: Names<GenerationOptions> = /* @__PURE__ */ Object.assign({}, GENERATION_SETTINGS, {
+export const GENERATION_OPTIONS: Names<GenerationOptions> = /* @__PURE__ */ Object.assign({}, GENERATION_SETTINGS, {
   tokenBudget: 1,
   signal: 1,
   prompt: 1,
@@ -137,12 +137,22 @@ function lastWords(text: string): string {
 
 /** Settings with words as ids, and what is for the batches. @throws TypeError for an unknown option */
 export function optionsOf(
-  { tokenizer }: TextGenerator,
+  { tokenizer }: Pick<TextGenerator, "tokenizer">,
   options: GenerationOptions,
 ): { readonly settings: GenerationSettings; readonly stream: GenerationStreamOptions } {
-  requireKnown("generation", options, OPTIONS);
+  requireKnown("generation", options, GENERATION_OPTIONS);
   const { tokenBudget, signal, prompt, truncation, addSpecialTokens, badWords, onWarning, ...settings } = options;
-  const words = (badWords ?? []).map((word) => tokenizer.encode(word, undefined, { addSpecialTokens: false }).ids);
+  if (prompt !== undefined && typeof prompt !== "string")
+    throw new TypeError(`prompt is ${quote(prompt)}; give a text`);
+  if (badWords !== undefined && !Array.isArray(badWords)) {
+    throw new TypeError(`badWords is ${quote(badWords)}; give a list of texts`);
+  }
+  const words = (badWords ?? []).map((word: unknown) => {
+    if (typeof word !== "string") throw new TypeError(`badWords has ${quote(word)}; give texts`);
+    const { ids } = tokenizer.encode(word, undefined, { addSpecialTokens: false });
+    if (ids.length === 0) throw new RangeError(`badWords has ${quote(word)}, which has no tokens: leave it out`);
+    return ids;
+  });
   const badWordsIds = badWords ? [...(settings.badWordsIds ?? []), ...words] : settings.badWordsIds;
   return { settings: { ...settings, ...(badWordsIds && { badWordsIds }) }, stream: { tokenBudget, signal } };
 }
@@ -162,6 +172,11 @@ export function inputOf(
     const begin = first.find(Number.isInteger);
     const ids = [...(begin === undefined ? [] : [begin as number]), ...plain(text)];
     if (ids.length === 0) throw new RangeError("an input has no tokens, and a causal language model needs a prompt");
+    const { maxPositionEmbeddings: positions } = decoder;
+    if (ids.length >= positions) {
+      const begins = JSON.stringify(text.slice(0, 40));
+      throw new RangeError(`${begins} has ${ids.length} tokens, the decoder ${positions} positions: shorten it`);
+    }
     return { prompt: ids };
   }
   const most = Math.min(encoder.maxPositionEmbeddings, tokenizer.modelMaxLength ?? Number.POSITIVE_INFINITY);

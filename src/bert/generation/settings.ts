@@ -129,8 +129,10 @@ function snake(name: string): string {
 function reader(config: GenerationModelConfig, given: GenerationSettings) {
   const value = (name: keyof GenerationSettings): unknown => given[name] ?? config.defaults[snake(name)];
   const vocab = config.decoder.vocabSize;
-  const wrong = (name: string, value: unknown, must: string): RangeError =>
-    new RangeError(`${name} is ${quote(value)}, it must be ${must}`);
+  const wrong = (name: string, value: unknown, must: string): RangeError => {
+    const theirs = given[name as keyof GenerationSettings] === undefined && config.defaults[snake(name)] !== undefined;
+    return new RangeError(`${theirs ? `the model's own ${snake(name)}` : name} is ${quote(value)}, it must be ${must}`);
+  };
   return {
     number(name: keyof GenerationSettings, fallback: number, fits: (value: number) => boolean, must: string): number {
       const found = value(name) ?? fallback;
@@ -149,6 +151,18 @@ function reader(config: GenerationModelConfig, given: GenerationSettings) {
       if (Number.isInteger(id) && (id as number) >= 0 && (id as number) < vocab) return id as number;
       throw wrong(name, id, `an id from 0 to ${vocab - 1}, which the decoder's vocab_size allows`);
     },
+    flag(name: keyof GenerationSettings): boolean {
+      const found = value(name) ?? false;
+      if (typeof found === "boolean") return found;
+      throw wrong(name, found, "true or false");
+    },
+    words(name: keyof GenerationSettings): number[][] {
+      const found = value(name) ?? [];
+      const lists = Array.isArray(found) && found.every((word) => Array.isArray(word) && word.length > 0);
+      if (!lists) throw wrong(name, found, "a list of lists of ids, none of them empty");
+      return (found as unknown[][]).map((word) => word.map((id) => this.id(name, id)));
+    },
+    wrong,
     value,
   };
 }
@@ -162,7 +176,7 @@ export function settle(config: GenerationModelConfig, given: GenerationSettings,
   const read = reader(config, given);
   const beams = read.count("numBeams", 1, 1, MOST_WIDTH);
   const returned = read.count("numReturnSequences", 1, 1, MOST_WIDTH);
-  const draws = read.value("doSample") === true;
+  const draws = read.flag("doSample");
   const needless = (names: readonly (keyof GenerationSettings)[]) => names.find((name) => given[name] !== undefined);
   if (draws && beams > 1) {
     throw new TypeError(`doSample draws and numBeams ${beams} searches: set numBeams to 1, or doSample to false`);
@@ -184,14 +198,12 @@ export function settle(config: GenerationModelConfig, given: GenerationSettings,
   const ends = read.ids("eosTokenId");
   const early = read.value("earlyStopping") ?? false;
   if (typeof early !== "boolean" && early !== "never") {
-    throw new RangeError(`earlyStopping is ${quote(early)}, it must be true, false or "never"`);
+    throw read.wrong("earlyStopping", early, 'true, false or "never"');
   }
   const positive = (name: "temperature" | "repetitionPenalty", fallback: number): number =>
-    read.number(name, fallback, (value) => value > 0, "a number above 0");
-  const words = ((read.value("badWordsIds") as GenerationSettings["badWordsIds"]) ?? []).map((word) =>
-    [word].flat().map((id) => read.id("badWordsIds", id)),
-  );
-  if (words.some((word) => word.length === 0)) throw new RangeError("badWordsIds has a word without ids");
+    // beyond that scores are no numbers of 32 bits
+    read.number(name, fallback, (value) => value >= 1e-30 && value <= 1e30, "above 0, from 1e-30 to 1e30");
+  const words = read.words("badWordsIds");
   const candidates = Math.max(2, 1 + ends.length) * beams;
   if (beams > 1 && candidates > config.decoder.vocabSize) {
     throw new RangeError(
@@ -201,7 +213,7 @@ export function settle(config: GenerationModelConfig, given: GenerationSettings,
   const first = read.ids("forcedBosTokenId")[0];
   return {
     ...{ most, least, beams, returned, sourceNgram, ends },
-    lengthPenalty: read.number("lengthPenalty", 1, () => true, "a number"),
+    lengthPenalty: read.number("lengthPenalty", 1, (value) => Math.abs(value) <= 10, "a number from -10 to 10"),
     earlyStopping: early,
     ngram: read.count("noRepeatNgramSize", 0),
     penalty: positive("repetitionPenalty", 1),

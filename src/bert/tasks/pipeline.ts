@@ -120,7 +120,11 @@ interface Calls {
   readonly "fill-mask": OneOrMany<string, FillMaskOptions, MaskFill[] | MaskFill[][]>;
   readonly "zero-shot-classification": ClassifyByLabels;
   readonly "feature-extraction": ExtractFeatures;
-  readonly summarization: OneOrMany<string, SummaryOptions, Summary[]>;
+  /** A list for one text as well. */
+  readonly summarization: (
+    texts: string | readonly string[],
+    options?: SnakeOptions<SummaryOptions>,
+  ) => Promise<Summary[]>;
 }
 
 const ALIASES = { "sentiment-analysis": "text-classification", ner: "token-classification" } as const;
@@ -272,14 +276,8 @@ const CALLS: { readonly [Name in keyof Calls]: (pretrained: Pretrained) => Calls
       });
       return stacked(vectors);
     }) as ExtractFeatures,
-  summarization: (pretrained) =>
-    oneOrMany(
-      "summarization",
-      { ...SUMMARY, ...VECTOR_OPTIONS },
-      pretrained,
-      async (_, texts: readonly string[], options: SummaryOptions) =>
-        (await summarize(pretrained, texts, options)).map((summary) => [summary]),
-    ),
+  summarization: (pretrained) => async (texts, options) =>
+    summarize(pretrained, listOf(texts), camelCased("summarization", { ...SUMMARY, ...VECTOR_OPTIONS }, options)),
 };
 
 function oneOrMany<Input, Options extends TaskOptions, Result>(
@@ -311,15 +309,21 @@ function asGiven<Result>(inputs: unknown, results: Result[]): Result | Result[] 
   return Array.isArray(inputs) ? results : results[0]!;
 }
 
-/** @throws TypeError for an unknown option, which one in camel case is as well, with those that there are, in snake case */
 function camelCased<Options extends TaskOptions>(
   name: string,
   own: OwnNames<Options>,
   options: SnakeOptions<Options> | undefined,
 ): Options {
-  const names = Object.keys({ ...own, ...TASK_OPTIONS });
+  return camelOptions(name, { ...own, ...TASK_OPTIONS }, options);
+}
+
+/**
+ * @param names of options, in camel case
+ * @throws TypeError for an unknown option, which one in camel case is as well, with those that there are, in snake case
+ */
+export function camelOptions<Options>(name: string, names: object, options: object | undefined): Options {
   const camel = Object.fromEntries(
-    names.map((name) => [name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`), name]),
+    Object.keys(names).map((name) => [name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`), name]),
   );
   requireKnown<object>(name, options ?? {}, camel);
   return Object.fromEntries(Object.entries(options ?? {}).map(([name, value]) => [camel[name], value])) as Options;

@@ -109,7 +109,8 @@ fn main(
       for (var i = 0u; i + 1 < params.source_ngram; i++) {
         same &= source_ids[at + i] == written(length + 1 - params.source_ngram + i);
       }
-      if (same) { scores[first + source_ids[at + params.source_ngram - 1]] = LOWEST; }
+      let id = source_ids[at + params.source_ngram - 1];
+      if (same && id < params.vocab) { scores[first + id] = LOWEST; } // the encoder's vocabulary may be larger
     }
   }
   if (lane.thread == 0) {

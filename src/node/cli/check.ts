@@ -2,6 +2,7 @@
 
 import type { Command } from "commander";
 import type { BertConfig } from "../../bert/config.ts";
+import type { PartConfig } from "../../bert/generation/config.ts";
 import { type CommonOptions, newCommand } from "./command.ts";
 import { type CheckpointSummary, type Inspection, inspectPath } from "./inspect.ts";
 import { aligned, print, printable, say } from "./output.ts";
@@ -24,12 +25,13 @@ export function checkCommand(): Command {
     });
 }
 
-function asJson(path: string, { kind, config, checkpoint, parts, tokenizer, ...rest }: Inspection): unknown {
+function asJson(path: string, { kind, config, writer, checkpoint, parts, tokenizer, ...rest }: Inspection): unknown {
   return {
     path,
     ok: rest.faults.length === 0,
     kind,
     ...(config && { config }),
+    ...(writer && { encoder: writer.encoder, decoder: writer.decoder }),
     ...(checkpoint && { checkpoint }),
     ...(parts && { heads: parts.titles }),
     ...(tokenizer && { tokenizer: { file: rest.tokenizerFile, tokens: tokenizer.vocabSize } }),
@@ -43,12 +45,14 @@ function asText(path: string, { faults, warnings, ...found }: Inspection): strin
   const verdict = faults.length > 0 ? `refused as a ${kind}, ${plural(faults.length, "fault")}` : kind;
   const rows: string[][] = [];
   if (faults.length === 0) {
-    const { config, checkpoint, parts, tokenizer, tokenizerFile } = found;
+    const { config, writer, checkpoint, parts, tokenizer, tokenizerFile } = found;
     if (config) rows.push(["model", configText(config)]);
+    if (writer?.encoder) rows.push(["encoder", partText(writer.encoder)]);
+    if (writer) rows.push(["decoder", partText(writer.decoder)]);
     if (checkpoint) rows.push(["weights", checkpointText(checkpoint)]);
     if (parts) rows.push(["heads", parts.titles.join(", ") || "none"]);
     if (tokenizer) rows.push(["tokenizer", `WordPiece, ${count(tokenizer.vocabSize)} tokens (${tokenizerFile})`]);
-    else if (config) rows.push(["tokenizer", "none: it takes token ids, not texts"]);
+    else if (config || writer) rows.push(["tokenizer", "none: it takes token ids, not texts"]);
   }
   return [
     `${path}: ${verdict}`,
@@ -67,6 +71,10 @@ function configText(config: BertConfig): string {
     `${config.maxPositionEmbeddings} positions`,
     `${count(config.vocabSize)} word pieces`,
   ].join(", ");
+}
+
+function partText(part: PartConfig): string {
+  return configText({ ...part, architectures: [part.generation ? "BertGeneration" : "BERT"] });
 }
 
 function checkpointText({ files, tensors, parameters, bytes, dtypes }: CheckpointSummary): string {

@@ -7,7 +7,13 @@ import { newCommand } from "./command.ts";
 import { InputError } from "./failure.ts";
 import { fileOptions, TEXTS_OR_INPUT } from "./file_options.ts";
 import { fromFile } from "./files.ts";
-import { type GenerationCommandOptions, generationOptions, generationSettings, writeTexts } from "./generation.ts";
+import {
+  type GenerationCommandOptions,
+  generationOptions,
+  generationSettings,
+  settled,
+  writeTexts,
+} from "./generation.ts";
 import { printRaw } from "./output.ts";
 import { withGenerator } from "./session.ts";
 
@@ -43,10 +49,23 @@ async function streamTo(texts: readonly string[], options: GenerateOptions): Pro
   if (fromFile(options) || options.json)
     throw new InputError("--stream prints plain text as it comes: leave out --input and --json");
   if (texts.length !== 1 || texts[0] === "-") throw new InputError("--stream takes one text as an argument");
-  await withGenerator(options, async (session) => {
-    const { pretrained } = await session.start();
-    const settings = { ...generationSettings(options), onWarning: session.taskOptions.onWarning };
-    for await (const piece of streamText(pretrained, texts[0]!, settings)) await printRaw(harmless(piece));
-    await printRaw("\n");
-  });
+  const prepare: typeof settled = (...of) => {
+    const whole = settled(...of);
+    const { beams, returned } = whole;
+    if (beams > 1)
+      throw new InputError(`--stream: a search of ${beams} beams knows its text at the end: give --beams 1`);
+    if (returned > 1) throw new InputError(`--stream: one text at a time, and not ${returned}: give --sequences 1`);
+    return whole;
+  };
+  const asked = generationSettings(options);
+  await withGenerator(
+    options,
+    (...of) => prepare(...of, asked),
+    async (session) => {
+      const { pretrained } = await session.start();
+      const settings = { ...asked, onWarning: session.taskOptions.onWarning };
+      for await (const piece of streamText(pretrained, texts[0]!, settings)) await printRaw(harmless(piece));
+      await printRaw("\n");
+    },
+  );
 }

@@ -1,6 +1,7 @@
 /** What the commands that write text share: their options, texts and files through a model, and what they print. */
 
-import { type Command, InvalidArgumentError, Option } from "commander";
+import { type Command, InvalidArgumentError } from "commander";
+import type { GenerationModelConfig } from "../../bert/generation/config.ts";
 import { type GenerationInput, generateSequences } from "../../bert/generation/generate.ts";
 import {
   type GeneratedText,
@@ -11,6 +12,8 @@ import {
   type TextGenerator,
   textOf,
 } from "../../bert/generation/generator.ts";
+import { type Settled, settle, startTokens } from "../../bert/generation/settings.ts";
+import type { Tokenizer } from "../../bert/tokenizer/tokenizer.ts";
 import type { Row, RowValues } from "../data/rows.ts";
 import { answerStream } from "./answer_stream.ts";
 import { type CommonOptions, positiveInteger } from "./command.ts";
@@ -49,6 +52,10 @@ function anyNumber(text: string): number {
   throw new InvalidArgumentError("It must be a number.");
 }
 
+function more(text: string, before: readonly string[] = []): readonly string[] {
+  return [...before, text];
+}
+
 function stopping(text: string): boolean | "never" {
   if (text === "never") return text;
   if (text === "true" || text === "false") return text === "true";
@@ -70,8 +77,9 @@ export function generationOptions(command: Command, { prompt = true }: { prompt?
     .option("--distinct-ngrams <N>", "no N tokens in a row twice", wholeNumber)
     .option("--distinct-source-ngrams <N>", "no N tokens in a row of the source", wholeNumber)
     .option("--repetition-penalty <X>", "above 1: tokens that are there become less likely", number)
-    .addOption(new Option("--bad-word <TEXT...>", "what may not be written"))
+    .option("--bad-word <TEXT>", "what may not be written; may be given several times", more)
     .option("--sample", "draw each token")
+    .option("--no-sample", "take the best, where the model's files say that tokens are drawn")
     .option("--temperature <X>", "of draws: scores are divided by it", number)
     .option("--top-k <N>", "of draws: among the N most probable, 0 for all", wholeNumber)
     .option("--top-p <P>", "of draws: among the fewest whose probabilities sum to P", number)
@@ -94,6 +102,53 @@ export function generationSettings(options: GenerationCommandOptions): Generatio
   return Object.fromEntries(Object.entries(settings).filter(([, value]) => value !== undefined));
 }
 
+/** What errors of the library name, as it is given here. */
+const FLAGS: Readonly<Record<string, string>> = {
+  "set doSample to true": "give --sample",
+  "doSample to false": "give --no-sample",
+  doSample: "--sample",
+  numBeams: "--beams",
+  numReturnSequences: "--sequences",
+  noRepeatNgramSize: "--distinct-ngrams",
+  encoderNoRepeatNgramSize: "--distinct-source-ngrams",
+  repetitionPenalty: "--repetition-penalty",
+  lengthPenalty: "--length-penalty",
+  earlyStopping: "--early-stopping",
+  maxLength: "--max-length",
+  maxNewTokens: "--max-new-tokens",
+  minLength: "--min-length",
+  minNewTokens: "--min-new-tokens",
+  topK: "--top-k",
+  topP: "--top-p",
+  badWords: "--bad-word",
+  decoderStartTokenId: "--start-token",
+};
+
+/**
+ * All that is decided about texts.
+ * @throws InputError for what makes no sense, does not go together, or is not for this model
+ */
+export function settled(config: GenerationModelConfig, tokenizer: Tokenizer, asked: GenerationOptions): Settled {
+  if (!config.encoder && asked.prompt !== undefined) {
+    throw new InputError("--prompt: a causal language model goes on with the text itself: leave it out");
+  }
+  return inFlags(() => {
+    const { settings } = optionsOf({ tokenizer }, asked);
+    return settle(config, settings, config.encoder ? startTokens(config, settings).length : 1);
+  });
+}
+
+/** @throws InputError for what `work` refuses */
+function inFlags<T>(work: () => T): T {
+  try {
+    return work();
+  } catch (error) {
+    if (!(error instanceof TypeError || error instanceof RangeError)) throw error;
+    const names = new RegExp(`\\b(${Object.keys(FLAGS).join("|")})\\b`, "g");
+    throw new InputError(error.message.replace(names, (name) => FLAGS[name]!).replace(/^(temperature|seed) /, "--$1 "));
+  }
+}
+
 /**
  * Answers texts or the rows of a file.
  * @param name of the text in results
@@ -104,9 +159,15 @@ export function writeTexts(
   texts: readonly string[],
   options: GenerationCommandOptions,
 ): Promise<void> {
-  return withGenerator(options, (session) => {
-    const settings = generationSettings(options);
-    const several = (options.sequences ?? 1) > 1;
+  const settings = generationSettings(options);
+  const prepare = (config: GenerationModelConfig, tokenizer: Tokenizer): Settled => {
+    if (!config.encoder && command !== "generate") {
+      throw new InputError(`${command} takes an encoder-decoder, and ${options.model} is a causal BERT: generate`);
+    }
+    return settled(config, tokenizer, settings);
+  };
+  return withGenerator(options, prepare, (session, { returned }) => {
+    const several = returned > 1;
     const values = (text: string, results: readonly GeneratedText[]): RowValues => ({
       text,
       [name]: results[0]?.text ?? "",
@@ -161,7 +222,9 @@ function rowsWritten(
       try {
         if (row.values) {
           input = textIn(row.values);
-          return at(`${table.name}: ${placeOf(row)}`, () => inputOf(generator, input, options));
+          const found = at(`${table.name}: ${placeOf(row)}`, () => inputOf(generator, input, options));
+          if (found.prompt) inFlags(() => settle(generator.model.config, settings, found.prompt!.length)); // room to go on
+          return found;
         }
       } catch (error) {
         if (!(error instanceof InputError || error instanceof RangeError)) throw error;

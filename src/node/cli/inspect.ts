@@ -2,6 +2,8 @@
 
 import { stat } from "node:fs/promises";
 import { type BertConfig, ModelError, parseConfig } from "../../bert/config.ts";
+import { type GenerationModelConfig, isWriter } from "../../bert/generation/config.ts";
+import { openGenerationModel } from "../../bert/generation/model.ts";
 import { openWeights } from "../../bert/projection.ts";
 import { findSentenceModules, folderAt, MODULES } from "../../bert/tasks/sentence_modules.ts";
 import { loadTokenizer } from "../../bert/tokenizer/load.ts";
@@ -33,6 +35,8 @@ export interface Inspection {
   /** What it is taken for; absent where nothing is. */
   readonly kind?: "safetensors file" | "PyTorch file" | "model folder";
   readonly config?: BertConfig;
+  /** Of a model that writes text, in place of `config`. */
+  readonly writer?: Pick<GenerationModelConfig, "encoder" | "decoder">;
   readonly checkpoint?: CheckpointSummary;
   readonly parts?: Parts;
   /** Absent also where there is none, which is no fault: token ids can be given. */
@@ -41,6 +45,8 @@ export interface Inspection {
   readonly warnings: readonly string[];
   readonly faults: readonly string[];
 }
+
+const WRITES = "it writes text, which generate, translate and summarise are for; an encoder is needed here";
 
 export const NO_TOKENIZER = "there is no tokenizer: neither tokenizer.json nor vocab.txt";
 
@@ -84,13 +90,17 @@ export async function inspectPath(
 }
 
 /**
- * Configuration, weights and tokenizer each by itself, then held against each other.
+ * Configuration, weights and tokenizer each by itself, then held against each other. Of a model that writes text the fault
+ * is that it is none that reads them, unless `values` are asked for.
  * @param options `values`: told how much is done, the weights are read as well, and searched for what is no finite number
  */
 export async function inspectFolder(
   folder: Folder,
   { values }: { values?: (share: number) => void } = {},
 ): Promise<Inspection> {
+  if (await isWriter(folder)) {
+    return values ? inspectWriter(folder, values) : { kind: "model folder", warnings: [], faults: [WRITES] };
+  }
   const faults: string[] = [];
   const attempt = async <T>(work: () => Promise<T>, where = ""): Promise<T | undefined> => {
     try {
@@ -137,6 +147,33 @@ export async function inspectFolder(
     warnings: [...new Set(warnings)],
     faults,
   };
+}
+
+/** A model that writes text, all values of it. */
+async function inspectWriter(folder: Folder, onShare: (share: number) => void): Promise<Inspection> {
+  const [warnings, faults]: [string[], string[]] = [[], []];
+  const found: { writer?: GenerationModelConfig; checkpoint?: CheckpointSummary } = {};
+  try {
+    const onWarning = (warning: string): unknown => warnings.push(warning.replace(`${folder.name}: `, ""));
+    const { config, checkpoint, names } = await openGenerationModel(folder, { onWarning });
+    found.writer = config;
+    found.checkpoint = summaryOf(checkpoint);
+    const always = new Set([...names.stored.values()].filter((name) => !name.includes("pooler.")));
+    const bad = await findBadValues(checkpoint, { always, onShare }).finally(() => checkpoint.close());
+    faults.push(...bad.faults);
+    warnings.push(...bad.warnings);
+  } catch (error) {
+    faults.push(...faultsOf(error, folder.name));
+  }
+  const { faults: tokenizerFaults, ...tokens } = await inspectTokenizer(folder);
+  faults.push(...tokenizerFaults);
+  const vocabSize = (found.writer?.encoder ?? found.writer?.decoder)?.vocabSize;
+  if (vocabSize !== undefined && tokens.tokenizer && tokens.tokenizer.vocabSize > vocabSize) {
+    faults.push(
+      `${tokens.tokenizerFile} has ${tokens.tokenizer.vocabSize} tokens, the model's vocab_size is ${vocabSize}`,
+    );
+  }
+  return { kind: "model folder", ...found, ...tokens, warnings, faults };
 }
 
 /** A folder without a tokenizer gives none, and no fault. */

@@ -3,6 +3,7 @@
 import { loadAdapter } from "../../bert/adapter.ts";
 import { ADAPTER_FILES } from "../../bert/adapter_file.ts";
 import { ModelError } from "../../bert/config.ts";
+import type { GenerationModelConfig } from "../../bert/generation/config.ts";
 import { loadGenerator, type TextGenerator } from "../../bert/generation/generator.ts";
 import { openGenerationModel } from "../../bert/generation/model.ts";
 import { BertModel } from "../../bert/model.ts";
@@ -172,11 +173,13 @@ async function atWork<Loaded>(
 
 /**
  * As `withSession`, with a model that writes text.
+ * @param prepare what is asked of it, which is refused before a GPU is looked for
  * @throws ModelError for one that does not, and with every fault of configuration, weights and tokenizer
  */
-export async function withGenerator(
+export async function withGenerator<Prepared>(
   options: SessionOptions,
-  work: (session: Session<TextGenerator>) => Promise<void>,
+  prepare: (config: GenerationModelConfig, tokenizer: Tokenizer) => Prepared,
+  work: (session: Session<TextGenerator>, prepared: Prepared) => Promise<void>,
 ): Promise<void> {
   const { input, output: path, lora } = options;
   if (lora !== undefined) throw new InputError("--lora: adapters are for encoders, not for models that write text");
@@ -185,11 +188,12 @@ export async function withGenerator(
     const read = new Set<string>();
     const folder = remembering(await openModelFolder(options.model, options), read);
     const { warn, end } = warnings();
-    const { checkpoint } = await openGenerationModel(folder, { onWarning: warn });
+    const { config, checkpoint } = await openGenerationModel(folder, { onWarning: warn });
     await checkpoint.close();
     const tokenizer = await loadTokenizer(folder);
+    const prepared = prepare(config, tokenizer);
     if (output) await refuseModel(output, folder, [...read]);
-    await atWork(options, output, false, work, {
+    await atWork<TextGenerator>(options, output, false, (session) => work(session, prepared), {
       ...{ folder, tokenizer, warn, end },
       filesOf: async () => [...read],
       load: (engine, onProgress) => loadGenerator(engine, folder, { dtype: options.dtype, onProgress }),

@@ -1,11 +1,9 @@
 /** `summarise TEXT...`: a text in few words: written by a model that can, or the sentences that say most of it. */
 
 import { type Command, Option } from "commander";
-import { writes } from "../../bert/generation/config.ts";
+import { isWriter } from "../../bert/generation/config.ts";
 import { planSummarization, type Summary, type SummaryOptions } from "../../bert/tasks/summarization.ts";
 import { createTask } from "../../bert/tasks/task.ts";
-import { readText } from "../../files/bytes.ts";
-import { parseJson } from "../../files/json.ts";
 import { answerStream } from "./answer_stream.ts";
 import { newCommand, positiveInteger } from "./command.ts";
 import { type VectorCommandOptions, vectorOptions, vectorSettings } from "./embed.ts";
@@ -49,7 +47,7 @@ export function summariseCommand(): Command {
     const given = (names: readonly string[]) => names.find((name) => command.getOptionValueSource(name) === "cli");
     const flag = (name: string) => command.options.find((option) => option.attributeName() === name)!.long;
     const folder = await openModelFolder(options.model, options);
-    const able = writes(parseJson((await readText(folder, "config.json")) ?? "{}"));
+    const able = await isWriter(folder);
     const other = given(able && !options.extractive ? EXTRACTIVE : writing);
     if (other && able && !options.extractive) {
       throw new InputError(

@@ -62,3 +62,19 @@ test("a source that is too long is cut and told of, or refused", async () => {
   );
   await expect(generateTexts(writer, "one" as never)).rejects.toThrow(TypeError);
 });
+
+test.each<[object, RegExp]>([
+  [{ badWords: "film" }, /^badWords is "film"; give a list of texts$/],
+  [{ badWords: [""] }, /^badWords has "", which has no tokens: leave it out$/],
+  [{ badWords: [5] }, /^badWords has 5; give texts$/],
+  [{ prompt: 5 }, /^prompt is 5; give a text$/],
+])("refuses %o in words", async (options, message) => {
+  await expect(generateTexts(writer, TEXTS, options)).rejects.toThrow(message);
+});
+
+test("what the model's own files ask for in vain is said of them", async () => {
+  const own = await loadGenerator(engine, tinyWriter({ generation: { num_beams: "four" } }));
+  await expect(generateTexts(own, TEXTS)).rejects.toThrow(/^the model's own num_beams is "four", it must be a whole/);
+  expect(await generateTexts(own, TEXTS, { numBeams: 1, maxLength: 4 })).toHaveLength(3);
+  own.model.dispose();
+});

@@ -81,6 +81,17 @@ export function writerFiles(of: Writer = {}): Record<string, string | Uint8Array
   };
 }
 
+/** The decoder alone, as a causal language model. */
+export const CAUSAL: Writer = {
+  config: { ...TINY, model_type: "bert", architectures: ["BertLMHeadModel"], is_decoder: true },
+  edit: (tensors) =>
+    Object.fromEntries(
+      Object.entries(tensors)
+        .filter(([name]) => name.startsWith("decoder.") && !name.includes("crossattention"))
+        .map(([name, shape]) => [name.slice("decoder.".length), shape]),
+    ),
+};
+
 export function tinyWriter(of: Writer = {}): Folder {
   return memoryFolder(writerFiles(of));
 }

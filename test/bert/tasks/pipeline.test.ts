@@ -60,6 +60,10 @@ describe("results have the shapes of transformers.js", () => {
     const summarize = await pipeline("summarization", bert);
     const [summary] = await summarize("It was good. It was bad. It was long.", { sentences: 1 });
     expect(["It was good.", "It was bad.", "It was long."]).toContain(summary!.summary_text);
+    expect(await summarize(["It was good.", "It was bad."])).toMatchObject([
+      { summary_text: "It was good." },
+      { summary_text: "It was bad." },
+    ]);
   });
 
   test("what the model cannot do is refused as the functions refuse it", async () => {
