@@ -25,18 +25,15 @@ import { tuneCommand } from "./cli/tune.ts";
 import { zeroShotCommand } from "./cli/zero_shot.ts";
 import { harmless } from "./terminal.ts";
 
-/** The signal that ended the bench, as an exit code. */
-let ended: number | undefined;
-
-/** Commander gives 1 for a child that died: so a driver's threads may let the bench end once it has written what it has. */
-const endOf = (code: number): number => (code === 1 && ended !== undefined ? ended : code);
-
 const program = new Command("bert-webgpu")
   .description("BERT on any GPU that speaks WebGPU, straight from Hugging Face safetensors.")
   .version(packageVersion())
   .exitOverride((error) => {
     // thrown out of the child's event, this one would reach nobody
-    if (error.code === "commander.executeSubCommandAsync") process.exit(endOf(error.exitCode));
+    if (error.code === "commander.executeSubCommandAsync") {
+      // 1 is commander's also for a child that died, as a driver may let a bench that is told to end: then as we were told
+      process.exit(error.exitCode === 1 ? (process.exitCode ?? 1) : error.exitCode);
+    }
     throw error;
   })
   // a suggestion belongs to the error: one line in all
@@ -79,8 +76,8 @@ if (!["bench", "doctor"].includes(process.argv[2]!)) {
   process.on("SIGTERM", () => process.exit(143)); // what is unfinished is removed as the process exits
 }
 if (process.argv[2] === "bench") {
-  process.on("SIGINT", () => (ended = 130));
-  process.on("SIGTERM", () => (ended = 143));
+  process.on("SIGINT", () => (process.exitCode = 130));
+  process.on("SIGTERM", () => (process.exitCode = 143));
 }
 process.on("uncaughtException", (error) => process.exit(reportFailure(error)));
 process.stdout.on("error", (error: NodeJS.ErrnoException) => {
