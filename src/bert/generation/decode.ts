@@ -115,7 +115,8 @@ async function* run(
   const parts = await model.parts();
   const begun = jobs[0]!.begin.length;
   const { state, capacity } = workspace;
-  await begin(model, workspace, jobs, settled, signal);
+  const lists = listsOf(settled);
+  await begin(model, workspace, jobs, lists.data, signal);
   const done = jobs.map(() => false);
   /** Those who are still worked on take the front of a batch of a power of two. */
   const gather = (): number => {
@@ -132,7 +133,7 @@ async function* run(
   for (let step = begun - 1; step + 1 < settled.most; step++) {
     const last = step + 2 === settled.most;
     const read = last || (step + 2 - begun) % every === 0;
-    const submission = await program.submit(scalarsOf(settled, step, begun), { readBack: read, signal });
+    const submission = await program.submit(scalarsOf(settled, lists, step, begun), { readBack: read, signal });
     if (!read) continue;
     const outputs = await submission.read();
     signal?.throwIfAborted();
@@ -150,7 +151,7 @@ async function begin(
   model: GenerationModel,
   workspace: Workspace,
   jobs: readonly DecodingJob[],
-  settled: Settled,
+  lists: Uint32Array,
   signal: AbortSignal | undefined,
 ): Promise<void> {
   const { state, capacity } = workspace;
@@ -173,7 +174,7 @@ async function begin(
   state.chains.write(chains);
   state.sums.write(sums);
   state.ended.write(new Uint32Array(state.ended.shape[0]!));
-  state.lists.write(listsOf(settled).data);
+  state.lists.write(lists);
   const starts = new Uint32Array(capacity.sources + 1);
   if (!model.config.encoder) return state.cuSeqlens.write(starts);
   const parts = await model.parts();
@@ -192,9 +193,12 @@ async function begin(
 }
 
 /** What is set at each step. */
-function scalarsOf(settled: Settled, step: number, begun: number): Parameters<Program["submit"]>[0] {
-  const { most, beams, lengthPenalty, earlyStopping, forcedFirst, forcedLast } = settled;
-  const { first, last } = listsOf(settled);
+function scalarsOf(
+  { most, beams, lengthPenalty, earlyStopping, forcedFirst, forcedLast }: Settled,
+  { first, last }: ReturnType<typeof listsOf>,
+  step: number,
+  begun: number,
+): Parameters<Program["submit"]>[0] {
   let [begin, end] = [0, 0];
   if (step === 0 && forcedFirst !== undefined) [begin, end] = [first, first + 1];
   else if (step + 2 === most) [begin, end] = [last, last + forcedLast.length];

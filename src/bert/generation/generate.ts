@@ -84,7 +84,7 @@ export async function* generateTokens(
 }
 
 /** @throws RangeError and TypeError naming the input */
-export function jobOf(
+function jobOf(
   config: GenerationModelConfig,
   { source, prompt }: GenerationInput,
   settings: GenerationSettings,

@@ -137,7 +137,7 @@ export function isSplit({ embeddings }: Pick<GenerationWeights["decoder"], "embe
 }
 
 /** A batch as inputs of a recorder, and its ids where the word table is split. */
-export function batchInputs(
+function batchInputs(
   r: Recorder,
   name: string,
   batch: Batch,

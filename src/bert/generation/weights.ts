@@ -162,7 +162,7 @@ function within(
 }
 
 /** All weights. @param blank see `within` */
-export function generationWeightsIn(
+function generationWeightsIn(
   stored: Stored,
   config: GenerationModelConfig,
   names: NamedParts,

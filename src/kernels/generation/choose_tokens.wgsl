@@ -28,8 +28,12 @@ struct Params {
 @group(0) @binding(6) var<uniform> params: Params;
 
 @compute @workgroup_size(WORKGROUP_SIZE)
-fn main(@builtin(global_invocation_id) thread: vec3u) {
-  let row = thread.x;
+fn main(
+  @builtin(workgroup_id) group: vec3u,
+  @builtin(num_workgroups) groups: vec3u,
+  @builtin(local_invocation_index) thread: u32,
+) {
+  let row = (group.y * groups.x + group.x) * WORKGROUP_SIZE + thread;
   if (row >= params.rows) { return; }
   let slot = slot_of(row);
   if (slot == NOBODY) { return; }

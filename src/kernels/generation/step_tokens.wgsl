@@ -20,8 +20,12 @@ struct Params {
 @group(0) @binding(4) var<uniform> params: Params;
 
 @compute @workgroup_size(WORKGROUP_SIZE)
-fn main(@builtin(global_invocation_id) thread: vec3u) {
-  let row = thread.x;
+fn main(
+  @builtin(workgroup_id) group: vec3u,
+  @builtin(num_workgroups) groups: vec3u,
+  @builtin(local_invocation_index) thread: u32,
+) {
+  let row = (group.y * groups.x + group.x) * WORKGROUP_SIZE + thread;
   if (row >= params.rows) { return; }
   let slot = slot_of(row);
   var id = 0u;
