@@ -136,8 +136,8 @@ export class Recorder {
   }
 
   /**
-   * Adds a launch on `shape` of the kernel that was chosen, or of its substitute. Operands are given by the binding names of the WGSL; of those that are written
-   * the kernel may declare some `optional`.
+   * Adds a launch on `shape` of the kernel that was chosen, or of its substitute. Operands are given by the binding
+   * names of the WGSL; of those that are written the kernel may declare some `optional`.
    * @param scalars by fields of the WGSL's Params, in place of what the plan says
    * @throws TypeError for an operand that the kernel has no binding for, that is read before it was written, that belongs
    *   to another recorder, or that one launch would write and bind twice; for a tensor that is written and no state

@@ -74,7 +74,8 @@ export function writeInputs(
   for (const { scalar, offset } of places) {
     const value = numbers[scalar.name];
     if (value === undefined) continue;
-    view[scalar.type === "f32" ? "setFloat32" : "setUint32"](offset, value, true);
+    if (scalar.type === "f32") view.setFloat32(offset, value, true);
+    else view.setUint32(offset, value, true);
   }
   if ((due || places.length > 0) && params.byteLength > 0) queue.writeBuffer(paramsOf(place), 0, params);
 }
